@@ -1,0 +1,88 @@
+"""Folders that are there whole or not at all."""
+
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import socket
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def new_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+    """An empty folder to fill, which becomes `folder` when the block ends well.
+
+    It lies beside `folder` under a hidden name with the process and the machine in it.
+    At the end it is flushed to the disk and renamed in one step; an error removes it,
+    and what a killed process left behind is removed by the next one that builds the
+    same folder on the same machine.
+
+    Raises:
+        FileExistsError: something is in `folder`, before the work or after it.
+    """
+    folder = pathlib.Path(folder).expanduser().absolute()
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise FileExistsError(
+            f"{folder} is there already: delete it to build it anew, or choose another"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(folder)
+    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}@{_machine()}")
+    partial.mkdir()
+    try:
+        yield partial
+        for path in (*partial.rglob("*"), partial):
+            _flush(path)
+        try:
+            os.replace(partial, folder)
+        except OSError as error:
+            if not folder.exists():
+                raise
+            raise FileExistsError(
+                f"{folder} appeared while it was being built here; what is there now "
+                "was left as it is"
+            ) from error
+        _flush(folder.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _machine() -> str:
+    """This machine's name: a process number means nothing on another one."""
+    return re.sub(r"[^\w.-]", "_", socket.gethostname())
+
+
+def _remove_abandoned(folder: pathlib.Path) -> None:
+    """Removes the unfinished builds of processes of this machine that ended."""
+    prefix, suffix = f".{folder.name}.partial-", f"@{_machine()}"
+    for path in folder.parent.iterdir():
+        name = path.name
+        if not (name.startswith(prefix) and name.endswith(suffix)):
+            continue
+        number = name[len(prefix) : len(name) - len(suffix)]
+        # Our own number: left by an earlier process that had it.
+        if number.isdecimal() and (int(number) == os.getpid() or not _lives(number)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _lives(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _flush(path: pathlib.Path) -> None:
+    """Sends a file's or a folder's contents to the disk, where the system can."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    except OSError:
+        if not path.is_dir():  # some network file systems cannot flush a folder
+            raise
+    finally:
+        os.close(number)

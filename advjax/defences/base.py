@@ -1,0 +1,46 @@
+"""What a training defence is."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import optax
+from jaxtyping import Array, Float
+
+from advjax.types import Batch, Key, PyTree
+
+Apply = Callable[
+    [PyTree, PyTree, Float[Array, "batch *features"], Key],
+    tuple[Float[Array, "batch classes"], PyTree],
+]
+"""(params, batch_stats, batch at the defence's stage, key) -> (logits, batch_stats).
+
+The rest of the chain after that stage, then the network in training mode.
+"""
+
+
+class Gradients(NamedTuple):
+    """What one training step follows and reports."""
+
+    params: PyTree
+    batch_stats: PyTree
+    metrics: Mapping[str, Float[Array, ""]]
+
+
+GradFn = Callable[[Apply, PyTree, PyTree, Batch, Key], Gradients]
+"""(apply, params, batch_stats, batch, key) -> Gradients: a defence."""
+
+
+def cross_entropy_gradients(
+    apply: Apply, params: PyTree, batch_stats: PyTree, batch: Batch, key: Key
+) -> Gradients:
+    """Gradients of the mean cross-entropy on `batch`; metrics `loss` and `accuracy`."""
+
+    def loss_fn(params):
+        logits, stats = apply(params, batch_stats, batch.x, key)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.y)
+        accuracy = (logits.argmax(axis=-1) == batch.y).mean()
+        return losses.mean(), (stats, accuracy)
+
+    (loss, (stats, accuracy)), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
+    return Gradients(grads, stats, {"loss": loss, "accuracy": accuracy})

@@ -1,0 +1,102 @@
+"""What a column of certificates amounts to: accuracies, rates and mean radii.
+
+An abstention (a negative prediction) is never correct and has radius 0. Everything is
+NumPy in float64 on the host: there is one number per certified point.
+
+Source: Cohen et al. 2019, arXiv:1902.02918, section 4 and appendix F. The average
+certified radius is from Zhai et al. 2020 (MACER), arXiv:2001.02378.
+"""
+
+import math
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+
+def certified_accuracy(
+    correct: Bool[np.ndarray, "rows"],
+    radius: Float[np.ndarray, "rows"],
+    radii: Float[np.ndarray, "radii"],
+) -> Float[np.ndarray, "radii"]:
+    """The share of points that are correct with a certified radius of at least r.
+
+    Args:
+        correct: whether the smoothed classifier gave the label; false if it abstained.
+        radius: certified radius of each point, in the units of the representation.
+        radii: the values of r, in the same units.
+
+    Returns:
+        One share in [0, 1] for each r.
+
+    Raises:
+        ValueError: there are no rows.
+    """
+    _refuse_empty(correct)
+    held = np.sort(radius[correct])
+    beyond = held.size - np.searchsorted(held, radii, side="left")
+    return beyond.astype(np.float64) / correct.size
+
+
+def certified_accuracy_lower_bound(
+    accuracy: Float[np.ndarray, "radii"], *, num_points: int, alpha: float, rho: float
+) -> Float[np.ndarray, "radii"]:
+    """What the certified accuracies are at least, for all certificates at once.
+
+    Each certificate may be wrong with probability alpha; with probability at least
+    1 - rho over the noise, the share of points that are truly robust at a given radius
+    is at least this. Below 0 the bound says nothing and 0 is returned.
+
+    Args:
+        accuracy: certified accuracies as `certified_accuracy` gives them.
+        num_points: how many points were certified.
+        alpha: failure probability of one certificate.
+        rho: failure probability of this bound, at any one radius.
+
+    Returns:
+        One share in [0, 1] for each accuracy.
+
+    Raises:
+        ValueError: an argument is outside its range.
+
+    Source: Cohen et al. 2019, appendix F (Bernstein's inequality).
+    """
+    if num_points < 1 or not 0 <= alpha < 1 or not 0 < rho < 1:
+        raise ValueError(
+            "the lower bound needs num_points >= 1, 0 <= alpha < 1 and 0 < rho < 1; "
+            f"got num_points={num_points}, alpha={alpha}, rho={rho}"
+        )
+    doubt = math.log(1 / rho) / num_points
+    slack = alpha + math.sqrt(alpha * (1 - alpha) * doubt) + doubt / 3
+    return np.maximum(accuracy - slack, 0.0)
+
+
+def clean_accuracy(correct: Bool[np.ndarray, "rows"]) -> float:
+    """The share of points that the smoothed classifier labels correctly.
+
+    Abstentions count as wrong: this is the certified accuracy at radius 0.
+    """
+    _refuse_empty(correct)
+    return float(np.mean(correct))
+
+
+def abstain_rate(predict: Int[np.ndarray, "rows"]) -> float:
+    """The share of points with a negative prediction: no class could be certified."""
+    _refuse_empty(predict)
+    return float(np.mean(predict < 0))
+
+
+def average_certified_radius(
+    correct: Bool[np.ndarray, "rows"], radius: Float[np.ndarray, "rows"]
+) -> float:
+    """The mean over all points of the certified radius, wrong points counted as 0.
+
+    It is the area under the certified accuracy as a function of the radius, in the
+    units of the representation.
+    """
+    _refuse_empty(correct)
+    return float(np.mean(np.where(correct, radius, 0.0)))
+
+
+def _refuse_empty(column: np.ndarray) -> None:
+    if not column.size:
+        raise ValueError("there are no rows: certify at least one point first")

@@ -1,0 +1,134 @@
+"""One line that says how far a long task is and how long it will still take.
+
+On a terminal the line is redrawn in place; in a log file or a pipe a plain line appears
+now and then instead. Either way the last line says what was done and how fast.
+"""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+REDRAW_S = 0.1  # on a terminal: fast enough to look alive, slow enough to cost nothing
+LINE_S = 15.0  # elsewhere: a two-minute task leaves eight lines in a log
+
+
+class Progress:
+    """A progress line for `total` pieces of work, used as a context manager.
+
+    with Progress("certify", total=300, unit="points") as progress:
+        for point in points:
+            ...
+            progress.advance(note="accuracy 0.93")
+
+    Args:
+        task: what is being done, in a word or two.
+        total: how many pieces there are.
+        unit: what a piece is called, in the plural.
+        done: pieces that an earlier, interrupted run already did.
+        stream: where the line goes; standard error by default, so that the results on
+            standard output stay clean.
+        clock: seconds from any fixed moment.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        *,
+        total: int,
+        unit: str = "examples",
+        done: int = 0,
+        stream: Any = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        """A line that is not shown yet."""
+        self.task, self.total, self.unit, self.done = task, total, unit, done
+        self.note = ""
+        self._stream = sys.stderr if stream is None else stream
+        self._clock = clock
+        self._in_place = self._stream.isatty()
+        self._begin = self._last_shown = clock()
+        self._done_before = done
+        self._warm: tuple[float, int] | None = None
+
+    def __enter__(self) -> "Progress":
+        """Itself, with the clock started and, on a terminal, the line drawn."""
+        self._begin = self._last_shown = self._clock()
+        if self._in_place:
+            self._show()
+        return self
+
+    def advance(self, count: int = 1, *, note: str | None = None) -> None:
+        """Nothing; counts `count` more pieces and shows the line if it is time to.
+
+        Args:
+            count: pieces done since the last call.
+            note: a few words shown at the end of the line from now on.
+        """
+        self.done += count
+        self.note = self.note if note is None else note
+        now = self._clock()
+        if self._warm is None:
+            # The first piece also paid for compilation: it would spoil the estimate.
+            self._warm = now, self.done
+        if now - self._last_shown >= (REDRAW_S if self._in_place else LINE_S):
+            self._last_shown = now
+            self._show()
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds still needed at the pace so far; None before a pace is known."""
+        now = self._clock()
+        warm_s, warm_done = self._warm or (self._begin, self._done_before)
+        if self.done == warm_done:
+            warm_s, warm_done = self._begin, self._done_before
+        if self.done == warm_done or now <= warm_s:
+            return None
+        return max(self.total - self.done, 0) * (now - warm_s) / (self.done - warm_done)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing; ends with a line of what was done, also when the task failed."""
+        spent_s = self._clock() - self._begin
+        pieces = self.done - self._done_before
+        rate = f", {pieces / spent_s:.3g} {self.unit}/s" if spent_s > 0 else ""
+        if kind is None:
+            text = f"{self.done} {self.unit} in {duration(spent_s)}{rate}"
+        else:
+            text = (
+                f"stopped at {self.done} of {self.total} {self.unit} "
+                f"after {duration(spent_s)}"
+            )
+        self._write(text, end="\n")
+
+    def _show(self) -> None:
+        share = 100 * self.done // max(self.total, 1)
+        text = f"{self.done}/{self.total} {self.unit} {share}%"
+        if (remaining_s := self.remaining_s) is not None:
+            text += f", {duration(remaining_s)} left"
+        self._write(text, end="" if self._in_place else "\n")
+
+    def _write(self, text: str, *, end: str) -> None:
+        line = f"{self.task}: {text}" + (f", {self.note}" if self.note else "")
+        if self._in_place:
+            # A line that wraps could not be redrawn in place: cut it.
+            line = line[: max(shutil.get_terminal_size().columns - 1, 20)]
+            line = f"\r{line}\x1b[K"
+        self._stream.write(line + end)
+        self._stream.flush()
+
+
+def duration(seconds: float | int) -> str:
+    """A time span for people: "4.2 s", "3 min 05 s", "2 h 05 min"."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,150 @@
+"""Figures of runs, as PNG. This is the only file that imports matplotlib.
+
+Figures are made through matplotlib's objects, never through `pyplot`: no window, no
+state shared between figures, and the same rows give the same bytes.
+"""
+
+import math
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from advjax.metrics.certified import certified_accuracy, clean_accuracy
+from advjax.reports.rows import Run
+
+# Okabe and Ito, "Color universal design" (2008): told apart under every common colour
+# blindness. Their yellow is left out, being unreadable as a line on white.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+_DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
+_STYLE = {
+    "font.size": 11,
+    "axes.titlesize": 13,
+    "axes.labelsize": 12,
+    "legend.fontsize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#666666",
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+}
+_END = {
+    "marker": "o",
+    "markersize": 8,
+    "markeredgecolor": "white",
+    # Whole also on the axes' edge, but without pushing the axes about.
+    "clip_on": False,
+    "in_layout": False,
+    "zorder": 3,
+}
+_DPI = 160
+_WIDTH_IN = 7.5
+_AXES_HEIGHT_IN = 4.4
+_LEGEND_LINE_IN = 0.22
+
+
+def certified_accuracy_plot(
+    runs: Sequence[Run],
+    path: str | os.PathLike[str],
+    *,
+    units: str,
+    norm: str = "l2",
+    title: str = "",
+) -> pathlib.Path:
+    """The path of a PNG with the certified accuracy over the radius, a curve per run.
+
+    The curve steps down after the radius of each correct point and ends in a dot at the
+    run's cap, the largest radius it could certify. The legend, below the axes, gives
+    each run's clean accuracy.
+
+    Args:
+        runs: one curve each. Seven colours and four kinds of line make 28 of them
+            distinct; about ten can be read.
+        path: where the PNG goes; its folder is made if missing.
+        units: the representation that the radii are measured in, such as "mfbe".
+        norm: the norm of the radii.
+        title: a line above the axes.
+
+    Raises:
+        ValueError: there are no runs, or a run has no rows.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    if not runs:
+        raise ValueError("there is nothing to draw: give at least one run")
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context(_STYLE):
+        height_in = _AXES_HEIGHT_IN + _LEGEND_LINE_IN * (len(runs) + 1)
+        figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=_DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        right = _right_edge(runs)
+        for index, run in enumerate(runs):
+            colour = _COLOURS[index % len(_COLOURS)]
+            radius, accuracy = curve(run)
+            # A dollar sign would start a formula.
+            label = run.label.replace("$", r"\$")
+            axes.step(
+                radius,
+                accuracy,
+                # The accuracy at a radius includes the points that have just it.
+                where="pre",
+                color=colour,
+                linestyle=_DASHES[index % len(_DASHES)],
+                linewidth=2,
+                label=f"{label}  (clean {clean_accuracy(run.rows.correct):.2f})",
+            )
+            if math.isfinite(run.cap):
+                axes.plot(radius[-1], accuracy[-1], color=colour, **_END)
+        if any(math.isfinite(run.cap) for run in runs):
+            note = "the largest radius that the run could certify"
+            axes.plot([], [], color="#666666", linestyle="", label=note, **_END)
+        axes.set_xlim(0, right)
+        axes.set_ylim(0, 1.02)
+        axes.set_yticks(np.linspace(0, 1, 6))
+        axes.set_xlabel(f"{norm} radius (units of {units})")
+        axes.set_ylabel("certified accuracy")
+        axes.set_title(title)
+        figure.legend(loc="outside lower center", frameon=False)
+        # Without the name of the program the bytes do not depend on its version.
+        figure.savefig(path, metadata={"Software": None})
+    return path
+
+
+def curve(
+    run: Run,
+) -> tuple[Float[np.ndarray, "corners"], Float[np.ndarray, "corners"]]:
+    """The corners of a run's curve: radii from 0 up, and the accuracy at each one.
+
+    Each accuracy holds on the interval that ends at its radius. The curve ends at the
+    cap, where it may still be high: beyond it there is nothing to know. Without a cap
+    it falls to 0 after the largest radius.
+    """
+    rows = run.rows
+    held = np.unique(rows.radius[rows.correct])
+    radius = np.concatenate([[0.0], held])
+    accuracy = certified_accuracy(rows.correct, rows.radius, radius)
+    # Equal but for rounding: the radius came from a vote table, the cap from a formula.
+    if radius[-1] < run.cap * (1 - 1e-9):
+        radius, accuracy = np.append(radius, radius[-1]), np.append(accuracy, 0.0)
+        if math.isfinite(run.cap):
+            radius, accuracy = np.append(radius, run.cap), np.append(accuracy, 0.0)
+    return radius, accuracy
+
+
+def _right_edge(runs: Sequence[Run]) -> float:
+    """A little beyond the largest cap, or the largest radius where no cap is known."""
+    reach = [
+        run.cap if math.isfinite(run.cap) else float(np.max(run.rows.radius, initial=0))
+        for run in runs
+    ]
+    return 1.04 * max(reach) or 1.0

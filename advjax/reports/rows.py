@@ -1,0 +1,218 @@
+"""The file between experiments and reports: `rows.tsv`, one line per certified point.
+
+The columns of Cohen's `certify.py` come first, so that his analysis reads our files,
+and `read` reads his:
+
+    idx label predict radius correct time | id p_lower votes n snr_db
+
+Numbers are text; the radius and `p_lower` read back as the same float64. Nothing in a
+file is evaluated.
+"""
+
+import dataclasses
+import datetime
+import os
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+ROWS_FILE = "rows.tsv"
+_UNKNOWN = {"p_lower": "nan", "votes": "0", "n": "0", "snr_db": "nan"}
+
+
+class Row(NamedTuple):
+    """One certified point, in the order of the columns."""
+
+    idx: int
+    """Its place in the split."""
+    label: int
+    predict: int
+    """The certified class; -1 for an abstention."""
+    radius: float
+    """In the units of the representation where the noise entered; 0.0 if abstaining."""
+    correct: bool
+    time: float
+    """Seconds spent on this point."""
+    id: str
+    """The example's name in its records: joins rows across stages and runs."""
+    p_lower: float
+    """Lower confidence bound on the probability of the certified class."""
+    votes: int
+    """For the selected class, out of `n` estimation samples."""
+    n: int
+    snr_db: float
+    """20 log10(norm(x) / radius); inf at radius 0."""
+
+
+COHEN_COLUMNS = Row._fields[:6]
+COLUMNS = Row._fields
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of a run as columns; see `Row` for what each one means.
+
+    In a file with Cohen's six columns only, `id` is the idx, `p_lower` and `snr_db` are
+    NaN, and `votes` and `n` are 0.
+    """
+
+    idx: Int[np.ndarray, "rows"]
+    label: Int[np.ndarray, "rows"]
+    predict: Int[np.ndarray, "rows"]
+    radius: Float[np.ndarray, "rows"]
+    correct: Bool[np.ndarray, "rows"]
+    time: Float[np.ndarray, "rows"]
+    id: tuple[str, ...]
+    p_lower: Float[np.ndarray, "rows"]
+    votes: Int[np.ndarray, "rows"]
+    n: Int[np.ndarray, "rows"]
+    snr_db: Float[np.ndarray, "rows"]
+
+    def __len__(self) -> int:
+        """The number of certified points."""
+        return len(self.id)
+
+
+class Run(NamedTuple):
+    """The rows of a run with what a table or a figure says about them."""
+
+    label: str
+    rows: Rows
+    cap: float = float("inf")
+    """The largest radius that the run could have certified: no vote was missing."""
+
+
+def read(path: str | os.PathLike[str]) -> Rows:
+    """The rows of a run folder, of its `rows.tsv`, or of a file by Cohen's program.
+
+    A last line that is still being written, or was cut short, is left out.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the columns or a line are not as expected; the line is named.
+    """
+    path = pathlib.Path(path)
+    path = path / ROWS_FILE if path.is_dir() else path
+    if not path.is_file():
+        raise FileNotFoundError(f"there are no rows at {path}: certify something first")
+    return parse(path.read_bytes(), path)
+
+
+def parse(content: bytes, path: pathlib.Path) -> Rows:
+    """The rows in the text of a file; what follows its last newline is left out.
+
+    Args:
+        content: the bytes of the file.
+        path: its name, for messages.
+
+    Raises:
+        ValueError: the columns or a line are not as expected; the line is named.
+    """
+    lines = content.decode("utf-8", errors="surrogateescape").split("\n")
+    columns = tuple(lines[0].rstrip("\r").split("\t"))
+    if columns not in (COLUMNS, COHEN_COLUMNS):
+        raise ValueError(
+            f"{path} line 1: expected the columns {' '.join(COLUMNS)}, or the first "
+            f"{len(COHEN_COLUMNS)}, separated by tabs; found {lines[0][:200]!r}"
+        )
+    rows = []
+    # What follows the last newline is empty or a line cut short.
+    for number, line in enumerate(lines[1:-1], start=2):
+        cells = line.rstrip("\r").split("\t")
+        if len(cells) != len(columns):
+            raise ValueError(
+                f"{path} line {number}: expected {len(columns)} cells, "
+                f"found {len(cells)}: {line[:200]!r}"
+            )
+        named = {"id": cells[0], **_UNKNOWN, **dict(zip(columns, cells, strict=True))}
+        try:
+            rows.append(tuple(_READ[column](named[column]) for column in COLUMNS))
+        except ValueError as error:
+            raise ValueError(f"{path} line {number}: {error}") from error
+    values = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
+    by_column = dict(zip(COLUMNS, values, strict=True))
+    return Rows(
+        **{
+            column: value if column == "id" else np.array(value, _DTYPES[column])
+            for column, value in by_column.items()
+        }
+    )
+
+
+def _seconds(text: str) -> float:
+    """Seconds from `13.7` or from `0:00:13.736080`, as Cohen's files have both."""
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
+
+
+def _integer(text: str) -> int:
+    value = int(text)
+    if abs(value) >= 2**63:
+        raise ValueError(f"{text} is too large for a count or a class")
+    return value
+
+
+def _zero_or_one(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError(f"correct must be 0 or 1, found {text!r}")
+    return text == "1"
+
+
+_READ = {
+    "idx": _integer,
+    "label": _integer,
+    "predict": _integer,
+    "radius": float,
+    "correct": _zero_or_one,
+    "time": _seconds,
+    "id": str,
+    "p_lower": float,
+    "votes": _integer,
+    "n": _integer,
+    "snr_db": float,
+}
+_DTYPES = {
+    column: {_integer: np.int64, _zero_or_one: np.bool_}.get(reader, np.float64)
+    for column, reader in _READ.items()
+}
+HEADER = ("\t".join(COLUMNS) + "\n").encode()
+
+
+def line_of(row: Row) -> bytes:
+    """The line of a row, newline included.
+
+    Raises:
+        ValueError: the id has a tab or a line break, or the time is not a number.
+    """
+    if set(row.id) & set("\t\n\r"):
+        raise ValueError(
+            f"the id {row.id!r} has a tab or a line break: rename the clip"
+        )
+    cells = row._replace(
+        idx=int(row.idx),
+        label=int(row.label),
+        predict=int(row.predict),
+        # repr is the shortest text that reads back as the same float64.
+        radius=repr(float(row.radius)),
+        correct=int(row.correct),
+        time=_clock(float(row.time)),
+        p_lower=repr(float(row.p_lower)),
+        votes=int(row.votes),
+        n=int(row.n),
+        snr_db=f"{float(row.snr_db):.4f}",
+    )
+    line = "\t".join(map(str, cells)) + "\n"
+    return line.encode("utf-8", errors="surrogateescape")
+
+
+def _clock(seconds: float) -> str:
+    """`h:mm:ss.ffffff`, as Cohen's `certify.py` prints a time span."""
+    microseconds = datetime.timedelta(seconds=seconds) // datetime.timedelta(
+        microseconds=1
+    )
+    whole, fraction = divmod(microseconds, 1_000_000)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}.{fraction:06d}"

@@ -1,0 +1,254 @@
+"""A run being written: a folder with `rows.tsv`, and `run.json` beside it.
+
+`run.json` has two blocks: `settings`, which decide what the rows are, and `environment`
+(versions, device, date), which only tells where they came from. A folder is continued
+with equal settings and refused with others, so that no file mixes two experiments.
+
+Rows are whole or absent: each is on disk before `append` returns, a line cut short by a
+kill is dropped when the run is opened again, and a full disk leaves the rows before it.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from advjax.reports.rows import HEADER, ROWS_FILE, Row, Rows, line_of, parse, read
+
+RUN_FILE = "run.json"
+
+
+class RunFolder:
+    """A run that is being written: made by `open_run`, closed as a context manager.
+
+    Attributes:
+        folder: where the run lives.
+        done: ids of the points that have a row.
+    """
+
+    def __init__(self, folder: pathlib.Path, file: Any, done: set[str]):
+        """A run at work; `open_run` makes it."""
+        self.folder = folder
+        self.done = done
+        self._file = file
+
+    def append(self, row: Row) -> None:
+        """Nothing; the row is on disk when this returns.
+
+        Raises:
+            ValueError: the id already has a row, or cannot stand in a TSV file.
+            OSError: the disk is full or failing; earlier rows are safe.
+        """
+        if row.id in self.done:
+            raise ValueError(f"point {row.id!r} already has a row in {self.folder}")
+        self._write(line_of(row))
+        self.done.add(row.id)
+
+    def rows(self) -> Rows:
+        """Every row so far, those of earlier starts of the run included."""
+        return read(self.folder)
+
+    def _write(self, line: bytes) -> None:
+        begin = self._file.tell()
+        try:
+            left = memoryview(line)
+            while left:
+                left = left[self._file.write(left) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            # Cutting back can fail too; then opening the run again drops the cut line.
+            with contextlib.suppress(OSError):
+                self._file.truncate(begin)
+                self._file.seek(begin)
+            raise OSError(
+                error.errno,
+                f"a row could not be written ({error.strerror}). The {len(self.done)} "
+                "rows so far are safe; make room and run the same command again: it "
+                "continues from there",
+                str(self.folder / ROWS_FILE),
+            ) from error
+
+    def close(self) -> None:
+        """Nothing; lets another process continue the run."""
+        self._file.close()
+
+    def __enter__(self) -> "RunFolder":
+        """The run itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing; closes the run, also after an error."""
+        self.close()
+
+
+def open_run(
+    folder: str | os.PathLike[str],
+    *,
+    settings: Mapping[str, Any],
+    environment: Mapping[str, Any],
+) -> RunFolder:
+    """A run ready for `append`: a new folder, or one that an earlier start left.
+
+    Args:
+        folder: the run's own folder; made if missing.
+        settings: all that decides what the rows are, as JSON values (nested dicts are
+            fine, NumPy scalars and paths are converted). Compared on resuming.
+        environment: where the rows come from: versions, device, date. Not compared; a
+            later start that differs is added to the list `resumed` in `run.json`.
+
+    Returns:
+        The open run. It holds a lock until closed: one process writes a run at a time.
+
+    Raises:
+        ValueError: the folder has a run with other settings (all of them are named), or
+            files that are not a run's.
+        BlockingIOError: another process is writing this run.
+        OSError: the disk is full or failing.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ROWS_FILE
+    # Not "a": on a full disk the file is cut back to its last whole line.
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+    try:
+        _lock(file, folder)
+        content = file.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        known = whole.startswith(HEADER) if whole else HEADER.startswith(content)
+        if not known:
+            raise ValueError(
+                f"{path} has other columns than this program writes, so it cannot be "
+                "continued; choose another --workdir"
+            )
+        _settle_description(
+            folder, _plain(settings), _plain(environment), has_rows=bool(whole)
+        )
+        run = RunFolder(folder, file, set(parse(whole or HEADER, path).id))
+        file.truncate(len(whole))
+        file.seek(len(whole))
+        if not whole:
+            run._write(HEADER)
+    except BaseException:
+        file.close()
+        raise
+    return run
+
+
+def description(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """What `run.json` says: the blocks `settings`, `environment` and `resumed`.
+
+    Raises:
+        FileNotFoundError: the folder has no `run.json`.
+        ValueError: it is not a run's `run.json`.
+    """
+    path = pathlib.Path(folder) / RUN_FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing: {folder} is not the folder of a run"
+        )
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON ({error})") from error
+    if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
+        raise ValueError(f"{path} has no block 'settings': advjax did not write it")
+    return {"environment": {}, "resumed": [], **found}
+
+
+def _lock(file: Any, folder: pathlib.Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BlockingIOError(
+            error.errno,
+            "another process is writing this run; wait for it, or choose another "
+            "--workdir",
+            str(folder),
+        ) from error
+    except OSError:
+        # Some cluster file systems have no locks; a run there is still worth having.
+        return
+
+
+def _settle_description(
+    folder: pathlib.Path, settings: dict, environment: dict, *, has_rows: bool
+) -> None:
+    """Nothing; writes `run.json`, or refuses settings that differ from it."""
+    path = folder / RUN_FILE
+    if not path.exists():
+        if has_rows:
+            raise ValueError(
+                f"{folder} has rows but no {RUN_FILE}, so nothing says which settings "
+                "they belong to; choose another --workdir"
+            )
+        _write_json(path, {"settings": settings, "environment": environment})
+        return
+    found = description(folder)
+    there, here = _flat(found["settings"]), _flat(settings)
+    differing = [
+        f"  {name}: {there.get(name, '(absent)')!r} there, "
+        f"{here.get(name, '(absent)')!r} now"
+        for name in sorted(there.keys() | here.keys())
+        if name not in there or name not in here or there[name] != here[name]
+    ]
+    if differing:
+        raise ValueError(
+            f"{folder} holds a run with other settings:\n" + "\n".join(differing) + "\n"
+            "Rows of different settings are never mixed: choose another --workdir, or "
+            "remove that one."
+        )
+    if environment not in (found["environment"], *found["resumed"]):
+        resumed = [*found["resumed"], environment]
+        _write_json(path, {**found, "resumed": resumed})
+
+
+def _plain(block: Mapping[str, Any]) -> dict[str, Any]:
+    """The block as it will read back from JSON: tuples become lists, and so on."""
+
+    def convert(value: Any) -> Any:
+        if isinstance(value, np.generic | np.ndarray):
+            return value.tolist()
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
+        raise TypeError(f"a run is described by JSON values; {value!r} is none of them")
+
+    return json.loads(json.dumps(dict(block), default=convert, allow_nan=False))
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    """Every setting under its dotted name, so that a difference can be pointed at."""
+    if not isinstance(value, dict) or (name and not value):
+        return {name: value}
+    flat = {}
+    for key, inner in value.items():
+        flat |= _flat(inner, f"{name}.{key}" if name else str(key))
+    return flat
+
+
+def _write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
+    # Written aside and renamed: a reader finds the old file or the new one, whole.
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        with aside.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(content, indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    at = os.open(path.parent, os.O_RDONLY)
+    # Some network file systems cannot flush a folder.
+    with contextlib.suppress(OSError):
+        os.fsync(at)
+    os.close(at)

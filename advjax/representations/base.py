@@ -1,0 +1,154 @@
+"""What a representation is, and the two locks that tie stored records to it."""
+
+import abc
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from advjax.types import Bounds, Features, Source, Wave
+
+
+class Representation(abc.ABC):
+    """One differentiable step from `source` to the array this representation is.
+
+    Subclasses are frozen, keyword-only, final dataclasses: hashable, so a static
+    argument of `jit` and a key of a dict. Arrays are laid out [frames, bins, channels];
+    the waveform is [time].
+    """
+
+    name: ClassVar[str]
+    source: "Representation | None"
+
+    @abc.abstractmethod
+    def step(self, x: Source) -> Features:
+        """This representation of one example, from the source's array."""
+
+    def inverse(self, features: Features, *, reference: Source) -> Source:
+        """The source's array behind `features`.
+
+        Args:
+            features: an array of this representation, perhaps perturbed.
+            reference: the clean source array, which lends what `step` threw away.
+
+        Raises:
+            ValueError: this step has no inverse.
+        """
+        del features, reference
+        raise ValueError(f"{self.name} cannot be turned back into its source")
+
+    @property
+    def bounds(self) -> Bounds:
+        """Least and greatest value an entry may take."""
+        return (-float("inf"), float("inf"))
+
+    @property
+    def units(self) -> str:
+        """What one unit of an entry is, in a few words for tables and figures."""
+        return self.name
+
+    def chain(self) -> tuple["Representation", ...]:
+        """Every representation from the waveform to this one."""
+        before = self.source.chain() if self.source is not None else ()
+        return (*before, self)
+
+    def stage(self, name: str) -> "Representation":
+        """The member of the chain called `name`.
+
+        Raises:
+            ValueError: there is none; the message lists the chain.
+        """
+        for member in self.chain():
+            if member.name == name:
+                return member
+        stages = ", ".join(member.name for member in self.chain())
+        raise ValueError(
+            f"{name!r} is not a stage on the way to {self.name}; the stages are {stages}"
+        )
+
+    def after(self, name: str) -> tuple["Representation", ...]:
+        """The steps that lead from the stage called `name` to this representation."""
+        chain = self.chain()
+        return chain[chain.index(self.stage(name)) + 1 :]
+
+    def apply(self, wave: Wave) -> Features:
+        """Every step of the chain in turn, from one waveform."""
+        x = wave
+        for member in self.chain():
+            x = member.step(x)
+        return x
+
+    @property
+    def num_samples(self) -> int:
+        """Samples in the waveform at the root of the chain."""
+        return self.chain()[0].num_samples
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Samples a second of the waveform at the root of the chain."""
+        return self.chain()[0].sample_rate_hz
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """Shape of one example; computed from `apply`, never typed by hand."""
+        wave = jax.ShapeDtypeStruct((self.num_samples,), jnp.float32)
+        return jax.eval_shape(self.apply, wave).shape
+
+
+def definition(representation: Representation) -> dict[str, Any]:
+    """The chain as nested JSON: every name and field, defaults spelled out."""
+    spelled: dict[str, Any] = {"name": representation.name}
+    for field in dataclasses.fields(representation):
+        value = getattr(representation, field.name)
+        if isinstance(value, Representation):
+            value = definition(value)
+        spelled[field.name] = value
+    return spelled
+
+
+def from_definition(
+    spelled: Mapping[str, Any], table: Mapping[str, type[Representation]] | None = None
+) -> Representation:
+    """The representation that `definition` wrote down.
+
+    Args:
+        spelled: what `definition` returned.
+        table: classes by name; default `advjax.representations.REPRESENTATIONS`.
+
+    Raises:
+        ValueError: an unknown name or field, so written by other code.
+    """
+    if table is None:
+        from advjax.representations import REPRESENTATIONS as table  # noqa: N811
+    fields = dict(spelled)
+    name = fields.pop("name", None)
+    if name not in table:
+        raise ValueError(f"unknown representation {name!r}; there are: {', '.join(table)}")
+    known = {field.name for field in dataclasses.fields(table[name])}
+    if set(fields) != known:
+        odd = ", ".join(sorted(set(fields) ^ known))
+        raise ValueError(f"{name} was written by another version: its fields differ ({odd})")
+    if isinstance(fields.get("source"), Mapping):
+        fields["source"] = from_definition(fields["source"], table)
+    return table[name](**fields)
+
+
+def probe(representation: Representation) -> Float[np.ndarray, "16"]:
+    """Sixteen values of the representation of a fixed chirp.
+
+    Stored beside the definition: fields catch other settings, the probe other code. The
+    chirp rises from 50 Hz to 90 % of the Nyquist frequency with a swelling amplitude,
+    so every band and frame differs.
+    """
+    num = representation.num_samples
+    t = np.arange(num) / num
+    top = 0.9 / 2 - 50 / representation.sample_rate_hz
+    cycles = num * (50 / representation.sample_rate_hz * t + top * t**2 / 2)
+    chirp = (0.1 + 0.8 * t) * np.sin(2 * np.pi * cycles)
+    features = np.asarray(jax.jit(representation.apply)(chirp.astype(np.float32)))
+    picks = np.linspace(0, features.size - 1, 16).astype(int)
+    return features.ravel()[picks].astype(np.float32)

@@ -1,0 +1,1 @@
+"""Differentiable signal processing: functions of one signal, no classes."""

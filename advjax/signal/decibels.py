@@ -1,0 +1,18 @@
+"""Logarithms and roots that stay differentiable at silence.
+
+The floor is added inside the logarithm or root: taken outside, the gradient at exactly
+zero is NaN, and digital silence is a normal input.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def safe_sqrt(power: Float[Array, "*shape"], floor: float) -> Float[Array, "*shape"]:
+    """`sqrt(power + floor)`."""
+    return jnp.sqrt(power + floor)
+
+
+def safe_log(power: Float[Array, "*shape"], floor: float) -> Float[Array, "*shape"]:
+    """`log(power + floor)`, natural."""
+    return jnp.log(power + floor)

@@ -1,0 +1,43 @@
+"""Randomized smoothing: certified predictions for any function of one example."""
+
+from advjax.smoothing.bounds import (
+    clopper_pearson_lower,
+    max_radius,
+    num_for_radius,
+    votes_needed,
+)
+from advjax.smoothing.certificates import (
+    ABSTAIN,
+    Certificate,
+    Plan,
+    PlannedRadius,
+    Prediction,
+    certificate,
+    certify,
+    plan,
+    predict,
+)
+from advjax.smoothing.noise import Noise, gaussian, uniform
+from advjax.smoothing.votes import DEFAULT_CHUNK, count_votes, default_tile
+
+__all__ = [
+    "ABSTAIN",
+    "DEFAULT_CHUNK",
+    "Certificate",
+    "Noise",
+    "Plan",
+    "PlannedRadius",
+    "Prediction",
+    "certificate",
+    "certify",
+    "clopper_pearson_lower",
+    "count_votes",
+    "default_tile",
+    "gaussian",
+    "max_radius",
+    "num_for_radius",
+    "plan",
+    "predict",
+    "uniform",
+    "votes_needed",
+]

@@ -1,0 +1,342 @@
+"""Certified predictions of a classifier smoothed by noise.
+
+    noise = gaussian(0.25)
+    certificate = certify(logits_fn, x, jax.random.key(0), noise=noise)
+
+The smoothed classifier answers with the class that the base classifier most probably
+gives to a noisy copy. `certify` returns that class and a radius inside which no
+perturbation changes it; the statement is wrong with probability at most alpha.
+
+What remains unsound. The theorem is about real numbers; this program computes in
+floating point (Voracek and Hein 2022, arXiv:2207.07209). (1) The sum of input and noise
+is rounded to the input's type, so the noise is not exactly Gaussian around x, and a
+classifier built for the purpose can read x from the low bits of that sum; an ordinary
+network does not, but the certificate does not exclude it. (2) The noise comes from a
+finite set: float32 normals stop at 5.42 standard deviations, so events rarer than about
+6e-8 an entry are never drawn. (3) The generator is pseudo-random and its draws are
+taken as independent. (4) A network's logits may differ in the last bits between devices
+and compilers, and the certificate holds for the compiled program that voted. Noise is
+therefore drawn in float32, never lower, and cast after it is added. Nothing is
+promised against an adversary who exploits rounding.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Float
+
+from advjax.smoothing.bounds import (
+    check_alpha,
+    clopper_pearson_lower,
+    lower_bounds,
+    top_two_p_value,
+    votes_needed,
+)
+from advjax.smoothing.noise import Noise
+from advjax.smoothing.votes import DEFAULT_CHUNK, count_votes, default_tile
+from advjax.types import Features, Key, LogitsFn
+
+ABSTAIN = -1
+"""The prediction of a smoothed classifier that cannot tell."""
+
+
+class Certificate(NamedTuple):
+    """What was proved about one example.
+
+    Attributes:
+        prediction: a class, or ABSTAIN.
+        radius: the prediction is constant within it, in units of the example and in
+            the norm of the noise; 0.0 when abstaining.
+        p_lower: one-sided lower bound at level 1 - alpha on the probability that a
+            noisy copy is given the selected class.
+        votes: estimation votes for the selected class.
+    """
+
+    prediction: int
+    radius: float
+    p_lower: float
+    votes: int
+
+
+class Prediction(NamedTuple):
+    """The smoothed classifier's answer to one example.
+
+    Attributes:
+        prediction: a class, or ABSTAIN.
+        p_value: probability of so clear a lead, were the two best equally likely.
+        votes: votes for the class that leads.
+    """
+
+    prediction: int
+    p_value: float
+    votes: int
+
+
+class PlannedRadius(NamedTuple):
+    """What one radius costs.
+
+    Attributes:
+        radius: the radius asked for.
+        votes_needed: votes of num_estimation that certify it; None beyond the cap.
+        num_estimation: fewest unanimous votes that certify it; None if out of reach.
+    """
+
+    radius: float
+    votes_needed: int | None
+    num_estimation: int | None
+
+
+class Plan(NamedTuple):
+    """What (noise, n, alpha) can prove, known before any vote.
+
+    Attributes:
+        max_radius: radius of a unanimous vote, the cap of every certificate.
+        votes_needed: fewest estimation votes that do not abstain.
+        radii: one entry for each radius asked for, in that order.
+    """
+
+    max_radius: float
+    votes_needed: int
+    radii: tuple[PlannedRadius, ...]
+
+
+def plan(
+    noise: Noise,
+    *,
+    num_selection: int = 100,
+    num_estimation: int = 100_000,
+    alpha: float = 1e-3,
+    radii: Sequence[float] = (),
+) -> Plan:
+    """What certificates with these settings can prove, and what the radii would need.
+
+    Args:
+        noise: the smoothing law.
+        num_selection: votes that choose the class.
+        num_estimation: fresh votes that bound its probability.
+        alpha: probability that a certificate is wrong.
+        radii: radii of interest, in units of the example.
+
+    Returns:
+        The cap, the votes needed not to abstain, and the needs of each radius.
+
+    Raises:
+        ValueError: the request can only abstain, with the least n that may not; or an
+            impossible argument; or a law of noise that has no certificate.
+    """
+    check_alpha(alpha)
+    if noise.radius is None:
+        raise ValueError(
+            "this noise has no known certificate: use predict, or gaussian or uniform."
+        )
+    if num_selection < 1:
+        raise ValueError(f"num_selection={num_selection}: give at least 1.")
+    least = votes_needed(num_estimation, alpha)
+    cap = noise.radius(
+        float(clopper_pearson_lower(num_estimation, num_estimation, alpha))
+    )
+    return Plan(
+        max_radius=cap,
+        votes_needed=least,
+        radii=tuple(_planned(noise, r, num_estimation, alpha, least) for r in radii),
+    )
+
+
+def certify(
+    logits_fn: LogitsFn,
+    x: Features | Float[np.ndarray, "*features"],
+    key: Key,
+    *,
+    noise: Noise,
+    num_selection: int = 100,
+    num_estimation: int = 100_000,
+    alpha: float = 1e-3,
+    tile: int | None = None,
+    chunk: int | None = None,
+    mesh: Mesh | None = None,
+    on_chunk: Callable[[int], None] | None = None,
+) -> Certificate:
+    """The smoothed prediction at `x` and the radius within which it cannot change.
+
+    Args:
+        logits_fn: one example to one row of logits, see `count_votes`.
+        x: one example, floating and finite, in the units of the noise.
+        key: the example's key; selection and estimation each get their half.
+        noise: the smoothing law, `gaussian(sigma)` for an l2 radius.
+        num_selection: votes that choose the class (n0).
+        num_estimation: fresh votes that bound its probability (n).
+        alpha: probability that the certificate is wrong.
+        tile: noisy copies evaluated at once; None for `default_tile()`.
+        chunk: tiles per dispatch and device; does not change the result.
+        mesh: devices that share the work; does not change the result.
+        on_chunk: called after each dispatch with the copies evaluated so far, out of
+            num_selection + num_estimation.
+
+    Returns:
+        The certificate; it abstains when the bound is below one half.
+
+    Raises:
+        ValueError: the request can only abstain, an argument or `x` is impossible, or
+            the classifier gave finite logits on no noisy copy at all.
+        MemoryError: a tile does not fit the device.
+
+    Source: Cohen et al. 2019, arXiv:1902.02918, Certify.
+    """
+    plan(noise, num_selection=num_selection, num_estimation=num_estimation, alpha=alpha)
+    options = {
+        "noise": noise,
+        "tile": default_tile() if tile is None else tile,
+        "chunk": DEFAULT_CHUNK if chunk is None else chunk,
+        "mesh": mesh,
+    }
+    key_selection, key_estimation = jax.random.split(key)
+    selection = count_votes(
+        logits_fn,
+        x,
+        key_selection,
+        num_samples=num_selection,
+        on_chunk=on_chunk,
+        **options,
+    )
+    _refuse_no_votes(selection, num_selection)
+    top = int(selection.argmax())
+
+    def after_selection(num_done: int) -> None:
+        if on_chunk is not None:
+            on_chunk(num_selection + num_done)
+
+    estimation = count_votes(
+        logits_fn,
+        x,
+        key_estimation,
+        num_samples=num_estimation,
+        on_chunk=after_selection,
+        **options,
+    )
+    return certificate(
+        top,
+        int(estimation[top]),
+        noise=noise,
+        num_estimation=num_estimation,
+        alpha=alpha,
+    )
+
+
+def certificate(
+    top: int, votes: int, *, noise: Noise, num_estimation: int, alpha: float
+) -> Certificate:
+    """The certificate that `votes` of `num_estimation` fresh votes for `top` give.
+
+    The class must have been chosen without looking at these votes, and their number
+    fixed beforehand: otherwise alpha does not hold.
+
+    Raises:
+        ValueError: impossible counts or alpha, or noise without a certificate.
+    """
+    if noise.radius is None:
+        raise ValueError("this noise has no known certificate: use predict.")
+    p_lower = float(clopper_pearson_lower(votes, num_estimation, alpha))
+    if p_lower < 0.5:
+        return Certificate(ABSTAIN, 0.0, p_lower, votes)
+    return Certificate(top, noise.radius(p_lower), p_lower, votes)
+
+
+def predict(
+    logits_fn: LogitsFn,
+    x: Features | Float[np.ndarray, "*features"],
+    key: Key,
+    *,
+    noise: Noise,
+    num_samples: int = 1000,
+    alpha: float = 1e-3,
+    tile: int | None = None,
+    chunk: int | None = None,
+    mesh: Mesh | None = None,
+) -> Prediction:
+    """The smoothed classifier's class at `x`, or ABSTAIN where two classes compete.
+
+    An answer differs from the smoothed classifier's true class with probability at most
+    alpha. Copies with logits that are not finite compete as a class of their own.
+
+    Args:
+        logits_fn: one example to one row of logits, see `count_votes`.
+        x: one example, floating and finite.
+        key: the example's key.
+        noise: any smoothing law, with a certificate or without.
+        num_samples: votes; at alpha 0.001 at least 11.
+        alpha: probability of a wrong answer.
+        tile: noisy copies evaluated at once; None for `default_tile()`.
+        chunk: tiles per dispatch and device; does not change the result.
+        mesh: devices that share the work; does not change the result.
+
+    Raises:
+        ValueError: num_samples so small that only abstaining is possible, impossible
+            arguments, or a classifier whose logits are never finite.
+        MemoryError: a tile does not fit the device.
+
+    Source: Cohen et al. 2019, arXiv:1902.02918, Predict.
+    """
+    check_alpha(alpha)
+    if num_samples < 1 or top_two_p_value(num_samples, 0) > alpha:
+        # A unanimous vote of n has the two-sided p-value 2 ** (1 - n).
+        least = math.ceil(1.0 - math.log2(alpha))
+        raise ValueError(
+            f"num_samples={num_samples} can only abstain at alpha={alpha}: draw at "
+            f"least {least} votes, or choose a larger alpha."
+        )
+    counts = count_votes(
+        logits_fn,
+        x,
+        key,
+        noise=noise,
+        num_samples=num_samples,
+        tile=default_tile() if tile is None else tile,
+        chunk=DEFAULT_CHUNK if chunk is None else chunk,
+        mesh=mesh,
+    )
+    _refuse_no_votes(counts, num_samples)
+    top = int(counts.argmax())
+    rivals = [*np.delete(counts, top), num_samples - counts.sum()]
+    first, second = int(counts[top]), int(max(rivals))
+    p_value = top_two_p_value(first, second)
+    decided = first > second and p_value <= alpha
+    return Prediction(top if decided else ABSTAIN, p_value, first)
+
+
+def _planned(
+    noise: Noise, radius: float, num_estimation: int, alpha: float, least: int
+) -> PlannedRadius:
+    if not (math.isfinite(radius) and radius >= 0):
+        raise ValueError(f"radius={radius}: give a finite radius that is not negative.")
+    bounds = lower_bounds(num_estimation, alpha)
+
+    def unanimous(num_votes: int) -> bool:
+        p_lower = math.exp(math.log(alpha) / num_votes)
+        return p_lower >= 0.5 and noise.radius(p_lower) >= radius
+
+    votes = _first_true(
+        lambda k: noise.radius(float(bounds[k])) >= radius, least, num_estimation
+    )
+    return PlannedRadius(radius, votes, _first_true(unanimous, 1, 2**40))
+
+
+def _first_true(holds: Callable[[int], bool], low: int, high: int) -> int | None:
+    """Smallest integer of low..high from which on `holds`; None if it never does."""
+    if not holds(high):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle + 1, high)
+    return low
+
+
+def _refuse_no_votes(counts: np.ndarray, num_samples: int) -> None:
+    if counts.sum() == 0:
+        raise ValueError(
+            f"the classifier gave no finite logits on any of {num_samples} noisy "
+            "copies: its weights hold NaN, or the noise makes it overflow."
+        )

@@ -1,0 +1,277 @@
+"""Votes of a classifier over noisy copies of one example, counted in the program.
+
+Votes are counted in tiles. The compiled body always evaluates `tile` noisy copies: copy
+i belongs to tile t = i // tile, whose keys are the split of `fold_in(key, t)`. Copies
+outside the asked range are evaluated and masked. So the counts depend on the key, the
+tile and the range alone: not on the tiles per dispatch, the devices or where a count
+was interrupted. Another tile draws other noise and is another, equally valid, sample.
+
+One compiled program serves every range, chunk, scale of noise and, for classifiers
+given as pytrees, every set of weights. Each copy has its own key, because a noise law
+is a function of one example; on small convolutional networks on CPU that measured
+equal, within the timing's spread, to one draw for the whole tile.
+"""
+
+import functools
+import types
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int
+
+from advjax.compilation import compiler_options
+from advjax.smoothing.noise import Noise
+from advjax.types import Features, Key, LogitsFn
+
+DEFAULT_CHUNK = 40
+"""Tiles that each device takes per dispatch: a fraction of a second to a few."""
+
+_TILES = {"cpu": 20}
+_ACCELERATOR_TILE = 1000
+_MOST_COPIES = 2**31 - 1
+
+
+def default_tile() -> int:
+    """Noisy copies evaluated at once on the default backend: 20 on CPU, else 1000.
+
+    Activations of 16 to 50 copies stay in a CPU's cache (large batches measured slower
+    there); an accelerator wants its batch large. 1000 is Cohen et al.'s batch.
+    """
+    return _TILES.get(jax.default_backend(), _ACCELERATOR_TILE)
+
+
+def count_votes(
+    logits_fn: LogitsFn,
+    x: Features | Float[np.ndarray, "*features"],
+    key: Key,
+    *,
+    noise: Noise,
+    num_samples: int,
+    tile: int,
+    chunk: int = DEFAULT_CHUNK,
+    first: int = 0,
+    mesh: Mesh | None = None,
+    on_chunk: Callable[[int], None] | None = None,
+) -> Int[np.ndarray, "classes"]:
+    """How many of the noisy copies first..first + num_samples - 1 each class wins.
+
+    A copy whose largest logit is not finite (a NaN anywhere, or an overflow) votes for
+    no class: it would win class 0 otherwise. The counts then sum to less than
+    `num_samples`, which only lowers what they certify. Logits of -inf may lose.
+
+    Args:
+        logits_fn: one example to one row of logits. A pytree callable (Flax NNX or
+            Equinox module, `jax.tree_util.Partial` over weights, `functools.partial`)
+            has its arrays traced: one program for all weights. Any other function is
+            compiled once together with what it closes over, as under `jax.jit`: one
+            whose closure is trained further must be defined anew.
+        x: one example, floating and finite.
+        key: the key of this count.
+        noise: the smoothing law.
+        num_samples: noisy copies to count.
+        tile: copies evaluated at once. It decides memory, and which noise is drawn.
+        chunk: tiles that each device takes per dispatch.
+        first: number of the first copy to count. A count up to copy m and another
+            with `first=m` add up to the uninterrupted one, wherever m lies in a tile.
+        mesh: devices that share the tiles; None for where `x` is.
+        on_chunk: called after each dispatch with the copies counted so far.
+
+    Returns:
+        int64 counts on the host.
+
+    Raises:
+        ValueError: impossible arguments, an input that is not finite, or a classifier
+            that does not return one row.
+        MemoryError: a tile does not fit the device.
+    """
+    x = _checked(x, num_samples=num_samples, tile=tile, chunk=chunk, first=first)
+    parts = (_split(logits_fn), _split(noise.sample))
+    arrays, static = zip(*parts, strict=True)
+    operands = (arrays, x, key)
+    if mesh is not None:
+        operands = jax.device_put(operands, NamedSharding(mesh, PartitionSpec()))
+    program = _program(tile, mesh)
+    last = first + num_samples
+    end_tile = -(-last // tile)
+    stride = chunk * (1 if mesh is None else mesh.size)
+
+    total, waiting = None, None
+    for start in range(first // tile, end_tile, stride):
+        stop = min(start + stride, end_tile)
+        bounds = np.asarray([start, stop, first, last], np.int32)
+        try:
+            counts = program(static, *operands, bounds)
+        except jax.errors.JaxRuntimeError as error:
+            raise _explained(error) from error
+        # Read one dispatch late, so that the device does not wait for the host.
+        total = _collect(total, waiting, on_chunk)
+        waiting = (counts, min(stop * tile, last) - first)
+    return _collect(total, waiting, on_chunk)
+
+
+def _checked(x, *, num_samples: int, tile: int, chunk: int, first: int) -> Features:
+    for name, value in (("num_samples", num_samples), ("tile", tile), ("chunk", chunk)):
+        if value < 1:
+            raise ValueError(f"{name}={value}: give at least 1.")
+    if first < 0:
+        raise ValueError(f"first={first}: give the number of a copy, 0 or more.")
+    if first + num_samples + tile > _MOST_COPIES:
+        raise ValueError(
+            f"{num_samples} copies from copy {first} pass the {_MOST_COPIES} that an "
+            "int32 can number: use another key for the rest."
+        )
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(
+            f"the input holds {x.dtype}: smoothing adds real noise, so convert the "
+            "example to float32 first."
+        )
+    if not bool(jnp.isfinite(x).all()):
+        raise ValueError(
+            "the input holds NaN or infinity: no noise around it means anything. "
+            "Check how this example was read."
+        )
+    return x
+
+
+def _split(function: Callable[..., Any]) -> tuple[list[Any], Hashable]:
+    """A function's arrays, to be traced, and a hashable rest that identifies it."""
+    leaves, structure = jax.tree.flatten(_as_pytree(function))
+    traced = tuple(isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves)
+    arrays = [leaf for leaf, array in zip(leaves, traced, strict=True) if array]
+    rest = tuple(
+        None if array else leaf for leaf, array in zip(leaves, traced, strict=True)
+    )
+    static = (structure, traced, rest)
+    try:
+        hash(static)
+    except TypeError as error:
+        raise ValueError(
+            f"cannot tell one {type(function).__name__} from another ({error}): wrap "
+            "it in a function that is defined once, `f = lambda x: model(x)`."
+        ) from error
+    return arrays, static
+
+
+def _as_pytree(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with the arrays that it is bound to as leaves."""
+    if isinstance(function, types.MethodType):
+        # A method of a pytree, as a Classifier's logits: the weights are in the object.
+        if not jax.tree_util.all_leaves([function.__self__]):
+            return jax.tree_util.Partial(function.__func__, function.__self__)
+    elif isinstance(function, functools.partial) and jax.tree_util.all_leaves(
+        [function]
+    ):
+        inner = _as_pytree(function.func)
+        return jax.tree_util.Partial(_call, inner, function.args, function.keywords)
+    if jax.tree_util.all_leaves([function]):
+        return jax.tree_util.Partial(function)
+    return function
+
+
+def _call(function, args, keywords, x, *more):
+    return function(*args, x, *more, **keywords)
+
+
+def _join(arrays: list[Any], static: Any) -> Callable[..., Any]:
+    structure, traced, rest = static
+    remaining = iter(arrays)
+    leaves = [
+        next(remaining) if array else leaf
+        for leaf, array in zip(rest, traced, strict=True)
+    ]
+    return jax.tree.unflatten(structure, leaves)
+
+
+@functools.cache
+def _program(tile: int, mesh: Mesh | None) -> Callable[..., Int[Array, "classes"]]:
+    """The compiled count for one tile size and set of devices.
+
+    Its arguments: the static and the traced part of (classifier, noise), the example,
+    the key, and the int32 first tile, end tile, first copy and end copy.
+    """
+
+    def count(static, arrays, x, key, bounds):
+        if mesh is None:
+            return _count_tiles(static, tile, 0, 1, arrays, x, key, bounds)
+
+        def on_device(*operands):
+            device = jax.lax.axis_index(mesh.axis_names)
+            counts = _count_tiles(static, tile, device, mesh.size, *operands)
+            return jax.lax.psum(counts, mesh.axis_names)
+
+        # Without check_vma: it would refuse a user's own loops, whose initial values
+        # are equal on all devices while the noise is not.
+        everywhere = PartitionSpec()
+        return jax.shard_map(
+            on_device,
+            mesh=mesh,
+            in_specs=everywhere,
+            out_specs=everywhere,
+            check_vma=False,
+        )(arrays, x, key, bounds)
+
+    return jax.jit(count, static_argnums=0, compiler_options=compiler_options())
+
+
+def _count_tiles(static, tile, device, num_devices, arrays, x, key, bounds):
+    """Votes in every num_devices-th tile of start..stop - 1, from start + device on."""
+    logits_fn, sample = (
+        _join(part, rest) for part, rest in zip(arrays, static, strict=True)
+    )
+    num_classes = _num_classes(logits_fn, x)
+    start, stop, first, last = bounds
+    start = start + device
+    num_steps = jnp.maximum(0, (stop - start + num_devices - 1) // num_devices)
+
+    def add_tile(step, counts):
+        tile_index = start + step * num_devices
+        keys = jax.random.split(jax.random.fold_in(key, tile_index), tile)
+        noisy = jax.vmap(sample, in_axes=(0, None))(keys, x)
+        logits = jax.vmap(logits_fn)(noisy)
+        copy = tile_index * tile + jnp.arange(tile, dtype=jnp.int32)
+        counted = (copy >= first) & (copy < last)
+        counted &= jnp.isfinite(logits.max(axis=-1))
+        # Class number num_classes has no column in the one-hot rows.
+        vote = jnp.where(counted, jnp.argmax(logits, axis=-1), num_classes)
+        votes = jax.nn.one_hot(vote, num_classes, dtype=jnp.int32)
+        return counts + votes.sum(axis=0, dtype=jnp.int32)
+
+    return jax.lax.fori_loop(0, num_steps, add_tile, jnp.zeros(num_classes, jnp.int32))
+
+
+def _num_classes(logits_fn: LogitsFn, x: Features) -> int:
+    row = jax.eval_shape(logits_fn, x)
+    if getattr(row, "ndim", None) != 1 or not jnp.issubdtype(row.dtype, jnp.floating):
+        raise ValueError(
+            "the classifier must turn one example, without a batch axis, into one row "
+            f"of floating logits [classes]; from shape {x.shape} it returned {row}."
+        )
+    return row.shape[0]
+
+
+def _collect(total, waiting, on_chunk):
+    """Adds the counts of a finished dispatch, if there is one, to the host's total."""
+    if waiting is None:
+        return total
+    counts, num_done = waiting
+    try:
+        counts = np.asarray(counts).astype(np.int64)
+    except jax.errors.JaxRuntimeError as error:
+        raise _explained(error) from error
+    if on_chunk is not None:
+        on_chunk(num_done)
+    return counts if total is None else total + counts
+
+
+def _explained(error: jax.errors.JaxRuntimeError) -> Exception:
+    if "RESOURCE_EXHAUSTED" not in str(error):
+        return error
+    return MemoryError(
+        "one tile of noisy copies does not fit the device: choose a smaller tile. "
+        "(Fewer tiles per dispatch do not help, they run one after the other.)"
+    )

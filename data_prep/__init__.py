@@ -1,0 +1,1 @@
+"""From audio to records: corpora, clips, builds and their verification."""

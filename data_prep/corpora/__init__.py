@@ -1,0 +1,14 @@
+"""The table of corpora: name on the command line -> builder."""
+
+from collections.abc import Callable
+
+from data_prep.corpora.base import Corpus
+from data_prep.corpora.free_spoken_digits import free_spoken_digits
+from data_prep.corpora.librispeech import librispeech
+from data_prep.corpora.voices import voices
+
+CORPORA: dict[str, Callable[..., Corpus]] = {
+    "voices": voices,
+    "librispeech": librispeech,
+    "free_spoken_digits": free_spoken_digits,
+}

@@ -1,0 +1,151 @@
+"""What every corpus offers: labelled utterances in three splits, loaded one by one.
+
+A corpus is any object with a `name`, its `labels` and `utterances(split)`, a
+sequence of `Utterance`. An utterance is light: its id, its label, its speaker and a
+`load` function that gives the wave. Listing a corpus therefore reads no audio, its
+size is `len(corpus.utterances("test"))`, any part of it can be loaded in any order or
+thread, and one bad file is one failing `load` (`UnreadableAudio`) that the caller may
+step over.
+
+Most corpora need no class of their own: a builder function fills a `ListedCorpus`
+with one tuple of utterances per split. `load` may decode a file
+(`functools.partial(clips.decode, path)`) or synthesise one
+(`functools.partial(speak, voice, sentence)`); it must give the same wave each time.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32
+
+from data_prep.clips import UnreadableAudio as UnreadableAudio
+
+SPLITS = ("train", "validation", "test")
+SAMPLE_RATE_HZ = 16_000  # of every wave that a corpus gives, unless told otherwise
+
+Item = TypeVar("Item")
+
+
+class Clip(NamedTuple):
+    """One labelled wave: mono float32 in [-1, 1] at the corpus's target rate."""
+
+    id: str
+    wave: Float32[np.ndarray, "time"]
+    label: int
+    speaker: str = ""
+
+
+class Utterance(NamedTuple):
+    """One labelled recording that has not been read yet.
+
+    `id` is unique within the corpus, over all its splits. `label` indexes the
+    corpus's `labels`. `load()` gives mono float32 in [-1, 1] at the target rate, and
+    raises `UnreadableAudio` where it cannot.
+    """
+
+    id: str
+    label: int
+    speaker: str
+    load: Callable[[], Float32[np.ndarray, "time"]]
+
+
+@runtime_checkable
+class Corpus(Protocol):
+    """Labelled utterances in three splits; no utterance is in two of them."""
+
+    name: str
+    labels: tuple[str, ...]
+
+    def utterances(self, split: str) -> Sequence[Utterance]:
+        """Every utterance of `split` (one of `SPLITS`), in a fixed order."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ListedCorpus:
+    """A `Corpus` whose utterances are listed when it is made."""
+
+    name: str
+    labels: tuple[str, ...]
+    splits: Mapping[str, tuple[Utterance, ...]]
+
+    def utterances(self, split: str) -> Sequence[Utterance]:
+        """Every utterance of `split`, in a fixed order."""
+        check_split(split)
+        return self.splits.get(split, ())
+
+
+def check_split(split: str) -> None:
+    """Nothing, or ValueError where `split` is not one of `SPLITS`."""
+    if split not in SPLITS:
+        raise ValueError(f"no split {split!r}; choose one of {', '.join(SPLITS)}")
+
+
+def clips(corpus: Corpus, split: str) -> Iterator[Clip]:
+    """The whole utterances of `split`, loaded one after the other."""
+    for utterance in corpus.utterances(split):
+        yield Clip(utterance.id, utterance.load(), utterance.label, utterance.speaker)
+
+
+def split_by_order(items: Sequence[Item], *, name: str) -> dict[str, tuple[Item, ...]]:
+    """The items of one speaker in three disjoint runs: train, validation, test.
+
+    The first 80 % (rounded down) train and the rest test (SYSTEMS.md D.4: Deep
+    Speaker's rule); the last tenth of the training part, at least one item where it
+    has two, is kept for validation, so that model selection never sees the test side.
+
+    Args:
+        items: the speaker's utterances, already in their lasting order.
+        name: the speaker, for the message.
+
+    Raises:
+        ValueError: fewer than two items, so nothing would be left to test on.
+    """
+    if len(items) < 2:
+        raise ValueError(
+            f"{name} has {len(items)} utterance(s), and a split needs at least two, "
+            "one to train on and one to test on: add recordings of this speaker, or "
+            "leave the speaker out of the list of speakers"
+        )
+    num_training = len(items) * 4 // 5
+    train, validation = without_last_tenth(items[:num_training])
+    return {
+        "train": train,
+        "validation": validation,
+        "test": tuple(items[num_training:]),
+    }
+
+
+def without_last_tenth(
+    items: Sequence[Item],
+) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+    """(training, validation): the last tenth, at least one item where there are two."""
+    num_validation = max(1, len(items) // 10) if len(items) >= 2 else 0
+    num_training = len(items) - num_validation
+    return tuple(items[:num_training]), tuple(items[num_training:])
+
+
+def corpus_folder(
+    corpus_dir: str | pathlib.Path, *, corpus: str, layout: str
+) -> pathlib.Path:
+    """The folder of a corpus that the user downloaded.
+
+    Raises:
+        ValueError: none was given.
+        FileNotFoundError: it is not there; the message says what is expected in it.
+    """
+    if not str(corpus_dir):
+        raise ValueError(
+            f"{corpus} is not part of this package: download it and say where it lies "
+            f"with --corpus_dir=FOLDER (files {layout} below it)"
+        )
+    folder = pathlib.Path(corpus_dir).expanduser()
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"no folder {folder}; --corpus_dir must be the folder of {corpus}, with "
+            f"files {layout} below it"
+        )
+    return folder

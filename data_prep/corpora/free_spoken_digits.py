@@ -1,0 +1,99 @@
+"""The Free Spoken Digit Dataset: ten digits by a few speakers, 8 kHz, about 0.5 s each.
+
+Layout: recordings/DIGIT_SPEAKER_INDEX.wav, INDEX counting the takes of a digit by a
+speaker. The takes are shorter than an example of 1.6 s, so each gives one.
+
+Source: Jackson et al., doi:10.5281/zenodo.1342401.
+"""
+
+import functools
+import pathlib
+import re
+
+from data_prep.clips import decode
+from data_prep.corpora.base import (
+    SAMPLE_RATE_HZ,
+    SPLITS,
+    ListedCorpus,
+    Utterance,
+    corpus_folder,
+    without_last_tenth,
+)
+
+LAYOUT = "recordings/DIGIT_SPEAKER_INDEX.wav"
+FILE_NAME = re.compile(r"(\d)_(.+)_(\d+)\.(?:flac|wav|ogg)")
+NUM_TEST_TAKES = 5  # the official split: takes 0 to 4 of every digit and speaker
+TASKS = ("speaker", "digit")
+
+
+def free_spoken_digits(
+    corpus_dir: str | pathlib.Path = "",
+    *,
+    task: str = "speaker",
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
+) -> ListedCorpus:
+    """The takes below a Free Spoken Digit folder, in the official split.
+
+    Takes 0 to 4 test and the others train; the last tenth of the training takes of
+    each digit and speaker, at least one where there are two, is kept for validation.
+    Only the folder is read here, no audio.
+
+    Args:
+        corpus_dir: the data set's folder, or its `recordings` folder.
+        task: what a label is, the "speaker" or the "digit".
+        sample_rate_hz: of the waves that the utterances give.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: no takes in it, an unknown task, a class that lacks training or
+            test takes.
+    """
+    if task not in TASKS:
+        raise ValueError(f"no task {task!r}; choose {' or '.join(TASKS)}")
+    root = corpus_folder(corpus_dir, corpus="the Free Spoken Digits", layout=LAYOUT)
+    takes = _takes(root / "recordings" if (root / "recordings").is_dir() else root)
+    if not takes:
+        raise ValueError(f"{root} holds no takes; expected files named {LAYOUT}")
+    labels = tuple(sorted({take[TASKS.index(task)] for take in takes}))
+    by_series: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    for speaker, digit, index, path in takes:
+        by_series.setdefault((speaker, digit), []).append((index, path))
+
+    splits: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
+    for (speaker, digit), series in sorted(by_series.items()):
+        label = labels.index(speaker if task == "speaker" else digit)
+        test = [take for take in series if take[0] < NUM_TEST_TAKES]
+        train, validation = without_last_tenth(series[len(test) :])
+        for split, part in zip(SPLITS, (train, validation, test), strict=True):
+            splits[split] += [
+                Utterance(
+                    pathlib.Path(path).stem,
+                    label,
+                    speaker,
+                    functools.partial(decode, path, sample_rate_hz),
+                )
+                for _, path in part
+            ]
+    for split in ("train", "test"):
+        lacking = set(range(len(labels))) - {each.label for each in splits[split]}
+        if lacking:
+            names = ", ".join(labels[label] for label in sorted(lacking))
+            raise ValueError(
+                f"{task} {names} has no {split} takes below {root}: takes 0 to "
+                f"{NUM_TEST_TAKES - 1} test and later ones train; add the missing ones"
+            )
+    return ListedCorpus(
+        name="free_spoken_digits",
+        labels=labels,
+        splits={split: tuple(utterances) for split, utterances in splits.items()},
+    )
+
+
+def _takes(folder: pathlib.Path) -> list[tuple[str, str, int, str]]:
+    """(speaker, digit, index, path) of every take in a folder, in that order."""
+    matches = ((FILE_NAME.fullmatch(path.name), path) for path in folder.iterdir())
+    return sorted(
+        (match[2], match[1], int(match[3]), str(path))
+        for match, path in matches
+        if match
+    )

@@ -1,0 +1,247 @@
+"""Examples of one length, cut from the utterances of a corpus by a stated policy.
+
+A policy looks at the lengths of the utterances of one class, after the activity cut,
+and answers with (utterance, offset) pairs. Its answer is a function of the seed, the
+split, the name of the class and those lengths: it does not depend on which other
+classes a corpus holds. An example's id is the id of its utterance and the place where
+it starts in the whole decoded recording, `118-47824-0003@51200`, and occurs once.
+"""
+
+import hashlib
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int16
+
+from data_prep.clips import UnreadableAudio, activity_bounds, to_int16
+from data_prep.corpora.base import Corpus, Utterance, check_split
+
+NUM_SAMPLES = 25_800  # 1.6125 s at 16 kHz: exactly 160 frames of 400/160 (SYSTEMS D.1)
+MAX_ROUNDS = 20  # of drawing; only a class of a few short utterances needs many
+
+Start = tuple[int, int]
+"""Which utterance of a class, and at which of its samples an example starts."""
+
+Policy = Callable[..., list[Start]]
+"""(lengths, num_crops, *, num_samples, generator) -> starts, none of them twice."""
+
+
+class Crop(NamedTuple):
+    """One example as it is stored: `num_samples` of 16-bit audio."""
+
+    id: str
+    audio: Int16[np.ndarray, "time"]
+    label: int
+    speaker: str
+
+
+class Skipped(NamedTuple):
+    """One recording that was left out of a build, and why."""
+
+    path: str
+    reason: str
+
+
+def random_crops(
+    lengths: Sequence[int],
+    num_crops: int,
+    *,
+    num_samples: int,
+    generator: np.random.Generator,
+) -> list[Start]:
+    """Starts drawn with replacement: an utterance, then a place in it, both uniform.
+
+    A start that was drawn before is drawn anew, since its example would be the same
+    one; fewer than `num_crops` come back where there are hardly that many to draw.
+    Fewer crops are the beginning of the list of more.
+
+    Source: SYSTEMS.md D.4 (Deep Speaker's way of drawing, which keeps repetitions).
+    """
+    room = [_num_starts(length, num_samples) for length in lengths]
+    goal = min(num_crops, sum(room))
+    starts: dict[Start, None] = {}
+    for _ in range(MAX_ROUNDS):
+        for which, where in generator.random((num_crops, 2)):
+            utterance = int(which * len(room))
+            starts[utterance, int(where * room[utterance])] = None
+            if len(starts) == goal:
+                return list(starts)
+    return list(starts)
+
+
+def spaced_crops(
+    lengths: Sequence[int],
+    num_crops: int,
+    *,
+    num_samples: int,
+    generator: np.random.Generator | None = None,
+) -> list[Start]:
+    """Starts spread evenly over all utterances; nothing about them is random.
+
+    Every utterance has one before any has two (where there are more utterances than
+    crops, every so-many-th has one); the others go where the starts lie farthest
+    apart, so that a long utterance has more of them.
+    Within an utterance they are the middles of equal parts. Fewer than `num_crops`
+    come back where there are fewer starts.
+    """
+    del generator  # of the random policy
+    num_utterances = len(lengths)
+    room = [_num_starts(length, num_samples) for length in lengths]
+    if num_crops <= num_utterances:
+        counts = [0] * num_utterances
+        for crop in range(num_crops):
+            counts[(2 * crop + 1) * num_utterances // (2 * num_crops)] = 1
+    else:
+        counts = _shares(room, num_crops)
+    return [
+        (utterance, (2 * part + 1) * room[utterance] // (2 * count))
+        for utterance, count in enumerate(counts)
+        for part in range(count)
+    ]
+
+
+POLICIES: dict[str, Policy] = {"random": random_crops, "spaced": spaced_crops}
+
+
+def crops(
+    corpus: Corpus,
+    split: str,
+    *,
+    policy: str,
+    per_class: int,
+    num_samples: int = NUM_SAMPLES,
+    seed: int = 0,
+    on_error: str = "stop",
+    skipped: list[Skipped] | None = None,
+    progress: Callable[[], object] | None = None,
+) -> Iterator[Crop]:
+    """The examples of one split, class after class, read while they are asked for.
+
+    Every utterance of the split is read once, cut to its activity, rounded to 16 bits
+    and cropped; one that is shorter than an example is padded with zeros at its end.
+
+    Args:
+        corpus: where the utterances come from.
+        split: one of `SPLITS`.
+        policy: "random" or "spaced".
+        per_class: how many crops a class gets; fewer where its utterances are so
+            short that they hold fewer different ones.
+        num_samples: length of an example.
+        seed: of the random policy.
+        on_error: "stop" raises at the first recording that cannot be read; "skip"
+            leaves it out.
+        skipped: a list that receives what was left out, for the manifest.
+        progress: called after each utterance read (`Progress.advance`).
+
+    Raises:
+        ValueError: an unknown option; a class of which no recording can be read.
+        UnreadableAudio: with `on_error="stop"`, while iterating.
+    """
+    check_split(split)
+    if policy not in POLICIES:
+        raise ValueError(f"no crop policy {policy!r}; choose {' or '.join(POLICIES)}")
+    if on_error not in ("stop", "skip"):
+        raise ValueError(f"on_error is 'stop' or 'skip', not {on_error!r}")
+    if per_class < 1 or num_samples < 1:
+        raise ValueError("per_class and num_samples must be at least 1")
+    by_class: dict[int, list[Utterance]] = {}
+    for utterance in corpus.utterances(split):
+        by_class.setdefault(utterance.label, []).append(utterance)
+
+    # A generator of its own, so that the checks above come with the call and not with
+    # the first example.
+    def examples() -> Iterator[Crop]:
+        for label, utterances in sorted(by_class.items()):
+            name = corpus.labels[label]
+            recordings = list(_readable(utterances, on_error, skipped, progress))
+            if not recordings:
+                raise ValueError(
+                    f"none of the {len(utterances)} {split} recordings of {name} can "
+                    "be read: repair them, or leave this class out of the corpus"
+                )
+            starts = POLICIES[policy](
+                [len(recording.active) for recording in recordings],
+                per_class,
+                num_samples=num_samples,
+                generator=np.random.default_rng(_entropy(seed, split, name)),
+            )
+            for index, start in starts:
+                yield _crop(recordings[index], start, num_samples)
+
+    return examples()
+
+
+class _Recording(NamedTuple):
+    """An utterance in memory: its active part, and where that begins."""
+
+    utterance: Utterance
+    active: Int16[np.ndarray, "active"]
+    first: int
+
+
+def _readable(
+    utterances: Sequence[Utterance],
+    on_error: str,
+    skipped: list[Skipped] | None,
+    progress: Callable[[], object] | None,
+) -> Iterator[_Recording]:
+    """The utterances that can be read; the others are listed, or the first raises."""
+    for utterance in utterances:
+        try:
+            yield _read(utterance)
+        except UnreadableAudio as error:
+            if on_error == "stop":
+                raise
+            if skipped is not None:
+                skipped.append(Skipped(error.path, error.reason))
+        if progress is not None:
+            progress()
+
+
+def _read(utterance: Utterance) -> _Recording:
+    """An utterance read and cut to its activity."""
+    wave = utterance.load()
+    first, stop = activity_bounds(wave)
+    return _Recording(utterance, to_int16(wave[first:stop]), first)
+
+
+def _crop(recording: _Recording, start: int, num_samples: int) -> Crop:
+    """The example that starts at a sample of the active part."""
+    audio = np.zeros(num_samples, np.int16)
+    part = recording.active[start : start + num_samples]
+    audio[: len(part)] = part
+    utterance = recording.utterance
+    place = recording.first + start
+    return Crop(f"{utterance.id}@{place}", audio, utterance.label, utterance.speaker)
+
+
+def _num_starts(length: int, num_samples: int) -> int:
+    """How many different examples an utterance of this length holds; at least one."""
+    return max(1, length - num_samples + 1)
+
+
+def _shares(room: list[int], num_crops: int) -> list[int]:
+    """How many crops each utterance gets, nearly in proportion to its room.
+
+    One each, and every further crop to the utterance with the most room for each crop
+    that it has: Adams's method of apportionment, which leaves nobody without.
+    """
+    counts = [1] * len(room)
+    queue = [(-space, index) for index, space in enumerate(room) if space > 1]
+    heapq.heapify(queue)
+    for _ in range(num_crops - len(room)):
+        if not queue:
+            break
+        _, index = heapq.heappop(queue)
+        counts[index] += 1
+        if counts[index] < room[index]:
+            heapq.heappush(queue, (-room[index] / counts[index], index))
+    return counts
+
+
+def _entropy(seed: int, split: str, name: str) -> int:
+    """A seed of its own for each class of each split."""
+    digest = hashlib.sha256(f"{seed}/{split}/{name}".encode()).digest()
+    return int.from_bytes(digest[:16], "big")

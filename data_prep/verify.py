@@ -1,0 +1,161 @@
+"""Verifies records: recomputes features from the stored audio, checks the splits.
+
+  python -m data_prep.verify --records=FOLDER
+
+Prints the worst difference and everything that is wrong; ends with 1 if anything is.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from absl import app, flags
+
+from advjax import records
+from advjax.progress import Progress
+from data_prep.build import features_of, log_warnings_only
+from data_prep.clips import from_int16
+
+# Backends and batch shapes round differently: up to 1e-5 of the largest value was seen.
+TOLERANCE = 1e-3
+NUM_RECORDS = 100
+
+
+class Verification(NamedTuple):
+    """What was found.
+
+    `worst` is the largest difference between a stored and a recomputed feature,
+    relative to its magnitude where that is above 1, and `worst_id` the record it is in;
+    `problems` says what is wrong, if anything.
+    """
+
+    num_records: int
+    num_recomputed: int
+    worst: float
+    worst_id: str
+    problems: tuple[str, ...]
+
+
+def verify(
+    folder: records.Path,
+    *,
+    num_records: int = NUM_RECORDS,
+    tolerance: float = TOLERANCE,
+    seed: int = 0,
+    stream: Any = None,
+) -> Verification:
+    """What a look at every record, and at the features of some, found.
+
+    Every id must occur once, every label be one of the classes, every class have
+    records in every split, and no utterance be in two splits. The definition and the
+    probe are compared with the code before any record is read.
+
+    Args:
+        folder: the records.
+        num_records: how many get their features recomputed, drawn over all splits.
+        tolerance: largest difference that counts as rounding.
+        seed: of that draw.
+        stream: where the progress line goes; standard error if None.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: it cannot be read; see `records.info`.
+    """
+    info = records.info(folder)
+    total = sum(info.splits.values())
+    generator = np.random.default_rng(seed)
+    chosen = set(generator.permutation(total)[:num_records].tolist())
+    problems: list[str] = []
+    seen: set[str] = set()
+    split_of: dict[str, str] = {}
+    worst, worst_id, place = 0.0, "", 0
+    with Progress("verify", total=total, unit="records", stream=stream) as progress:
+        for split in info.splits:
+            present: set[int] = set()
+            for example in _all(records.read(folder, split)):
+                identity, label = example["id"], example["label"]
+                if identity in seen:
+                    problems.append(f"the id {identity} occurs twice")
+                seen.add(identity)
+                if not 0 <= label < len(info.labels):
+                    problems.append(f"{identity} has the label {label}")
+                present.add(label)
+                # An id is its utterance and where the example starts in it.
+                utterance = identity.rpartition("@")[0] or identity
+                if split_of.setdefault(utterance, split) != split:
+                    problems.append(
+                        f"{utterance} is in {split_of[utterance]} and in {split}"
+                    )
+                if place in chosen:
+                    difference = _difference(example, info)
+                    if not difference <= tolerance:  # a NaN counts as a difference
+                        problems.append(f"{identity} is off by {difference:.3g}")
+                    if not difference <= worst:
+                        worst, worst_id = difference, identity
+                place += 1
+                progress.advance()
+            problems += [
+                f"{split} has no records of {name}"
+                for label, name in enumerate(info.labels)
+                if label not in present
+            ]
+    unique = tuple(dict.fromkeys(problems))
+    return Verification(total, len(chosen), worst, worst_id, unique)
+
+
+def _all(source: records.Source) -> Any:
+    return (source[index] for index in range(len(source)))
+
+
+def _difference(example: records.Example, info: records.Info) -> float:
+    """The largest difference between stored and recomputed features of one record."""
+    wave = from_int16(example["audio"])
+    features = features_of(info.representation, wave[None])[0]
+    stored = example["features"]
+    scale = np.maximum(1.0, np.abs(features))
+    return float(np.max(np.abs(stored - features) / scale))
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Nothing; defines the flags of this command in `values`, and not on import."""
+    flags.DEFINE_string(
+        "records", None, "The folder.", required=True, flag_values=values
+    )
+    flags.DEFINE_integer(
+        "num_records", NUM_RECORDS, "How many to recompute.", 1, flag_values=values
+    )
+    flags.DEFINE_float(
+        "tolerance", TOLERANCE, "What counts as rounding.", 0.0, flag_values=values
+    )
+    flags.DEFINE_integer("seed", 0, "Of the draw.", flag_values=values)
+
+
+def main(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
+    """Nothing; prints what was found, and ends with 1 where something is wrong."""
+    if len(argv) > 1:
+        raise app.UsageError(f"{argv[1]!r} is not a flag")
+    log_warnings_only(values)
+    try:
+        found = verify(
+            values.records,
+            num_records=values.num_records,
+            tolerance=values.tolerance,
+            seed=values.seed,
+        )
+    except (ImportError, OSError, ValueError) as error:
+        sys.exit(f"data_prep.verify: {error}")
+    print(
+        f"{values.records}: {found.num_records} records; worst difference of "
+        f"{found.num_recomputed} recomputed ones {found.worst:.3g}"
+        + (f" ({found.worst_id})" if found.worst_id else "")
+    )
+    for problem in found.problems[:20]:
+        print(f"  {problem}")
+    if found.problems:
+        sys.exit(f"data_prep.verify: {len(found.problems)} problems")
+
+
+if __name__ == "__main__":
+    define_flags(flags.FLAGS)
+    app.run(main)

@@ -1,0 +1,1 @@
+"""Programs: each trains, attacks, certifies or reports, from one command line."""

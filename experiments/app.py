@@ -1,0 +1,175 @@
+"""What every experiment shares: flags, the start of a run, and readable failures."""
+
+import dataclasses
+import importlib.metadata
+import pathlib
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from absl import app, flags, logging
+
+from advjax.representations import REPRESENTATIONS
+from experiments import pipeline
+
+REP = flags.DEFINE_string(
+    "rep",
+    "mfbe",
+    "Stage of the chain at which noise or a perturbation enters, in training too: a "
+    f"stage of --features ({', '.join(REPRESENTATIONS)}).",
+)
+FEATURES = flags.DEFINE_string(
+    "features",
+    "mfbe",
+    "What the network takes in, with options if any: mfbe, or 'mfbe(num_bands=40)'. "
+    f"There are: {', '.join(REPRESENTATIONS)}.",
+)
+SIGMA = flags.DEFINE_float(
+    "sigma", 0.25, "Standard deviation of the smoothing noise, in the units of --rep."
+)
+DEFENCE = flags.DEFINE_string(
+    "defence",
+    "gaussian",
+    "How the network is trained: 'gaussian' (noise of --sigma at --rep in every step), "
+    "'gaussian(sigma=0.5)', or 'plain' (the publication's choice for its certificates).",
+)
+MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "The network; default 'rescnn(width=8)' on a CPU and 'rescnn(width=64)', the "
+    "published size, on an accelerator.",
+)
+CORPUS = flags.DEFINE_string(
+    "corpus",
+    "voices",
+    "The audio: voices (synthetic speakers, nothing to download), librispeech or "
+    "free_spoken_digits, with options if any: 'voices(num_speakers=20)'.",
+)
+CORPUS_DIR = flags.DEFINE_string(
+    "corpus_dir", None, "Folder of a real corpus, in its official layout."
+)
+ON_ERROR = flags.DEFINE_enum(
+    "on_error", "stop", ["stop", "skip"], "What an unreadable audio file does to a build."
+)
+RECORDS = flags.DEFINE_string(
+    "records", None, "Folder of records that exist; default: built from --corpus."
+)
+CLASSIFIER = flags.DEFINE_string(
+    "classifier",
+    None,
+    "Folder of a trained classifier; default: one trained for these flags, in --home.",
+)
+HOME = flags.DEFINE_string(
+    "home", "runs", "Where everything that has no folder of its own goes."
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of this run's results; default: one in --home."
+)
+SEED = flags.DEFINE_integer("seed", 0, "Root of all randomness.", lower_bound=0)
+NUM_STEPS = flags.DEFINE_integer(
+    "num_steps", None, "Training steps; default sized for the machine.", lower_bound=1
+)
+BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", None, "Examples in a training step.", lower_bound=1
+)
+CACHE = flags.DEFINE_bool(
+    "compile_cache", True, "Keep compiled programs in --home for the next start."
+)
+DEBUG = flags.DEFINE_bool("debug", False, "Show the whole traceback of a failure.")
+
+MODEL_FLAGS = (REP, FEATURES, SIGMA, DEFENCE, MODEL, CLASSIFIER, NUM_STEPS, BATCH_SIZE)
+DATA_FLAGS = (CORPUS, CORPUS_DIR, RECORDS, ON_ERROR)
+RUN_FLAGS = (HOME, SEED, CACHE)
+
+
+def declare_key(*holders: flags.FlagHolder) -> None:
+    """Nothing; makes `--help` of the calling script list these shared flags."""
+    for holder in holders:
+        flags.FLAGS.register_key_flag_for_module(
+            sys._getframe(1).f_globals["__name__"].replace("__main__", sys.argv[0]),
+            flags.FLAGS[holder.name],
+        )
+
+
+def task() -> pipeline.Task:
+    """The task that the flags describe."""
+    import jax
+
+    size = pipeline.size_of(jax.default_backend())
+    given = {"num_steps": NUM_STEPS.value, "batch_size": BATCH_SIZE.value}
+    changes = {name: value for name, value in given.items() if value is not None}
+    recipe = dataclasses.replace(size.recipe, **changes)
+    return pipeline.Task(
+        home=pathlib.Path(HOME.value),
+        corpus=CORPUS.value,
+        corpus_dir=CORPUS_DIR.value,
+        on_error=ON_ERROR.value,
+        features=FEATURES.value,
+        at=REP.value,
+        sigma=SIGMA.value,
+        defence=DEFENCE.value,
+        model=MODEL.value or size.model,
+        crops=size.crops,
+        recipe=recipe,
+        seed=SEED.value,
+        records_folder=RECORDS.value,
+        classifier_folder=CLASSIFIER.value,
+    )
+
+
+def environment() -> dict[str, Any]:
+    """Where a run's rows come from: versions, device, source revision, flags given."""
+    import jax
+
+    packages = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy")
+    return {
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "python": platform.python_version(),
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "machine": platform.machine(),
+        "git": _revision(),
+    }
+
+
+def _revision() -> str:
+    here = pathlib.Path(__file__).parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return found.stdout.strip() or "unknown"
+
+
+def run(main: Callable[[], None]) -> None:
+    """Nothing; parses the flags, then runs `main`.
+
+    An error that a person can mend (a wrong flag, a missing folder, a full disk) ends the
+    program with its message and exit code 1; `--debug` shows its traceback too.
+    """
+
+    def with_messages(argv: list[str]) -> int:
+        if len(argv) > 1:
+            raise app.UsageError(f"unexpected argument {argv[1]!r}: flags start with --")
+        if not flags.FLAGS["verbosity"].present:
+            # Orbax tells each of its steps at the level of information.
+            logging.set_verbosity(logging.WARNING)
+        if CACHE.value:
+            from advjax.compilation import use_disk_cache
+
+            use_disk_cache(pathlib.Path(HOME.value).absolute() / "compiled")
+        try:
+            main()
+        except (ValueError, OSError, MemoryError) as error:
+            if DEBUG.value:
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("interrupted: the same command continues", file=sys.stderr)
+            return 130
+        return 0
+
+    app.run(with_messages)

@@ -1,0 +1,224 @@
+#!/usr/bin/env bash
+# Makes the environment once (python3 + venv + pip), then runs a program of this
+# project, or its tests, in it. `./launch.sh --help` tells the rest.
+set -euo pipefail
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)"
+venv="${VENV:-$root/.venv}"
+case "$venv" in /*) ;; *) venv="$PWD/$venv" ;; esac
+venv_python="$venv/bin/python"
+stamps="$venv/.advjax"            # a file per extra, written once it is installed
+unfinished="$stamps/.unfinished"  # there while the environment is being changed
+made_here="$stamps/.made_here"    # ours to make again, should it break
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "launch.sh: $*"; exit 1; }
+
+# ---- the programs: every module with a main, named as python -m names it --------
+
+programs() {
+  (cd "$root" && grep -ls '__name__ == "__main__"' experiments/*.py \
+    experiments/*/*.py data_prep/*.py || true) \
+    | sed -e 's/\.py$//' -e 's|/|.|g' -e 's/^experiments\.//'
+}
+
+module_of() {
+  case "$1" in
+    data_prep.* | experiments.*) printf '%s' "$1" ;;
+    *) printf 'experiments.%s' "$1" ;;
+  esac
+}
+
+list() {
+  local name module
+  for name in $(programs); do
+    module="$(module_of "$name")"
+    printf '  %-28s %s\n' "$name" \
+      "$(sed -n -e '1{s/^[rR]*"""//;s/"""$//;p;}' "$root/${module//.//}.py")"
+  done
+  printf '  %-28s %s\n' test "The tests (the slow ones: ./launch.sh test -m slow)."
+}
+
+usage() {
+  cat <<TEXT
+./launch.sh NAME [FLAGS] runs a program of advjax in an environment of its own, which
+the first start makes (about 2 minutes).
+
+$(list)
+
+  ./launch.sh certify --rep=mfbe --sigma=0.25
+  ./launch.sh certify --help
+
+PYTHON=python3.12   the Python to make the environment with (3.11 to 3.13)
+VENV=some/folder    where the environment lives, if not in .venv beside this file
+EXTRAS=cuda12,svm   what else to install: cuda12, cuda13, tpu, svm, bench
+TEXT
+}
+
+# ---- the environment ------------------------------------------------------------
+
+version_of() {
+  "$1" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null
+}
+
+fits() { case "$1" in 3.11.* | 3.12.* | 3.13.*) ;; *) return 1 ;; esac; }
+
+choose_python() {  # sets python and version
+  local name first="" use="PYTHON=/path/to/python3.12 ./launch.sh ..."
+  if [ -n "${PYTHON:-}" ]; then set -- "$PYTHON"
+  else set -- python3 python3.13 python3.12 python3.11; fi
+  for name in "$@"; do
+    version="$(version_of "$name")" || continue
+    python="$name"
+    if fits "$version"; then return; fi
+    first="${first:-$name, Python $version,}"
+  done
+  case "$first" in
+    "") die "found no Python that runs as '${PYTHON:-python3}'. Install Python 3.11," \
+      "3.12 or 3.13, or name one: $use" ;;
+    *" 2."* | *" 3."[0-9].* | *" 3.10."*) first="$first is too old" ;;
+    *) first="$first is newer than JAX was tried with here" ;;
+  esac
+  die "$first. advjax needs Python 3.11, 3.12 or 3.13; name one: $use"
+}
+
+key() {  # what an installation depends on; a system's Python may move under its link
+  { sed '/^\[tool\.ruff/,$d' "$root/pyproject.toml"  # no tool's settings
+    cat "$root"/constraints-*.txt "$venv/pyvenv.cfg"
+    readlink -f "$venv_python"; } 2>/dev/null | cksum || true
+}
+
+missing() {  # those of the given extras that are not installed as they should be
+  local extra now
+  now="$(key)"
+  for extra in "$@"; do
+    if [ -e "$unfinished" ] || [ ! -e "$stamps/$extra" ] \
+      || [ "$(<"$stamps/$extra")" != "$now" ]; then printf '%s ' "$extra"; fi
+  done
+}
+
+usable() {  # is there an environment to build on?
+  [ -x "$venv_python" ] || return 1
+  [ ! -e "$unfinished" ] || [ ! -e "$made_here" ] || return 1
+  local there
+  there="$(version_of "$venv_python")" && fits "$there" || return 1
+  [ -z "${PYTHON:-}" ] || [ "$there" = "$version" ] || return 1
+  "$venv_python" -I -c 'import pip' 2>/dev/null
+}
+
+make_venv() {
+  if [ -e "$unfinished" ]; then
+    say "An earlier installation did not finish: starting again."
+  fi
+  case "$([ -e "$made_here" ] || ls -A "$venv" 2>/dev/null)" in
+    "" | .advjax) ;;
+    *) die "$venv holds other things than an environment for this Python;" \
+      "name a new folder with VENV=" ;;
+  esac
+  choose_python
+  "$python" -I -c 'import venv, ensurepip' 2>/dev/null \
+    || die "$python (Python $version) lacks the venv module or its pip. On Debian and" \
+      "Ubuntu: sudo apt install python${version%.*}-venv. Or name another: PYTHON=..."
+  mkdir -p "$stamps"
+  touch "$unfinished" "$made_here"
+  find "$venv" -mindepth 1 -maxdepth 1 ! -name .advjax -exec rm -rf {} +
+  "$python" -I -m venv "$venv" >&2 || die "$python could not make $venv (see above)"
+}
+
+follow() {  # signs of life while process $1 writes the log $2
+  local began=$SECONDS every=15 front="" back='\n' last=0 what
+  if [ -t 2 ]; then every=1 front='\r' back='\033[K'; fi
+  while kill -0 "$1" 2>/dev/null; do
+    sleep 0.2
+    if [ $((SECONDS - began - last)) -lt $every ]; then continue; fi
+    last=$((SECONDS - began))
+    what="$(grep -cE '^(Collecting|Processing) ' "$2" || true) packages fetched"
+    if grep -q '^Installing collected' "$2"; then what="$what, unpacking them"; fi
+    printf "$front  %d s: %s$back" "$last" "$what" >&2
+  done
+  if [ -t 2 ]; then printf '\r\033[K' >&2; fi
+}
+
+install() {  # the extras given; the caller holds the lock
+  local extra extras constraints log="$venv/install.log" began=$SECONDS
+  if [ -n "${PYTHON:-}" ]; then choose_python; fi
+  usable || make_venv
+  # Another start may have done it while this one waited for the lock.
+  set -- $(missing "$@")
+  if [ $# = 0 ]; then return; fi
+  extras="$(IFS=,; printf '%s' "$*")"
+  constraints="$(version_of "$venv_python")"
+  constraints="$root/constraints-${constraints%.*}.txt"
+  mkdir -p "$stamps"
+  touch "$unfinished"
+  say "Installing advjax[$extras] into $venv (once, about 2 minutes)..."
+  # Compiling all of it takes 25 s here; compiling what is imported, at first use, 3 s.
+  "$venv_python" -I -m pip install --disable-pip-version-check --no-input \
+    --progress-bar off --no-compile --constraint "$constraints" \
+    --editable "$root[$extras]" >"$log" 2>&1 &
+  pid=$!
+  # A child in the background ignores Ctrl-C.
+  trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM
+  follow "$pid" "$log"
+  if ! wait "$pid"; then
+    tail -n 15 "$log" >&2
+    # What failed while fetching changed nothing: the environment is as it was.
+    grep -q '^Installing collected' "$log" || rm -f "$unfinished"
+    die "the installation failed; all that pip said is in $log. Is there a network?" \
+      "The next start tries again"
+  fi
+  for extra in "$@"; do key >"$stamps/$extra"; done
+  rm -f "$unfinished"
+  say "Installed in $((SECONDS - began)) s."
+}
+
+prepare() {  # an environment with the extras given, and those of EXTRAS
+  local extra known
+  known="$(sed -n '/^\[project.optional/,/^\[tool/s/^\([a-z0-9]*\) = .*/\1/p' \
+    "$root/pyproject.toml")"
+  set -- "$@" ${EXTRAS//,/ }
+  for extra in "$@"; do
+    case " ${known//$'\n'/ } " in
+      *" $extra "*) ;;
+      *) die "EXTRAS has no '$extra'; there is ${known//$'\n'/, }" ;;
+    esac
+  done
+  if [ -z "$(missing "$@")" ]; then
+    if [ -z "${PYTHON:-}" ]; then return; fi
+    choose_python
+    if [ "$(version_of "$venv_python")" = "$version" ]; then return; fi
+  fi
+  if [ -n "${PYTHON:-}" ] || ! usable; then choose_python; fi  # complain before waiting
+  mkdir -p "$(dirname "$venv")"
+  (
+    if command -v flock >/dev/null && ! flock -n 9; then
+      say "Another start is installing into $venv; waiting for it..."
+      flock 9
+    fi
+    install "$@"
+  ) 9>"$venv.lock"
+}
+
+# ---- the command ----------------------------------------------------------------
+
+name="${1:-}"
+case "$name" in "" | -h | --help | help) usage; exit ;; esac
+shift
+EXTRAS="${EXTRAS:-}"
+
+if [ "$name" = test ]; then
+  prepare data plots test
+  cd "$root"
+  exec "$venv_python" -m pytest "$@"
+fi
+
+name="${name#experiments.}"
+if ! programs | grep -qxF -e "$name"; then
+  say "launch.sh: there is no program '$name'. There are:"
+  list >&2
+  exit 2
+fi
+prepare data plots
+# This checkout's code, wherever the command is given and whatever lies there.
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+exec "$venv_python" -P -m "$(module_of "$name")" "$@"

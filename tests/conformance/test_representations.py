@@ -1,0 +1,85 @@
+"""Every representation keeps the contract of `Representation`."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from advjax.representations import REPRESENTATIONS, definition, from_definition, probe
+
+ALL = pytest.mark.parametrize("rep", [cls() for cls in REPRESENTATIONS.values()], ids=str)
+
+
+@pytest.fixture(scope="module")
+def wave():
+    rng = np.random.default_rng(0)
+    return jnp.asarray(rng.normal(0, 0.1, 25_800), jnp.float32)
+
+
+@ALL
+def test_shape_and_type(rep, wave):
+    features = rep.apply(wave)
+    assert features.shape == rep.feature_shape
+    assert features.dtype == jnp.float32
+
+
+@ALL
+def test_jit_equals_eager(rep, wave):
+    np.testing.assert_allclose(jax.jit(rep.apply)(wave), rep.apply(wave), atol=1e-4)
+
+
+@ALL
+@pytest.mark.parametrize("level", [0.0, 1e-6])
+def test_gradient_is_finite_at_and_near_silence(rep, wave, level):
+    weights = jax.random.normal(jax.random.key(0), rep.feature_shape)
+    loss = lambda x: jnp.sum(weights * rep.apply(x))  # noqa: E731
+    assert np.isfinite(jax.grad(loss)(level * wave)).all()
+
+
+@ALL
+def test_one_silent_half_keeps_the_gradient_finite(rep, wave):
+    loss = lambda x: jnp.sum(rep.apply(x) ** 2)  # noqa: E731
+    half = wave.at[12_900:].set(0.0)
+    assert np.isfinite(jax.grad(loss)(half)).all()
+
+
+@ALL
+def test_values_lie_in_bounds(rep, wave):
+    low, high = rep.bounds
+    features = np.asarray(rep.apply(wave))
+    assert features.min() >= low - 1e-5
+    assert features.max() <= high + 1e-5
+
+
+@ALL
+def test_equal_after_json_with_equal_hash_and_probe(rep):
+    again = from_definition(json.loads(json.dumps(definition(rep))))
+    assert again == rep
+    assert hash(again) == hash(rep)
+    np.testing.assert_array_equal(probe(again), probe(rep))
+
+
+@ALL
+def test_every_stage_leads_to_the_same_features(rep, wave):
+    features = np.asarray(rep.apply(wave))
+    for stage in rep.chain():
+        x = stage.apply(wave)
+        for link in rep.after(stage.name):
+            x = link.step(x)
+        np.testing.assert_allclose(x, features, atol=1e-5)
+
+
+@ALL
+def test_inverse_returns_the_source_or_says_there_is_none(rep, wave):
+    if rep.source is None:
+        return
+    reference = rep.source.apply(wave)
+    features = rep.step(reference)
+    try:
+        back = rep.inverse(features, reference=reference)
+    except ValueError as error:
+        assert rep.name in str(error)  # noqa: PT017  the promise is the message
+        return
+    np.testing.assert_allclose(back, reference, atol=1e-3)

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from data_prep.corpora import CORPORA
+from data_prep.corpora.base import (
+    SPLITS,
+    Clip,
+    Corpus,
+    ListedCorpus,
+    Utterance,
+    clips,
+    corpus_folder,
+    split_by_order,
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "sizes"),
+    [
+        (2, (1, 0, 1)),
+        (3, (1, 1, 1)),
+        (5, (3, 1, 1)),
+        (14, (10, 1, 3)),
+        (25, (18, 2, 5)),
+        (113, (81, 9, 23)),
+    ],
+)
+def test_split_sizes(number, sizes):
+    parts = split_by_order(range(number), name="someone")
+    assert tuple(parts) == SPLITS
+    assert tuple(len(part) for part in parts.values()) == sizes
+    # In order and complete: nothing is lost and nothing is on two sides.
+    assert sum(parts.values(), ()) == tuple(range(number))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_too_few_utterances_are_named(number):
+    with pytest.raises(ValueError, match="speaker 7 .*add recordings"):
+        split_by_order(range(number), name="speaker 7")
+
+
+def test_listed_corpus_is_a_corpus_and_loads_on_demand():
+    loads = []
+
+    def load():
+        loads.append(1)
+        return np.zeros(3, np.float32)
+
+    utterances = (Utterance("x", 0, "x", load), Utterance("y", 0, "x", load))
+    corpus = ListedCorpus(name="c", labels=("x",), splits={"train": utterances})
+    assert isinstance(corpus, Corpus)
+    assert len(corpus.utterances("train")) == 2 and not loads
+    found = clips(corpus, "train")
+    clip = next(found)
+    assert isinstance(clip, Clip) and clip.id == "x" and len(loads) == 1
+    assert len(corpus.utterances("test")) == 0
+    with pytest.raises(ValueError, match="train, validation, test"):
+        corpus.utterances("dev")
+
+
+def test_the_folder_of_a_corpus(tmp_path):
+    assert corpus_folder(tmp_path, corpus="X", layout="L") == tmp_path
+    with pytest.raises(FileNotFoundError, match="nowhere.*L below it"):
+        corpus_folder(tmp_path / "nowhere", corpus="X", layout="L")
+    with pytest.raises(ValueError, match="--corpus_dir"):
+        corpus_folder("", corpus="X", layout="L")
+
+
+def test_table_of_corpora():
+    assert list(CORPORA) == ["voices", "librispeech", "free_spoken_digits"]
+    for name in ("librispeech", "free_spoken_digits"):
+        with pytest.raises(ValueError, match="--corpus_dir"):
+            CORPORA[name]()

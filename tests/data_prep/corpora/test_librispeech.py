@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+import soundfile
+
+from data_prep.clips import UnreadableAudio
+from data_prep.corpora.base import SPLITS
+from data_prep.corpora.librispeech import librispeech
+from data_prep.crops import crops
+
+
+def listing(root, speakers, subset="train-clean-5", suffix="flac"):
+    """Empty files: enough for everything that reads no audio."""
+    for speaker, number in speakers.items():
+        for index in range(number):
+            # Two chapters, so that 9 must come before 10.
+            chapter = 9 if index < number // 2 else 10
+            folder = root / subset / str(speaker) / str(chapter)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{speaker}-{chapter}-{index:04d}.{suffix}").touch()
+            (folder / f"{speaker}-{chapter}.trans.txt").touch()
+
+
+def ids(corpus, split):
+    return [utterance.id for utterance in corpus.utterances(split)]
+
+
+def test_labels_are_speakers_in_order_of_number(tmp_path):
+    listing(tmp_path, {1088: 5, 118: 10})
+    corpus = librispeech(tmp_path)
+    assert corpus.labels == ("118", "1088")
+    assert ids(corpus, "train") == [
+        *(f"118-9-{index:04d}" for index in range(5)),
+        *(f"118-10-{index:04d}" for index in (5, 6)),
+        *(f"1088-9-{index:04d}" for index in (0, 1)),
+        "1088-10-0002",
+    ]
+    assert ids(corpus, "validation") == ["118-10-0007", "1088-10-0003"]
+    assert ids(corpus, "test") == ["118-10-0008", "118-10-0009", "1088-10-0004"]
+    for split in SPLITS:
+        for utterance in corpus.utterances(split):
+            assert utterance.speaker == utterance.id.split("-")[0]
+            assert corpus.labels[utterance.label] == utterance.speaker
+
+
+def test_one_subset_or_several_or_its_own_folder(tmp_path):
+    root = tmp_path / "LibriSpeech"
+    listing(root, {1: 5}, subset="train-clean-5")
+    listing(root, {2: 5}, subset="dev-clean")
+    assert librispeech(root).labels == ("1", "2")
+    assert librispeech(root / "dev-clean").labels == ("2",)
+    assert librispeech(tmp_path, subsets="train-clean-5").labels == ("1",)
+    both = librispeech(root, subsets=("train-clean-5", "dev-clean"))
+    assert both.labels == ("1", "2")
+    with pytest.raises(ValueError, match="no subset test-clean.*dev-clean"):
+        librispeech(root, subsets="test-clean")
+
+
+def test_an_utterance_in_two_subsets_counts_once(tmp_path):
+    listing(tmp_path, {1: 6}, subset="train-clean-5")
+    listing(tmp_path, {1: 10}, subset="train-clean-100")
+    corpus = librispeech(tmp_path)
+    found = [each for split in SPLITS for each in ids(corpus, split)]
+    assert len(found) == len(set(found)) == 12  # 10 and 2 of another numbering
+
+
+def test_chosen_speakers(tmp_path):
+    listing(tmp_path, {1: 5, 2: 5, 3: 5})
+    assert librispeech(tmp_path, speakers=(3, "1")).labels == ("1", "3")
+    assert librispeech(tmp_path, speakers=2).labels == ("2",)
+    with pytest.raises(ValueError, match="no speaker 4 here; there are 1, 2, 3"):
+        librispeech(tmp_path, speakers=(1, 4))
+    with pytest.raises(ValueError, match="none was named"):
+        librispeech(tmp_path, speakers=())
+
+
+def test_a_speaker_with_one_utterance_is_named_and_can_be_left_out(tmp_path):
+    listing(tmp_path, {1: 5, 77: 1})
+    with pytest.raises(ValueError, match="speaker 77 .*1 utterance"):
+        librispeech(tmp_path)
+    assert librispeech(tmp_path, speakers=(1,)).labels == ("1",)
+
+
+def test_missing_and_empty_folders(tmp_path):
+    with pytest.raises(FileNotFoundError, match="SPEAKER-CHAPTER-UTTERANCE"):
+        librispeech(tmp_path / "LibriSpeech")
+    (tmp_path / "train-clean-5" / "1" / "2").mkdir(parents=True)
+    (tmp_path / "train-clean-5" / "1" / "2" / "._1-2-0000.flac").touch()
+    with pytest.raises(ValueError, match="holds no utterances"):
+        librispeech(tmp_path)
+
+
+def test_mixed_formats_and_a_corrupt_file(tmp_path):
+    folder = tmp_path / "train-other-500" / "5" / "6"
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    formats = [("wav", 44_100, 2), ("ogg", 48_000, 1), ("flac", 8_000, 1)]
+    for index, (suffix, rate_hz, channels) in enumerate(formats * 3):
+        samples = random.uniform(-0.4, 0.4, (rate_hz, channels))
+        soundfile.write(folder / f"5-6-{index:04d}.{suffix}", samples, rate_hz)
+    corpus = librispeech(tmp_path)
+    assert ids(corpus, "train") == [f"5-6-{index:04d}" for index in range(6)]
+    for utterance in corpus.utterances("train"):
+        assert utterance.load().shape == (16_000,)
+    corrupt = folder / "5-6-0002.flac"
+    data = bytearray(corrupt.read_bytes())
+    data[3000:3040] = bytes(40)
+    corrupt.write_bytes(data)
+    options = {"policy": "random", "per_class": 30, "num_samples": 4000}
+    with pytest.raises(UnreadableAudio, match=r"5-6-0002\.flac"):
+        list(crops(corpus, "train", **options))
+    skipped = []
+    found = list(crops(corpus, "train", on_error="skip", skipped=skipped, **options))
+    assert len(found) == 30 and [each.path for each in skipped] == [str(corrupt)]
+
+
+def test_real_speakers(advjax_data):
+    corpus = librispeech(advjax_data / "LibriSpeech")
+    speakers = [118, 163, 460, 1088, 1898, 2136, 2416, 3526, 7859, 8629]
+    assert corpus.labels == tuple(map(str, speakers))
+    sizes = [len(corpus.utterances(split)) for split in SPLITS]
+    assert sum(sizes) == 148 and sizes[1] == 10
+    assert sum(len(set(ids(corpus, split))) for split in SPLITS) == 148
+    found = list(crops(corpus, "test", policy="spaced", per_class=30))
+    assert len({crop.id for crop in found}) == 300
+    assert {crop.id.split("@")[0] for crop in found} == set(ids(corpus, "test"))
+    path = advjax_data / "LibriSpeech/train-clean-5/118/47824"
+    for crop in found[:30:7]:
+        name, start = crop.id.split("@")
+        stored, _ = soundfile.read(
+            path / f"{name}.flac", start=int(start), frames=25_800, dtype="int16"
+        )
+        np.testing.assert_array_equal(crop.audio, stored)

@@ -1,0 +1,275 @@
+import functools
+import io
+
+import jax
+import numpy as np
+import pytest
+from absl import flags
+
+from advjax import records
+from advjax.representations import Magnitude, MelEnergies, Waveform
+from data_prep import build as building
+from data_prep.build import build, define_flags, main, pick_corpus
+from data_prep.clips import UnreadableAudio, from_int16
+from data_prep.corpora.base import SPLITS, ListedCorpus, Utterance
+
+ROOT = Waveform(num_samples=1600)
+REPRESENTATION = MelEnergies(source=Magnitude(source=ROOT))
+CROPS = {"train": 33, "validation": 2, "test": 5}
+
+
+def speak(seed, length):
+    return np.random.default_rng(seed).uniform(-0.6, 0.6, length).astype(np.float32)
+
+
+def spoil(wave, value):
+    wave = wave.copy()
+    wave[7:10] = value
+    return wave
+
+
+def corpus(changed=None, num_utterances=None):
+    """Two speakers of noise; `changed` maps ids to other loads."""
+    counts = num_utterances or {"train": 3, "validation": 1, "test": 2}
+    splits = {}
+    for number, split in enumerate(SPLITS):
+        splits[split] = tuple(
+            Utterance(
+                f"{label}-{split}-{index}",
+                label,
+                f"s{label}",
+                functools.partial(speak, [label, number, index], 4000 + 500 * index),
+            )
+            for label in (0, 1)
+            for index in range(counts[split])
+        )
+        splits[split] = tuple(
+            each._replace(load=(changed or {}).get(each.id, each.load))
+            for each in splits[split]
+        )
+    return ListedCorpus(name="noise", labels=("anna", "bert"), splits=splits)
+
+
+def make(folder, source=None, **options):
+    options = {
+        "crops_per_class": CROPS,
+        "file_format": "npz",
+        "stream": io.StringIO(),
+    } | options
+    return build(source or corpus(), REPRESENTATION, folder, **options)
+
+
+def test_features_are_those_of_the_stored_audio(tmp_path):
+    make(tmp_path / "set")
+    for split in SPLITS:
+        source = records.read(tmp_path / "set", split, expect=REPRESENTATION)
+        assert len(source) == 2 * CROPS[split]  # 66 are more than a batch
+        for example in source:
+            wave = from_int16(example["audio"])
+            with jax.disable_jit():
+                wanted = REPRESENTATION.apply(jax.numpy.asarray(wave))
+            np.testing.assert_allclose(example["features"], wanted, atol=1e-4)
+            # The audio is where the id says, in steps of 16 bits.
+            name, place = example["id"].split("@")
+            label, split_name, index = name.split("-")
+            assert split_name == split
+            assert example["speaker"] == f"s{example['label']}" == f"s{label}"
+            spoken = speak(
+                [int(label), SPLITS.index(split), int(index)], 4000 + 500 * int(index)
+            )
+            cut = spoken[int(place) : int(place) + 1600]
+            assert np.max(np.abs(cut - wave[: len(cut)])) <= 0.5 / 32768
+
+
+def test_the_manifest_says_how_it_was_made(tmp_path):
+    stream = io.StringIO()
+    info = make(tmp_path / "set", seed=5, options={"num_speakers": 2}, stream=stream)
+    assert info == records.info(tmp_path / "set")
+    assert info.name == "noise" and info.labels == ("anna", "bert")
+    assert info.splits == {"train": 66, "validation": 4, "test": 10}
+    assert info.metadata == {
+        "corpus": "noise",
+        "corpus_options": {"num_speakers": 2},
+        "seed": 5,
+        "crops": {
+            "train": {"policy": "random", "per_class": 33},
+            "validation": {"policy": "spaced", "per_class": 2},
+            "test": {"policy": "spaced", "per_class": 5},
+        },
+        "counts": {
+            "train": {"anna": 33, "bert": 33},
+            "validation": {"anna": 2, "bert": 2},
+            "test": {"anna": 5, "bert": 5},
+        },
+        "utterances": {"train": 6, "validation": 2, "test": 4},
+        "on_error": "stop",
+        "skipped": [],
+    }
+    assert "build noise: 12 utterances in" in stream.getvalue()
+
+
+def test_the_same_command_builds_the_same_records(tmp_path):
+    sets = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        make(tmp_path / name, seed=seed)
+        sets.append(records.load(records.read(tmp_path / name, "train")))
+    for field in records.FIELDS:
+        np.testing.assert_array_equal(sets[0][field], sets[1][field])
+    assert set(sets[0]["id"]) != set(sets[2]["id"])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_nan_stops_the_build_by_id(tmp_path, value):
+    source = corpus({"1-train-1": lambda: spoil(speak(0, 4000), value)})
+    with pytest.raises(UnreadableAudio, match="1-train-1: 3 samples are NaN or inf"):
+        make(tmp_path / "set", source)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unusable_recordings_are_skipped_counted_and_listed(tmp_path):
+    def unreadable():
+        raise UnreadableAudio("b.flac", "cannot be decoded")
+
+    source = corpus(
+        {
+            "0-train-2": lambda: spoil(speak(0, 4000), np.nan),
+            "1-train-0": unreadable,
+            "1-test-1": lambda: np.zeros(0, np.float32),
+        }
+    )
+    info = make(tmp_path / "set", source, on_error="skip")
+    assert info.metadata["skipped"] == [
+        ["0-train-2", "3 samples are NaN or infinite"],
+        ["b.flac", "cannot be decoded"],
+        ["1-test-1", "holds no samples"],
+    ]
+    names = {
+        example["id"].split("@")[0]
+        for split in SPLITS
+        for example in records.read(tmp_path / "set", split)
+    }
+    assert len(names) == 12 - 3 and not names & {"0-train-2", "1-train-0", "1-test-1"}
+    assert info.splits["train"] == 66  # the others give the crops
+    assert "3 recordings skipped" in building.summary(info, "set")
+    assert "b.flac: cannot be decoded" in building.summary(info, "set")
+
+
+def test_silence_is_stored_with_finite_features(tmp_path):
+    silent = {f"0-{split}-0": lambda: np.zeros(4000, np.float32) for split in SPLITS}
+    make(tmp_path / "set", corpus(silent))
+    loaded = records.load(records.read(tmp_path / "set", "train"))
+    still = np.all(loaded["audio"] == 0, axis=1)
+    assert still.any() and not still.all()
+    assert np.isfinite(loaded["features"]).all()
+
+
+def test_a_split_without_utterances_is_left_out(tmp_path):
+    counts = {"train": 2, "validation": 0, "test": 1}
+    info = make(tmp_path / "set", corpus(num_utterances=counts))
+    assert set(info.splits) == {"train", "test"}
+    with pytest.raises(ValueError, match="noise has no utterances.*0 in train"):
+        make(tmp_path / "other", corpus(num_utterances=dict.fromkeys(SPLITS, 0)))
+
+
+def test_fewer_examples_than_asked_for_are_said(tmp_path):
+    short = {f"1-test-{i}": functools.partial(speak, i, 1000) for i in range(2)}
+    info = make(tmp_path / "set", corpus(short))
+    assert info.metadata["counts"]["test"] == {"anna": 5, "bert": 2}
+    assert "test: fewer than 5 different examples in 1 classes (bert 2)" in (
+        building.summary(info, "set")
+    )
+
+
+def test_the_corpus_is_asked_for_what_the_representation_needs():
+    made, options = pick_corpus("voices(num_speakers=3)")
+    assert len(made.labels) == 3 and options == {"num_speakers": 3}
+    for text, changes, complaint in [
+        ("voicez", {}, "Did you mean 'voices'"),
+        ("voices(speakers=3)", {}, "voices has no option speakers"),
+        ("voices", {"corpus_dir": "x"}, "voices has no corpus_dir"),
+        ("voices", {"sample_rate_hz": 8000}, "voices has no sample_rate_hz"),
+        ("librispeech", {}, "--corpus_dir=FOLDER"),
+    ]:
+        with pytest.raises(ValueError, match=complaint):
+            pick_corpus(text, **changes)
+    with pytest.raises(FileNotFoundError, match="no folder nowhere"):
+        pick_corpus("librispeech", corpus_dir="nowhere")
+
+
+def command(*arguments):
+    values = flags.FlagValues()
+    define_flags(values)
+    main(values(["build", *arguments]), values)
+
+
+@pytest.fixture
+def digits(tmp_path):
+    """Free Spoken Digits of two speakers, one take of which is damaged."""
+    soundfile = pytest.importorskip("soundfile")
+    folder = tmp_path / "digits" / "recordings"
+    folder.mkdir(parents=True)
+    for speaker in ("anna", "bert"):
+        for take in range(12):
+            path = folder / f"3_{speaker}_{take}.wav"
+            soundfile.write(path, speak([len(speaker), take], 4000), 8000)
+    (folder / "3_bert_7.wav").write_bytes(b"RIFF, but no more")
+    return tmp_path / "digits"
+
+
+def test_the_command_stops_at_a_damaged_file_and_names_it(digits, tmp_path, capsys):
+    arguments = [
+        "--corpus=free_spoken_digits",
+        f"--corpus_dir={digits}",
+        f"--out={tmp_path / 'set'}",
+        "--rep=magnitude",
+        "--file_format=npz",
+        "--crops_train=5",
+    ]
+    with pytest.raises(SystemExit, match="3_bert_7.wav: ") as stopped:
+        command(*arguments)
+    assert "\n" not in str(stopped.value)
+    assert not (tmp_path / "set").exists()
+
+    command(*arguments, "--on_error=skip")
+    printed = capsys.readouterr().out
+    assert "free_spoken_digits: 10 train, 2 validation, 10 test examples" in printed
+    assert "1 recordings skipped:\n" in printed and "3_bert_7.wav: " in printed
+    info = records.info(tmp_path / "set", expect=Magnitude())
+    assert [path.split("/")[-1] for path, _ in info.metadata["skipped"]] == [
+        "3_bert_7.wav"
+    ]
+    assert info.metadata["corpus_options"] == {"corpus_dir": str(digits)}
+
+
+@pytest.mark.parametrize(
+    ("argument", "complaint"),
+    [
+        ("--rep=mfcc", "unknown choice 'mfcc'.*mfbe"),
+        ("--corpus=librispeech", "--corpus_dir=FOLDER"),
+        ("--corpus=voices(num_speakers=1)", "num_speakers=1"),
+    ],
+)
+def test_bad_requests_end_with_one_line(tmp_path, argument, complaint):
+    with pytest.raises(SystemExit, match=complaint):
+        command(argument, f"--out={tmp_path / 'set'}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_importing_the_command_defines_no_flags():
+    assert "out" not in flags.FLAGS and "crops_train" not in flags.FLAGS
+
+
+def test_real_speech_from_end_to_end(advjax_data, tmp_path, capsys):
+    command(
+        "--corpus=librispeech(speakers=(1088, 1737))",
+        f"--corpus_dir={advjax_data / 'LibriSpeech'}",
+        f"--out={tmp_path / 'set'}",
+        "--crops_train=8",
+        "--crops_validation=2",
+        "--crops_test=4",
+    )
+    assert "librispeech: 16 train, 4 validation, 8 test" in capsys.readouterr().out
+    loaded = records.load(records.read(tmp_path / "set", "test", expect=MelEnergies()))
+    norms = np.linalg.norm(loaded["features"].reshape(8, -1), axis=1)
+    np.testing.assert_allclose(norms, np.sqrt(10240), rtol=1e-4)  # SYSTEMS.md D.2
+    assert set(loaded["speaker"]) == {"1088", "1737"}

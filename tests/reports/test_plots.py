@@ -1,0 +1,99 @@
+import pathlib
+import struct
+import subprocess
+import sys
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from advjax.reports.plots import certified_accuracy_plot, curve
+from advjax.reports.rows import HEADER, Row, Run, line_of, parse
+
+
+def run(label, radii, *, wrong=0, cap=float("inf")) -> Run:
+    """A run with right points at these radii, and wrong ones at radius 1."""
+    points = [(True, radius) for radius in radii] + [(False, 1.0)] * wrong
+    content = HEADER + b"".join(
+        line_of(Row(i, 1, 1, radius, correct, 0.5, f"{i}", 0.9, 95, 100, 20.0))
+        for i, (correct, radius) in enumerate(points)
+    )
+    return Run(label, parse(content, pathlib.Path(label)), cap)
+
+
+def size(path) -> tuple[int, int]:
+    content = path.read_bytes()
+    assert content.startswith(b"\x89PNG\r\n\x1a\n")
+    return struct.unpack(">II", content[16:24])
+
+
+def test_the_curve_of_four_points_without_a_cap():
+    radius, accuracy = curve(run("a", [0.1, 0.3, 0.3], wrong=1))
+    np.testing.assert_array_equal(radius, [0.0, 0.1, 0.3, 0.3])
+    np.testing.assert_array_equal(accuracy, [0.75, 0.75, 0.5, 0.0])
+
+
+def test_a_curve_ends_at_its_cap_and_does_not_fall_there():
+    # Rounding apart: the radius and the cap are computed in two places.
+    radius, accuracy = curve(run("a", [0.1, 0.5 * (1 - 1e-15)], cap=0.5))
+    np.testing.assert_allclose(radius, [0.0, 0.1, 0.5])
+    np.testing.assert_array_equal(accuracy, [1.0, 1.0, 0.5])
+
+
+def test_a_curve_that_ends_before_its_cap_is_0_up_to_it():
+    radius, accuracy = curve(run("a", [0.1, 0.2], cap=0.5))
+    np.testing.assert_array_equal(radius, [0.0, 0.1, 0.2, 0.2, 0.5])
+    np.testing.assert_array_equal(accuracy, [1.0, 1.0, 0.5, 0.0, 0.0])
+
+
+def test_a_curve_with_no_right_point_is_0():
+    radius, accuracy = curve(run("a", [], wrong=2, cap=0.5))
+    np.testing.assert_array_equal(accuracy, np.zeros(3))
+    assert radius[-1] == 0.5
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_a_png_of_the_right_size(tmp_path, count):
+    rng = np.random.default_rng(0)
+    runs = [
+        run(f"librispeech mfbe sigma={i} $_{i}", rng.random(40) / 2, wrong=i, cap=0.5)
+        for i in range(count)
+    ]
+    path = certified_accuracy_plot(runs, tmp_path / "new" / "curve.png", units="mfbe")
+    assert path == tmp_path / "new" / "curve.png"
+    width, height = size(path)
+    assert width == 1200 and abs(height - (704 + 35.2 * (count + 1))) <= 1
+    # The first curve is blue; pink is the fourth.
+    pixels = matplotlib.image.imread(path)[..., :3]
+    blue = np.array([0x00, 0x72, 0xB2]) / 255
+    pink = np.array([0xCC, 0x79, 0xA7]) / 255
+    assert (np.abs(pixels - blue).max(axis=-1) < 0.01).sum() > 500
+    has_pink = (np.abs(pixels - pink).max(axis=-1) < 0.01).sum() > 200
+    assert has_pink == (count == 10)
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path):
+    runs = [run("a", [0.1, 0.2], cap=0.5), run("b", [0.3], wrong=2)]
+    before = dict(matplotlib.rcParams)
+    first, second = (
+        certified_accuracy_plot(runs, tmp_path / name, units="mfbe", title="Voices")
+        for name in ("a.png", "b.png")
+    )
+    assert first.read_bytes() == second.read_bytes()
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_nothing_to_draw_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="at least one run"):
+        certified_accuracy_plot([], tmp_path / "a.png", units="mfbe")
+    with pytest.raises(ValueError, match="no rows"):
+        certified_accuracy_plot([run("a", [])], tmp_path / "a.png", units="mfbe")
+
+
+def test_reports_import_without_matplotlib_and_jax():
+    code = (
+        "import sys; from advjax.reports import plots, rows, runs, tables\n"
+        "print({'matplotlib', 'jax'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr

@@ -1,0 +1,111 @@
+import pathlib
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from advjax.reports import tables
+from advjax.reports.rows import HEADER, Row, Run, line_of, parse
+
+
+def run(label, points, cap=float("inf")) -> Run:
+    """A run of (correct, predict, radius) points."""
+    content = HEADER + b"".join(
+        line_of(Row(i, 1, predict, radius, correct, 0.5, f"{i}", 0.9, 95, 100, 20.0))
+        for i, (correct, predict, radius) in enumerate(points)
+    )
+    return Run(label, parse(content, pathlib.Path(label)), cap)
+
+
+POINTS = [(True, 1, 0.5), (True, 1, 0.03), (False, 2, 0.7), (False, -1, 0.0)]
+RUN = run("voices mfbe", POINTS, cap=0.8)
+
+
+def test_certified_accuracies_and_a_dash_beyond_the_cap():
+    table = tables.certified_accuracy_table([RUN])
+    assert table.header == [
+        *("run", "points", "clean", "abstain", "ACR", "r=0.01", "r=0.05", "r=0.25"),
+        *("r=0.5", "r=0.75", "r=1", "r=1.25", "r=1.5"),
+    ]
+    assert table.rows == [
+        [
+            *("voices mfbe", "4", "0.500", "0.250", "0.1325"),
+            *("0.500", "0.250", "0.250", "0.250"),
+            # 0.75 was in reach and nothing reached it; 1.0 was not.
+            *("0.000", "–", "–", "–"),
+        ]
+    ]
+
+
+def test_the_cap_itself_is_in_reach():
+    table = tables.certified_accuracy_table(
+        [run("a", [(True, 1, 0.5)], 0.5)], [0.5, 1.0]
+    )
+    assert table.rows[0][-2:] == ["1.000", "–"]
+
+
+def test_a_run_without_rows_is_refused():
+    with pytest.raises(ValueError, match="no rows"):
+        tables.certified_accuracy_table([run("empty", [])])
+
+
+def test_text_is_aligned():
+    table = tables.Table(["run", "r=1"], [["a", "0.5"], ["long", "–"]], ["a note"])
+    assert tables.as_text(table).split("\n") == [
+        "run   r=1",
+        "────  ───",
+        "a     0.5",
+        "long    –",
+        "a note",
+    ]
+
+
+def test_markdown_escapes_and_aligns():
+    got = tables.markdown_table(["a|b", "n"], [["x|y", "1,000"], ["z", "2*"]])
+    assert got == "| a\\|b | n |\n| --- | ---: |\n| x\\|y | 1,000 |\n| z | 2* |"
+    with_note = tables.as_markdown(tables.Table(["a"], [["x"]], ["* note"]))
+    assert with_note.endswith("| x |\n\n- \\* note")
+    assert tables.markdown_table(["a", "b"], []) == "| a | b |\n| --- | --- |"
+
+
+def test_latex_escapes():
+    table = tables.Table(["a_b", "50%"], [[r"\x^2~{&}", "–"]], ["# $"])
+    assert tables.as_latex(table).split("\n") == [
+        r"\begin{tabular}{lr}",
+        r"\toprule",
+        r"a\_b & 50\% \\",
+        r"\midrule",
+        r"\textbackslash{}x\textasciicircum{}2\textasciitilde{}\{\&\} & -- \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\par\footnotesize \# \$",
+    ]
+
+
+def cap(alpha):
+    return lambda sigma, count: float(sigma * stats.norm.ppf(alpha ** (1 / count)))
+
+
+def test_maximum_radii_with_the_publications_slips_corrected():
+    table = tables.maximum_radius_table(cap(0.001), alpha=0.001)
+    cells = np.array(table.rows)
+    # The column for n = 10,000, as the formula has it.
+    assert cells[:, 2].tolist() == [
+        *("0.032", "0.160", "0.320", "0.800"),
+        *("1.599*", "3.199*", "6.397*", "9.596*"),
+    ]
+    assert cells[:, 1].tolist() == [
+        *("0.025", "0.123", "0.246", "0.616", "1.232", "2.463", "4.927*", "7.390")
+    ]
+    assert cells[-1, 3] == "11.434"
+    notes = [note for note in table.notes if note.startswith("*")]
+    assert len(notes) == sum(cell.endswith("*") for cell in cells.ravel()) == 5
+    assert "* sigma 0.5, n 10,000: 1.599; the publication prints 1.160" in notes[0]
+
+
+def test_at_another_alpha_nothing_is_compared_with_the_publication():
+    table = tables.maximum_radius_table(
+        cap(0.01), alpha=0.01, sigmas=[0.5], counts=[10_000, 100_000]
+    )
+    assert table.rows == [["0.50", "1.657", "1.955"]]
+    assert len(table.notes) == 1
