@@ -155,7 +155,7 @@ install() {  # the extras given; the caller holds the lock
   # Compiling all of it takes 25 s here; compiling what is imported, at first use, 3 s.
   "$venv_python" -I -m pip install --disable-pip-version-check --no-input \
     --progress-bar off --no-compile --constraint "$constraints" \
-    --editable "$root[$extras]" >"$log" 2>&1 &
+    --editable "${root}[$extras]" >"$log" 2>&1 &
   pid=$!
   # A child in the background ignores Ctrl-C.
   trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM

@@ -1,7 +1,7 @@
 """The one grammar for choices: `name` or `name(option=literal, ...)`.
 
-A family is a plain dict from name to callable. Text from a flag or a file is parsed with
-`ast` and never evaluated: options can only be Python literals.
+A family is a plain dict from name to callable. Text from a flag or a file is parsed
+with `ast` and never evaluated: options can only be Python literals.
 """
 
 import ast
@@ -59,7 +59,9 @@ def pick(text: str, table: Mapping[str, Callable[..., Any]], **defaults: Any) ->
     if name not in table:
         near = difflib.get_close_matches(name, table, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"unknown choice {name!r}.{hint} There are: {', '.join(table)}")
+        raise ValueError(
+            f"unknown choice {name!r}.{hint} There are: {', '.join(table)}"
+        )
     build = table[name]
     accepted = inspect.signature(build).parameters
     unknown = sorted(set(options) - set(accepted))

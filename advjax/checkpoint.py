@@ -1,4 +1,4 @@
-"""A classifier as a folder: weights by Orbax, everything else in a readable JSON file."""
+"""A classifier as a folder: weights by Orbax, the rest in a readable JSON file."""
 
 import dataclasses
 import json
@@ -26,7 +26,9 @@ def describe_module(module: nn.Module) -> dict[str, Any]:
     """A network as JSON: its name in `MODELS` and every option."""
     names = [name for name, build in MODELS.items() if isinstance(module, build)]
     if not names:
-        raise ValueError(f"{type(module).__name__} is not in MODELS, so cannot be saved")
+        raise ValueError(
+            f"{type(module).__name__} is not in MODELS, so cannot be saved"
+        )
     options = {
         field.name: getattr(module, field.name)
         for field in dataclasses.fields(module)
@@ -101,7 +103,8 @@ def load(folder: str | pathlib.Path) -> Classifier:
     try:
         with ocp.StandardCheckpointer() as checkpointer:
             variables = checkpointer.restore(
-                pathlib.Path(folder).absolute() / _WEIGHTS, _template(module, representation)
+                pathlib.Path(folder).absolute() / _WEIGHTS,
+                _template(module, representation),
             )
     except Exception as error:  # noqa: BLE001  Orbax and TensorStore raise many kinds
         raise BrokenCheckpoint(_advice(folder, str(error).split("\n")[0])) from error
@@ -124,6 +127,6 @@ def _template(module, representation):
 
 def _advice(folder, reason: str) -> str:
     return (
-        f"the classifier in {folder} cannot be read: {reason[:300]}. It was cut short or "
-        "altered: delete the folder and train again, or restore it from a copy"
+        f"the classifier in {folder} cannot be read: {reason[:300]}. It was cut short "
+        "or altered: delete the folder and train again, or restore it from a copy"
     )

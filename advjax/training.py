@@ -1,9 +1,9 @@
 """`fit`: the only training loop.
 
-A defence supplies gradients; the loop supplies batches, keys, the optimiser, validation,
-early stopping, checkpoints and progress. Batch s of a run depends on (seed, s) alone and
-so do its keys: a run that is killed and continued ends with the weights of one that was
-not.
+A defence supplies gradients; the loop supplies batches, keys, the optimiser,
+validation, early stopping, checkpoints and progress. Batch s of a run depends on
+(seed, s) alone and so do its keys: a run that is killed and continued ends with the
+weights of one that was not.
 """
 
 import dataclasses
@@ -47,8 +47,8 @@ class Recipe:
         num_steps: optimiser steps, at most.
         batch_size: examples in a step; a remainder of an epoch is dropped.
         learning_rate: Adam's, at its highest.
-        schedule: "cosine" (one warm cosine over `num_steps`) or "plateau" (constant, and
-            halved when validation accuracy stalls).
+        schedule: "cosine" (one warm cosine over `num_steps`) or "plateau" (constant,
+            and halved when validation accuracy stalls).
         weight_decay: coefficient of the squared l2 norm of convolution kernels in the
             loss; 1e-4 is deep-speaker's.
         validate_every: steps from one validation (and checkpoint) to the next.
@@ -70,10 +70,14 @@ class Recipe:
     def __post_init__(self):
         """Refuses recipes that cannot train."""
         if self.schedule not in ("cosine", "plateau"):
-            raise ValueError(f"schedule must be cosine or plateau, not {self.schedule!r}")
+            raise ValueError(
+                f"schedule must be cosine or plateau, not {self.schedule!r}"
+            )
         for name in ("num_steps", "batch_size", "validate_every"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise ValueError(
+                    f"{name} must be at least 1, got {getattr(self, name)}"
+                )
 
     def optimizer(self) -> optax.GradientTransformation:
         """Adam on the loss with its l2 term on convolution kernels (not decoupled)."""
@@ -277,7 +281,7 @@ class _Steps:
         self.metrics = jax.jit(metrics_step, compiler_options=options)
 
     def validate(self, state, validation: Dataset, key: Key) -> tuple[float, float]:
-        """Accuracy and loss; equal batches, so up to their number of rows is left out."""
+        """Accuracy and loss, in equal batches: fewer rows than batches are left out."""
         count = -(-len(validation.y) // self.batch_size)
         size = len(validation.y) // count
         found = []
@@ -327,7 +331,7 @@ def _devices_for(batch_size: int) -> list[jax.Device]:
 
 
 class _Keeper:
-    """Checkpoints of one training: the last state, the best weights and the log, at once.
+    """Checkpoints of one training: last state, best weights and log, at once.
 
     The three travel in one Orbax checkpoint, which appears whole or not at all: a kill
     cannot leave a best that belongs to another last.

@@ -33,7 +33,7 @@ DEFENCE = flags.DEFINE_string(
     "defence",
     "gaussian",
     "How the network is trained: 'gaussian' (noise of --sigma at --rep in every step), "
-    "'gaussian(sigma=0.5)', or 'plain' (the publication's choice for its certificates).",
+    "'gaussian(sigma=0.5)', or 'plain' (the publication's choice).",
 )
 MODEL = flags.DEFINE_string(
     "model",
@@ -51,7 +51,10 @@ CORPUS_DIR = flags.DEFINE_string(
     "corpus_dir", None, "Folder of a real corpus, in its official layout."
 )
 ON_ERROR = flags.DEFINE_enum(
-    "on_error", "stop", ["stop", "skip"], "What an unreadable audio file does to a build."
+    "on_error",
+    "stop",
+    ["stop", "skip"],
+    "What an unreadable audio file does to a build.",
 )
 RECORDS = flags.DEFINE_string(
     "records", None, "Folder of records that exist; default: built from --corpus."
@@ -146,13 +149,15 @@ def _revision() -> str:
 def run(main: Callable[[], None]) -> None:
     """Nothing; parses the flags, then runs `main`.
 
-    An error that a person can mend (a wrong flag, a missing folder, a full disk) ends the
-    program with its message and exit code 1; `--debug` shows its traceback too.
+    An error that a person can mend (a wrong flag, a missing folder, a full disk) ends
+    the program with its message and exit code 1; `--debug` shows its traceback too.
     """
 
     def with_messages(argv: list[str]) -> int:
         if len(argv) > 1:
-            raise app.UsageError(f"unexpected argument {argv[1]!r}: flags start with --")
+            raise app.UsageError(
+                f"unexpected argument {argv[1]!r}: flags start with --"
+            )
         if not flags.FLAGS["verbosity"].present:
             # Orbax tells each of its steps at the level of information.
             logging.set_verbosity(logging.WARNING)

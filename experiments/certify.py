@@ -2,15 +2,16 @@
 
   python -m experiments.certify --rep=mfbe --sigma=0.25
 
-needs nothing else: without --corpus, --records and --classifier it builds records of the
-embedded synthetic speakers, trains a network that fits the machine, and certifies it.
+needs nothing else: without --corpus, --records and --classifier it builds records of
+the embedded synthetic speakers, trains a network that fits the machine, and certifies
+it.
 
   python -m experiments.certify --rep=mfbe --sigma=0.25 \\
       --corpus=librispeech --corpus_dir=LibriSpeech
 
 does the same with real speakers. Prints the table of certified accuracies and writes
-rows.tsv, run.json, report.md and curve.png into the run's folder. A run that was stopped
-goes on where it was when the same command is given again.
+rows.tsv, run.json, report.md and curve.png into the run's folder. A run that was
+stopped goes on where it was when the same command is given again.
 
 The publication's settings, which are the defaults on an accelerator:
   --model="rescnn(width=64)" --num_selection=500 --num_estimation=10000 --num_points=300
@@ -20,6 +21,7 @@ import pathlib
 
 from absl import flags
 
+from advjax.reports import tables
 from experiments import app, pipeline
 
 NUM_SELECTION = flags.DEFINE_integer(
@@ -33,7 +35,9 @@ NUM_POINTS = flags.DEFINE_integer(
 )
 ALPHA = flags.DEFINE_float("alpha", 1e-3, "Failure probability of each certificate.")
 RADII = flags.DEFINE_list(
-    "radii", None, "Radii of the table, in the units of --rep; default: the publication's."
+    "radii",
+    None,
+    "Radii of the table, in the units of --rep; default: the publication's.",
 )
 app.declare_key(*app.MODEL_FLAGS, *app.DATA_FLAGS, app.WORKDIR, *app.RUN_FLAGS)
 
@@ -49,7 +53,7 @@ def main() -> None:
         num_selection=_or(NUM_SELECTION.value, size.num_selection),
         num_estimation=_or(NUM_ESTIMATION.value, size.num_estimation),
         alpha=ALPHA.value,
-        radii=radii or pipeline.Certification._field_defaults["radii"],
+        radii=radii or tables.PUBLICATION_RADII,
     )
     num_points = _or(NUM_POINTS.value, size.num_points)
     if size is pipeline.CPU:

@@ -1,4 +1,4 @@
-"""From a corpus to a certified run, each step made when it is missing and reused if not.
+"""From a corpus to a certified run, each step made when missing and reused if not.
 
 Every folder in `home` bears a short digest of the settings that decide its content, so
 equal settings find it again and other settings get another one.
@@ -238,8 +238,8 @@ class Task:
         labels = tuple(records.info(self.records).labels)
         if labels != self.classifier.labels:
             raise ValueError(
-                f"the classifier's classes ({_few(self.classifier.labels)}) are not those "
-                f"of the records ({_few(labels)}): give --records of its own corpus"
+                f"the classifier's classes ({_few(self.classifier.labels)}) are not "
+                f"those of the records ({_few(labels)}): give records of its corpus"
             )
         count = len(source) if num_points is None else num_points
         if not 1 <= count <= len(source):
@@ -348,11 +348,13 @@ def _plan_lines(planned: smoothing.Plan, request: Certification, task: Task):
     )
     beyond = [r for r in planned.radii if r.votes_needed is None]
     if beyond:
-        needs = ", ".join(
-            f"{r.radius:g} ({f'n >= {r.num_estimation:,}' if r.num_estimation else 'no n'})"
-            for r in beyond
-        )
+        needs = ", ".join(f"{r.radius:g} ({_least_n(r)})" for r in beyond)
         yield f"out of reach: radius {needs}"
+
+
+def _least_n(planned: smoothing.PlannedRadius) -> str:
+    most = planned.num_estimation
+    return "no n would do" if most is None or most > 10**9 else f"n >= {most:,}"
 
 
 def _say_time(logits_fn, point, task: Task, request: Certification, left: int) -> None:

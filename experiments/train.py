@@ -27,8 +27,8 @@ def main() -> None:
         classifier, x, y, at=task.at, noise=noise, key=jax.random.key(task.seed)
     )
     print(
-        f"{classifier.num_parameters():,} parameters, {len(points)} test crops: accuracy "
-        f"{clean:.3f} clean, {noisy:.3f} with noise {task.sigma:g} at {task.at}"
+        f"{classifier.num_parameters():,} parameters, {len(points)} test crops: "
+        f"accuracy {clean:.3f} clean, {noisy:.3f} with noise {task.sigma:g} at {task.at}"
     )
     pipeline.say("certify it: python -m experiments.certify with the same flags")
 

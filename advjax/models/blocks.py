@@ -1,13 +1,14 @@
 """Layers that two or more networks share. Layout is [batch, height, width, channels].
 
-Every network convolves with `Conv`: its input gradient stays fast inside a compiled loop
-on CPUs, where XLA's own transposed kernel is 5 to 6 times slower.
+Every network convolves with `Conv`: its input gradient stays fast inside a compiled
+loop on CPUs, where XLA's own transposed kernel is 5 to 6 times slower.
 """
 
 import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
@@ -18,7 +19,7 @@ _LAYOUT = ("NHWC", "HWIO", "NHWC")
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def conv2d(
     x: Float[Array, "batch height width channels"],
-    kernel: Float[Array, "kh kw channels features"],
+    kernel: Float[Array | np.ndarray, "kh kw channels features"],
     stride: int,
 ) -> Float[Array, "batch out_height out_width features"]:
     """Two-dimensional convolution with "same" zero padding.

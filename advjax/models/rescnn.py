@@ -13,8 +13,8 @@ class ResCNN(nn.Module):
     Width 64 is the published network: 24,177,418 trainable parameters for ten speakers.
     Compute falls with the square of the width.
 
-    Source: Li et al. 2017, arXiv:1705.02304; layers as in deep-speaker `conv_models.py`,
-    whose identity block also clips before the addition.
+    Source: Li et al. 2017, arXiv:1705.02304; layers as in deep-speaker's
+    `conv_models.py`, whose identity block also clips before the addition.
 
     Attributes:
         num_classes: speakers.

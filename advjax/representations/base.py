@@ -67,7 +67,7 @@ class Representation(abc.ABC):
                 return member
         stages = ", ".join(member.name for member in self.chain())
         raise ValueError(
-            f"{name!r} is not a stage on the way to {self.name}; the stages are {stages}"
+            f"{name!r} is no stage on the way to {self.name}; the stages are {stages}"
         )
 
     def after(self, name: str) -> tuple["Representation", ...]:
@@ -127,11 +127,15 @@ def from_definition(
     fields = dict(spelled)
     name = fields.pop("name", None)
     if name not in table:
-        raise ValueError(f"unknown representation {name!r}; there are: {', '.join(table)}")
+        raise ValueError(
+            f"unknown representation {name!r}; there are: {', '.join(table)}"
+        )
     known = {field.name for field in dataclasses.fields(table[name])}
     if set(fields) != known:
         odd = ", ".join(sorted(set(fields) ^ known))
-        raise ValueError(f"{name} was written by another version: its fields differ ({odd})")
+        raise ValueError(
+            f"{name} was written by another version: its fields differ ({odd})"
+        )
     if isinstance(fields.get("source"), Mapping):
         fields["source"] = from_definition(fields["source"], table)
     return table[name](**fields)

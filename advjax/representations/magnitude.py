@@ -20,9 +20,9 @@ from advjax.types import Bounds, Features, Source
 class Magnitude(Representation):
     """|STFT| as [frames, bins, 1]; 160 x 257 x 1 at the defaults.
 
-    Source of the constants: deep-speaker `audio.py` and python_speech_features 0.6 (25 ms
-    frames every 10 ms, rectangular window, 512-point transform, pre-emphasis 0.97), the
-    front end of O'Reilly's classifier.
+    Source of the constants: deep-speaker `audio.py` and python_speech_features 0.6
+    (25 ms frames every 10 ms, rectangular window, 512-point transform, pre-emphasis
+    0.97), the front end of O'Reilly's classifier.
 
     Attributes:
         source: the waveform.
@@ -61,8 +61,8 @@ class Magnitude(Representation):
     def inverse(self, features: Features, *, reference: Source) -> Source:
         """The waveform with these magnitudes and the reference's phases.
 
-        Frames that a perturbation has made disagree are averaged where they overlap. The
-        window is divided out where it is not near zero, which the default never is.
+        Frames that a perturbation has made disagree are averaged where they overlap.
+        The window is divided out where it is not near zero, which the default never is.
         """
         phase = jnp.angle(self._spectrum(reference))
         phasor = jax.lax.complex(jnp.cos(phase), jnp.sin(phase))

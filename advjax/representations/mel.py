@@ -66,8 +66,8 @@ class MelEnergies(Representation):
     def inverse(self, features: Features, *, reference: Source) -> Source:
         """The magnitudes whose band energies follow `features`.
 
-        The reference lends each frame's mean and deviation and the fine structure within
-        bands: its bins are scaled by the square root of their bands' change in energy.
+        The reference lends each frame's mean and deviation and the fine structure
+        within bands: bins are scaled by the square root of their bands' change.
         """
         filters = _filters(self.source, self.num_bands)
         clean = _band_energies(self.source, self.num_bands, reference)

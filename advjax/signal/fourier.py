@@ -14,8 +14,8 @@ WINDOWS = {
     # Periodic windows, as SciPy's get_window gives them for spectral analysis.
     "rectangular": lambda n: np.ones(n, np.float32),
     "hann": lambda n: (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n) / n)).astype("f4"),
-    "hamming": lambda n: (
-        (0.54 - 0.46 * np.cos(2 * np.pi * np.arange(n) / n)).astype("f4")
+    "hamming": lambda n: (0.54 - 0.46 * np.cos(2 * np.pi * np.arange(n) / n)).astype(
+        "f4"
     ),
 }
 

@@ -184,9 +184,10 @@ def speaker_traits(seed: int, speaker_spread: float, speaker: int) -> Speaker:
 
     Size of the tract and pitch come from a low-discrepancy sequence over the speakers,
     so that every seed gives about the same distances between neighbours; the others
-    are independent. Longer tracts tend to have lower voices. At a spread of 1 the f0
-    of the voices lies in 105 to 260 Hz and the tracts in 14.5 to 18.5 cm (the spans of
-    women's and men's averages and a little more: Peterson and Barney 1952, Fant 1960).
+    are independent. Long tracts tend to have low voices. At a spread of 1 the voices
+    lie between 105 and 260 Hz and the tracts between 14.5 and 18 cm: from somewhat
+    below the average man to somewhat above the average woman (Peterson and Barney
+    1952, Fant 1960).
     """
     # Trailing zeros do not change a seed sequence, so these never meet an utterance's.
     shift = np.random.default_rng([seed, 0, 0, 2]).random(2)

@@ -3,10 +3,10 @@
   python -m experiments.studies.certified_speakers \\
       --corpus=librispeech --corpus_dir=LibriSpeech --out=results
 
-Three stages (waveform, magnitude, mfbe) x five sigmas x {plain, gaussian-trained}: trains
-one plain network and a Gaussian-trained one for each stage and sigma, certifies each
-cell, and writes study.md and a figure per stage. Every cell is a run of its own: after a
-kill the same command goes on with the cell it was in.
+Three stages (waveform, magnitude, mfbe) x five sigmas x {plain, gaussian-trained}:
+trains one plain network and a Gaussian-trained one for each stage and sigma, certifies
+each cell, and writes study.md and a figure per stage. Every cell is a run of its own:
+after a kill the same command goes on with the cell it was in.
 
 At CPU size (width 8, 40 points, n = 1,000) the grid takes about 1.5 hours on 2 cores;
 --cells="mfbe/*" or "*/gaussian/*" runs a part of it. The publication's size is the
@@ -35,13 +35,19 @@ STAGES = ("waveform", "magnitude", "mfbe")
 SIGMAS = (0.01, 0.05, 0.10, 0.25, 0.50)
 DEFENCES = ("plain", "gaussian")
 
-OUT = flags.DEFINE_string("out", None, "Folder of tables and figures; default in --home.")
+OUT = flags.DEFINE_string(
+    "out", None, "Folder of tables and figures; default in --home."
+)
 CELLS = flags.DEFINE_string(
     "cells", "*", "Which cells to run, as stage/defence/sigma with wildcards."
 )
-POINTS = flags.DEFINE_integer("points", None, "Test crops a cell; default 40 on CPU, 300.")
+POINTS = flags.DEFINE_integer(
+    "points", None, "Test crops a cell; default 40 on CPU, 300."
+)
 VOTES = flags.DEFINE_integer("votes", None, "Votes a crop (n); default 1000, or 10000.")
-CROPS = flags.DEFINE_integer("crops", None, "Training crops a speaker; default by machine.")
+CROPS = flags.DEFINE_integer(
+    "crops", None, "Training crops a speaker; default by machine."
+)
 PRESET = flags.DEFINE_enum(
     "preset",
     None,
@@ -92,7 +98,7 @@ def task_of(base: pipeline.Task, cell: Cell) -> pipeline.Task:
 
 
 def hear(task: pipeline.Task) -> Heard:
-    """Accuracy on clean held-out crops, and under one draw of the cell's noise on each."""
+    """Accuracy on clean held-out crops, and under one draw of the cell's noise."""
     points = task.test_points(None)
     x = np.stack([point.x for point in points])
     y = np.asarray([point.label for point in points])
@@ -154,9 +160,7 @@ def augmentation_table(heard: dict[Cell, Heard]) -> tables.Table:
         same = cell.stage == "waveform" and cell.defence == "gaussian"
         published = PUBLISHED_NOISY.get(cell.sigma, "") if same else ""
         numbers = f"{accuracy.clean:.3f}", f"{accuracy.noisy:.3f}"
-        rows.append(
-            [cell.stage, cell.defence, f"{cell.sigma:g}", *numbers, published]
-        )
+        rows.append([cell.stage, cell.defence, f"{cell.sigma:g}", *numbers, published])
     return tables.Table(
         ["noise at", "training", "σ", "clean", "noisy", "publication"],
         rows,
@@ -186,8 +190,8 @@ def main() -> None:
     chosen = list(cells(CELLS.value))
     if not chosen:
         raise ValueError(
-            f"--cells={CELLS.value!r} matches none of the {len(list(cells('*')))} cells; "
-            "they are called like mfbe/gaussian/0.25"
+            f"--cells={CELLS.value!r} matches no cell; they are called like "
+            "mfbe/gaussian/0.25"
         )
     heard = {}
     for number, cell in enumerate(chosen, start=1):
@@ -204,7 +208,9 @@ def main() -> None:
         write_report(out, heard)
         rows = pipeline.read_run(folder).rows
         share = clean_accuracy(rows.correct)
-        pipeline.say(f"cell {cell.path}: {share:.2f} of {len(rows)} right and certified")
+        pipeline.say(
+            f"cell {cell.path}: {share:.2f} of {len(rows)} right and certified"
+        )
     print((out / "study.md").read_text())
 
 

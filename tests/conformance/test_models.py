@@ -32,7 +32,9 @@ def test_shapes_modes_and_a_gradient_for_every_weight(name):
         if "Conv_0" not in jax.tree_util.keystr(path) or "kernel" in str(path):
             assert np.abs(grad).max() > 0, path
     moved = jax.tree.map(
-        lambda a, b: bool((a != b).any()), variables["batch_stats"], updated["batch_stats"]
+        lambda a, b: bool((a != b).any()),
+        variables["batch_stats"],
+        updated["batch_stats"],
     )
     assert all(jax.tree.leaves(moved))
     logits = network.apply(variables, x, train=False)

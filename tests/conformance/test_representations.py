@@ -9,7 +9,9 @@ import pytest
 
 from advjax.representations import REPRESENTATIONS, definition, from_definition, probe
 
-ALL = pytest.mark.parametrize("rep", [cls() for cls in REPRESENTATIONS.values()], ids=str)
+ALL = pytest.mark.parametrize(
+    "rep", [cls() for cls in REPRESENTATIONS.values()], ids=str
+)
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,9 @@ def test_mfbe_equals_python_speech_features_on_real_speech(advjax_data):
     worst = 0.0
     for path in paths:
         wave = soundfile.read(path, dtype="float32")[0][:25_800]
-        difference = np.asarray(apply(wave))[..., 0] - mfbe_of_python_speech_features(wave)
+        difference = np.asarray(apply(wave))[..., 0] - mfbe_of_python_speech_features(
+            wave
+        )
         worst = max(worst, np.abs(difference).max())
     assert worst < 1e-4  # float32 against float64: measured 2e-6
 

@@ -24,7 +24,9 @@ def test_stft_equals_scipy(window):
     for k in range(2, len(ours) - 1):
         lag = 160 * k
         frame = padded[lag : lag + 400]
-        np.testing.assert_allclose(theirs[:, k], np.fft.rfft(frame * values, 512), atol=1e-4)
+        np.testing.assert_allclose(
+            theirs[:, k], np.fft.rfft(frame * values, 512), atol=1e-4
+        )
     np.testing.assert_allclose(ours[2:-1], theirs[:, 2 : len(ours) - 1].T, atol=2e-4)
 
 

@@ -6,7 +6,8 @@ from advjax.signal import framing
 
 
 @pytest.mark.parametrize(
-    ("num_samples", "count"), [(25_681, 160), (25_800, 160), (25_840, 160), (25_841, 161)]
+    ("num_samples", "count"),
+    [(25_681, 160), (25_800, 160), (25_840, 160), (25_841, 161)],
 )
 def test_num_frames_follows_the_published_lengths(num_samples, count):
     assert framing.num_frames(num_samples, 400, 160) == count

@@ -13,7 +13,9 @@ def test_filterbank_equals_python_speech_features():
 
 def test_mel_scale_follows_htk():
     assert mel.hz_to_mel(700.0) == pytest.approx(2595 * np.log10(2))
-    np.testing.assert_allclose(mel.mel_to_hz(mel.hz_to_mel([0, 50, 8000])), [0, 50, 8000])
+    np.testing.assert_allclose(
+        mel.mel_to_hz(mel.hz_to_mel([0, 50, 8000])), [0, 50, 8000]
+    )
 
 
 def test_a_sine_lands_in_the_band_around_its_frequency():

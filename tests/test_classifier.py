@@ -1,0 +1,105 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from advjax import checkpoint
+from advjax.classifier import Classifier, initialise
+from advjax.models import ResCNN
+from advjax.representations import Magnitude, MelEnergies, Waveform
+
+SHORT = MelEnergies(source=Magnitude(source=Waveform(num_samples=8000)))
+
+
+def classifier(seed=0):
+    module = ResCNN(num_classes=3, width=2, embedding_size=8)
+    variables = jax.device_get(initialise(module, SHORT, jax.random.key(seed)))
+    return Classifier(
+        variables=variables, module=module, representation=SHORT, labels=("a", "b", "c")
+    )
+
+
+@pytest.fixture(scope="module")
+def wave():
+    noise = np.random.default_rng(0).normal(0, 0.1, 8000)
+    return jnp.asarray(noise, jnp.float32)
+
+
+def test_logits_are_equal_from_every_stage(wave):
+    found = classifier()
+    whole = found.logits_fn("waveform")(wave)
+    assert whole.shape == (3,)
+    for stage in SHORT.chain():
+        logits = found.logits_fn(stage.name)(stage.apply(wave))
+        np.testing.assert_allclose(logits, whole, atol=1e-4)
+
+
+def test_unknown_stage_is_refused():
+    with pytest.raises(ValueError, match="waveform, magnitude, mfbe"):
+        classifier().logits_fn("logmel")
+
+
+def test_jit_traces_once_for_all_classifiers_of_a_kind(wave):
+    traces = []
+
+    @jax.jit
+    def logits(fn, x):
+        traces.append(1)
+        return fn(x)
+
+    first = logits(classifier(0).logits_fn("waveform"), wave)
+    second = logits(classifier(1).logits_fn("waveform"), wave)
+    assert len(traces) == 1
+    assert np.abs(first - second).max() > 0
+
+
+def test_digest_sees_one_changed_weight():
+    one, two = classifier(), classifier()
+    assert one.digest() == two.digest()
+    two.variables["params"]["softmax"]["bias"] = np.asarray([0, 1e-7, 0], np.float32)
+    assert one.digest() != two.digest()
+
+
+def test_checkpoint_gives_back_the_same_classifier(tmp_path, wave):
+    saved = classifier()
+    checkpoint.save(tmp_path / "c", saved, corpus="none")
+    loaded = checkpoint.load(tmp_path / "c")
+    assert loaded.module == saved.module
+    assert loaded.representation == SHORT
+    assert loaded.labels == saved.labels
+    assert loaded.digest() == saved.digest()
+    assert checkpoint.config(tmp_path / "c")["notes"] == {"corpus": "none"}
+    np.testing.assert_array_equal(
+        loaded.logits_fn("waveform")(wave), saved.logits_fn("waveform")(wave)
+    )
+
+
+def test_a_missing_checkpoint_says_how_to_make_one(tmp_path):
+    with pytest.raises(FileNotFoundError, match="experiments.train"):
+        checkpoint.load(tmp_path / "nowhere")
+
+
+def test_a_checkpoint_cut_short_is_refused(tmp_path):
+    checkpoint.save(tmp_path / "c", classifier())
+    data = [p for p in (tmp_path / "c" / "weights").rglob("*") if p.is_file()]
+    largest = max(data, key=lambda path: path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
+    with pytest.raises(checkpoint.BrokenCheckpoint, match="delete the folder"):
+        checkpoint.load(tmp_path / "c")
+
+
+def test_a_description_cut_short_is_refused(tmp_path):
+    checkpoint.save(tmp_path / "c", classifier())
+    config = tmp_path / "c" / "classifier.json"
+    config.write_text(config.read_text()[:40])
+    with pytest.raises(checkpoint.BrokenCheckpoint, match="not JSON"):
+        checkpoint.load(tmp_path / "c")
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    checkpoint.save(tmp_path / "c", classifier())
+    config = tmp_path / "c" / "classifier.json"
+    other = config.read_text().replace('"digest": "', '"digest": "0')
+    config.write_text(other)
+    with pytest.raises(checkpoint.BrokenCheckpoint, match="digest"):
+        checkpoint.load(tmp_path / "c")

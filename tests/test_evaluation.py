@@ -1,0 +1,83 @@
+import hashlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from advjax import evaluation
+from advjax.representations import Magnitude
+from advjax.smoothing import gaussian
+
+W = jnp.asarray([[1.0, -1.0], [0.5, 0.2], [0.0, 0.3]])
+LINEAR = jax.tree_util.Partial(lambda w, x: x @ w, W)
+
+
+def points(count=6):
+    rng = np.random.default_rng(0)
+    return [
+        evaluation.Point(i, f"clip-{i}", rng.normal(size=3).astype(np.float32), i % 2)
+        for i in range(count)
+    ]
+
+
+def rows(items, **options):
+    settings = {
+        "noise": gaussian(0.5),
+        "num_selection": 20,
+        "num_estimation": 200,
+        "alpha": 0.01,
+    }
+    found = evaluation.certify_points(
+        LINEAR, items, jax.random.key(0), clock=lambda: 0.0, **settings | options
+    )
+    return {row.id: row for row in found}
+
+
+def test_rows_do_not_depend_on_order_or_company():
+    whole = rows(points())
+    assert rows(points()[::-1]) == whole
+    assert rows(points()[2:3]) == {"clip-2": whole["clip-2"]}
+
+
+def test_points_that_are_done_are_left_out():
+    assert set(rows(points(), done={"clip-0", "clip-5"})) == {
+        f"clip-{i}" for i in (1, 2, 3, 4)
+    }
+
+
+def test_a_row_says_what_the_certificate_says():
+    for point in points():
+        row = rows([point])[point.id]
+        top = int(np.argmax(point.x @ np.asarray(W)))
+        assert row.predict in (top, -1)
+        assert row.correct == (row.predict == point.label)
+        gap = np.asarray(W[:, 0] - W[:, 1])
+        exact = abs(point.x @ gap) / np.linalg.norm(gap)
+        assert row.radius <= exact
+        if row.radius:
+            snr = 20 * np.log10(np.linalg.norm(point.x) / row.radius)
+            assert row.snr_db == pytest.approx(snr)
+
+
+def test_an_examples_key_is_64_bits_of_its_id():
+    digest = hashlib.sha256(b"a").digest()
+    expected = jax.random.key(7)
+    for part in (digest[:4], digest[4:8]):
+        expected = jax.random.fold_in(expected, int.from_bytes(part, "big"))
+    found = evaluation.example_key(jax.random.key(7), "a")
+    assert jax.random.key_data(found).tolist() == jax.random.key_data(expected).tolist()
+
+
+def test_batched_logits_equal_single_ones_whatever_the_remainder():
+    x = np.random.default_rng(1).normal(size=(7, 3)).astype(np.float32)
+    for batch_size in (1, 3, 7, 50):
+        found = evaluation.logits_of_batch(LINEAR, x, batch_size=batch_size)
+        np.testing.assert_allclose(found, x @ np.asarray(W), atol=1e-6)
+
+
+def test_stage_features_start_from_the_stored_integers():
+    audio = np.random.default_rng(0).integers(-3000, 3000, 25_800).astype(np.int16)
+    found = evaluation.stage_features(Magnitude(), audio)
+    expected = Magnitude().apply(jnp.asarray(audio, jnp.float32) / 32768)
+    np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -1,0 +1,185 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from advjax import training
+from advjax.defences import gaussian, plain
+from advjax.representations import Waveform
+from advjax.training import Dataset, Recipe, fit
+
+WAVE = Waveform(num_samples=32)
+RECIPE = Recipe(
+    num_steps=40, batch_size=16, learning_rate=1e-2, validate_every=10, stop_patience=0
+)
+
+
+class Tiny(nn.Module):
+    """Batch norm, dropout and two layers: every kind of state that a network has."""
+
+    num_classes: int = 2
+
+    @nn.compact
+    def __call__(self, x, *, train: bool):
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
+        x = nn.relu(nn.Dense(8)(x))
+        x = nn.Dropout(0.2, deterministic=not train)(x)
+        return nn.Dense(self.num_classes)(x)
+
+
+def problem(seed, count=64):
+    """Two classes that differ in their mean."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, count).astype(np.int32)
+    x = rng.normal(0, 1, (count, 32)) + np.where(y, 0.5, -0.5)[:, None]
+    return Dataset(x.astype(np.float32), y)
+
+
+def train(recipe=RECIPE, gradients=None, **options):
+    return fit(
+        Tiny(),
+        WAVE,
+        problem(0),
+        problem(1),
+        jax.random.key(0),
+        labels=("low", "high"),
+        at="waveform",
+        gradients=gradients or plain(),
+        recipe=recipe,
+        **options,
+    )
+
+
+def weights(classifier):
+    return jax.tree.leaves(classifier.variables)
+
+
+def test_fit_learns_a_separable_problem():
+    classifier = train()
+    test = problem(2, 400)
+    logits = jax.vmap(classifier.logits)(jnp.asarray(test.x))
+    assert (np.asarray(logits).argmax(axis=1) == test.y).mean() > 0.95
+
+
+def test_same_seed_same_weights_other_order_other_weights():
+    for a, b in zip(weights(train()), weights(train()), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any(
+        (a != b).any()
+        for a, b in zip(weights(train()), weights(train(seed=1)), strict=True)
+    )
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatch):
+    whole = train(gradients=gaussian(sigma=0.3))
+    judged = []
+
+    def stop_at_the_second(*args):
+        judged.append(1)
+        if len(judged) == 3:
+            raise KeyboardInterrupt
+        return judge(*args)
+
+    judge = training._judge
+    monkeypatch.setattr(training, "_judge", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        train(gradients=gaussian(sigma=0.3), workdir=tmp_path)
+    monkeypatch.setattr(training, "_judge", judge)
+    again = train(gradients=gaussian(sigma=0.3), workdir=tmp_path)
+    for a, b in zip(weights(whole), weights(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_finished_training_is_not_trained_further(tmp_path, monkeypatch):
+    first = train(workdir=tmp_path)
+    monkeypatch.setattr(training, "_batch_rows", None)  # a further step would fail
+    for a, b in zip(weights(first), weights(train(workdir=tmp_path)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
+    train(workdir=tmp_path, settings="one")
+    with pytest.raises(ValueError, match="other settings"):
+        train(workdir=tmp_path, settings="two")
+
+
+def test_a_training_checkpoint_cut_short_is_refused(tmp_path):
+    train(workdir=tmp_path)
+    for path in tmp_path.rglob("*"):
+        if path.is_file() and path.stat().st_size > 200:
+            path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match="delete that folder"):
+        train(workdir=tmp_path)
+
+
+def test_int16_audio_trains_at_the_stage_it_is_told(tmp_path):
+    audio = Dataset((problem(0).x * 4000).astype(np.int16), problem(0).y)
+    floats = Dataset(audio.x.astype(np.float32) / 32768, audio.y)
+    found = []
+    for data in (audio, floats):
+        classifier = fit(
+            Tiny(),
+            WAVE,
+            data,
+            data,
+            jax.random.key(0),
+            labels=("low", "high"),
+            at="waveform",
+            gradients=plain(),
+            recipe=dataclasses.replace(RECIPE, num_steps=5, validate_every=5),
+        )
+        found.append(weights(classifier))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_plateau_halves_the_rate_and_stops_early(tmp_path):
+    recipe = dataclasses.replace(
+        RECIPE,
+        num_steps=400,
+        schedule="plateau",
+        validate_every=1,
+        plateau_patience=2,
+        stop_patience=5,
+    )
+    seen = []
+    judge = training._judge
+
+    def watch(state, log, *args):
+        state = judge(state, log, *args)
+        seen.append((float(state.rate_scale), log.gainless))
+        return state
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_judge", watch)
+        train(recipe=recipe)
+    assert len(seen) < 400
+    assert seen[-1][1] == 5
+    assert seen[-1][0] <= 0.5
+
+
+def test_l2_reaches_convolution_kernels_alone():
+    params = {"conv": jnp.ones((3, 3, 1, 2)), "dense": jnp.ones((4, 4))}
+    optimizer = Recipe(weight_decay=0.5, schedule="plateau").optimizer()
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = optimizer.update(zeros, optimizer.init(params), params)
+    assert np.abs(updates["conv"]).min() > 0
+    assert np.abs(updates["dense"]).max() == 0
+
+
+def test_a_diverging_loss_is_an_error():
+    recipe = dataclasses.replace(RECIPE, learning_rate=1e30)
+    with pytest.raises(ValueError, match="lower the learning rate"):
+        train(recipe=recipe)
+
+
+def test_impossible_recipes_are_refused():
+    with pytest.raises(ValueError, match="cosine or plateau"):
+        Recipe(schedule="linear")
+    with pytest.raises(ValueError, match="num_steps"):
+        Recipe(num_steps=0)
+    with pytest.raises(ValueError, match="fewer than one batch"):
+        train(recipe=dataclasses.replace(RECIPE, batch_size=100))
