@@ -141,6 +141,7 @@ follow() {  # signs of life while process $1 writes the log $2
 
 install() {  # the extras given; the caller holds the lock
   local extra extras constraints log="$venv/install.log" began=$SECONDS
+  local fetched="$stamps/.fetched"  # not in /tmp, where a killed pip would leave it
   if [ -n "${PYTHON:-}" ]; then choose_python; fi
   usable || make_venv
   # Another start may have done it while this one waited for the lock.
@@ -149,13 +150,14 @@ install() {  # the extras given; the caller holds the lock
   extras="$(IFS=,; printf '%s' "$*")"
   constraints="$(version_of "$venv_python")"
   constraints="$root/constraints-${constraints%.*}.txt"
-  mkdir -p "$stamps"
+  rm -rf "$fetched"
+  mkdir -p "$fetched"
   touch "$unfinished"
   say "Installing advjax[$extras] into $venv (once, about 2 minutes)..."
   # Compiling all of it takes 25 s here; compiling what is imported, at first use, 3 s.
-  "$venv_python" -I -m pip install --disable-pip-version-check --no-input \
-    --progress-bar off --no-compile --constraint "$constraints" \
-    --editable "${root}[$extras]" >"$log" 2>&1 &
+  TMPDIR="$fetched" "$venv_python" -I -m pip install --no-input \
+    --disable-pip-version-check --progress-bar off --no-compile \
+    --constraint "$constraints" --editable "${root}[$extras]" >"$log" 2>&1 &
   pid=$!
   # A child in the background ignores Ctrl-C.
   trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM
@@ -168,7 +170,7 @@ install() {  # the extras given; the caller holds the lock
       "The next start tries again"
   fi
   for extra in "$@"; do key >"$stamps/$extra"; done
-  rm -f "$unfinished"
+  rm -rf "$fetched" "$unfinished"
   say "Installed in $((SECONDS - began)) s."
 }
 

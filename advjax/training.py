@@ -252,9 +252,11 @@ class _Steps:
                 to_stage(batch),
                 jax.random.fold_in(key, state.step),
             )
-            updates, opt_state = self.optimizer.update(
-                found.params, state.opt_state, state.params
-            )
+            # Optax raises floats to integer powers: not within strict promotion.
+            with jax.numpy_dtype_promotion("standard"):
+                updates, opt_state = self.optimizer.update(
+                    found.params, state.opt_state, state.params
+                )
             updates = jax.tree.map(lambda u: state.rate_scale * u, updates)
             state = TrainState(
                 step=state.step + 1,

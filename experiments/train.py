@@ -28,7 +28,8 @@ def main() -> None:
     )
     print(
         f"{classifier.num_parameters():,} parameters, {len(points)} test crops: "
-        f"accuracy {clean:.3f} clean, {noisy:.3f} with noise {task.sigma:g} at {task.at}"
+        f"accuracy {clean:.3f} clean, {noisy:.3f} with noise {task.sigma:g} at the "
+        f"{task.at}"
     )
     pipeline.say("certify it: python -m experiments.certify with the same flags")
 

@@ -1,0 +1,190 @@
+"""The whole command, from synthetic speakers to the table, at the smallest size."""
+
+import json
+import shutil
+import sys
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from experiments import app, certify, pipeline, report, train
+
+SMALL = {
+    "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
+    "model": "rescnn(width=1, embedding_size=8)",
+    "num_steps": 2,
+    "batch_size": 16,
+    "num_selection": 10,
+    "num_estimation": 40,
+    "num_points": 4,
+    "alpha": 0.01,
+    "compile_cache": False,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def parsed_flags():
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS(sys.argv[:1])
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home in which one run has been made."""
+    home = tmp_path_factory.mktemp("home")
+    with flagsaver.flagsaver(home=str(home), **SMALL):
+        certify.main()
+    return home
+
+
+def run_folder(home):
+    (folder,) = (home / "certify").iterdir()
+    return folder
+
+
+def test_the_run_has_rows_a_report_and_a_picture(home, capsys):
+    folder = run_folder(home)
+    lines = (folder / "rows.tsv").read_text().splitlines()
+    assert lines[0].split("\t")[:6] == [
+        "idx",
+        "label",
+        "predict",
+        "radius",
+        "correct",
+        "time",
+    ]
+    assert len(lines) == 5
+    assert "| clean |" in (folder / "report.md").read_text()
+    pytest.importorskip("matplotlib")
+    assert (folder / "curve.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_run_json_states_what_a_certificate_depends_on(home):
+    settings = json.loads((run_folder(home) / "run.json").read_text())["settings"]
+    assert settings["noise_enters_at"] == "mfbe"
+    assert settings["representation"]["source"]["window"] == "rectangular"
+    assert len(settings["classifier"]) == 16
+    for name in ("gain_policy", "clip_policy", "seed", "tile", "alpha", "noise"):
+        assert name in settings
+
+
+def test_the_same_command_reuses_everything(home, capsys):
+    before = (run_folder(home) / "rows.tsv").read_bytes()
+    with flagsaver.flagsaver(home=str(home), **SMALL):
+        certify.main()
+    said = capsys.readouterr()
+    assert said.err.count("(found)") == 2
+    assert "0 of 4 points to certify" in said.err
+    assert "r=0.25" in said.out
+    assert (run_folder(home) / "rows.tsv").read_bytes() == before
+
+
+def test_a_run_cut_in_the_middle_of_a_row_ends_with_the_same_rows(home, tmp_path):
+    copy = tmp_path / "home"
+    shutil.copytree(home, copy)
+    rows = run_folder(copy) / "rows.tsv"
+    whole = rows.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    rows.write_bytes(b"".join(lines[:3]) + lines[3][:9])
+    with flagsaver.flagsaver(home=str(copy), **SMALL):
+        certify.main()
+
+    def without_time(content):
+        return [line.split("\t")[:5] + line.split("\t")[6:] for line in content]
+
+    again = rows.read_text().splitlines()
+    assert without_time(again) == without_time(whole.decode().splitlines())
+
+
+def test_a_workdir_of_another_run_is_refused(home):
+    with (
+        flagsaver.flagsaver(home=str(home), workdir=str(run_folder(home)), **SMALL),
+        flagsaver.flagsaver(seed=0, num_estimation=50),
+        pytest.raises(ValueError, match="num_estimation"),
+    ):
+        certify.main()
+
+
+def test_report_joins_runs(home, tmp_path, capsys):
+    folder = str(run_folder(home))
+    with flagsaver.flagsaver(runs=[folder, folder], out=str(tmp_path / "r")):
+        report.main()
+    assert capsys.readouterr().out.count("voices mfbe") == 2
+    assert (tmp_path / "r" / "report.md").exists()
+
+
+def test_train_finds_the_classifier_and_measures_it(home, capsys):
+    only = {"num_selection", "num_estimation", "num_points", "alpha"}
+    given = {name: value for name, value in SMALL.items() if name not in only}
+    with flagsaver.flagsaver(home=str(home), **given):
+        train.main()
+    assert "accuracy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"rep": "logmel"}, "waveform, magnitude, mfbe"),
+        ({"rep": "mel"}, "waveform, magnitude, mfbe"),
+        ({"features": "mfbee"}, "Did you mean 'mfbe'"),
+        ({"sigma": 0.0}, "sigma"),
+        ({"sigma": -1.0}, "sigma"),
+        ({"sigma": float("nan")}, "sigma"),
+        ({"num_estimation": 5, "alpha": 1e-3}, "10"),
+        ({"corpus": "voice"}, "Did you mean 'voices'"),
+        ({"corpus": "librispeech"}, "corpus_dir"),
+        ({"corpus": "librispeech", "corpus_dir": "nowhere"}, "nowhere"),
+        ({"records": "nowhere"}, "nowhere"),
+        ({"classifier": "nowhere"}, "experiments.train"),
+        ({"defence": "gausian"}, "Did you mean 'gaussian'"),
+        ({"model": "rescnn(depth=3)"}, "no option depth"),
+        ({"num_points": 4000}, "num_points=4000"),
+    ],
+)
+def test_wrong_input_says_what_to_do(home, given, message):
+    with (
+        flagsaver.flagsaver(**{"home": str(home), **SMALL, **given}),
+        pytest.raises((ValueError, FileNotFoundError), match=message),
+    ):
+        certify.main()
+
+
+def test_a_speaker_with_one_utterance_and_a_corrupt_file_are_named(tmp_path):
+    soundfile = pytest.importorskip("soundfile")
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    for speaker in (1, 2):
+        folder = tmp_path / "c" / str(speaker) / "10"
+        folder.mkdir(parents=True)
+        for number in range(8):
+            wave = rng.normal(0, 0.1, 30_000)
+            soundfile.write(folder / f"{speaker}-10-{number:04d}.flac", wave, 16_000)
+    given = SMALL | {"corpus": "librispeech", "corpus_dir": str(tmp_path / "c")}
+    broken = tmp_path / "c" / "1" / "10" / "1-10-0003.flac"
+    broken.write_bytes(broken.read_bytes()[:2000])
+    with (
+        flagsaver.flagsaver(home=str(tmp_path / "h"), **given),
+        pytest.raises(ValueError, match="1-10-0003.flac"),
+    ):
+        certify.main()
+    assert not list((tmp_path / "h" / "records").glob("[!.]*"))
+    for path in sorted((tmp_path / "c" / "2" / "10").glob("*"))[1:]:
+        path.unlink()
+    with (
+        flagsaver.flagsaver(home=str(tmp_path / "h"), **given),
+        pytest.raises(ValueError, match="speaker"),
+    ):
+        certify.main()
+
+
+def test_sizes_follow_the_backend():
+    assert pipeline.size_of("cpu").num_estimation == 1000
+    assert pipeline.size_of("gpu").model == "rescnn(width=64)"
+
+
+def test_environment_names_versions_and_device():
+    found = app.environment()
+    assert found["versions"]["jax"]
+    assert "cpu" in found["device"].lower() or found["device"]
