@@ -91,7 +91,14 @@ class Recipe:
                 end_value=rate / 100,
             )
         l2 = optax.add_decayed_weights(2 * self.weight_decay, mask=_is_conv_kernel)
-        return optax.chain(l2, optax.adam(rate))
+        adam = optax.chain(l2, optax.adam(rate))
+
+        def update(updates, state, params=None):
+            # Optax raises floats to integer powers, which strict promotion refuses.
+            with jax.numpy_dtype_promotion("standard"):
+                return adam.update(updates, state, params)
+
+        return optax.GradientTransformation(adam.init, update)
 
 
 def _is_conv_kernel(params):
@@ -102,11 +109,11 @@ def _is_conv_kernel(params):
 class TrainState:
     """All that a step needs from the one before."""
 
-    step: jax.Array
+    step: PyTree
     params: PyTree
     batch_stats: PyTree
     opt_state: PyTree
-    rate_scale: jax.Array
+    rate_scale: PyTree
 
 
 @dataclasses.dataclass
@@ -252,11 +259,9 @@ class _Steps:
                 to_stage(batch),
                 jax.random.fold_in(key, state.step),
             )
-            # Optax raises floats to integer powers: not within strict promotion.
-            with jax.numpy_dtype_promotion("standard"):
-                updates, opt_state = self.optimizer.update(
-                    found.params, state.opt_state, state.params
-                )
+            updates, opt_state = self.optimizer.update(
+                found.params, state.opt_state, state.params
+            )
             updates = jax.tree.map(lambda u: state.rate_scale * u, updates)
             state = TrainState(
                 step=state.step + 1,

@@ -256,6 +256,25 @@ class Task:
         return points
 
 
+class Accuracy(NamedTuple):
+    """Of a task's classifier on all held-out crops."""
+
+    clean: float
+    noisy: float
+    """Under one draw of the task's noise on each crop."""
+
+
+def held_out_accuracy(task: Task) -> Accuracy:
+    """How often the classifier alone, without smoothing, is right."""
+    points = task.test_points(None)
+    x = np.stack([point.x for point in points])
+    y = np.asarray([point.label for point in points])
+    measure = functools.partial(
+        evaluation.clean_accuracy, task.classifier, x, y, at=task.at
+    )
+    return Accuracy(measure(), measure(noise=task.noise, key=jax.random.key(task.seed)))
+
+
 class Certification(NamedTuple):
     """How to certify."""
 

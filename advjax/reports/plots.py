@@ -47,6 +47,8 @@ _DPI = 160
 _WIDTH_IN = 7.5
 _AXES_HEIGHT_IN = 4.4
 _LEGEND_LINE_IN = 0.22
+_PANEL_IN = (2.1, 1.5)
+_PANEL_DPI = 110
 
 
 def certified_accuracy_plot(
@@ -116,6 +118,74 @@ def certified_accuracy_plot(
         axes.set_title(title)
         figure.legend(loc="outside lower center", frameon=False)
         # Without the name of the program the bytes do not depend on its version.
+        figure.savefig(path, metadata={"Software": None})
+    return path
+
+
+def image_grid_plot(
+    images: Float[np.ndarray, "rows columns frames bands"],
+    path: str | os.PathLike[str],
+    *,
+    row_labels: Sequence[str],
+    titles: Sequence[Sequence[str]],
+    units: str,
+    title: str = "",
+) -> pathlib.Path:
+    """The path of a PNG with a grid of time-frequency images on one scale of colours.
+
+    Time runs to the right and frequency up. The scale spans the 1st to the 99th
+    percentile of the first column, so that what is added to the others shows: beyond
+    it a colour saturates.
+
+    Args:
+        images: what each panel shows, the undisturbed ones in the first column.
+        path: where the PNG goes; its folder is made if missing.
+        row_labels: a name for each row.
+        titles: a line or two above each panel.
+        units: what the colours measure.
+        title: a line above the grid.
+
+    Raises:
+        ValueError: labels or titles do not match the grid.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows, columns = images.shape[:2]
+    if [len(line) for line in titles] != [columns] * rows or len(row_labels) != rows:
+        raise ValueError(
+            f"a grid of {rows} x {columns} images needs a label for each row and a "
+            "title for each image"
+        )
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    low, high = np.percentile(images[:, 0], [1, 99])
+    plain = {"axes.grid": False, "axes.titlesize": 10, "axes.labelsize": 11}
+    with matplotlib.rc_context(_STYLE | plain):
+        size_in = (columns * _PANEL_IN[0] + 0.8, rows * _PANEL_IN[1] + 0.6)
+        figure = Figure(figsize=size_in, dpi=_PANEL_DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for row, column in np.ndindex(rows, columns):
+            axes = grid[row, column]
+            shown = axes.imshow(
+                images[row, column].T,
+                origin="lower",
+                aspect="auto",
+                interpolation="nearest",
+                vmin=low,
+                vmax=high,
+            )
+            axes.set_title(titles[row][column])
+            if column == 0:
+                axes.set_ylabel(f"{row_labels[row]}\nband")
+            if row == rows - 1:
+                axes.set_xlabel("frame")
+        bar = figure.colorbar(shown, ax=grid, extend="both", aspect=40, pad=0.01)
+        bar.set_label(units)
+        if title:
+            figure.suptitle(title)
         figure.savefig(path, metadata={"Software": None})
     return path
 

@@ -23,10 +23,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
-import numpy as np
 from absl import flags
 
-from advjax import evaluation, smoothing
+from advjax import smoothing
 from advjax.metrics.certified import clean_accuracy
 from advjax.reports import plots, tables
 from experiments import app, pipeline
@@ -70,13 +69,6 @@ class Cell(NamedTuple):
         return f"{self.stage}/{self.defence}/{self.sigma:g}"
 
 
-class Heard(NamedTuple):
-    """Accuracy of a cell's network on all held-out crops."""
-
-    clean: float
-    noisy: float
-
-
 def cells(pattern: str) -> Iterator[Cell]:
     """The cells whose names match, mel energies first: they carry the main result."""
     for stage in reversed(STAGES):
@@ -97,21 +89,7 @@ def task_of(base: pipeline.Task, cell: Cell) -> pipeline.Task:
     return task
 
 
-def hear(task: pipeline.Task) -> Heard:
-    """Accuracy on clean held-out crops, and under one draw of the cell's noise."""
-    points = task.test_points(None)
-    x = np.stack([point.x for point in points])
-    y = np.asarray([point.label for point in points])
-    key = jax.random.key(task.seed)
-    return Heard(
-        evaluation.clean_accuracy(task.classifier, x, y, at=task.at),
-        evaluation.clean_accuracy(
-            task.classifier, x, y, at=task.at, noise=task.noise, key=key
-        ),
-    )
-
-
-def write_report(out: pathlib.Path, heard: dict[Cell, Heard]) -> None:
+def write_report(out: pathlib.Path, heard: dict[Cell, pipeline.Accuracy]) -> None:
     """Nothing; writes study.md and a figure per stage from the cells in `heard`."""
     parts = ["# Certified speakers"]
     for stage in STAGES:
@@ -153,7 +131,7 @@ def write_report(out: pathlib.Path, heard: dict[Cell, Heard]) -> None:
 PUBLISHED_NOISY = {0.01: "0.89", 0.05: "0.62", 0.10: "0.38", 0.25: "0.17"}
 
 
-def augmentation_table(heard: dict[Cell, Heard]) -> tables.Table:
+def augmentation_table(heard: dict[Cell, pipeline.Accuracy]) -> tables.Table:
     """Clean and noisy accuracy of every cell's network, the publication's beside it."""
     rows = []
     for cell, accuracy in sorted(heard.items()):
@@ -204,7 +182,7 @@ def main() -> None:
             workdir=out / "cells" / cell.path,
             environment=app.environment(),
         )
-        heard[cell] = hear(task)
+        heard[cell] = pipeline.held_out_accuracy(task)
         write_report(out, heard)
         rows = pipeline.read_run(folder).rows
         share = clean_accuracy(rows.correct)

@@ -7,7 +7,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from advjax.reports.plots import certified_accuracy_plot, curve
+from advjax.reports.plots import certified_accuracy_plot, curve, image_grid_plot
 from advjax.reports.rows import HEADER, Row, Run, line_of, parse
 
 
@@ -97,3 +97,37 @@ def test_reports_import_without_matplotlib_and_jax():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "set()\n", done.stderr
+
+
+def grid(images, path, titles=None):
+    rows, columns = images.shape[:2]
+    return image_grid_plot(
+        images,
+        path,
+        row_labels=[f"noise at\n{i}" for i in range(rows)],
+        titles=titles or [["clean", *["σ = 1"] * (columns - 1)]] * rows,
+        units="mfbe",
+        title="inputs",
+    )
+
+
+def test_a_grid_of_images_is_the_same_again_and_shows_what_it_is_given(tmp_path):
+    images = np.random.default_rng(0).normal(size=(2, 3, 20, 8))
+    path = grid(images, tmp_path / "new" / "a.png")
+    width, height = size(path)
+    assert width > height > 200
+    assert path.read_bytes() == grid(images, tmp_path / "b.png").read_bytes()
+    # The scale comes from the first column: other images never hide in a wider one.
+    images[1, 2, :10] = 1e6
+    shown = matplotlib.image.imread(grid(images, tmp_path / "c.png"))
+    changed = (shown != matplotlib.image.imread(path)).any(axis=-1)
+    rows, columns = np.nonzero(changed)
+    assert rows.min() > height * 0.45
+    assert columns.min() > width * 0.55
+    # Half of that panel, whatever its values: nothing else was scaled anew.
+    assert 0.02 < changed.mean() < 0.2
+
+
+def test_a_grid_without_a_title_for_each_image_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="a title for each image"):
+        grid(np.zeros((2, 3, 4, 5)), tmp_path / "a.png", titles=[["clean"], ["clean"]])

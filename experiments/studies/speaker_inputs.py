@@ -1,0 +1,270 @@
+"""What a speaker classifier takes in, and what noise does to it: O'Reilly (2020).
+
+  python -m experiments.studies.speaker_inputs --defence=plain \\
+      --corpus=librispeech --corpus_dir=LibriSpeech --workdir=results/inputs
+
+The part of the study that is not the certification grid: the statistics of every
+representation, one clip under noise as a figure and as WAVs, random perturbations of
+given norm, and the network behind front ends that it was not trained on. Trains the
+network if need be, then takes about a minute on 2 cores. Prints inputs.md and writes
+it, with noisy_inputs.png and the WAVs, into --workdir.
+
+The study of certified speakers calls `study` with its own network and runs.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from advjax import evaluation, records, smoothing
+from advjax.metrics.distortion import radius_snr_db
+from advjax.reports import plots, tables
+from advjax.reports.rows import Run
+from advjax.representations import Representation
+from advjax.types import Features
+from data_prep.clips import to_int16
+from experiments import app, pipeline
+from experiments.studies.changed_inputs import (
+    features_at,
+    front_end_table,
+    perturbation_table,
+)
+
+SIGMAS = (0.01, 0.05, 0.10, 0.25, 0.50)
+
+# The publication's page, table "10-Speaker Subset Statistics" of train-clean-360:
+# least, greatest, 1st and 99th percentile, mean, deviation. It gives no norms.
+PUBLISHED_STATISTICS = {
+    "waveform": ("-0.989", "0.985", "-0.199", "0.197", "-2.278e-05", "0.062"),
+    "magnitude": ("0", "76.949", "0", "2.186", "0.170", "0.491"),
+    "mfbe": ("-3.668", "7.934", "-0.848", "4.630", "-1.982e-11", "1.0"),
+}
+FIGURE = "noisy_inputs.png"
+
+app.declare_key(*app.MODEL_FLAGS, *app.DATA_FLAGS, app.WORKDIR, *app.RUN_FLAGS)
+
+
+def at_waveform(task: pipeline.Task) -> pipeline.Task:
+    """The same network with waveforms for test points, as every part wants them."""
+    root = task.representation.chain()[0].name
+    return dataclasses.replace(task, at=root, trained_at=task.trained_at or task.at)
+
+
+def statistics_table(
+    task: pipeline.Task, *, split: str = "test", num_examples: int = 300
+) -> tables.Table:
+    """Range, percentiles and moments of every representation, the publication's below.
+
+    Args:
+        task: its records are measured; their network is not needed.
+        split: "train", "validation" or "test".
+        num_examples: at most so many records, spread evenly over the split.
+    """
+    source = records.read(task.records, split)
+    count = min(num_examples, len(source))
+    picks = np.linspace(0, len(source) - 1, count).round().astype(int)
+    clips = [source[int(index)]["audio"] for index in picks]
+    rows = []
+    for stage in task.representation.chain():
+        x = np.stack([evaluation.stage_features(stage, clip) for clip in clips])
+        rows.append([stage.name, "x".join(map(str, x.shape[1:])), *statistics(x)])
+        if found := PUBLISHED_STATISTICS.get(stage.name):
+            rows.append([f"{stage.name}, publication", "", *found, ""])
+    return tables.Table(
+        ["representation", "shape", "min", "max", "1 %", "99 %", "mean", "s.d.", "l2"],
+        rows,
+        [
+            f"{count} crops of the {split} split; 1 % and 99 %: percentiles of all "
+            "entries; l2: mean norm of an input",
+            "publication: ten speakers of LibriSpeech train-clean-360",
+        ],
+    )
+
+
+def statistics(x: Float[np.ndarray, "examples *features"]) -> list[str]:
+    """Least, greatest, 1st and 99th percentile, mean, deviation, mean l2 norm."""
+    # In float64: a waveform's mean drowns in a sum of millions of float32 values.
+    mean, deviation = x.mean(dtype=np.float64), x.std(dtype=np.float64)
+    norms = np.linalg.norm(x.reshape(len(x), -1).astype(np.float64), axis=1)
+    numbers = (x.min(), x.max(), *np.percentile(x, [1, 99]), mean, deviation)
+    return [*(f"{number:.3g}" for number in numbers), f"{norms.mean():.2f}"]
+
+
+def noisy_inputs(
+    task: pipeline.Task,
+    point: evaluation.Point,
+    out: pathlib.Path,
+    *,
+    sigmas: Sequence[float] = SIGMAS,
+) -> tables.Table:
+    """A row for each stage and sigma; writes noisy_inputs.png and WAVs into `out`.
+
+    The figure shows what the network takes in when noise enters at each stage. A WAV
+    goes back from the stage to the waveform by the inverses of the chain, which borrow
+    phases, frame levels and fine structure from the clean clip; a stage that has no
+    inverse has no WAV. All sigmas scale one draw of noise.
+
+    Nothing is normalised, and noise is not clipped on the way to the network. On the
+    way back a negative magnitude turns its phase around, and a negative mel energy
+    counts as none; a WAV saturates at full scale, and such samples are counted.
+
+    Args:
+        task: whose network is asked.
+        point: a test point at the waveform.
+        out: a folder; made if missing.
+        sigmas: standard deviations, in the units of each stage.
+    """
+    representation = task.representation
+    chain, last = representation.chain(), representation.name
+    clean = {stage.name: features_at(stage, [point])[0] for stage in chain}
+    out.mkdir(parents=True, exist_ok=True)
+    _write_wav(out / "clean.wav", point.x, representation.sample_rate_hz)
+    key = evaluation.example_key(jax.random.key(task.seed), point.id)
+    seen, rows = [], []
+    for number, stage in enumerate(chain):
+        for sigma in sigmas:
+            x = clean[stage.name]
+            law, stage_key = smoothing.gaussian(sigma), jax.random.fold_in(key, number)
+            noisy = _sample(law.sample, stage_key, x)
+            seen.append(np.asarray(_onward(representation, stage.name, noisy)))
+            moved = np.linalg.norm(seen[-1] - clean[last])
+            row = [stage.name, f"{sigma:g}", _decibels(x, noisy), f"{moved:.2f}"]
+            wave = _back(stage, noisy, clean)
+            if wave is not None:
+                name = f"{stage.name}_sigma{sigma:g}.wav"
+                clipped = _write_wav(out / name, wave, representation.sample_rate_hz)
+                row += [_decibels(point.x, wave), f"{clipped}", name]
+            rows.append(row + [""] * (7 - len(row)))
+    _draw(representation, clean[last], np.stack(seen), rows, out / FIGURE)
+    logits_fn, labels = task.classifier.logits_fn(last), task.classifier.labels
+    answers = evaluation.logits_of_batch(logits_fn, np.stack(seen)).argmax(axis=1)
+    header = ["noise at", "σ", "SNR", f"l2 at {last}", "answer"]
+    return tables.Table(
+        [*header, "SNR of WAV", "clipped", "WAV"],
+        [
+            [*row[:4], labels[answer], *row[4:]]
+            for row, answer in zip(rows, answers, strict=True)
+        ],
+        [
+            f"clip {point.id} of speaker {labels[point.label]}; SNR: where the noise "
+            "enters, in dB; l2: how far the network's input moves; answer: its speaker",
+            f"clipped: samples of {len(point.x):,} beyond full scale in the WAV",
+        ],
+    )
+
+
+def study(
+    task: pipeline.Task,
+    out: pathlib.Path,
+    *,
+    num_points: int = 40,
+    runs: Sequence[Run] = (),
+) -> str:
+    """Every part in Markdown, with its files in `out`; links are relative to it.
+
+    Args:
+        task: whose network it is; the publication's was trained without noise.
+        out: a folder; made if missing.
+        num_points: test crops for accuracies; fewer if there are fewer.
+        runs: certified at the network's input, to stand beside the front ends.
+    """
+    task = at_waveform(task)
+    parts = ["## Statistics", tables.as_markdown(statistics_table(task))]
+    num_points = min(num_points, records.info(task.records).splits["test"])
+    points = task.test_points(num_points)
+    parts += [
+        "## Noisy inputs",
+        f"![what the network takes in]({FIGURE})",
+        tables.as_markdown(noisy_inputs(task, points[0], out)),
+        "## Random perturbations",
+        f"Training of the network: {_training(task)}.",
+    ]
+    for stage in task.representation.chain():
+        table = perturbation_table(task, points, stage.name)
+        parts += [f"### At the {stage.name}", tables.as_markdown(table)]
+    if len(task.representation.chain()) > 2:
+        table = front_end_table(task, points, runs=runs)
+        parts += ["## Other front ends", tables.as_markdown(table)]
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    """Print and write the study."""
+    task = app.task()
+    out = pathlib.Path(app.WORKDIR.value or task.home / "studies" / "speaker_inputs")
+    text = "# The inputs of a speaker classifier\n\n" + study(task, out) + "\n"
+    (out / "inputs.md").write_text(text)
+    print(text, end="")
+    pipeline.say(f"report      {out}/inputs.md, {FIGURE} and WAVs")
+
+
+def _training(task: pipeline.Task) -> str:
+    return task.defence_text if task.classifier_folder is None else "given"
+
+
+def _decibels(clean, noisy) -> str:
+    change = np.asarray(noisy) - np.asarray(clean)
+    snr = radius_snr_db(np.asarray(clean), float(np.linalg.norm(change.ravel())))
+    return f"{snr:.1f}"
+
+
+def _write_wav(path: pathlib.Path, wave, sample_rate_hz: int) -> int:
+    """How many samples were clipped; writes 16 bits, mono."""
+    from scipy.io import wavfile
+
+    wavfile.write(path, sample_rate_hz, to_int16(wave))
+    return int(np.sum((wave < -1) | (wave > 32767 / 32768)))
+
+
+def _draw(representation, clean, seen, rows, path: pathlib.Path) -> None:
+    names = [stage.name for stage in representation.chain()]
+    columns = len(rows) // len(names)
+    titles = [f"σ = {row[1]}, {row[2]} dB" for row in rows]
+    first = np.broadcast_to(clean, (len(names), 1, *clean.shape))
+    noisy = seen.reshape(len(names), columns, *clean.shape)
+    plots.image_grid_plot(
+        np.concatenate([first, noisy], axis=1)[..., 0],
+        path,
+        row_labels=[f"noise at\n{name}" for name in names],
+        titles=[
+            ["clean", *titles[start : start + columns]]
+            for start in range(0, len(titles), columns)
+        ],
+        units=representation.name,
+        title="What the network takes in; SNR where the noise enters",
+    )
+
+
+_sample = jax.jit(lambda sample, key, x: sample(key, x))
+_inverse = jax.jit(
+    lambda step, features, reference: step.inverse(features, reference=reference),
+    static_argnums=0,
+)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _onward(representation: Representation, stage: str, x: Features) -> Features:
+    for step in representation.after(stage):
+        x = step.step(x)
+    return x
+
+
+def _back(
+    stage: Representation, x: Features, clean: Mapping[str, Features]
+) -> Float[np.ndarray, "time"] | None:
+    """The waveform behind `x`; None where a step on the way has no inverse."""
+    for step in reversed(stage.chain()[1:]):
+        # By its type: a ValueError from an inverse that exists is a fault to see.
+        if type(step).inverse is Representation.inverse:
+            return None
+        x = _inverse(step, x, clean[step.source.name])
+    return np.asarray(x)
+
+
+if __name__ == "__main__":
+    app.run(main)
