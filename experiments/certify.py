@@ -31,7 +31,7 @@ NUM_ESTIMATION = flags.DEFINE_integer(
     "num_estimation", None, "Fresh votes that bound its share (n); default 1000, 10000."
 )
 NUM_POINTS = flags.DEFINE_integer(
-    "num_points", None, "Test examples, spread over the split; default 40 on CPU, 300."
+    "num_points", None, "Test examples, spread over the split; default 30 on CPU, 300."
 )
 ALPHA = flags.DEFINE_float("alpha", 1e-3, "Failure probability of each certificate.")
 RADII = flags.DEFINE_list(

@@ -44,16 +44,16 @@ CPU = Size(
     model="rescnn(width=8)",
     crops={"train": 150, "validation": 15, "test": 20},
     recipe=Recipe(
-        num_steps=240,
+        num_steps=150,
         batch_size=64,
         learning_rate=3e-3,
         schedule="cosine",
-        validate_every=40,
+        validate_every=30,
         stop_patience=0,
     ),
     num_selection=100,
     num_estimation=1000,
-    num_points=40,
+    num_points=30,
 )
 # Crops, epochs, batch, n0, n and points of O'Reilly and deep-speaker; 6,000 crops in
 # batches of 96 are 62 steps an epoch.

@@ -178,7 +178,7 @@ def main() -> None:
         folder = pipeline.certify(
             task,
             request,
-            num_points=POINTS.value or size.num_points,
+            num_points=POINTS.value or max(size.num_points, 40),
             workdir=out / "cells" / cell.path,
             environment=app.environment(),
         )

@@ -7,6 +7,8 @@ another STFT moves its input without changing its answers. Points are waveforms,
 """
 
 import dataclasses
+import functools
+import math
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -81,13 +83,12 @@ def perturbation_table(
         answers = evaluation.logits_of_batch(logits_fn, changed).argmax(axis=1)
         return f"{(answers == y).mean():.3f}"
 
+    counts = [max(1, round(share * x[0].size)) for share in shares]
+    units = [unit_perturbations(keys, x.shape[1:], count) for count in counts]
     rows = [["0", "inf", *[accuracy(x)] * len(shares)]]
     for norm in norms:
-        cells = []
-        for share in shares:
-            count = max(1, round(share * x[0].size))
-            cells.append(accuracy(perturbed(keys, x, norm=norm, num_coordinates=count)))
         snr = np.mean([radius_snr_db(each, float(norm)) for each in x])
+        cells = [accuracy(x + np.float32(norm) * unit) for unit in units]
         rows.append([f"{norm:g}", f"{snr:.1f}", *cells])
     return tables.Table(
         ["l2 norm", "SNR in dB", *(f"on {100 * share:g} %" for share in shares)],
@@ -100,19 +101,14 @@ def perturbation_table(
     )
 
 
-def perturbed(
-    keys: Key,
-    x: Float[np.ndarray, "examples *features"],
-    *,
-    norm: float,
-    num_coordinates: int,
+def unit_perturbations(
+    keys: Key, shape: tuple[int, ...], num_coordinates: int
 ) -> Float[np.ndarray, "examples *features"]:
-    """Each example with a random change of l2 norm `norm` on `num_coordinates` entries.
+    """A random perturbation of l2 norm 1 for each key, on `num_coordinates` entries.
 
-    Uniform values on entries drawn without replacement; the key alone decides where and
-    in which direction.
+    Uniform values, on entries drawn without replacement.
     """
-    return np.asarray(_perturb(keys, x, np.float32(norm), np.int32(num_coordinates)))
+    return np.asarray(_unit_perturbations(keys, np.int32(num_coordinates), shape))
 
 
 def front_end_table(
@@ -242,19 +238,16 @@ def _certified_row(run: Run) -> list[str]:
 _apply = jax.jit(lambda stage, wave: stage.apply(wave), static_argnums=0)
 
 
-@jax.jit
-def _perturb(
-    keys: Key,
-    x: Float[Array, "examples *features"],
-    norm: Float[Array, ""],
-    num_coordinates: Int[Array, ""],
+@functools.partial(jax.jit, static_argnums=2)
+def _unit_perturbations(
+    keys: Key, num_coordinates: Int[Array, ""], shape: tuple[int, ...]
 ) -> Float[Array, "examples *features"]:
-    def one(key, each):
+    def one(key):
         key_place, key_value = jax.random.split(key)
-        chosen = jax.random.permutation(key_place, each.size) < num_coordinates
-        drawn = jax.random.uniform(key_value, (each.size,), minval=-1.0, maxval=1.0)
+        size = math.prod(shape)
+        chosen = jax.random.permutation(key_place, size) < num_coordinates
+        drawn = jax.random.uniform(key_value, (size,), minval=-1.0, maxval=1.0)
         delta = jnp.where(chosen, drawn, 0.0)
-        delta = delta * (norm / jnp.sqrt(jnp.sum(jnp.square(delta))))
-        return each + delta.reshape(each.shape)
+        return (delta / jnp.sqrt(jnp.sum(jnp.square(delta)))).reshape(shape)
 
-    return jax.vmap(one)(keys, x)
+    return jax.vmap(one)(keys)

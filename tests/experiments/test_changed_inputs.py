@@ -1,7 +1,9 @@
 import math
+import pathlib
 import types
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
@@ -16,7 +18,7 @@ from experiments.studies.changed_inputs import (
     features_at,
     front_end_table,
     perturbation_table,
-    perturbed,
+    unit_perturbations,
 )
 
 SHORT = MelEnergies(source=Magnitude(source=Waveform(num_samples=1600)))
@@ -29,7 +31,7 @@ class FirstEntry(nn.Module):
     def __call__(self, x, *, train):
         del train
         first = x.reshape(x.shape[0], -1)[:, 0]
-        return jax.numpy.stack([0 * first, first], axis=1)
+        return jnp.stack([0 * first, first], axis=1)
 
 
 def task(representation):
@@ -46,19 +48,16 @@ def points(count, num_samples, label=1):
     ]
 
 
-def test_a_perturbation_has_its_norm_on_its_coordinates():
-    x = np.zeros((5, 8, 25), np.float32)
+def test_a_perturbation_has_norm_1_on_its_coordinates():
     keys = jax.random.split(jax.random.key(0), 5)
-    small = perturbed(keys, x, norm=0.5, num_coordinates=20)
-    np.testing.assert_allclose(np.linalg.norm(small, axis=(1, 2)), 0.5, rtol=1e-6)
-    np.testing.assert_array_equal((small != 0).sum(axis=(1, 2)), 20)
-    # One draw for all norms; another for another point.
-    large = perturbed(keys, x, norm=4.0, num_coordinates=20)
-    np.testing.assert_allclose(large, 8 * small, rtol=1e-6)
-    assert (small[0] != small[1]).any()
+    some = unit_perturbations(keys, (8, 25), 20)
+    assert some.shape == (5, 8, 25)
+    np.testing.assert_allclose(np.linalg.norm(some, axis=(1, 2)), 1.0, rtol=1e-6)
+    np.testing.assert_array_equal((some != 0).sum(axis=(1, 2)), 20)
+    assert ((some[0] != 0) != (some[1] != 0)).any()
     # Uniform, not normal: the fourth moment is 9/5 of the second one's square, not 3.
-    full = perturbed(keys, x, norm=1.0, num_coordinates=200)
-    assert np.mean(full**4) / np.mean(full**2) ** 2 == pytest.approx(1.8, abs=0.15)
+    every = unit_perturbations(keys, (8, 25), 200)
+    assert np.mean(every**4) / np.mean(every**2) ** 2 == pytest.approx(1.8, abs=0.15)
 
 
 def test_accuracies_that_geometry_foretells():
@@ -76,9 +75,8 @@ def test_accuracies_that_geometry_foretells():
     assert outside[:2] == ["5", "-14.0"]
     # One entry in 25: wrong if it is the first one (1/25) and goes down (1/2).
     assert float(outside[2]) == pytest.approx(1 - 1 / 50, abs=0.015)
-    # All entries: the first one moves by about a standard normal, 5 / sqrt(25).
-    normal = 0.5 * (1 + math.erf(1 / math.sqrt(2)))
-    assert float(outside[3]) == pytest.approx(normal, abs=0.04)
+    # All entries: each moves uniformly up to about sqrt(3) * 5 / sqrt(25).
+    assert float(outside[3]) == pytest.approx(0.5 + 0.5 / math.sqrt(3), abs=0.04)
     assert table.header[2:] == ["on 4 %", "on 100 %"]
 
 
@@ -108,7 +106,7 @@ def test_points_of_another_stage_are_refused():
 def certified(label, radii, cap):
     rows = [Row(i, 1, 1, r, True, 0.5, f"{i}", 0.9, 95, 100, 20.0) for i, r in radii]
     content = HEADER + b"".join(map(line_of, rows))
-    return Run(label, parse(content, label), cap)
+    return Run(label, parse(content, pathlib.Path(label)), cap)
 
 
 def test_other_front_ends_by_hand():
@@ -117,7 +115,7 @@ def test_other_front_ends_by_hand():
     run = certified("σ = 0.5", [(0, 1.2), (1, 1.2 * (1 - 1e-15)), (2, 0.4)], 1.2)
     table = front_end_table(task(SHORT), clips, front_ends=front_ends, runs=[run])
     own, longer, windowed, published, below = table.rows
-    first = [np.asarray(SHORT.apply(clip.x)).ravel() for clip in clips]
+    first = [np.asarray(SHORT.apply(jnp.asarray(clip.x))).ravel() for clip in clips]
     answers = np.asarray([x[0] > 0 for x in first])
     labels = np.asarray([clip.label for clip in clips])
     assert float(own[4]) == pytest.approx((answers == labels).mean(), abs=1e-3)
@@ -125,7 +123,7 @@ def test_other_front_ends_by_hand():
         other = MelEnergies(
             source=Magnitude(source=Waveform(num_samples=1600), **options)
         )
-        x = [np.asarray(other.apply(clip.x)).ravel() for clip in clips]
+        x = [np.asarray(other.apply(jnp.asarray(clip.x))).ravel() for clip in clips]
         distance = np.linalg.norm(np.subtract(x, first), axis=1)
         assert float(row[1]) == pytest.approx(distance.mean(), abs=0.006)
         assert float(row[2]) == pytest.approx(distance.max(), abs=0.006)
@@ -160,7 +158,7 @@ def test_front_ends_that_cannot_be_are_refused(representation, options, message)
 
 
 def test_distances_on_real_speech(advjax_data):
-    """A Hann window moves the features by about 35 (SYSTEMS.md D.2), the mildest by 12."""
+    """A Hann window moves them by about 35 (SYSTEMS.md D.2), the mildest by 12."""
     from data_prep.clips import decode
 
     files = sorted((advjax_data / "LibriSpeech").rglob("*.flac"))[::100][:6]
