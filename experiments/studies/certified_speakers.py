@@ -5,8 +5,9 @@
 
 Three stages (waveform, magnitude, mfbe) x five sigmas x {plain, gaussian-trained}:
 trains one plain network and a Gaussian-trained one for each stage and sigma, certifies
-each cell, and writes study.md and a figure per stage. Every cell is a run of its own:
-after a kill the same command goes on with the cell it was in.
+each cell, and writes study.md and a figure per stage; then what noise, random
+perturbations and another STFT do to the inputs (`speaker_inputs`). Every cell is a run
+of its own: after a kill the same command goes on with the cell it was in.
 
 At CPU size (width 8, 40 points, n = 1,000) the grid takes about 1.5 hours on 2 cores;
 --cells="mfbe/*" or "*/gaussian/*" runs a part of it. The publication's size is the
@@ -29,6 +30,7 @@ from advjax import smoothing
 from advjax.metrics.certified import clean_accuracy
 from advjax.reports import plots, tables
 from experiments import app, pipeline
+from experiments.studies import speaker_inputs
 
 STAGES = ("waveform", "magnitude", "mfbe")
 SIGMAS = (0.01, 0.05, 0.10, 0.25, 0.50)
@@ -89,8 +91,16 @@ def task_of(base: pipeline.Task, cell: Cell) -> pipeline.Task:
     return task
 
 
-def write_report(out: pathlib.Path, heard: dict[Cell, pipeline.Accuracy]) -> None:
-    """Nothing; writes study.md and a figure per stage from the cells in `heard`."""
+def write_report(
+    out: pathlib.Path, heard: dict[Cell, pipeline.Accuracy], inputs: str = ""
+) -> None:
+    """Nothing; writes study.md and a figure per stage from the cells in `heard`.
+
+    Args:
+        out: the study's folder.
+        heard: the finished cells.
+        inputs: what the studies of the inputs found, in Markdown.
+    """
     parts = ["# Certified speakers"]
     for stage in STAGES:
         curves = []
@@ -123,6 +133,7 @@ def write_report(out: pathlib.Path, heard: dict[Cell, pipeline.Accuracy]) -> Non
         tables.as_markdown(augmentation_table(heard)),
         "## Largest certifiable radius, alpha = 0.001",
         tables.as_markdown(caps),
+        inputs,
     ]
     (out / "study.md").write_text("\n\n".join(parts) + "\n")
 
@@ -189,6 +200,13 @@ def main() -> None:
         pipeline.say(
             f"cell {cell.path}: {share:.2f} of {len(rows)} right and certified"
         )
+    plain = task_of(base, Cell("mfbe", "plain", 0.25))
+    found = [
+        pipeline.read_run(out / "cells" / cell.path)
+        for cell in heard
+        if cell.stage == "mfbe" and cell.defence == "gaussian"
+    ]
+    write_report(out, heard, speaker_inputs.study(plain, out / "inputs", runs=found))
     print((out / "study.md").read_text())
 
 

@@ -163,6 +163,7 @@ def study(
     out: pathlib.Path,
     *,
     num_points: int = 40,
+    sigmas: Sequence[float] = SIGMAS,
     runs: Sequence[Run] = (),
 ) -> str:
     """Every part in Markdown, with its files in `out`; links are relative to it.
@@ -171,6 +172,7 @@ def study(
         task: whose network it is; the publication's was trained without noise.
         out: a folder; made if missing.
         num_points: test crops for accuracies; fewer if there are fewer.
+        sigmas: of the noisy inputs.
         runs: certified at the network's input, to stand beside the front ends.
     """
     task = at_waveform(task)
@@ -180,7 +182,7 @@ def study(
     parts += [
         "## Noisy inputs",
         f"![what the network takes in]({FIGURE})",
-        tables.as_markdown(noisy_inputs(task, points[0], out)),
+        tables.as_markdown(noisy_inputs(task, points[0], out, sigmas=sigmas)),
         "## Random perturbations",
         f"Training of the network: {_training(task)}.",
     ]
