@@ -41,12 +41,12 @@ class Size(NamedTuple):
 
 
 CPU = Size(
-    model="rescnn(width=8)",
+    model="rescnn(width=8, dropout=0.2)",
     crops={"train": 150, "validation": 15, "test": 20},
     recipe=Recipe(
         num_steps=150,
         batch_size=64,
-        learning_rate=3e-3,
+        learning_rate=2e-3,
         schedule="cosine",
         validate_every=30,
         stop_patience=0,

@@ -112,7 +112,7 @@ def voices(
     seed: int = 0,
     num_speakers: int = 10,
     minutes_per_speaker: float = 3.0,
-    speaker_spread: float = 0.8,
+    speaker_spread: float = 1.5,
 ) -> ListedCorpus:
     """A corpus of synthetic speakers, 16 kHz; the label is the speaker.
 

@@ -206,7 +206,7 @@ def main() -> None:
         for cell in heard
         if cell.stage == "mfbe" and cell.defence == "gaussian"
     ]
-    write_report(out, heard, speaker_inputs.study(plain, out / "inputs", runs=found))
+    write_report(out, heard, speaker_inputs.study(plain, out, runs=found))
     print((out / "study.md").read_text())
 
 
