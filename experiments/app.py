@@ -38,8 +38,8 @@ DEFENCE = flags.DEFINE_string(
 MODEL = flags.DEFINE_string(
     "model",
     None,
-    "The network; default 'rescnn(width=8, dropout=0.2)' on a CPU, and on an accelerator "
-    "'rescnn(width=64)', the published size.",
+    "The network; default 'rescnn(width=8, dropout=0.2)' on a CPU, and the "
+    "published 'rescnn(width=64)' on an accelerator.",
 )
 CORPUS = flags.DEFINE_string(
     "corpus",

@@ -11,7 +11,7 @@ from advjax.classifier import Classifier, initialise
 from advjax.models import ResCNN
 from advjax.representations import Magnitude, MelEnergies, Waveform
 
-SHORT = MelEnergies(source=Magnitude(source=Waveform(num_samples=8000)))
+SHORT = MelEnergies(source=Magnitude(source=Waveform(num_samples=2000)))
 
 
 MODULE = ResCNN(num_classes=3, width=2, embedding_size=8)
@@ -38,7 +38,7 @@ def logits(logits_fn, x):
 
 @pytest.fixture(scope="module")
 def wave():
-    noise = np.random.default_rng(0).normal(0, 0.1, 8000)
+    noise = np.random.default_rng(0).normal(0, 0.1, 2000)
     return jnp.asarray(noise, jnp.float32)
 
 
