@@ -75,8 +75,8 @@ def config(folder: str | pathlib.Path) -> dict[str, Any]:
     path = pathlib.Path(folder) / _CONFIG
     if not path.is_file():
         raise FileNotFoundError(
-            f"no classifier in {folder}: train one with `python -m experiments.train "
-            "--classifier=FOLDER`, or leave --classifier out to have one trained"
+            f"no classifier in {folder}: train one with `python -m experiments.train`, "
+            "which names its folder, or leave --classifier out to have one trained"
         )
     try:
         return json.loads(path.read_text())

@@ -203,7 +203,7 @@ def _load(utterance: Utterance) -> Float32[np.ndarray, "time"]:
 def pick_corpus(
     text: str, corpus_dir: str = "", sample_rate_hz: int = SAMPLE_RATE_HZ
 ) -> tuple[Corpus, dict[str, Any]]:
-    """The corpus that `text` names, and the options it was made with.
+    """The corpus that `text` names, and all the options it was made with.
 
     Args:
         text: a choice from `CORPORA`, as `catalog.pick` takes it.
@@ -221,11 +221,18 @@ def pick_corpus(
         given["corpus_dir"] = corpus_dir
     if sample_rate_hz != SAMPLE_RATE_HZ:
         given["sample_rate_hz"] = sample_rate_hz
+    defaults: dict[str, Any] = {}
     if name in CORPORA:
         accepted = inspect.signature(CORPORA[name]).parameters
         for option in set(given) - set(accepted):
             raise ValueError(f"{name} has no {option}: leave out {given[option]!r}")
-    return catalog.pick(text, CORPORA, **given), given | options
+        # Spelled out, so that records of another default are not taken for these.
+        defaults = {
+            option.name: option.default
+            for option in accepted.values()
+            if option.default is not option.empty
+        }
+    return catalog.pick(text, CORPORA, **given), defaults | given | options
 
 
 def define_flags(values: flags.FlagValues) -> None:

@@ -143,7 +143,8 @@ class Task:
             self.corpus, self.corpus_dir or "", self.representation.sample_rate_hz
         )
         settings = {
-            "corpus": self.corpus,
+            "corpus": corpus.name,
+            "options": options,
             "labels": corpus.labels,
             "utterances": {s: len(corpus.utterances(s)) for s in self.crops},
             "crops": dict(self.crops),

@@ -186,7 +186,13 @@ def test_fewer_examples_than_asked_for_are_said(tmp_path):
 
 def test_the_corpus_is_asked_for_what_the_representation_needs():
     made, options = pick_corpus("voices(num_speakers=3)")
-    assert len(made.labels) == 3 and options == {"num_speakers": 3}
+    assert len(made.labels) == 3
+    assert options == {
+        "seed": 0,
+        "num_speakers": 3,
+        "minutes_per_speaker": 3.0,
+        "speaker_spread": 1.5,
+    }
     for text, changes, complaint in [
         ("voicez", {}, "Did you mean 'voices'"),
         ("voices(speakers=3)", {}, "voices has no option speakers"),
@@ -242,7 +248,11 @@ def test_the_command_stops_at_a_damaged_file_and_names_it(digits, tmp_path, caps
     assert [path.split("/")[-1] for path, _ in info.metadata["skipped"]] == [
         "3_bert_7.wav"
     ]
-    assert info.metadata["corpus_options"] == {"corpus_dir": str(digits)}
+    assert info.metadata["corpus_options"] == {
+        "corpus_dir": str(digits),
+        "sample_rate_hz": 16_000,
+        "task": "speaker",
+    }
 
 
 @pytest.mark.parametrize(
