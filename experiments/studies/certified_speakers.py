@@ -9,11 +9,11 @@ each cell, and writes study.md and a figure per stage; then what noise, random
 perturbations and another STFT do to the inputs (`speaker_inputs`). Every cell is a run
 of its own: after a kill the same command goes on with the cell it was in.
 
-At CPU size (width 8, 40 points, n = 1,000) the grid takes two to three hours on 2 cores.
---cells="mfbe/*" or "*/gaussian/*" runs a part of it; two starts with different parts and
-one --out share the work, and a last start without --cells writes the whole report. The
-publication's size is the default on an accelerator, and --preset=train-clean-360 its
-921-speaker configuration:
+At CPU size (width 8, 40 points, n = 1,000) the grid takes two to three hours on 2
+cores. --cells="mfbe/*" or "*/gaussian/*" runs a part of it; two starts with different
+parts and one --out share the work, and a last start without --cells writes the whole
+report. The publication's size is the default on an accelerator, and
+--preset=train-clean-360 its 921-speaker configuration:
 
   python -m experiments.studies.certified_speakers --preset=train-clean-360 \\
       --corpus_dir=LibriSpeech
