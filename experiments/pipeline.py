@@ -310,7 +310,7 @@ def certify(
     classifier = task.classifier
     points = task.test_points(num_points)
     settings = {
-        "corpus": task.corpus,
+        "corpus": records.info(task.records).name,
         "records": records_digest(task.records),
         "classifier": classifier.digest(),
         "noise_enters_at": task.at,
@@ -396,7 +396,7 @@ def _say_time(logits_fn, point, task: Task, request: Certification, left: int) -
 def label_of(folder: pathlib.Path) -> str:
     """A run's name in tables: corpus, stage, sigma and defence."""
     settings = runs.description(folder)["settings"]
-    corpus = settings["corpus"].split("(")[0]
+    corpus = settings["corpus"]
     sigma = f"σ={settings['noise']['sigma']:g}"
     # A network trained on another noise than the certificate's says on which.
     defence = settings["defence"].replace(f"(sigma={settings['noise']['sigma']!r})", "")
