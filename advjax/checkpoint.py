@@ -2,14 +2,13 @@
 
 import dataclasses
 import json
-import os
 import pathlib
-import shutil
 from typing import Any
 
 import jax
 from flax import linen as nn
 
+from advjax.atomic import new_folder
 from advjax.classifier import Classifier
 from advjax.models import MODELS
 from advjax.representations import definition, from_definition
@@ -41,18 +40,15 @@ def save(folder: str | pathlib.Path, classifier: Classifier, **notes: Any) -> No
     """Nothing; writes `classifier` to `folder`, whole or not at all.
 
     Args:
-        folder: replaced when it exists.
+        folder: new, or empty.
         classifier: what to save.
         **notes: anything JSON that a reader may want to know (how it was trained).
+
+    Raises:
+        FileExistsError: something is in `folder`.
     """
     import orbax.checkpoint as ocp
 
-    folder = pathlib.Path(folder).absolute()
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(partial / _WEIGHTS, jax.device_get(classifier.variables))
     config = {
         "module": describe_module(classifier.module),
         "representation": definition(classifier.representation),
@@ -60,9 +56,10 @@ def save(folder: str | pathlib.Path, classifier: Classifier, **notes: Any) -> No
         "digest": classifier.digest(),
         "notes": notes,
     }
-    (partial / _CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
+    with new_folder(folder) as partial:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(partial / _WEIGHTS, jax.device_get(classifier.variables))
+        (partial / _CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 
 
 def config(folder: str | pathlib.Path) -> dict[str, Any]:

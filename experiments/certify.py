@@ -22,7 +22,7 @@ import pathlib
 from absl import flags
 
 from advjax.reports import tables
-from experiments import app, pipeline
+from experiments import app, certification, pipeline
 
 NUM_SELECTION = flags.DEFINE_integer(
     "num_selection", None, "Votes that choose the class (n0); default 100 on CPU, 500."
@@ -49,7 +49,7 @@ def main() -> None:
     task = app.task()
     size = pipeline.size_of(jax.default_backend())
     radii = RADII.value and [float(radius) for radius in RADII.value]
-    request = pipeline.Certification(
+    request = certification.Certification(
         num_selection=_or(NUM_SELECTION.value, size.num_selection),
         num_estimation=_or(NUM_ESTIMATION.value, size.num_estimation),
         alpha=ALPHA.value,
@@ -61,14 +61,16 @@ def main() -> None:
             "sized for a CPU; the publication's settings: --model='rescnn(width=64)' "
             "--num_selection=500 --num_estimation=10000 --num_points=300"
         )
-    folder = pipeline.certify(
+    folder = certification.certify(
         task,
         request,
         num_points=num_points,
         workdir=pathlib.Path(app.WORKDIR.value) if app.WORKDIR.value else None,
         environment=app.environment(),
     )
-    print(pipeline.report([folder], folder, radii=request.radii, alpha=request.alpha))
+    print(
+        certification.report([folder], folder, radii=request.radii, alpha=request.alpha)
+    )
     pipeline.say(f"report      {folder}/report.md, curve.png, rows.tsv, run.json")
 
 

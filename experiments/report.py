@@ -9,7 +9,7 @@ import pathlib
 
 from absl import flags
 
-from experiments import app, pipeline
+from experiments import app, certification, pipeline
 
 RUNS = flags.DEFINE_list("runs", [], "Folders of runs, separated by commas.")
 OUT = flags.DEFINE_string("out", "comparison", "Where report.md and curve.png go.")
@@ -20,7 +20,7 @@ def main() -> None:
     if not RUNS.value:
         raise ValueError("name at least one run: --runs=FOLDER[,FOLDER...]")
     folders = [pathlib.Path(folder) for folder in RUNS.value]
-    print(pipeline.report(folders, pathlib.Path(OUT.value)))
+    print(certification.report(folders, pathlib.Path(OUT.value)))
     pipeline.say(f"report      {OUT.value}/report.md, curve.png")
 
 

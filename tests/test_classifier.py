@@ -92,6 +92,14 @@ def test_checkpoint_gives_back_the_same_classifier(tmp_path, wave):
     )
 
 
+def test_a_checkpoint_is_never_written_over_another(tmp_path):
+    first = classifier()
+    checkpoint.save(tmp_path / "c", first)
+    with pytest.raises(FileExistsError, match="there already"):
+        checkpoint.save(tmp_path / "c", first)
+    assert checkpoint.load(tmp_path / "c").digest() == first.digest()
+
+
 def test_a_missing_checkpoint_says_how_to_make_one(tmp_path):
     with pytest.raises(FileNotFoundError, match="experiments.train"):
         checkpoint.load(tmp_path / "nowhere")

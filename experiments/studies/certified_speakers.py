@@ -12,8 +12,8 @@ of its own: after a kill the same command goes on with the cell it was in.
 At CPU size (width 8, 40 points, n = 1,000) the grid takes two to three hours on 2
 cores. --cells="mfbe/*" or "*/gaussian/*" runs a part of it; two starts with different
 parts and one --out share the work, and a last start without --cells writes the whole
-report and looks at the inputs. The publication's size is the default on an accelerator, and
---preset=train-clean-360 its 921-speaker configuration:
+report and looks at the inputs. The publication's size is the default on an accelerator,
+and --preset=train-clean-360 its 921-speaker configuration:
 
   python -m experiments.studies.certified_speakers --preset=train-clean-360 \\
       --corpus_dir=LibriSpeech
@@ -31,7 +31,7 @@ from absl import flags
 from advjax import smoothing
 from advjax.metrics.certified import clean_accuracy
 from advjax.reports import plots, tables
-from experiments import app, pipeline
+from experiments import app, certification, pipeline
 from experiments.studies import speaker_inputs
 
 STAGES = ("waveform", "magnitude", "mfbe")
@@ -109,7 +109,7 @@ def write_report(
         for defence in DEFENCES:
             wanted = [cell for cell in heard if cell[:2] == (stage, defence)]
             found = [
-                pipeline.read_run(out / "cells" / cell.path, f"σ = {cell.sigma:g}")
+                certification.read_run(out / "cells" / cell.path, f"σ = {cell.sigma:g}")
                 for cell in sorted(wanted, key=lambda cell: cell.sigma)
             ]
             if found:
@@ -174,7 +174,7 @@ def main() -> None:
     if CROPS.value:
         base = dataclasses.replace(base, crops={**base.crops, "train": CROPS.value})
     out = pathlib.Path(OUT.value or base.home / "studies" / "certified_speakers")
-    request = pipeline.Certification(
+    request = certification.Certification(
         num_selection=size.num_selection,
         num_estimation=VOTES.value or size.num_estimation,
     )
@@ -188,7 +188,7 @@ def main() -> None:
     for number, cell in enumerate(chosen, start=1):
         pipeline.say(f"cell {number} of {len(chosen)}: {cell.path}")
         task = task_of(base, cell)
-        folder = pipeline.certify(
+        folder = certification.certify(
             task,
             request,
             num_points=POINTS.value or max(size.num_points, 40),
@@ -197,7 +197,7 @@ def main() -> None:
         )
         heard[cell] = pipeline.held_out_accuracy(task)
         write_report(out, heard)
-        rows = pipeline.read_run(folder).rows
+        rows = certification.read_run(folder).rows
         share = clean_accuracy(rows.correct)
         pipeline.say(
             f"cell {cell.path}: {share:.2f} of {len(rows)} right and certified"
@@ -205,7 +205,7 @@ def main() -> None:
     if len(heard) == len(list(cells("*"))):
         plain = task_of(base, Cell("mfbe", "plain", 0.25))
         found = [
-            pipeline.read_run(out / "cells" / cell.path)
+            certification.read_run(out / "cells" / cell.path)
             for cell in heard
             if cell.stage == "mfbe" and cell.defence == "gaussian"
         ]

@@ -129,7 +129,7 @@ def front_end_table(
         task: whose network it is; its input is made from magnitude spectrograms.
         points: test points at the waveform.
         front_ends: options of `Magnitude` that differ from the network's own.
-        runs: certified at the network's input, as `pipeline.read_run` gives them.
+        runs: certified at the network's input, as `certification.read_run` gives them.
         num_estimation: votes behind the certificate of that sigma.
         alpha: its failure probability.
 
