@@ -30,3 +30,17 @@ def distance(normal, offset, x, norm="l2"):
 
 def _linear(weights, bias, x):
     return weights @ x.astype(jnp.float32) + bias
+
+
+def small_network(seed=0, num_features=12, num_classes=3, width=16):
+    """Logits of a random two-layer tanh network."""
+    generator = np.random.default_rng(seed)
+    return jax.tree_util.Partial(
+        _two_layers,
+        jnp.asarray(generator.normal(size=(width, num_features)), jnp.float32),
+        jnp.asarray(generator.normal(size=(num_classes, width)), jnp.float32),
+    )
+
+
+def _two_layers(first, second, x):
+    return second @ jnp.tanh(first @ x)

@@ -1,0 +1,181 @@
+"""One attack on many examples, in a fixed number of slots.
+
+The compiled program always advances the same number of slots. When a few examples are
+finished, their slots take the next ones: nothing waits for the slowest example
+of its batch, and since the program's shape never changes, an example's result does not
+depend on which others are attacked with it, nor on where a run was interrupted.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from advjax.attacks.base import Attack, AttackResult, checked_budget, measured
+from advjax.compilation import compiler_options
+from advjax.types import LogitsFn
+
+
+class Slots(NamedTuple):
+    """An attack in mid-flight, as arrays that can be saved.
+
+    Attributes:
+        state: the attack's states, stacked [slots].
+        steps: steps each slot has taken.
+        example: which example a slot works on; -1 for none.
+        following: the first example that has not been started.
+    """
+
+    state: Any
+    steps: Int[np.ndarray, "slots"]
+    example: Int[np.ndarray, "slots"]
+    following: int
+
+
+def run_batch(
+    attack: Attack,
+    logits_fn: LogitsFn,
+    x: Float[np.ndarray, "examples *features"],
+    y: Int[np.ndarray, "examples"],
+    keys: Array,
+    budget: Float[np.ndarray, "examples"] | float | None = None,
+    *,
+    num_slots: int | None = None,
+    block: int = 50,
+    slots: Slots | None = None,
+    on_block: Callable[[Slots], None] | None = None,
+) -> Iterator[tuple[int, AttackResult]]:
+    """Each example's number and result, as soon as it is finished.
+
+    Args:
+        attack: what to run.
+        logits_fn: one example to one row of logits.
+        x: clean examples on the host.
+        y: labels or, for a targeted attack, classes to reach.
+        keys: one key an example.
+        budget: one for all, or one an example.
+        num_slots: examples advanced at once; None for the backend's default. Another
+            number may change the last bits of results.
+        block: the most steps between two calls of `on_block`. Does not change results.
+        slots: where an earlier call stood, as `on_block` saw it; results that it had
+            already given are not given again.
+        on_block: called with the state after each block's results were given.
+
+    Raises:
+        ValueError: inputs that are not finite, or a missing budget.
+    """
+    x, y = np.asarray(x, np.float32), np.asarray(y, np.int32)
+    _refuse_bad(x, y)
+    num_slots = min(num_slots or default_slots(), len(x))
+    budgets = np.broadcast_to(np.asarray(checked_budget(attack, budget)), (len(x),))
+    begin, advance, finish = _programs(attack, num_slots, block)
+    if slots is None:
+        slots = Slots(None, np.zeros(num_slots, np.int32), np.full(num_slots, -1), 0)
+    while slots.following < len(x) or (slots.example >= 0).any():
+        slots = _filled(slots, begin, logits_fn, (x, y, keys, budgets))
+        example, active = slots.example, slots.example >= 0
+        # While examples wait, a few free slots are worth a look; then all must end.
+        waiting = slots.following < len(x)
+        enough = max(1, num_slots // 4) if waiting else int(active.sum())
+        state, steps, finished = advance(
+            logits_fn, slots.state, slots.steps, active, np.int32(enough)
+        )
+        finished = np.asarray(finished)
+        if finished.any():
+            found = jax.tree.map(np.asarray, finish(logits_fn, state))
+            for slot in np.flatnonzero(finished):
+                yield int(example[slot]), jax.tree.map(lambda a, s=slot: a[s], found)
+            example = np.where(finished, -1, example)
+        slots = Slots(state, np.asarray(steps), example, slots.following)
+        if on_block is not None:
+            on_block(slots)
+
+
+def default_slots() -> int:
+    """Examples advanced at once: a few on a CPU, whose caches are small."""
+    return 8 if jax.default_backend() == "cpu" else 128
+
+
+def _filled(slots: Slots, begin, logits_fn, examples) -> Slots:
+    """The slots with every free one given the next example, while there are any."""
+    x, y, keys, budgets = examples
+    free = np.flatnonzero(slots.example < 0)[: len(x) - slots.following]
+    if not free.size:
+        return slots
+    example = slots.example.copy()
+    example[free] = slots.following + np.arange(free.size)
+    fresh = np.zeros(len(example), bool)
+    fresh[free] = True
+    # A slot without an example works on the first one, for nothing.
+    index = np.where(example < 0, 0, example)
+    state = begin(
+        logits_fn, x[index], y[index], keys[index], budgets[index], fresh, slots.state
+    )
+    steps = np.where(fresh, 0, slots.steps).astype(np.int32)
+    return Slots(state, steps, example, slots.following + int(free.size))
+
+
+@functools.lru_cache(maxsize=8)
+def _programs(attack: Attack, num_slots: int, block: int):
+    del num_slots  # decides the shapes
+    options = compiler_options()
+    choose = jax.vmap(
+        lambda chosen, new, old: jax.tree.map(
+            functools.partial(jnp.where, chosen), new, old
+        )
+    )
+
+    def advance_block(logits_fn, state, steps, active, enough):
+        """Steps for all slots until `enough` of the active ones are done."""
+
+        def working(state, steps):
+            return active & ~state.done & (steps < attack.max_steps)
+
+        def unfinished(carry):
+            state, steps, num_rounds = carry
+            num_done = jnp.sum(active & ~working(state, steps), dtype=jnp.int32)
+            return (num_done < enough) & (num_rounds < block)
+
+        def advance(carry):
+            state, steps, num_rounds = carry
+            moves = working(state, steps)
+            moved = jax.vmap(functools.partial(attack.step, logits_fn))(state)
+            return (
+                choose(moves, moved, state),
+                steps + moves.astype(steps.dtype),
+                num_rounds + 1,
+            )
+
+        state, steps, _ = jax.lax.while_loop(
+            unfinished, advance, (state, steps, jnp.int32(0))
+        )
+        return state, steps, active & ~working(state, steps)
+
+    def begin_some(logits_fn, x, y, keys, budgets, fresh, before):
+        begun = jax.vmap(functools.partial(attack.init, logits_fn))(x, y, keys, budgets)
+        if before is None:
+            return begun
+        return choose(fresh, begun, before)
+
+    begin = jax.jit(begin_some, compiler_options=options)
+    advance = jax.jit(advance_block, compiler_options=options, donate_argnums=1)
+    finish = jax.jit(
+        lambda f, state: jax.vmap(functools.partial(measured, attack, f))(state),
+        compiler_options=options,
+    )
+    return begin, advance, finish
+
+
+def _refuse_bad(x, y) -> None:
+    if len(x) != len(y):
+        raise ValueError(f"{len(x)} examples with {len(y)} labels")
+    bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
+    if bad.size:
+        raise ValueError(
+            f"example {bad[0]} holds NaN or infinity ({bad.size} such in all): no "
+            "attack on it means anything. Check how it was read"
+        )

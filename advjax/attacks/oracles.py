@@ -1,0 +1,51 @@
+"""What a black-box attacker may see of a classifier.
+
+A black box is a poorer `LogitsFn`: attacks that only ask for outputs work on it, and
+its gradient is zero by construction, so that one that cheats finds nothing.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool
+
+from advjax.attacks.objectives import is_adversarial
+from advjax.types import Features, Label, Logits, LogitsFn
+
+
+def scores(logits_fn: LogitsFn) -> LogitsFn:
+    """All log probabilities and no gradient."""
+
+    def oracle(x: Features) -> Logits:
+        return jax.nn.log_softmax(logits_fn(jax.lax.stop_gradient(x)))
+
+    return oracle
+
+
+def top_k(logits_fn: LogitsFn, k: int) -> LogitsFn:
+    """The log probabilities of the `k` best classes; -inf for all others.
+
+    Of equal ones the first count as better, as they do for `argmax`.
+
+    Raises:
+        ValueError: k is less than 1.
+    """
+    if k < 1:
+        raise ValueError(f"k={k}: an oracle shows at least the best class")
+
+    def oracle(x: Features) -> Logits:
+        found = scores(logits_fn)(x)
+        best, classes = jax.lax.top_k(found, min(k, found.size))
+        return jnp.full_like(found, -jnp.inf).at[classes].set(best)
+
+    return oracle
+
+
+def is_reached(shown: Logits, y: Label, *, targeted: bool) -> Bool[Array, ""]:
+    """Whether the attack's goal is met, as far as an oracle's answer shows.
+
+    `objectives.is_adversarial` would take the -inf of a hidden class for a failure of
+    the classifier.
+    """
+    lowest = jnp.finfo(shown.dtype).min
+    visible = jnp.where(jnp.isneginf(shown), lowest, shown)
+    return is_adversarial(visible, y, targeted=targeted)

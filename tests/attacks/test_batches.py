@@ -1,0 +1,66 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from advjax.attacks import pgd, run, run_batch
+from tests.problems import linear
+
+GENERATOR = np.random.default_rng(0)
+F = linear(GENERATOR.normal(size=(4, 6)), GENERATOR.normal(size=4))
+X = GENERATOR.normal(size=(11, 6)).astype(np.float32)
+Y = np.asarray(jax.vmap(F)(jnp.asarray(X)).argmax(axis=1))
+KEYS = jax.random.split(jax.random.key(5), len(X))
+ATTACK = pgd(num_steps=12, num_restarts=3, bounds=(-9.0, 9.0))
+BUDGETS = np.linspace(0.01, 1.5, len(X), dtype=np.float32)
+
+
+def collected(**options):
+    found = dict(run_batch(ATTACK, F, X, Y, KEYS, BUDGETS, **options))
+    assert sorted(found) == list(range(len(X)))
+    return [found[index] for index in range(len(X))]
+
+
+@pytest.fixture(scope="module")
+def wanted():
+    each = jax.jit(jax.vmap(lambda *row: run(ATTACK, F, *row)))
+    found = each(jnp.asarray(X), jnp.asarray(Y), KEYS, jnp.asarray(BUDGETS))
+    assert 0 < int(found.success.sum()) < len(X)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("num_slots", "block"), [(1, 7), (4, 1), (4, 100), (11, 7), (50, 1)]
+)
+def test_any_slots_and_blocks_give_what_run_gives(wanted, num_slots, block):
+    for index, got in enumerate(collected(num_slots=num_slots, block=block)):
+        np.testing.assert_allclose(got.x_adv, wanted.x_adv[index], atol=1e-5)
+        assert got.success == wanted.success[index]
+        assert got.queries == wanted.queries[index]
+
+
+def test_a_run_goes_on_from_any_block_bit_for_bit():
+    wanted = collected(num_slots=3, block=2)
+    seen = []
+    early = {}
+    for index, result in run_batch(
+        ATTACK, F, X, Y, KEYS, BUDGETS, num_slots=3, block=2,
+        on_block=lambda slots: seen.append(jax.tree.map(jnp.copy, slots)),
+    ):  # fmt: skip
+        early[index] = result
+        if len(early) == 4:
+            break
+    late = dict(
+        run_batch(ATTACK, F, X, Y, KEYS, BUDGETS, num_slots=3, block=2, slots=seen[-1])
+    )
+    for index, want in enumerate(wanted):
+        got = (late | early)[index]
+        np.testing.assert_array_equal(got.x_adv, want.x_adv)
+    assert set(late) | set(early) == set(range(len(X)))
+
+
+def test_bad_examples_are_refused_before_any_work():
+    x = X.copy()
+    x[3, 2] = np.nan
+    with pytest.raises(ValueError, match="example 3 holds NaN"):
+        next(run_batch(ATTACK, F, x, Y, KEYS, 0.1))
