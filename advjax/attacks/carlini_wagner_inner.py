@@ -1,0 +1,200 @@
+"""What the attacks of Carlini and Wagner share: one run of Adam at one constant.
+
+All three minimise `size(perturbation) + c * hinge`, run by run, and differ in the size
+and in what one run's outcome makes of the next one. The next run begins within the same
+step in which the last one ended, so that no forward pass is spent on the change.
+
+Source: Carlini and Wagner 2017, arXiv:1608.04644, sections V and VI; constants of the
+authors' code, carlini/nn_robust_attacks.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int
+
+from advjax.attacks.objectives import is_adversarial, margin
+from advjax.types import Bounds, Features, Label, LogitsFn
+
+Scalar = Float[Array, ""]
+
+
+class Options(NamedTuple):
+    """What the builder was told, checked; see `carlini_wagner`."""
+
+    num_searches: int
+    num_steps: int
+    learning_rate: float
+    initial_c: float
+    confidence: float
+    abort_early: bool
+    targeted: bool
+    bounds: Bounds
+    variables: "Variables"
+
+
+class Variables(NamedTuple):
+    """What Adam moves instead of the example itself.
+
+    Attributes:
+        encode: an example to its variables.
+        decode: variables to an example inside the bounds.
+        pull: (variables, gradient at the example) to the gradient at the variables.
+        project: variables after a step of Adam to allowed ones.
+        width: units by which an entry moves at most when its variable moves by 1.
+    """
+
+    encode: Callable[[Features], Features]
+    decode: Callable[[Features], Features]
+    pull: Callable[[Features, Features], Features]
+    project: Callable[[Features], Features]
+    width: float
+
+
+def variables(bounds: Bounds, change_of_variables: str) -> Variables:
+    """The tanh of the paper, or the entries themselves, projected after each step.
+
+    Args:
+        bounds: least and greatest value of an entry.
+        change_of_variables: "tanh", "none", or "auto" for tanh where bounds are finite.
+
+    Raises:
+        ValueError: an unknown change, or tanh where a bound is infinite.
+    """
+    if change_of_variables not in ("auto", "tanh", "none"):
+        raise ValueError(
+            f"change_of_variables={change_of_variables!r}: choose auto, tanh or none"
+        )
+    finite = all(math.isfinite(bound) for bound in bounds)
+    if change_of_variables == "tanh" and not finite:
+        raise ValueError(f"tanh cannot reach bounds={bounds}: give finite ones or auto")
+    if change_of_variables == "none" or not finite:
+        return Variables(
+            encode=lambda x: jnp.clip(x, *bounds),
+            decode=lambda w: w,
+            pull=lambda w, gradient: gradient,
+            project=lambda w: jnp.clip(w, *bounds),
+            width=1.0,
+        )
+    half, middle = (bounds[1] - bounds[0]) / 2, (bounds[1] + bounds[0]) / 2
+    return Variables(
+        encode=lambda x: jnp.arctanh(jnp.clip((x - middle) / half, -1, 1) * _INSIDE),
+        decode=lambda w: jnp.clip(middle + half * jnp.tanh(w), *bounds),
+        pull=lambda w, gradient: gradient * half * (1 - jnp.square(jnp.tanh(w))),
+        project=lambda w: w,
+        width=half,
+    )
+
+
+_INSIDE = 0.999999
+"""Keeps entries at the bounds where arctanh is finite (the authors' code)."""
+
+
+class Judged(NamedTuple):
+    """One forward and one backward pass at a point.
+
+    Attributes:
+        gap: how far the margin has yet to move, confidence included; the hinge of the
+            paper is its positive part, up to a constant.
+        hit: whether the point is adversarial, by the confidence asked for.
+        slope: the gradient of `gap`, hinge or no hinge.
+    """
+
+    gap: Scalar
+    hit: Bool[Array, ""]
+    slope: Features
+
+
+def judged(logits_fn: LogitsFn, point: Features, y: Label, options: Options) -> Judged:
+    """The gap at a point, whether it is closed, and its slope there."""
+    sign = -1.0 if options.targeted else 1.0
+    logits, pull = jax.vjp(logits_fn, point)
+    ahead, cotangent = jax.value_and_grad(margin)(logits, y)
+    gap = sign * ahead + options.confidence
+    hit = (gap <= 0) & is_adversarial(logits, y, targeted=options.targeted)
+    return Judged(gap, hit, pull(sign * cotangent)[0])
+
+
+class Descent(NamedTuple):
+    """One run of Adam.
+
+    Attributes:
+        w: the variables at which the next gradient is taken.
+        moments: Adam's.
+        step: gradients taken.
+        reference: the loss when abortion was last considered.
+    """
+
+    w: Features
+    moments: Any
+    step: Int[Array, ""]
+    reference: Scalar
+
+
+def begin(w: Features) -> Descent:
+    """A run from these variables that has not moved yet."""
+    return Descent(w, _ADAM.init(w), jnp.int32(0), jnp.float32(jnp.inf))
+
+
+def descend(
+    descent: Descent,
+    loss: Scalar,
+    gradient: Features,
+    rate: float | Scalar,
+    options: Options,
+) -> tuple[Descent, Bool[Array, ""]]:
+    """The run one step on, and whether that was its last.
+
+    Args:
+        descent: the run.
+        loss: what is minimised, at the run's point.
+        gradient: its gradient there, in the units of the example.
+        rate: the learning rate.
+        options: the attack's.
+
+    A run is aborted when over a tenth of its steps the loss has not fallen by 0.01 %.
+    """
+    w = descent.w
+    gradient = options.variables.pull(w, gradient)
+    # Optax raises floats to integer powers, which strict promotion refuses.
+    with jax.numpy_dtype_promotion("standard"):
+        update, moments = _ADAM.update(gradient, descent.moments)
+    moved = options.variables.project(w - rate * update)
+    step = descent.step + 1
+    over = step >= options.num_steps
+    looks = descent.step % max(1, options.num_steps // 10) == 0
+    if options.abort_early:
+        over |= looks & (loss > 0.9999 * descent.reference)
+    reference = jnp.where(looks, loss, descent.reference)
+    return Descent(moved, moments, step, reference), over
+
+
+_ADAM = optax.scale_by_adam()
+
+
+def next_constant(
+    c: Scalar, low: Scalar, high: Scalar, found: Bool[Array, ""]
+) -> tuple[Scalar, Scalar, Scalar]:
+    """The next constant to try, and the greatest that failed and least that did not.
+
+    Ten times as much until one succeeds, then the middle of the two, as in the authors'
+    code.
+    """
+    low = jnp.where(found, low, jnp.maximum(low, c))
+    high = jnp.where(found, jnp.minimum(high, c), high)
+    middle = low + (high - low) / 2
+    larger = jnp.minimum(10 * c, _LARGEST)
+    return jnp.where(jnp.isfinite(high), middle, larger), low, high
+
+
+_LARGEST = 1e10
+"""The authors' bound on c, at which its search gives up growing."""
+
+
+def choose(chosen: Bool[Array, ""], these: Any, those: Any) -> Any:
+    """One of two equal pytrees."""
+    return jax.tree.map(lambda a, b: jnp.where(chosen, a, b), these, those)

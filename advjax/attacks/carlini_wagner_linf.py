@@ -1,0 +1,97 @@
+"""Carlini and Wagner's linf attack: a ceiling for all entries, lowered bit by bit.
+
+Adam minimises sum(max(|change| - tau, 0)) + c * hinge, from where the last success was.
+A success within tau lowers it to 0.9 times the largest change; a failure doubles c.
+
+Source: Carlini and Wagner 2017, arXiv:1608.04644, section VI.C; the factors 0.9 and 2
+and the largest c, 20, from the authors' code, carlini/nn_robust_attacks.
+Differs: a step of Adam is at most a tenth of tau, or no tau near the learning rate
+could be met; a run that fails under the first tau, which binds nothing, is the last,
+since Adam's steps do not depend on c there.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from advjax.attacks import carlini_wagner_inner as inner
+from advjax.attacks.base import Budget
+from advjax.types import Features, Label
+
+_SHRINK = 0.9
+_GROWTH = 2.0
+_LARGEST_C = 20.0
+_STEPS_TO_TAU = 10
+
+
+class CarliniWagnerLinfState(NamedTuple):
+    """See `State`.
+
+    Attributes:
+        descent: the run of Adam.
+        start: the variables at which this tau's runs begin.
+        c: the run's constant.
+        tau: the change of an entry that costs nothing.
+        best: the largest change in `x_adv`; infinite while there is none.
+    """
+
+    x: Features
+    y: Label
+    x_adv: Features
+    budget: Budget
+    done: Bool[Array, ""]
+    queries: Int[Array, ""]
+    descent: inner.Descent
+    start: Features
+    c: Float[Array, ""]
+    tau: Float[Array, ""]
+    best: Float[Array, ""]
+
+
+def linf(options: inner.Options):
+    """`init` and `step` of the attack; see `carlini_wagner.carlini_wagner`."""
+    encode, decode = options.variables.encode, options.variables.decode
+
+    def init(logits_fn, x, y, key, budget):
+        del logits_fn, key
+        tau = jnp.float32(options.bounds[1] - options.bounds[0])
+        return CarliniWagnerLinfState(
+            x, y, x, budget, jnp.bool_(False), jnp.int32(0), inner.begin(encode(x)),
+            encode(x), jnp.float32(options.initial_c), tau, jnp.float32(jnp.inf),
+        )  # fmt: skip
+
+    def step(logits_fn, state):
+        first = state.queries == 0
+        w, tau = state.descent.w, state.tau
+        point = jnp.where(first, state.x, decode(w))
+        at = inner.judged(logits_fn, point, state.y, options)
+        delta = point - state.x
+        excess = jnp.maximum(jnp.abs(delta) - tau, 0)
+        size = jnp.max(jnp.abs(delta))
+        loss = jnp.sum(excess) + state.c * jnp.maximum(at.gap, 0)
+        gradient = jnp.where(excess > 0, jnp.sign(delta), 0)
+        gradient += jnp.where(at.gap > 0, state.c, 0) * at.slope
+        rate = jnp.minimum(
+            options.learning_rate, tau / (_STEPS_TO_TAU * options.variables.width)
+        )
+        descent, ended = inner.descend(state.descent, loss, gradient, rate, options)
+        won = at.hit & (size <= tau) & (options.abort_early | ended)
+        lost = ended & ~won
+        start = jnp.where(won, w, state.start)
+        c = jnp.where(lost, _GROWTH * state.c, state.c)
+        better = at.hit & (size < state.best)
+        best = jnp.where(better, size, state.best)
+        hopeless = (c > _LARGEST_C) | ~jnp.isfinite(best)
+        return state._replace(
+            x_adv=jnp.where(better, point, state.x_adv),
+            done=(first & at.hit) | (lost & hopeless),
+            queries=state.queries + 1,
+            descent=inner.choose(won | lost, inner.begin(start), descent),
+            start=start,
+            c=c,
+            tau=jnp.where(won, _SHRINK * size, tau),
+            best=best,
+        )
+
+    return init, step
