@@ -1,0 +1,56 @@
+"""Attacks: the table of contents.
+
+Each is a function of its options that returns an `Attack` on one example. `run` runs it
+in the graph; `run_batch` runs it on many examples from the host.
+"""
+
+from collections.abc import Callable
+
+from advjax.attacks.balls import eps_for_dbfs, eps_for_snr
+from advjax.attacks.base import Attack, AttackResult, State, run
+from advjax.attacks.batches import Slots, run_batch
+from advjax.attacks.carlini_wagner import carlini_wagner
+from advjax.attacks.deepfool import deepfool
+from advjax.attacks.expectation import expectation
+from advjax.attacks.gradient_sign import bim, fgsm, pgd
+from advjax.attacks.jsma import jsma
+from advjax.attacks.lbfgs import lbfgs
+from advjax.attacks.nes import nes
+from advjax.attacks.noise import noise
+from advjax.attacks.partial_information import partial_information
+
+ATTACKS: dict[str, Callable[..., Attack]] = {
+    "noise": noise,
+    "fgsm": fgsm,
+    "bim": bim,
+    "pgd": pgd,
+    "jsma": jsma,
+    "deepfool": deepfool,
+    "carlini_wagner": carlini_wagner,
+    "lbfgs": lbfgs,
+    "nes": nes,
+    "partial_information": partial_information,
+}
+
+__all__ = [
+    "ATTACKS",
+    "Attack",
+    "AttackResult",
+    "Slots",
+    "State",
+    "bim",
+    "carlini_wagner",
+    "deepfool",
+    "eps_for_dbfs",
+    "eps_for_snr",
+    "expectation",
+    "fgsm",
+    "jsma",
+    "lbfgs",
+    "nes",
+    "noise",
+    "partial_information",
+    "pgd",
+    "run",
+    "run_batch",
+]

@@ -1,0 +1,120 @@
+"""Expectation over transformations (EOT): attacks on randomised classifiers."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from advjax.attacks.base import Attack
+from advjax.types import Features, Key, Logits, LogitsFn
+
+
+class ExpectationState(NamedTuple):
+    """The attack's own state, and what the next step's transformations come from.
+
+    Attributes:
+        inner: the attack's state; its queries are of means.
+        queries: forward passes, `num_samples` for one inner query.
+        key: root of all transformations.
+        step: steps taken.
+    """
+
+    inner: Any
+    queries: Int[Array, ""]
+    key: Key
+    step: Int[Array, ""]
+
+    @property
+    def x(self) -> Features:
+        """The clean example."""
+        return self.inner.x
+
+    @property
+    def y(self) -> Int[Array, "*examples"]:
+        """The label or target."""
+        return self.inner.y
+
+    @property
+    def x_adv(self) -> Features:
+        """The best candidate so far."""
+        return self.inner.x_adv
+
+    @property
+    def budget(self) -> Float[Array, "*examples"]:
+        """What the attack was given."""
+        return self.inner.budget
+
+    @property
+    def done(self) -> Bool[Array, "*examples"]:
+        """Whether the attack is, by the means it saw."""
+        return self.inner.done
+
+
+def expectation(
+    attack: Attack,
+    *,
+    sample: Callable[[Key, Features], Features],
+    num_samples: int = 16,
+) -> Attack:
+    """The attack, on the mean answer over random transformations of its points.
+
+    Every step sees the log of the mean softmax over `num_samples` transformations that
+    are drawn anew for it; within one step all points share them, so that differences
+    between points are not differences of noise. A gradient is that of the mean.
+
+    Success is not judged on these means: `run` and `run_batch` judge `x_adv` on the
+    `logits_fn` that they are given, untransformed. To attack a smoothed or randomised
+    classifier, give them its network, and judge `x_adv` by the classifier's own vote.
+    An attack that stops at its first success stops at one by the means of one step;
+    give it `stop="last"` (or a `margin` loss) where that is too early.
+
+    Args:
+        attack: what to run; its options apply to the means. A limit on queries counts
+            means, each of which is `num_samples` forward passes.
+        sample: (key, x) to a transformed x, such as `Noise.sample` of a smoothing law.
+            To be differentiable for an attack that takes gradients.
+        num_samples: transformations in a mean.
+
+    Returns:
+        An attack of the same norm, bounds and number of steps, whose `queries` count
+        every forward pass.
+
+    Raises:
+        ValueError: no transformations.
+
+    Source: Athalye et al. 2018, arXiv:1707.07397, section 2; for randomised defences
+    arXiv:1802.00420, section 4.
+    Differs: the log of the mean probability, which is what a vote's share estimates,
+    and not the mean of the log probabilities.
+    """
+    if num_samples < 1:
+        raise ValueError(f"num_samples={num_samples}: give at least 1")
+
+    def mean(logits_fn: LogitsFn, key: Key) -> LogitsFn:
+        keys = jax.random.split(key, num_samples)
+
+        def log_mean_softmax(x: Features) -> Logits:
+            each = jax.vmap(lambda key: jax.nn.log_softmax(logits_fn(sample(key, x))))
+            return jax.nn.logsumexp(each(keys), axis=0) - jnp.log(
+                jnp.float32(num_samples)
+            )
+
+        return log_mean_softmax
+
+    def init(logits_fn, x, y, key, budget):
+        key_attack, key_sample = jax.random.split(key)
+        first = mean(logits_fn, jax.random.fold_in(key_sample, 0))
+        inner = attack.init(first, x, y, key_attack, budget)
+        return ExpectationState(
+            inner, inner.queries * num_samples, key_sample, jnp.int32(0)
+        )
+
+    def step(logits_fn, state):
+        number = state.step + 1
+        seen = mean(logits_fn, jax.random.fold_in(state.key, number))
+        inner = attack.step(seen, state.inner)
+        return ExpectationState(inner, inner.queries * num_samples, state.key, number)
+
+    return attack._replace(init=init, step=step)
