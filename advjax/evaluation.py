@@ -6,8 +6,9 @@ which other examples there are, or on where a run was interrupted.
 
 import functools
 import hashlib
+import pathlib
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -16,9 +17,12 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float, Int
 
+from advjax.attacks import Attack, AttackResult, run_batch, snapshots
+from advjax.attacks.checks import check_classifier, zero_gradient_shares
 from advjax.classifier import Classifier
 from advjax.compilation import compiler_options
 from advjax.metrics.distortion import radius_snr_db
+from advjax.reports.attack_rows import AttackRow
 from advjax.reports.rows import Row
 from advjax.representations import Representation
 from advjax.smoothing import Noise, certify
@@ -152,3 +156,154 @@ def certify_points(
             n=num_estimation,
             snr_db=radius_snr_db(point.x, found.radius),
         )
+
+
+class Attacked(NamedTuple):
+    """One attacked example: what is written about it, and the example itself."""
+
+    row: AttackRow
+    x_adv: Float[np.ndarray, "*features"]
+
+
+def attack_points(
+    attack: Attack,
+    logits_fn: LogitsFn,
+    points: Sequence[Point],
+    key: Key,
+    *,
+    budgets: Sequence[float] | None = None,
+    targets: Sequence[int] | None = None,
+    num_slots: int | None = None,
+    done: Collection[str] = (),
+    snapshot: pathlib.Path | None = None,
+    snapshot_every_s: float = 60.0,
+    on_round: Callable[[], None] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[Attacked]:
+    """Each point that is not `done` yet, attacked, as soon as it is finished.
+
+    Args:
+        attack: what to run.
+        logits_fn: the classifier after the stage that `points` are at.
+        points: what to attack.
+        key: root of all randomness; a point's own key follows from its id.
+        budgets: one a point, in the attack's norm; None for attacks without.
+        targets: the class to reach for each point, for a targeted attack.
+        num_slots: points attacked at once.
+        done: ids that need no row.
+        snapshot: a file that keeps points in mid-attack; found, it is continued.
+        snapshot_every_s: seconds from one snapshot to the next.
+        on_round: called now and then, also when no point is finished.
+        clock: seconds from any fixed moment.
+
+    Raises:
+        ValueError: a classifier or inputs that no attack can be judged on, targets
+            missing, or an attack within a budget without one.
+    """
+    if attack.targeted != (targets is not None):
+        raise ValueError(
+            "a targeted attack needs the class to reach for each point, and an "
+            "untargeted one has none"
+        )
+    if not points:
+        return
+    slots, pending = _unfinished(attack, logits_fn, points, done, snapshot)
+    if not pending:
+        return
+    where = {point.id: index for index, point in enumerate(points)}
+    chosen = [where[id] for id in pending]
+    x = np.stack([points[i].x for i in chosen])
+    labels = np.asarray([points[i].label for i in chosen])
+    goals = labels if targets is None else np.asarray([targets[i] for i in chosen])
+    budget = None if budgets is None else np.float32([budgets[i] for i in chosen])
+    keys = jnp.stack([example_key(key, id) for id in pending])
+    clean = logits_of_batch(logits_fn, x)
+    check_classifier(clean, x, attack.bounds)
+    zeros = zero_gradient_shares(logits_fn, x, labels)
+    last_saved = last_row = clock()
+
+    def after_block(slots) -> None:
+        nonlocal last_saved
+        if on_round is not None:
+            on_round()
+        if snapshot is not None and clock() - last_saved >= snapshot_every_s:
+            snapshots.save(snapshot, slots, pending)
+            last_saved = clock()
+
+    for index, result in run_batch(
+        attack, logits_fn, x, goals, keys, budget,
+        num_slots=num_slots, slots=slots, on_block=after_block,
+    ):  # fmt: skip
+        point = points[chosen[index]]
+        if point.id in done:
+            continue
+        row = _attack_row(
+            attack,
+            point,
+            result,
+            target=-1 if targets is None else int(goals[index]),
+            budget=float("inf") if budget is None else float(budget[index]),
+            clean=clean[index],
+            zero_gradient=float(zeros[index]),
+            time=clock() - last_row,
+        )
+        last_row = clock()
+        yield Attacked(row, np.asarray(result.x_adv))
+    if snapshot is not None:
+        snapshot.unlink(missing_ok=True)
+
+
+def _unfinished(attack, logits_fn, points, done, snapshot):
+    """The slots of a snapshot, if there is one, and the ids that they number."""
+    if snapshot is not None and snapshot.exists():
+        return snapshots.load(snapshot, attack, logits_fn, jnp.asarray(points[0].x))
+    return None, [point.id for point in points if point.id not in done]
+
+
+def _attack_row(
+    attack: Attack,
+    point: Point,
+    result: AttackResult,
+    *,
+    target: int,
+    budget: float,
+    clean: Float[np.ndarray, "classes"],
+    zero_gradient: float,
+    time: float,
+) -> AttackRow:
+    x, x_adv = (np.asarray(a, np.float64).ravel() for a in (point.x, result.x_adv))
+    delta = x_adv - x
+    sizes = {
+        "linf": float(np.abs(delta).max()),
+        "l2": float(np.linalg.norm(delta)),
+        "l0": int((delta != 0).sum()),
+    }
+    # To float32 rounding: entries near 1 move in steps of 6e-8, whatever the budget.
+    within = not attack.fixed_budget or sizes[attack.norm] <= budget * (1 + 1e-5) + 1e-6
+    before, after = (_probabilities(row) for row in (clean, result.logits))
+    answer, new = int(before.argmax()), int(after.argmax())
+    return AttackRow(
+        idx=point.idx,
+        label=point.label,
+        clean=answer,
+        target=target,
+        predict=new,
+        success=bool(result.success) and within,
+        queries=int(result.queries),
+        time=time,
+        id=point.id,
+        budget=budget,
+        snr_db=radius_snr_db(point.x, sizes["l2"]),
+        linf=sizes["linf"],
+        l2=sizes["l2"],
+        l0=sizes["l0"],
+        gt=float(before[answer]),
+        new=float(after[new]),
+        gt_new=float(after[answer]),
+        zero_gradient=zero_gradient,
+    )
+
+
+def _probabilities(logits) -> Float[np.ndarray, "classes"]:
+    shifted = np.exp(np.asarray(logits, np.float64) - np.max(logits))
+    return shifted / shifted.sum()

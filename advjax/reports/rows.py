@@ -13,7 +13,8 @@ import dataclasses
 import datetime
 import os
 import pathlib
-from typing import NamedTuple
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -182,6 +183,20 @@ _DTYPES = {
 HEADER = ("\t".join(COLUMNS) + "\n").encode()
 
 
+class RowFormat(NamedTuple):
+    """How rows of one kind become the lines of a `rows.tsv`.
+
+    Attributes:
+        header: the first line, newline included.
+        line_of: the line of a row; its errors say what no line can hold.
+        ids: (content, path) to the ids of all whole rows; a bad line is an error.
+    """
+
+    header: bytes
+    line_of: Callable[[Any], bytes]
+    ids: Callable[[bytes, pathlib.Path], Collection[str]]
+
+
 def line_of(row: Row) -> bytes:
     """The line of a row, newline included.
 
@@ -216,3 +231,7 @@ def _clock(seconds: float) -> str:
     )
     whole, fraction = divmod(microseconds, 1_000_000)
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}.{fraction:06d}"
+
+
+CERTIFICATES = RowFormat(HEADER, line_of, lambda content, path: parse(content, path).id)
+"""Rows of certified points, as this module writes them."""

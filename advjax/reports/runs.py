@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from advjax.reports.rows import HEADER, ROWS_FILE, Row, Rows, line_of, parse, read
+from advjax.reports.rows import CERTIFICATES, ROWS_FILE, RowFormat, Rows, read
 
 RUN_FILE = "run.json"
 
@@ -32,13 +32,16 @@ class RunFolder:
         done: ids of the points that have a row.
     """
 
-    def __init__(self, folder: pathlib.Path, file: Any, done: set[str]):
+    def __init__(
+        self, folder: pathlib.Path, file: Any, done: set[str], row_format: RowFormat
+    ):
         """A run at work; `open_run` makes it."""
         self.folder = folder
         self.done = done
         self._file = file
+        self._format = row_format
 
-    def append(self, row: Row) -> None:
+    def append(self, row: Any) -> None:
         """Nothing; the row is on disk when this returns.
 
         Raises:
@@ -47,7 +50,7 @@ class RunFolder:
         """
         if row.id in self.done:
             raise ValueError(f"point {row.id!r} already has a row in {self.folder}")
-        self._write(line_of(row))
+        self._write(self._format.line_of(row))
         self.done.add(row.id)
 
     def rows(self) -> Rows:
@@ -97,6 +100,7 @@ def open_run(
     *,
     settings: Mapping[str, Any],
     environment: Mapping[str, Any],
+    row_format: RowFormat = CERTIFICATES,
 ) -> RunFolder:
     """A run ready for `append`: a new folder, or one that an earlier start left.
 
@@ -106,6 +110,7 @@ def open_run(
             fine, NumPy scalars and paths are converted). Compared on resuming.
         environment: where the rows come from: versions, device, date. Not compared; a
             later start that differs is added to the list `resumed` in `run.json`.
+        row_format: what kind of rows the run has.
 
     Returns:
         The open run. It holds a lock until closed: one process writes a run at a time.
@@ -125,7 +130,8 @@ def open_run(
         _lock(file, folder)
         content = file.read()
         whole = content[: content.rfind(b"\n") + 1]
-        known = whole.startswith(HEADER) if whole else HEADER.startswith(content)
+        header = row_format.header
+        known = whole.startswith(header) if whole else header.startswith(content)
         if not known:
             raise ValueError(
                 f"{path} has other columns than this program writes, so it cannot be "
@@ -134,11 +140,12 @@ def open_run(
         _settle_description(
             folder, _plain(settings), _plain(environment), has_rows=bool(whole)
         )
-        run = RunFolder(folder, file, set(parse(whole or HEADER, path).id))
+        done = set(row_format.ids(whole or header, path))
+        run = RunFolder(folder, file, done, row_format)
         file.truncate(len(whole))
         file.seek(len(whole))
         if not whole:
-            run._write(HEADER)
+            run._write(header)
     except BaseException:
         file.close()
         raise

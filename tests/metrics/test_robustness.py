@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from advjax.metrics.robustness import (
+    accuracy_under_attack,
+    fooling_rate,
+    perturbation_ratio,
+    success_auc,
+)
+from advjax.metrics.transfer import transfer_rate
+
+CORRECT = np.array([True, True, True, True, False])
+SUCCESS = np.array([True, False, True, True, True])
+
+
+def test_rates_count_what_they_say():
+    assert accuracy_under_attack(CORRECT, SUCCESS) == 1 / 5
+    assert fooling_rate(CORRECT, SUCCESS) == 3 / 4
+    assert np.isnan(fooling_rate(np.array([False]), np.array([True])))
+    for rate in (accuracy_under_attack, fooling_rate):
+        with pytest.raises(ValueError, match="no rows"):
+            rate(CORRECT[:0], SUCCESS[:0])
+
+
+def test_the_area_under_success():
+    # 0 to 1 in a straight line up to 1, then 1 up to 4.
+    assert success_auc(np.array([1.0, 4.0]), np.array([1.0, 1.0])) == 3.5 / 4
+    assert success_auc(np.array([2.0]), np.array([0.0])) == 0
+    for budgets in ([], [0.0, 1.0], [2.0, 1.0]):
+        with pytest.raises(ValueError, match="increase"):
+            success_auc(np.array(budgets), np.ones(len(budgets)))
+
+
+def test_a_ratio_above_one_means_attacks_became_dearer():
+    assert perturbation_ratio(np.array([2.0, 4.0]), np.array([1.0, 2.0])) == 2
+
+
+def test_transfer_is_a_change_of_the_targets_own_answer():
+    success = np.array([True, True, True, False])
+    clean = np.array([0, 1, 2, 0])
+    attacked = np.array([1, 1, 0, 1])
+    assert transfer_rate(success, clean, attacked) == 2 / 3
+    target = np.array([1, 1, 1, 1])
+    # The second already answered the target before: that is no change.
+    assert transfer_rate(success, clean, attacked, target) == 1 / 3
+    assert np.isnan(transfer_rate(~success[:1], clean[:1], attacked[:1]))
