@@ -8,10 +8,17 @@ of the chain the training was told.
 from collections.abc import Callable
 
 from advjax.defences.base import Apply, GradFn, Gradients, cross_entropy_gradients
+from advjax.defences.fused_adversarial import fused_adversarial
 from advjax.defences.gaussian import gaussian
+from advjax.defences.pgd_adversarial import pgd_adversarial
 from advjax.defences.plain import plain
 
-DEFENCES: dict[str, Callable[..., GradFn]] = {"plain": plain, "gaussian": gaussian}
+DEFENCES: dict[str, Callable[..., GradFn]] = {
+    "plain": plain,
+    "gaussian": gaussian,
+    "fused_adversarial": fused_adversarial,
+    "pgd_adversarial": pgd_adversarial,
+}
 
 __all__ = [
     "DEFENCES",
@@ -19,6 +26,8 @@ __all__ = [
     "GradFn",
     "Gradients",
     "cross_entropy_gradients",
+    "fused_adversarial",
     "gaussian",
+    "pgd_adversarial",
     "plain",
 ]

@@ -8,7 +8,11 @@ import pytest
 from advjax.defences import DEFENCES
 from advjax.types import Batch
 
-OPTIONS = {"gaussian": {"sigma": 0.1}}
+OPTIONS = {
+    "gaussian": {"sigma": 0.1},
+    "fused_adversarial": {"eps": 0.1},
+    "pgd_adversarial": {"eps": 0.1},
+}
 
 
 def apply(params, batch_stats, x, key):

@@ -1,0 +1,182 @@
+"""Adversarial training in which the clean and the FGSM loss share the clean pass."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from advjax.attacks.balls import ball, eps_for_snr
+from advjax.attacks.base import check_options
+from advjax.defences.base import Apply, GradFn, Gradients, cross_entropy_gradients
+from advjax.types import Batch, Bounds, Key, PyTree
+
+
+def fused_adversarial(
+    *,
+    eps: float | None = None,
+    snr_db: float | None = None,
+    alpha: float = 0.5,
+    norm: str = "linf",
+    crafting: str = "training",
+    bounds: Bounds = (-math.inf, math.inf),
+) -> GradFn:
+    """The gradients of a mixture of the clean loss and the loss after one FGSM step.
+
+    J = alpha * CE(x, y) + (1 - alpha) * CE(x_adv, y), where x_adv = x + eps * sign of
+    the gradient of CE(x, y) by x. One backward pass over the clean batch gives both its
+    parameter gradient and the direction, so the step costs two passes instead of three.
+    x_adv is a constant in J: no gradient flows through the perturbation. (Through a
+    sign none could; through the l2 direction it would.)
+
+    Each of the two batches is normalised by statistics of its own. One joint batch is
+    no reading that could share anything: the clean pass has to end before x_adv exists.
+    Running statistics move once in a step, towards the mixture that the loss is of.
+    What differs is where the direction comes from:
+
+    * crafting="training": the network as it trains. Examples see each other through
+      the batch statistics, so a direction raises the loss of the whole batch.
+    * crafting="evaluation": the network as it will be attacked, with its running
+      statistics and no dropout. That pass shares nothing and costs a third one, and
+      the defence calls `apply(..., train=False)`, as `fit` lets it.
+
+    Both passes draw the same dropout: then the direction raises the very loss that the
+    step lowers, where a fresh mask would meet a perturbation made for another network.
+
+    Args:
+        eps: the perturbation's norm, in the units of the stage that it enters at.
+        snr_db: instead of eps, its level below each example's own.
+        alpha: weight of the clean loss.
+        norm: "linf" (a sign step) or "l2" (along the gradient).
+        crafting: "training" or "evaluation", see above.
+        bounds: least and greatest value of an entry of x_adv.
+
+    Returns:
+        A defence whose `loss` and `accuracy` are mixtures by alpha, so that the weights
+        that `fit` keeps are those of the best trade; `clean_accuracy` and
+        `adversarial_accuracy` are their parts.
+
+    Raises:
+        ValueError: options that cannot train.
+
+    Source: Goodfellow et al. 2015, arXiv:1412.6572, section 6, with its alpha. Trained
+    on one step without a random start, a network can learn to mask its gradient (Wong
+    et al. 2020, arXiv:2001.03994): judge it with PGD, never by `adversarial_accuracy`.
+    """
+    check_adversarial(
+        eps=eps,
+        snr_db=snr_db,
+        alpha=alpha,
+        norm=norm,
+        crafting=crafting,
+        bounds=bounds,
+    )
+
+    def gradients(apply, params, batch_stats, batch, key):
+        def of_both(params_and_x, batch_stats, x, key):
+            del x
+            return apply(params_and_x[0], batch_stats, params_and_x[1], key)
+
+        clean = cross_entropy_gradients(
+            of_both, (params, batch.x), batch_stats, batch, key
+        )
+        clean, direction = clean._replace(params=clean.params[0]), clean.params[1]
+        if crafting == "evaluation":
+            direction = input_gradient(
+                functools.partial(apply, train=False), params, batch_stats, batch, key
+            )
+
+        def perturbed(x, direction, budget):
+            return jnp.clip(
+                x + budget * ball(norm, budget).steepest(direction), *bounds
+            )
+
+        budgets = budgets_of(batch.x, eps=eps, snr_db=snr_db, norm=norm)
+        x_adv = jax.vmap(perturbed)(batch.x, direction, budgets)
+        adversarial = cross_entropy_gradients(
+            apply, params, batch_stats, batch._replace(x=x_adv), key
+        )
+        return mixture(clean, adversarial, alpha)
+
+    return gradients
+
+
+def check_adversarial(
+    *,
+    eps: float | None,
+    snr_db: float | None,
+    alpha: float,
+    norm: str,
+    crafting: str,
+    bounds: Bounds,
+    **counts: int,
+) -> None:
+    """Nothing; refuses options that no adversarial training can run with.
+
+    Raises:
+        ValueError: what is wrong, and what to give instead.
+    """
+    check_options(norm=norm, norms=("linf", "l2"), bounds=bounds, **counts)
+    if (eps is None) == (snr_db is None):
+        raise ValueError(
+            f"eps={eps} and snr_db={snr_db}: give one of the two, eps in the units of "
+            "the stage or snr_db relative to each example"
+        )
+    if eps is not None and not (math.isfinite(eps) and eps > 0):
+        raise ValueError(f"eps must be positive and finite, got {eps}")
+    if snr_db is not None and not math.isfinite(snr_db):
+        raise ValueError(f"snr_db must be finite, got {snr_db}")
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha={alpha}: give the clean loss a weight between 0 and 1")
+    if crafting not in ("training", "evaluation"):
+        raise ValueError(f"crafting={crafting!r}: choose training or evaluation")
+
+
+def budgets_of(
+    x: Float[Array, "batch *features"],
+    *,
+    eps: float | None,
+    snr_db: float | None,
+    norm: str,
+) -> Float[Array, "batch"]:
+    """The largest perturbation of each example: `eps`, or what `snr_db` allows it."""
+    if snr_db is None:
+        return jnp.full(x.shape[:1], eps, jnp.float32)
+    return jax.vmap(functools.partial(eps_for_snr, snr_db=snr_db, norm=norm))(x)
+
+
+def input_gradient(
+    apply: Apply, params: PyTree, batch_stats: PyTree, batch: Batch, key: Key
+) -> Float[Array, "batch *features"]:
+    """The gradient of the mean cross-entropy by `batch.x`; no other is computed.
+
+    The mean scales an example's row by one over the batch, which neither a sign nor a
+    unit vector keeps.
+    """
+
+    def of_input(x, batch_stats, _, key):
+        return apply(params, batch_stats, x, key)
+
+    return cross_entropy_gradients(of_input, batch.x, batch_stats, batch, key).params
+
+
+def mixture(clean: Gradients, adversarial: Gradients, alpha: float) -> Gradients:
+    """`alpha` of `clean` and the rest of `adversarial`: gradients, statistics, metrics.
+
+    Both must start from the same batch statistics. Leaves that count are taken from
+    `clean`. The accuracies that went in are kept beside the mixed one.
+    """
+
+    def mixed(first, second):
+        # A part without weight is left out, so that the compiler need not compute it.
+        if alpha == 1 or not jnp.issubdtype(first.dtype, jnp.inexact):
+            return first
+        return second if alpha == 0 else alpha * first + (1 - alpha) * second
+
+    found = jax.tree.map(mixed, clean, adversarial)
+    parts = {
+        "clean_accuracy": clean.metrics["accuracy"],
+        "adversarial_accuracy": adversarial.metrics["accuracy"],
+    }
+    return found._replace(metrics={**found.metrics, **parts})
