@@ -70,6 +70,9 @@ HOME = flags.DEFINE_string(
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of this run's results; default: one in --home."
 )
+NUM_POINTS = flags.DEFINE_integer(
+    "num_points", None, "Test examples, spread over the split; default 30 on CPU, 300."
+)
 SEED = flags.DEFINE_integer("seed", 0, "Root of all randomness.", lower_bound=0)
 NUM_STEPS = flags.DEFINE_integer(
     "num_steps", None, "Training steps; default sized for the machine.", lower_bound=1

@@ -30,16 +30,15 @@ NUM_SELECTION = flags.DEFINE_integer(
 NUM_ESTIMATION = flags.DEFINE_integer(
     "num_estimation", None, "Fresh votes that bound its share (n); default 1000, 10000."
 )
-NUM_POINTS = flags.DEFINE_integer(
-    "num_points", None, "Test examples, spread over the split; default 30 on CPU, 300."
-)
 ALPHA = flags.DEFINE_float("alpha", 1e-3, "Failure probability of each certificate.")
 RADII = flags.DEFINE_list(
     "radii",
     None,
     "Radii of the table, in the units of --rep; default: the publication's.",
 )
-app.declare_key(*app.MODEL_FLAGS, *app.DATA_FLAGS, app.WORKDIR, *app.RUN_FLAGS)
+app.declare_key(
+    *app.MODEL_FLAGS, *app.DATA_FLAGS, app.NUM_POINTS, app.WORKDIR, *app.RUN_FLAGS
+)
 
 
 def main() -> None:
@@ -55,7 +54,7 @@ def main() -> None:
         alpha=ALPHA.value,
         radii=radii or tables.PUBLICATION_RADII,
     )
-    num_points = _or(NUM_POINTS.value, size.num_points)
+    num_points = _or(app.NUM_POINTS.value, size.num_points)
     if size is pipeline.CPU:
         pipeline.say(
             "sized for a CPU; the publication's settings: --model='rescnn(width=64)' "

@@ -179,12 +179,21 @@ class Task:
         """The classifier, trained if need be."""
         if self.classifier_folder is not None:
             return checkpoint.load(self.classifier_folder)
-        return self._trained()
+        return self._trained(*self._training)
 
-    def _trained(self) -> Classifier:
+    @property
+    def classifier_home(self) -> pathlib.Path:
+        """The folder of the classifier, there already or still to be trained."""
+        if self.classifier_folder is not None:
+            return pathlib.Path(self.classifier_folder)
+        return self._training[0]
+
+    @functools.cached_property
+    def _training(self) -> tuple[pathlib.Path, dict[str, Any]]:
+        """Where the trained classifier goes, and the settings that decide it."""
         self.stage  # noqa: B018  a wrong --rep fails before any work
+        self.defence_text  # noqa: B018  and so does a wrong --defence
         at = self.trained_at or self.at
-        gradients = catalog.pick(self.defence, DEFENCES, sigma=self.sigma)
         name, options = catalog.parse(self.model)
         labels = records.info(self.records).labels
         module = catalog.pick(self.model, MODELS, num_classes=len(labels))
@@ -198,24 +207,28 @@ class Task:
         }
         width = f"-w{options['width']}" if "width" in options else ""
         title = f"{self.records.name}-{self.defence_text}@{at}-{name}{width}"
-        folder = self.home / "classifiers" / named(title, settings)
+        return self.home / "classifiers" / named(title, settings), settings
+
+    def _trained(self, folder: pathlib.Path, settings: dict[str, Any]) -> Classifier:
         if folder.exists():
             say(f"classifier  {folder} (found)")
             return checkpoint.load(folder)
+        at = settings["at"]
         say(
             f"classifier  {folder}: training {self.model}, {self.defence_text} at "
             f"{at}, up to {self.recipe.num_steps} steps of {self.recipe.batch_size}"
         )
+        labels = records.info(self.records).labels
         workdir = folder.with_name(folder.name + ".training")
         classifier = fit(
-            module,
+            catalog.pick(self.model, MODELS, num_classes=len(labels)),
             self.representation,
             self.dataset("train", at),
             self.dataset("validation", at),
             jax.random.key(self.seed),
             labels=tuple(labels),
             at=at,
-            gradients=gradients,
+            gradients=catalog.pick(self.defence, DEFENCES, sigma=self.sigma),
             recipe=self.recipe,
             seed=self.seed,
             workdir=workdir,

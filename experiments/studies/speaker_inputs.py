@@ -15,7 +15,7 @@ The study of certified speakers calls `study` with its own network and runs.
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -27,8 +27,8 @@ from advjax.reports import plots, tables
 from advjax.reports.rows import Run
 from advjax.representations import Representation
 from advjax.types import Features
-from data_prep.clips import to_int16
 from experiments import app, pipeline
+from experiments.listening import waveform_of, write_wav
 from experiments.studies.changed_inputs import (
     features_at,
     front_end_table,
@@ -123,7 +123,7 @@ def noisy_inputs(
     chain, last = representation.chain(), representation.name
     clean = {stage.name: features_at(stage, [point])[0] for stage in chain}
     out.mkdir(parents=True, exist_ok=True)
-    _write_wav(out / "clean.wav", point.x, representation.sample_rate_hz)
+    write_wav(out / "clean.wav", point.x, representation.sample_rate_hz)
     key = evaluation.example_key(jax.random.key(task.seed), point.id)
     seen, rows = [], []
     for number, stage in enumerate(chain):
@@ -134,10 +134,10 @@ def noisy_inputs(
             seen.append(np.asarray(_onward(representation, stage.name, noisy)))
             moved = np.linalg.norm(seen[-1] - clean[last])
             row = [stage.name, f"{sigma:g}", _decibels(x, noisy), f"{moved:.2f}"]
-            wave = _back(stage, noisy, clean)
+            wave = waveform_of(stage, noisy, clean)
             if wave is not None:
                 name = f"{stage.name}_sigma{sigma:g}.wav"
-                clipped = _write_wav(out / name, wave, representation.sample_rate_hz)
+                clipped = write_wav(out / name, wave, representation.sample_rate_hz)
                 row += [_decibels(point.x, wave), f"{clipped}", name]
             rows.append(row + [""] * (7 - len(row)))
     _draw(representation, clean[last], np.stack(seen), rows, out / FIGURE)
@@ -215,14 +215,6 @@ def _decibels(clean, noisy) -> str:
     return f"{snr:.1f}"
 
 
-def _write_wav(path: pathlib.Path, wave, sample_rate_hz: int) -> int:
-    """How many samples were clipped; writes 16 bits, mono."""
-    from scipy.io import wavfile
-
-    wavfile.write(path, sample_rate_hz, to_int16(wave))
-    return int(np.sum((wave < -1) | (wave > 32767 / 32768)))
-
-
 def _draw(representation, clean, seen, rows, path: pathlib.Path) -> None:
     names = [stage.name for stage in representation.chain()]
     columns = len(rows) // len(names)
@@ -243,10 +235,6 @@ def _draw(representation, clean, seen, rows, path: pathlib.Path) -> None:
 
 
 _sample = jax.jit(lambda sample, key, x: sample(key, x))
-_inverse = jax.jit(
-    lambda step, features, reference: step.inverse(features, reference=reference),
-    static_argnums=0,
-)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -254,18 +242,6 @@ def _onward(representation: Representation, stage: str, x: Features) -> Features
     for step in representation.after(stage):
         x = step.step(x)
     return x
-
-
-def _back(
-    stage: Representation, x: Features, clean: Mapping[str, Features]
-) -> Float[np.ndarray, "time"] | None:
-    """The waveform behind `x`; None where a step on the way has no inverse."""
-    for step in reversed(stage.chain()[1:]):
-        # By its type: a ValueError from an inverse that exists is a fault to see.
-        if type(step).inverse is Representation.inverse:
-            return None
-        x = _inverse(step, x, clean[step.source.name])
-    return np.asarray(x)
 
 
 if __name__ == "__main__":

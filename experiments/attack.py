@@ -1,0 +1,95 @@
+"""Attack a classifier at any stage of its chain; one row per test example.
+
+  python -m experiments.attack --attack="pgd(num_steps=40)" --budget=30dB --rep=waveform
+
+needs nothing else: like `certify` it builds records and trains a network when none is
+given. Several attacks and budgets make a table:
+
+  python -m experiments.attack --attack=fgsm --attack=pgd --attack=nes \\
+      --budget=40dB,30dB,20dB --rep=waveform --defence=plain
+
+  python -m experiments.attack --attack="carlini_wagner(norm='l2')" --rep=waveform
+
+Budgets are signal-to-noise ratios (30dB), levels below full scale (-40dBFS) or norms in
+the units of --rep (0.01); attacks that look for the smallest perturbation take none.
+Targeted attacks (an option of the attack) reach the class that --target says.
+
+Prints the table, with a warning where gradients look masked, and writes rows.tsv,
+run.json, x_adv.npy, examples.png and, with --save_audio, WAV pairs into each run's
+folder. A run that was stopped goes on where it was, in mid-attack too, when the same
+command is given again.
+"""
+
+import pathlib
+
+from absl import flags
+
+from advjax.attacks import ATTACKS
+from experiments import app, attack_report, attacking, pipeline
+
+ATTACK = flags.DEFINE_multi_string(
+    "attack",
+    ["pgd"],
+    "What to run, with options if any: 'pgd(num_steps=40)'; give it again for more. "
+    f"There are: {', '.join(ATTACKS)}.",
+)
+BUDGET = flags.DEFINE_list(
+    "budget", [], "Largest perturbations: 30dB of SNR, -40dBFS, or a norm."
+)
+TARGET = flags.DEFINE_string(
+    "target",
+    "random",
+    f"Class that targeted attacks reach: {', '.join(attacking.TARGETS)}, or its name.",
+)
+SLOTS = flags.DEFINE_integer(
+    "slots", None, "Examples attacked at once; default 8 on a CPU, 128.", lower_bound=1
+)
+SAVE_AUDIO = flags.DEFINE_bool(
+    "save_audio", False, "Write the first successes as pairs of WAVs."
+)
+EXAMPLES = flags.DEFINE_integer("examples", 3, "Successes shown in examples.png.")
+app.declare_key(
+    *app.MODEL_FLAGS, *app.DATA_FLAGS, app.NUM_POINTS, app.WORKDIR, *app.RUN_FLAGS
+)
+
+
+def main() -> None:
+    """Attack, then report."""
+    import jax
+
+    task = app.task()
+    size = pipeline.size_of(jax.default_backend())
+    requests = list(_requests(task))
+    num_points = app.NUM_POINTS.value or size.num_points
+    out = pathlib.Path(app.WORKDIR.value or task.home / "attack")
+    folders = []
+    for request in requests:
+        workdir = out if app.WORKDIR.value and len(requests) == 1 else None
+        if app.WORKDIR.value and len(requests) > 1:
+            words = f"{request.attack}-{request.budget or 'smallest'}"
+            workdir = out / "".join(
+                c if c.isalnum() or c in "-." else "_" for c in words
+            )
+        folder = attacking.attack(
+            task,
+            request,
+            num_points=num_points,
+            workdir=workdir,
+            environment=app.environment(),
+        )
+        attack_report.show(task, folder, count=EXAMPLES.value, audio=SAVE_AUDIO.value)
+        folders.append(folder)
+    where = folders[0] if len(folders) == 1 else out
+    print(attack_report.report(folders, where))
+    pipeline.say(f"report      {where}/report.md; rows.tsv and x_adv.npy in each run")
+
+
+def _requests(task: pipeline.Task):
+    for text in ATTACK.value:
+        built = attacking.build(task, text)
+        for budget in BUDGET.value if built.fixed_budget and BUDGET.value else [None]:
+            yield attacking.Request(text, budget, TARGET.value, SLOTS.value)
+
+
+if __name__ == "__main__":
+    app.run(main)

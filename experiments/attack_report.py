@@ -1,0 +1,193 @@
+"""What runs of attacks amount to: a table, warnings, pictures and sounds."""
+
+import functools
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from advjax import evaluation, records
+from advjax.metrics.robustness import accuracy_under_attack, fooling_rate
+from advjax.reports import attack_rows, runs, tables
+from experiments import pipeline
+from experiments.attacking import EXAMPLES_FILE
+from experiments.listening import waveform_of, write_wav
+
+
+def report(folders: Sequence[pathlib.Path], out: pathlib.Path) -> str:
+    """The text of a report; writes `report.md` into `out`."""
+    table = attack_table(folders)
+    out.mkdir(parents=True, exist_ok=True)
+    parts = ["# Attacks", tables.as_markdown(table)]
+    text = tables.as_text(table)
+    for warning in masking_warnings(folders):
+        parts.append(f"**Warning**: {warning}")
+        text += f"\n\nwarning: {warning}"
+    (out / "report.md").write_text("\n\n".join(parts) + "\n")
+    return text
+
+
+def attack_table(folders: Sequence[pathlib.Path]) -> tables.Table:
+    """A row for each run: accuracy before and after, and what success took."""
+    lines = []
+    for folder in folders:
+        settings = runs.description(folder)["settings"]
+        rows = attack_rows.read(folder)
+        correct = rows.clean == rows.label
+        won = rows.success & correct
+        norm = settings["norm"]
+        size = np.median(getattr(rows, norm)[won]) if won.any() else float("nan")
+        snr = np.median(rows.snr_db[won]) if won.any() else float("nan")
+        lines.append(
+            [
+                label_of(settings),
+                settings["budget"] or tables.DASH,
+                f"{len(rows.id)}",
+                f"{np.mean(correct):.3f}",
+                f"{accuracy_under_attack(correct, rows.success):.3f}",
+                f"{fooling_rate(correct, rows.success):.3f}",
+                f"{snr:.1f}",
+                f"{size:.4g} ({norm})",
+                f"{np.mean(rows.queries):.0f}",
+                f"{np.median(rows.zero_gradient):.2f}",
+            ]
+        )
+    header = [
+        "attack", "budget", "points", "clean", "attacked", "fooled", "SNR in dB",
+        "size", "queries", "zero gradient",
+    ]  # fmt: skip
+    return tables.Table(
+        header,
+        lines,
+        [
+            "clean, attacked: accuracy before and under attack; fooled: share of the "
+            "initially right ones; SNR, size: medians of those; queries: forward "
+            "passes, mean; zero gradient: median share of entries without any"
+        ],
+    )
+
+
+def label_of(settings: Mapping[str, Any]) -> str:
+    """A run's name in tables: attack, stage, and the training of the network."""
+    goal = " targeted" if settings["target"] else ""
+    at = settings["perturbation_enters_at"]
+    return f"{settings['attack']['name']}{goal} at {at}, {settings['defence']}"
+
+
+def masking_warnings(folders: Sequence[pathlib.Path]) -> list[str]:
+    """Signs that gradients are masked, so that success says little of robustness."""
+    found = []
+    known = [(runs.description(f)["settings"], attack_rows.read(f)) for f in folders]
+    for settings, rows in known:
+        share = float(np.median(rows.zero_gradient)) if len(rows.id) else 0.0
+        if share > 0.5 and not settings["black_box"]:
+            found.append(
+                f"{label_of(settings)}: half of the examples have {share:.0%} or more "
+                "gradients of exactly zero; gradients may be masked"
+            )
+    for (one, black), (two, white) in _pairs(known):
+        same = all(
+            one[key] == two[key]
+            for key in ("classifier", "budget", "norm", "perturbation_enters_at")
+        )
+        if same and one["black_box"] and not two["black_box"]:
+            rates = [
+                fooling_rate(rows.clean == rows.label, rows.success)
+                for rows in (black, white)
+            ]
+            if rates[0] > rates[1]:
+                found.append(
+                    f"{label_of(one)} fools {rates[0]:.2f}, more than the white-box "
+                    f"{label_of(two)} with {rates[1]:.2f}: gradients may be masked"
+                )
+    return found
+
+
+def _pairs(items):
+    return [(a, b) for a in items for b in items if a is not b]
+
+
+def show(task: pipeline.Task, folder: pathlib.Path, *, count: int, audio: bool) -> None:
+    """Nothing; a figure of the first successes, and WAV pairs if wanted.
+
+    The figure shows clean, adversarial and their difference at the network's input.
+    WAVs need an inverse of every step before the stage that was attacked.
+    """
+    rows = attack_rows.read(folder)
+    chosen = [
+        i for i, won in enumerate(rows.success & (rows.clean == rows.label)) if won
+    ]
+    if not chosen:
+        return
+    points = {p.id: n for n, p in enumerate(task.test_points(_num_points(folder)))}
+    stored = np.load(folder / EXAMPLES_FILE, mmap_mode="r", allow_pickle=False)
+    source = records.read(task.records, "test")
+    panels, titles, names = [], [], []
+    for row in chosen[:count]:
+        clip = source[int(rows.idx[row])]["audio"]
+        clean = {
+            stage.name: evaluation.stage_features(stage, clip)
+            for stage in task.representation.chain()
+        }
+        x_adv = np.asarray(stored[points[rows.id[row]]])
+        labels = task.classifier.labels
+        name = f"example{len(panels)}"
+        if audio:
+            _write_pair(task, folder, name, x_adv, clean)
+        before = clean[task.representation.name]
+        after = np.asarray(_onward(task, x_adv))
+        panels.append([before, after, after - before])
+        titles.append(
+            [
+                labels[rows.clean[row]],
+                f"{labels[rows.predict[row]]}, {rows.snr_db[row]:.1f} dB",
+                "difference",
+            ]
+        )
+        names.append(f"example {len(panels) - 1}")
+    images = np.asarray(panels)
+    if images.ndim != 5:
+        return
+    try:
+        from advjax.reports import plots
+    except ImportError:
+        return
+    plots.image_grid_plot(
+        images[..., 0],
+        folder / "examples.png",
+        row_labels=names,
+        titles=titles,
+        units=task.representation.name,
+        title="clean, adversarial, and their difference, at the network's input",
+    )
+
+
+def _num_points(folder: pathlib.Path) -> int:
+    return int(runs.description(folder)["settings"]["num_points"])
+
+
+def _write_pair(task, folder, name, x_adv, clean) -> None:
+    rate = task.representation.sample_rate_hz
+    root = task.representation.chain()[0].name
+    wave = waveform_of(task.stage, x_adv, clean)
+    if wave is None:
+        pipeline.say(f"no WAV: {task.at} cannot be turned back into a waveform")
+        return
+    write_wav(folder / f"{name}_clean.wav", clean[root], rate)
+    write_wav(folder / f"{name}_adversarial.wav", wave, rate)
+
+
+def _onward(task: pipeline.Task, x):
+    return _steps(task.representation, task.at)(x)
+
+
+@functools.cache
+def _steps(representation, at: str) -> Callable[[Any], Any]:
+    def onward(x):
+        for step in representation.after(at):
+            x = step.step(x)
+        return x
+
+    return jax.jit(onward)

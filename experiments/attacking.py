@@ -1,0 +1,224 @@
+"""Attacking a task's test points in a run that resumes."""
+
+import inspect
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from advjax import catalog, evaluation, records
+from advjax.attacks import ATTACKS, Attack, eps_for_dbfs, eps_for_snr
+from advjax.progress import Progress
+from advjax.reports import attack_rows, runs
+from advjax.representations import definition
+from experiments import pipeline
+
+EXAMPLES_FILE = "x_adv.npy"
+TARGETS = ("next", "random", "least_likely")
+
+
+class Request(NamedTuple):
+    """One attack at one budget.
+
+    Attributes:
+        attack: a choice from `ATTACKS`, with options.
+        budget: "20dB" (of SNR), "-40dBFS", or a norm; None for attacks that look for
+            the smallest perturbation.
+        target: the class to reach, for targeted attacks: one of `TARGETS`, or the name
+            of a class.
+        num_slots: examples attacked at once; None for the backend's default.
+    """
+
+    attack: str
+    budget: str | None = None
+    target: str = "random"
+    num_slots: int | None = None
+
+
+def build(task: pipeline.Task, text: str) -> Attack:
+    """The attack that `text` names, with the bounds of the stage it works at.
+
+    An attack that starts from clips of other classes gets the first training clip of
+    each.
+
+    Raises:
+        ValueError: an unknown attack or option.
+    """
+    name, _ = catalog.parse(text)
+    needed = inspect.signature(ATTACKS[name]).parameters if name in ATTACKS else {}
+    given = {"starts": _starts(task)} if "starts" in needed else {}
+    return catalog.pick(text, ATTACKS, bounds=task.stage.bounds, **given)
+
+
+def budget_of(text: str, x: Float[np.ndarray, "*features"], norm: str) -> float:
+    """The budget of one example, in the attack's norm and the units of its stage.
+
+    Args:
+        text: "20dB": a signal-to-noise ratio; "-40dBFS": a level below full scale;
+            "0.01": the norm itself.
+        x: the clean example.
+        norm: "linf" or "l2".
+
+    Raises:
+        ValueError: a text of another form, or a negative norm.
+    """
+    found = re.fullmatch(r"\s*([-+]?[0-9.]+(?:e[-+]?\d+)?)\s*(dB|dBFS)?\s*", text)
+    if not found:
+        raise ValueError(
+            f"cannot read the budget {text!r}: write 20dB for a signal-to-noise ratio, "
+            "-40dBFS for a level, or a norm such as 0.01"
+        )
+    value, unit = float(found[1]), found[2]
+    if unit == "dB":
+        return float(eps_for_snr(x, snr_db=value, norm=norm))
+    if unit == "dBFS":
+        return float(eps_for_dbfs(x.size, dbfs=value, norm=norm))
+    if value < 0:
+        raise ValueError(f"the budget {text!r} is a negative norm")
+    return value
+
+
+def attack(
+    task: pipeline.Task,
+    request: Request,
+    *,
+    num_points: int | None,
+    workdir: pathlib.Path | None,
+    environment: Mapping[str, Any],
+) -> pathlib.Path:
+    """The folder of a finished run; what an earlier start attacked is kept.
+
+    Beside the rows it has `x_adv.npy`, [points, *features] in the order of the points.
+
+    Raises:
+        ValueError: a wrong attack, budget or target, or a folder with other settings.
+    """
+    name, options = catalog.parse(request.attack)
+    task.stage  # noqa: B018  a wrong --rep fails before any work
+    if name not in ATTACKS:
+        catalog.pick(request.attack, ATTACKS)
+    built = build(task, request.attack)
+    if built.fixed_budget and request.budget is None:
+        raise ValueError(
+            f"{name} keeps within a budget: give --budget=20dB (of SNR), "
+            f"--budget=-40dBFS, or its {built.norm} norm"
+        )
+    classifier = task.classifier
+    points = task.test_points(num_points)
+    budgets = None
+    if built.fixed_budget:
+        budgets = [budget_of(request.budget, p.x, built.norm) for p in points]
+    logits_fn = classifier.logits_fn(task.at)
+    targets = None
+    if built.targeted:
+        targets = _targets(request.target, classifier, logits_fn, points)
+    settings = {
+        "corpus": records.info(task.records).name,
+        "records": pipeline.records_digest(task.records),
+        "classifier": classifier.digest(),
+        "perturbation_enters_at": task.at,
+        "representation": definition(task.representation),
+        "attack": {"name": name, **_spelled(name, options)},
+        "norm": built.norm,
+        "bounds": built.bounds,
+        "budget": request.budget if built.fixed_budget else None,
+        "target": request.target if built.targeted else None,
+        "black_box": built.black_box,
+        "num_points": len(points),
+        "seed": task.seed,
+        "defence": task.defence_text if task.classifier_folder is None else "given",
+    }
+    if workdir is None:
+        title = "-".join(
+            filter(None, [task.records.name, task.at, name, settings["budget"]])
+        )
+        workdir = task.home / "attack" / pipeline.named(title, settings)
+    origin = {
+        **environment,
+        "classifier_folder": str(task.classifier_home),
+        "records_folder": str(task.records),
+    }
+    with runs.open_run(
+        workdir, settings=settings, environment=origin, row_format=attack_rows.ATTACKED
+    ) as run:
+        left = sum(point.id not in run.done for point in points)
+        pipeline.say(f"run         {workdir}: {left} of {len(points)} points to attack")
+        stored = _storage(workdir / EXAMPLES_FILE, len(points), points[0].x.shape)
+        position = {point.id: index for index, point in enumerate(points)}
+        fooled, seen = 0, 0
+        with Progress(
+            name, total=len(points), unit="points", done=len(points) - left
+        ) as line:
+            for row, x_adv in evaluation.attack_points(
+                built,
+                logits_fn,
+                points,
+                jax.random.key(task.seed),
+                budgets=budgets,
+                targets=targets,
+                num_slots=request.num_slots,
+                done=run.done,
+                snapshot=workdir / "attack.npz",
+                on_round=lambda: line.advance(0),
+            ):
+                stored[position[row.id]] = x_adv
+                stored.flush()
+                run.append(row)
+                fooled, seen = fooled + row.success, seen + 1
+                line.advance(note=f"success {fooled / seen:.2f}")
+    return workdir
+
+
+def _spelled(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Every option of the attack that text can give, defaults too."""
+    parameters = inspect.signature(ATTACKS[name]).parameters.values()
+    plain = {p.name: p.default for p in parameters if p.default is not p.empty}
+    return {**plain, **options}
+
+
+def _storage(path: pathlib.Path, count: int, shape: tuple[int, ...]) -> np.memmap:
+    if path.exists():
+        return np.lib.format.open_memmap(path, mode="r+")
+    return np.lib.format.open_memmap(
+        path, mode="w+", dtype=np.float32, shape=(count, *shape)
+    )
+
+
+def _targets(text: str, classifier, logits_fn, points) -> list[int]:
+    labels = np.asarray([point.label for point in points])
+    count = len(classifier.labels)
+    if text == "next":
+        return [int(i) for i in (labels + 1) % count]
+    if text == "random":
+        # From the id, as all randomness of a point: the same in every run.
+        keys = [evaluation.example_key(jax.random.key(1), p.id) for p in points]
+        shifts = [int(jax.random.randint(key, (), 1, count)) for key in keys]
+        return [int(i) for i in (labels + np.asarray(shifts)) % count]
+    if text == "least_likely":
+        x = np.stack([point.x for point in points])
+        return [int(i) for i in evaluation.logits_of_batch(logits_fn, x).argmin(axis=1)]
+    if text in classifier.labels:
+        return [classifier.labels.index(text)] * len(points)
+    raise ValueError(
+        f"no target {text!r}: choose {', '.join(TARGETS)}, or a class such as "
+        f"{classifier.labels[0]}"
+    )
+
+
+def _starts(task: pipeline.Task) -> Float[np.ndarray, "classes *features"]:
+    source = records.read(task.records, "train")
+    found: dict[int, Any] = {}
+    wanted = len(records.info(task.records).labels)
+    for index in range(len(source)):
+        example = source[index]
+        if example["label"] not in found:
+            found[example["label"]] = evaluation.stage_features(
+                task.stage, example["audio"]
+            )
+        if len(found) == wanted:
+            break
+    return np.stack([found[label] for label in range(wanted)])
