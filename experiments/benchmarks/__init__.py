@@ -1,0 +1,1 @@
+"""Us beside the rivals: the same work, in one run, in one table."""

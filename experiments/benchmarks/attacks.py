@@ -1,0 +1,402 @@
+"""Our attacks beside those of torchattacks, Foolbox and ART, in one table.
+
+  python -m experiments.benchmarks.attacks
+
+Builds the task of the embedded synthetic speakers and its ResCNN (or takes --records
+and --classifier), rebuilds the network in PyTorch with the same weights, compares the
+logits, and then times every attack on the same examples, with the same budgets and
+step counts, in turns: ours, rival, rival, ours, ... Success and distances are those
+that our logits give for what a contestant returned. Prints the table in Markdown;
+--out=FOLDER also writes it there, as attacks.md, and every turn, as attacks.json.
+
+Needs PyTorch and the rivals:
+  pip install 'advjax[bench]' && pip install --no-deps torchattacks==3.5.1
+"""
+
+import dataclasses
+import functools
+import importlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from absl import flags
+
+from advjax import attacks
+from advjax.attacks.base import Attack
+from advjax.attacks.carlini_wagner import carlini_wagner
+from advjax.attacks.deepfool import deepfool
+from advjax.attacks.gradient_sign import fgsm, pgd
+from advjax.attacks.jsma import jsma
+from advjax.compilation import compiler_options
+from advjax.reports import tables
+from advjax.types import LogitsFn
+from experiments import app, pipeline
+from experiments.benchmarks import contest, rivals, torch_rescnn
+from experiments.benchmarks.rivals import RIVALS, Terms
+
+_DEFAULTS = Terms()
+ATTACKS = flags.DEFINE_list(
+    "attacks",
+    ["fgsm", "pgd", "deepfool", "carlini_wagner", "jsma"],
+    "What is compared.",
+)
+LIBRARIES = flags.DEFINE_list("rivals", list(RIVALS), "The libraries beside ours.")
+NUM_EXAMPLES = flags.DEFINE_integer(
+    "num_examples", 32, "Test examples that the network gets right.", lower_bound=1
+)
+DRIVERS = flags.DEFINE_list(
+    "ours",
+    ["8", "16", "32", "vmap"],
+    "How ours are run, each a row: by run_batch with so many slots, or vmap of run.",
+)
+TURNS = flags.DEFINE_integer("turns", 3, "Timed calls of each.", lower_bound=1)
+TURN_LIMIT_S = flags.DEFINE_float(
+    "turn_limit_s", 300.0, "A rival that would take longer gets --slow_examples."
+)
+SLOW_EXAMPLES = flags.DEFINE_integer(
+    "slow_examples", 2, "Examples of a rival that is too slow for all.", lower_bound=1
+)
+BOUNDS = flags.DEFINE_list(
+    "bounds",
+    [f"{bound:g}" for bound in _DEFAULTS.bounds],
+    "Least and greatest value of an entry; the frames of mfbe have norm 8.",
+)
+EPS = flags.DEFINE_float("eps", _DEFAULTS.eps, "linf budget of FGSM and PGD.")
+PGD_STEPS = flags.DEFINE_integer("pgd_steps", _DEFAULTS.pgd_steps, "Steps of PGD.")
+CW_STEPS = flags.DEFINE_integer(
+    "cw_steps", _DEFAULTS.cw_steps, "Steps of Carlini-Wagner for each constant."
+)
+CW_SEARCHES = flags.DEFINE_integer(
+    "cw_searches", _DEFAULTS.cw_searches, "Constants that Carlini-Wagner tries."
+)
+CW_CONSTANT = flags.DEFINE_float(
+    "cw_constant", _DEFAULTS.cw_constant, "The first of them."
+)
+GAMMA = flags.DEFINE_float(
+    "gamma", _DEFAULTS.gamma, "Share of the entries that JSMA may change."
+)
+OUT = flags.DEFINE_string("out", None, "Folder of attacks.md and attacks.json.")
+app.declare_key(*app.MODEL_FLAGS, *app.DATA_FLAGS, *app.RUN_FLAGS)
+
+
+Variants = dict[str, Callable[[Terms], Attack]]
+
+
+def main() -> None:
+    """Compare, then report."""
+    chosen = [_known(name, OURS, "attacks") for name in ATTACKS.value]
+    libraries = [_known(name, RIVALS, "rivals") for name in LIBRARIES.value]
+    threads = _use_torch(libraries)
+    task = app.task()
+    x, y = _examples(task, NUM_EXAMPLES.value)
+    terms = _terms(len(task.classifier.labels))
+    logits_fn = task.classifier.logits_fn(task.at)
+    network, parity = _same_network(task.classifier, logits_fn, x)
+    network, layout = _faster_layout(network, x)
+    # Compiling is part of the first call here, whatever earlier starts have left.
+    jax.config.update("jax_enable_compilation_cache", False)
+    notes = [
+        f"{len(x)} test examples that the network gets right, of shape "
+        f"{'x'.join(map(str, x.shape[1:]))}; {task.classifier.module.width} channels "
+        f"in its first stage, {task.classifier.num_parameters():,} parameters; logits "
+        f"of JAX and PyTorch differ by {parity:.1e} at most; PyTorch computes "
+        f"{layout}, which was the faster, on {threads} threads.",
+        f"Median of {TURNS.value} turns. The first call compiles ours; a rival's is on "
+        f"{min(SLOW_EXAMPLES.value, len(x))} examples, and where all would take longer "
+        f"than {TURN_LIMIT_S.value:g} s, so are its turns.",
+        "Every time includes learning whether the attack succeeded. Success and the "
+        "median distance of the successes are judged by our logits. Beside ours: "
+        f"weaker or stronger by more than {contest.TOLERANCE:.0%} of success or "
+        "distance; the last column divides by the fastest rival that is not weaker "
+        "than ours.",
+    ]
+    rows, measured = [], {}
+    for name in chosen:
+        pipeline.say(f"{name}:")
+        problem = _problem(name, terms, logits_fn, x, y)
+        results = contest.contest(
+            [*_ours(name, terms, problem), *_rivals(name, libraries, network, terms)],
+            problem,
+            num_turns=TURNS.value,
+            limit_s=TURN_LIMIT_S.value,
+            slow_examples=SLOW_EXAMPLES.value,
+            say=pipeline.say,
+        )
+        rows += _rows(name, problem, results)
+        measured[name] = [_plain(result) for result in results]
+        table = tables.Table(_HEADER, rows, notes)
+        text = f"{tables.as_markdown(table)}\n\n{_machine(terms)}\n"
+        if OUT.value is not None:
+            _write(pathlib.Path(OUT.value), text, measured)
+    print(text)
+
+
+def _write(folder: pathlib.Path, text: str, measured) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "attacks.md").write_text(text)
+    (folder / "attacks.json").write_text(json.dumps(measured, indent=1) + "\n")
+
+
+def _known(name: str, table, flag: str) -> str:
+    if name not in table:
+        raise ValueError(f"--{flag}={name}: choose among {', '.join(table)}")
+    return name
+
+
+def _use_torch(libraries: list[str]) -> int:
+    """As many threads as there are cores for this process, as XLA takes."""
+    try:
+        import torch
+
+        for library in libraries:
+            importlib.import_module(library)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{error.name} is missing: {rivals.NEEDED}") from error
+    threads = len(os.sched_getaffinity(0))
+    torch.set_num_threads(threads)
+    torch.manual_seed(app.SEED.value)
+    return threads
+
+
+def _terms(num_classes: int) -> Terms:
+    low, high = (float(bound) for bound in BOUNDS.value)
+    return Terms(
+        bounds=(low, high),
+        num_classes=num_classes,
+        eps=EPS.value,
+        pgd_steps=PGD_STEPS.value,
+        cw_steps=CW_STEPS.value,
+        cw_searches=CW_SEARCHES.value,
+        cw_constant=CW_CONSTANT.value,
+        gamma=GAMMA.value,
+    )
+
+
+def _examples(task: pipeline.Task, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first test examples, spread over the split, that the network gets right."""
+    if task.at != task.representation.name:
+        raise ValueError(
+            f"--rep={task.at}: only the network is rebuilt in PyTorch, without the "
+            f"front end; give --rep={task.representation.name}"
+        )
+    points = task.test_points(None)
+    x = np.stack([point.x for point in points]).astype(np.float32)
+    y = np.asarray([point.label for point in points], np.int32)
+    top = np.asarray(contest.logits(task.classifier.logits_fn(task.at), x)).argmax(1)
+    right = np.flatnonzero(top == y)
+    if len(right) < count:
+        raise ValueError(
+            f"--num_examples={count}: the network gets {len(right)} of {len(x)} right"
+        )
+    kept = right[np.linspace(0, len(right) - 1, count).round().astype(int)]
+    return x[kept], y[kept]
+
+
+def _same_network(classifier, logits_fn: LogitsFn, x: np.ndarray):
+    """The network in PyTorch, and the greatest difference of its logits from ours."""
+    import torch
+
+    network = torch_rescnn.twin(classifier)
+    with torch.no_grad():
+        theirs = network(_to_torch(x)).numpy()
+    difference = float(np.abs(np.asarray(contest.logits(logits_fn, x)) - theirs).max())
+    if not difference < 1e-4:
+        raise ValueError(f"the logits of JAX and PyTorch differ by {difference:.1e}")
+    return network, difference
+
+
+def _faster_layout(network, x: np.ndarray):
+    """The network in the memory layout whose gradients come sooner."""
+    import torch
+
+    def seconds(layout) -> float:
+        network.to(memory_format=layout)
+        point = _to_torch(x).requires_grad_()
+        start = time.perf_counter()
+        # The first call with a cotangent imports half of PyTorch; not in a turn.
+        logits = network(point)
+        torch.autograd.backward(logits, torch.ones_like(logits))
+        return time.perf_counter() - start
+
+    layouts = {
+        "channels last": torch.channels_last,
+        "channels first": torch.contiguous_format,
+    }
+    tried = [
+        {name: seconds(layout) for name, layout in layouts.items()} for _ in "1234"
+    ]
+    fastest = min(layouts, key=lambda name: min(turn[name] for turn in tried[1:]))
+    return network.to(memory_format=layouts[fastest]), fastest
+
+
+def _to_torch(x: np.ndarray):
+    """Channels first."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(x, -1, 1)))
+
+
+def _problem(name: str, terms: Terms, logits_fn, x, y) -> contest.Problem:
+    attack = next(iter(OURS[name].values()))(terms)
+    # JSMA goes for the next class, which is torchattacks' own choice for ten.
+    goal = ((y + 1) % terms.num_classes).astype(np.int32) if attack.targeted else y
+    budget = terms.eps if attack.fixed_budget else None
+    return contest.Problem(
+        logits_fn, x, goal, attack.targeted, attack.norm, terms.bounds, budget
+    )
+
+
+def _ours(name: str, terms: Terms, problem: contest.Problem):
+    """Each variant by `run_batch` with each number of slots, and by `vmap` of `run`."""
+    keys = jax.random.split(jax.random.key(app.SEED.value), len(problem.x))
+
+    def by_slots(attack: Attack, num_slots: int, x, y):
+        found = attacks.run_batch(
+            attack, problem.logits_fn, x, y, keys, problem.budget, num_slots=num_slots
+        )
+        x_adv = np.empty_like(x)
+        for example, result in found:
+            x_adv[example] = result.x_adv
+        return x_adv
+
+    def by_vmap(many, x, y):
+        return np.asarray(many(problem.logits_fn, x, y, keys, problem.budget).x_adv)
+
+    for variant, build in OURS[name].items():
+        attack = build(terms)
+        for driver in DRIVERS.value:
+            if driver == "vmap":
+                many = jax.jit(
+                    jax.vmap(
+                        functools.partial(attacks.run, attack), (None, 0, 0, 0, None)
+                    ),
+                    compiler_options=compiler_options(),
+                )
+                run, title = functools.partial(by_vmap, many), "vmap"
+            else:
+                run = functools.partial(by_slots, attack, int(driver))
+                title = f"{driver} slots"
+            yield contest.Contestant(f"ours{variant}, {title}", True, run)
+
+
+def _rivals(name: str, libraries: list[str], network, terms: Terms):
+    """The libraries that have the attack."""
+    import torch
+
+    for library in libraries:
+        if name not in RIVALS[library]:
+            continue
+        attack = RIVALS[library][name](network, terms)
+
+        def run(x, y, attack=attack):
+            found = attack(_to_torch(x), torch.from_numpy(y).long())
+            return np.moveaxis(found.detach().numpy(), 1, -1)
+
+        yield contest.Contestant(library, False, run)
+
+
+def _rows(name: str, problem: contest.Problem, results) -> list[list[str]]:
+    by_distance = problem.budget is None
+    ours = contest.reference(results, by_distance=by_distance)
+    rival = contest.best_rival(results, ours, by_distance=by_distance)
+    return [
+        [
+            name,
+            result.name,
+            str(result.num_examples),
+            f"{result.rate(result.num_examples):.3f}",
+            f"{result.median(result.num_examples):.4g} ({problem.norm})",
+            f"{result.first_s:.2f}",
+            f"{result.run_s:.3f}",
+            f"{result.speed:.3g}",
+            contest.standing(result, ours, by_distance=by_distance),
+            tables.DASH if rival is None else f"{result.speed / rival.speed:.2f}",
+        ]
+        for result in results
+    ]
+
+
+_HEADER = (
+    "attack",
+    "by",
+    "examples",
+    "success",
+    "median distance",
+    "first call, s",
+    "run, s",
+    "examples/s",
+    "beside ours",
+    "times the best rival",
+)
+
+
+def _plain(result: contest.Result) -> dict:
+    row = dataclasses.asdict(result)
+    return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in row.items()}
+
+
+def _machine(terms: Terms) -> str:
+    """What the numbers depend on, without naming the machine."""
+    packages = ("torch", "torchattacks", "foolbox", "adversarial-robustness-toolbox")
+    versions = app.environment()["versions"] | {
+        name: importlib.metadata.version(name) for name in packages
+    }
+    said = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return (
+        f"Terms: {dataclasses.asdict(terms)}\n\n"
+        f"{_processor()}, {len(os.sched_getaffinity(0))} cores; Python "
+        f"{platform.python_version()}; {said}."
+    )
+
+
+def _processor() -> str:
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = (line.split(":", 1)[1].strip() for line in lines if "model name" in line)
+    return next(models, platform.processor() or platform.machine())
+
+
+# The first variant of each is the one whose norm and goal make the problem.
+OURS: dict[str, Variants] = {
+    "fgsm": {"": lambda t: fgsm(bounds=t.bounds)},
+    # The rivals always take every step; both readings are shown.
+    "pgd": {
+        "": lambda t: pgd(num_steps=t.pgd_steps, bounds=t.bounds),
+        " (every step)": lambda t: pgd(
+            num_steps=t.pgd_steps, stop="last", bounds=t.bounds
+        ),
+    },
+    "deepfool": {
+        "": lambda t: deepfool(
+            num_candidates=t.num_classes,
+            overshoot=t.overshoot,
+            max_steps=t.deepfool_steps,
+            bounds=t.bounds,
+        )
+    },
+    "carlini_wagner": {
+        "": lambda t: carlini_wagner(
+            num_searches=t.cw_searches,
+            num_steps=t.cw_steps,
+            learning_rate=t.cw_rate,
+            initial_c=t.cw_constant,
+            bounds=t.bounds,
+        )
+    },
+    "jsma": {
+        "": lambda t: jsma(theta=t.theta, gamma=t.gamma, targeted=True, bounds=t.bounds)
+    },
+}
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,222 @@
+"""Our attacks beside Foolbox's, both in JAX and on the same function: who finds more?
+
+  python -m experiments.benchmarks.foolbox_judge --records=FOLDER --classifier=FOLDER \\
+      --rep=waveform --defence=plain
+
+Runs every attack that both have, with the same budgets and step counts, on test
+examples that the network gets right, and prints for each the success rate and the
+median distance of the successes, both measured by us. This judges strength, not speed:
+see `experiments.benchmarks.attacks` for that. --judge_out=FILE also writes the table.
+
+Needs Foolbox: pip install 'advjax[test]'
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+
+from advjax import attacks
+from advjax.attacks import Attack
+from advjax.reports import tables
+from advjax.types import Bounds, LogitsFn
+from experiments import app, pipeline
+
+NUM_EXAMPLES = flags.DEFINE_integer(
+    "judge_examples", 20, "Test examples that the network gets right.", lower_bound=1
+)
+SNR_DB = flags.DEFINE_float(
+    "judge_snr_db", 50.0, "Level of the budgets below the median example."
+)
+CW_STEPS = flags.DEFINE_integer("judge_cw_steps", 200, "Steps for each constant.")
+CW_RATE = flags.DEFINE_float("judge_cw_rate", 1e-2, "Adam's rate in both.")
+OUT = flags.DEFINE_string("judge_out", None, "File that the table is written to.")
+app.declare_key(*app.MODEL_FLAGS, *app.DATA_FLAGS, *app.RUN_FLAGS)
+
+
+class Pair(NamedTuple):
+    """One attack as both have it.
+
+    Attributes:
+        ours: with the bounds bound.
+        theirs: from Foolbox' module of attacks.
+        snr_db: of its budget, relative to the others'.
+    """
+
+    ours: Attack
+    theirs: Callable[[Any], Any]
+    snr_db: float = 0.0
+
+
+class Verdict(NamedTuple):
+    """What both came to: success rates, and median distances of the successes."""
+
+    name: str
+    norm: str
+    success: tuple[float, float]
+    distance: tuple[float, float]
+
+    @property
+    def holds(self) -> bool:
+        """Whether ours succeeds as often and, within 2 %, from as near."""
+        ours, theirs = self.distance
+        near = not theirs > 0 or ours <= 1.02 * theirs
+        return self.success[0] >= self.success[1] and near
+
+
+def pairs(bounds: Bounds, *, cw_steps: int, cw_rate: float) -> dict[str, Pair]:
+    """Every attack that both have, with the same options."""
+    found = {}
+    for norm, name in (("linf", "Linf"), ("l2", "L2")):
+        found |= {
+            f"fgsm, {norm}": Pair(
+                attacks.fgsm(norm=norm, bounds=bounds),
+                lambda fa, n=name: getattr(fa, f"{n}FastGradientAttack")(),
+            ),
+            f"bim, {norm}": Pair(
+                attacks.bim(norm=norm, relative_step=2.0, bounds=bounds),
+                lambda fa, n=name: getattr(fa, f"{n}BasicIterativeAttack")(
+                    rel_stepsize=0.2, steps=10, random_start=False
+                ),
+            ),
+            f"pgd, {norm}": Pair(
+                attacks.pgd(norm=norm, bounds=bounds),
+                lambda fa, n=name: getattr(fa, f"{n}ProjectedGradientDescentAttack")(
+                    rel_stepsize=2.5 / 40, steps=40
+                ),
+            ),
+            f"deepfool, {norm}": Pair(
+                attacks.deepfool(norm=norm, bounds=bounds),
+                lambda fa, n=name: getattr(fa, f"{n}DeepFoolAttack")(),
+            ),
+        }
+    found["carlini_wagner, l2"] = Pair(
+        attacks.carlini_wagner(
+            num_steps=cw_steps, learning_rate=cw_rate, bounds=bounds
+        ),
+        lambda fa: fa.L2CarliniWagnerAttack(steps=cw_steps, stepsize=cw_rate),
+    )
+    found["noise, l2"] = Pair(
+        attacks.noise(num_draws=100, bounds=bounds),
+        lambda fa: fa.L2RepeatedAdditiveGaussianNoiseAttack(repeats=100),
+        snr_db=-40.0,
+    )
+    return found
+
+
+def judge(
+    logits_fn: LogitsFn,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    bounds: Bounds,
+    snr_db: float,
+    cw_steps: int,
+    cw_rate: float = 1e-2,
+    only: tuple[str, ...] | None = None,
+    on_verdict: Callable[[Verdict], None] | None = None,
+) -> list[Verdict]:
+    """A verdict for each attack that both have.
+
+    Args:
+        logits_fn: one example to one row of logits.
+        x: clean examples that it gets right, [examples, *features].
+        y: their labels.
+        bounds: least and greatest value of an entry, finite.
+        snr_db: of the budgets, relative to the example of median level.
+        cw_steps: steps of Carlini-Wagner for each of its nine constants.
+        cw_rate: its learning rate.
+        only: names; None for all.
+        on_verdict: called with each as soon as it is there.
+    """
+    import foolbox
+
+    many = jax.jit(jax.vmap(logits_fn))
+    x, y = np.asarray(x, np.float32), np.asarray(y, np.int32)
+    levels = np.linalg.norm(x.reshape(len(x), -1), axis=1)
+    example = x[int(np.argsort(levels)[len(x) // 2])]
+    keys = jax.random.split(jax.random.key(0), len(x))
+    verdicts = []
+    for name, pair in pairs(bounds, cw_steps=cw_steps, cw_rate=cw_rate).items():
+        if only is not None and name not in only:
+            continue
+        norm, budget = pair.ours.norm, None
+        if pair.ours.fixed_budget:
+            level = snr_db + pair.snr_db
+            budget = float(attacks.eps_for_snr(example, snr_db=level, norm=norm))
+        found = dict(attacks.run_batch(pair.ours, logits_fn, x, y, keys, budget))
+        ours = np.stack([found[index].x_adv for index in range(len(x))])
+        # Foolbox was not written for strict promotion.
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            model = foolbox.JAXModel(many, bounds=bounds)
+            attack = pair.theirs(foolbox.attacks)
+            _, theirs, _ = attack(
+                model, jnp.asarray(x), jnp.asarray(y), epsilons=budget
+            )
+        measured = [
+            _measured(many, x, y, np.asarray(x_adv), norm, budget)
+            for x_adv in (ours, theirs)
+        ]
+        success, distance = zip(*measured, strict=True)
+        verdicts.append(Verdict(name, norm, success, distance))
+        if on_verdict is not None:
+            on_verdict(verdicts[-1])
+    return verdicts
+
+
+def _measured(many, x, y, x_adv, norm, budget) -> tuple[float, float]:
+    flat = (x_adv - x).reshape(len(x), -1).astype(np.float64)
+    sizes = np.linalg.norm(flat, {"linf": np.inf, "l2": 2}[norm], axis=1)
+    won = np.asarray(many(x_adv)).argmax(axis=1) != y
+    if budget is not None:
+        won &= sizes <= budget * (1 + 1e-5) + 1e-6
+    return float(won.mean()), float(np.median(sizes[won])) if won.any() else 0.0
+
+
+def table(verdicts: list[Verdict]) -> tables.Table:
+    """A row for each attack."""
+    return tables.Table(
+        ["attack", "success", "Foolbox", "median distance", "Foolbox", "as strong"],
+        [
+            [
+                v.name,
+                *(f"{rate:.3f}" for rate in v.success),
+                *(f"{size:.4g}" for size in v.distance),
+                "yes" if v.holds else "no",
+            ]
+            for v in verdicts
+        ],
+        [
+            "distance: of the successes, in the units of the stage; as strong: no less "
+            "success, and no more than 2 % further"
+        ],
+    )
+
+
+def main() -> None:
+    """Judge, then print."""
+    task = dataclasses.replace(app.task())
+    bounds = task.stage.bounds
+    points = task.test_points(None)
+    x, y = np.stack([p.x for p in points]), np.asarray([p.label for p in points])
+    logits_fn = task.classifier.logits_fn(task.at)
+    right = np.flatnonzero(np.asarray(jax.vmap(logits_fn)(x)).argmax(axis=1) == y)
+    kept = right[np.linspace(0, len(right) - 1, NUM_EXAMPLES.value).round().astype(int)]
+    verdicts = judge(
+        logits_fn, x[kept], y[kept], bounds=bounds, snr_db=SNR_DB.value,
+        cw_steps=CW_STEPS.value, cw_rate=CW_RATE.value,
+        on_verdict=lambda verdict: pipeline.say(str(verdict)),
+    )  # fmt: skip
+    text = tables.as_markdown(table(verdicts))
+    print(text)
+    if OUT.value is not None:
+        pathlib.Path(OUT.value).write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,116 @@
+"""Deep Speaker's ResCNN in PyTorch, with the weights of one of ours.
+
+PyTorch is imported only when a network is built, so that everything else in this
+package can be imported without it.
+"""
+
+import jax
+import numpy as np
+
+from advjax.classifier import Classifier
+from advjax.models.rescnn import ResCNN
+
+BLOCKS = 3
+"""Identity blocks of a stage, as in `ResCNN`."""
+
+
+def twin(classifier: Classifier):
+    """A `torch.nn.Module` in evaluation mode: [batch, 1, frames, bands] to logits.
+
+    It is written as a PyTorch user would write it: stock layers, channels first, batch
+    norm as a layer of its own.
+
+    Raises:
+        ValueError: the classifier is not a ResCNN.
+        ModuleNotFoundError: PyTorch is not installed.
+    """
+    if not isinstance(classifier.module, ResCNN):
+        raise ValueError(
+            f"the PyTorch twin is a rescnn, not a {type(classifier.module).__name__}: "
+            "give --model='rescnn(...)' or such a --classifier"
+        )
+    import torch
+    from torch.nn import functional
+
+    class ConvNormClip(torch.nn.Module):
+        def __init__(self, kernel: np.ndarray, stride: int):
+            super().__init__()
+            size, _, inputs, features = kernel.shape
+            self.size, self.stride = size, stride
+            # "Same" padding of an even size at stride 2 is one wider at the end, which
+            # PyTorch's own padding cannot be.
+            own = (size // 2) if stride == 1 else 0
+            self.conv = torch.nn.Conv2d(inputs, features, size, stride, own)
+            self.norm = torch.nn.BatchNorm2d(features, eps=1e-3)
+
+        def forward(self, x):
+            if self.stride > 1:
+                height, width = (self._padding(size) for size in x.shape[2:])
+                x = functional.pad(x, (*width, *height))
+            return functional.hardtanh(self.norm(self.conv(x)), 0.0, 20.0)
+
+        def _padding(self, size: int) -> tuple[int, int]:
+            missing = (-(-size // self.stride) - 1) * self.stride + self.size - size
+            return missing // 2, missing - missing // 2
+
+    class Network(torch.nn.Module):
+        def __init__(self, kernels: list[np.ndarray], affine, head):
+            super().__init__()
+            self.layers = torch.nn.ModuleList(
+                ConvNormClip(kernel, 1 if i % (1 + 2 * BLOCKS) else 2)
+                for i, kernel in enumerate(kernels)
+            )
+            self.affine = torch.nn.Linear(*affine)
+            self.softmax = torch.nn.Linear(*head)
+
+        def forward(self, x):
+            layers = iter(self.layers)
+            for strided in layers:
+                x = strided(x)
+                for _ in range(BLOCKS):
+                    y = next(layers)(x)
+                    y = next(layers)(y)
+                    x = functional.hardtanh(x + y, 0.0, 20.0)
+            # Ours flattens bands before channels.
+            pooled = x.mean(dim=2).transpose(1, 2).flatten(1)
+            return self.softmax(self.affine(pooled))
+
+    params = jax.tree.map(np.asarray, classifier.variables["params"])
+    network = Network(
+        [params[name]["Conv_0"]["kernel"] for name in _names()],
+        params["affine"]["kernel"].shape,
+        params["softmax"]["kernel"].shape,
+    )
+    weights = {
+        name: torch.tensor(np.array(values))
+        for name, values in _weights(classifier).items()
+    }
+    network.load_state_dict(weights)
+    return network.eval().requires_grad_(False)
+
+
+def _names() -> list[str]:
+    return [f"ConvNormClip_{i}" for i in range(4 * (1 + 2 * BLOCKS))]
+
+
+def _weights(classifier: Classifier) -> dict[str, np.ndarray]:
+    """The classifier's weights and statistics under PyTorch's names and layouts."""
+    variables = jax.tree.map(np.asarray, classifier.variables)
+    params, statistics = variables["params"], variables["batch_stats"]
+    weights = {}
+    for i, name in enumerate(_names()):
+        conv, norm = params[name]["Conv_0"], params[name]["BatchNorm_0"]
+        seen = statistics[name]["BatchNorm_0"]
+        weights |= {
+            f"layers.{i}.conv.weight": conv["kernel"].transpose(3, 2, 0, 1),
+            f"layers.{i}.conv.bias": conv["bias"],
+            f"layers.{i}.norm.weight": norm["scale"],
+            f"layers.{i}.norm.bias": norm["bias"],
+            f"layers.{i}.norm.running_mean": seen["mean"],
+            f"layers.{i}.norm.running_var": seen["var"],
+            f"layers.{i}.norm.num_batches_tracked": np.array(0),
+        }
+    for name in ("affine", "softmax"):
+        weights[f"{name}.weight"] = params[name]["kernel"].T
+        weights[f"{name}.bias"] = params[name]["bias"]
+    return weights
