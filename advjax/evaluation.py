@@ -189,7 +189,7 @@ def attack_points(
         key: root of all randomness; a point's own key follows from its id.
         budgets: one a point, in the attack's norm; None for attacks without.
         targets: the class to reach for each point, for a targeted attack.
-        num_slots: points attacked at once.
+        num_slots: points attacked at once; None for the backend's default.
         done: ids that need no row.
         snapshot: a file that keeps points in mid-attack; found, it is continued.
         snapshot_every_s: seconds from one snapshot to the next.

@@ -1,9 +1,10 @@
 """One attack on many examples, in a fixed number of slots.
 
 The compiled program always advances the same number of slots. When a few examples are
-finished, their slots take the next ones: nothing waits for the slowest example
-of its batch, and since the program's shape never changes, an example's result does not
-depend on which others are attacked with it, nor on where a run was interrupted.
+finished, their slots take the next ones: nothing waits for the slowest example of its
+batch, and since the program's shape never changes, nothing is compiled anew. On a CPU
+the last bits of a convolution depend on an example's place in the batch; but for these
+a result does not depend on which other examples are attacked with it.
 """
 
 import functools
@@ -70,7 +71,7 @@ def run_batch(
     """
     x, y = np.asarray(x, np.float32), np.asarray(y, np.int32)
     _refuse_bad(x, y)
-    num_slots = min(num_slots or default_slots(), len(x))
+    num_slots = num_slots or min(default_slots(), len(x))
     budgets = np.broadcast_to(np.asarray(checked_budget(attack, budget)), (len(x),))
     begin, advance, finish = _programs(attack, num_slots, block)
     if slots is None:

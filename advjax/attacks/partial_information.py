@@ -106,7 +106,8 @@ def partial_information(
             distance of an entry of the start, so that the start is in it.
         relative_delta_eps: the first shrink that is proposed, in first boxes.
         conservative: an accepted shrink is carried over divided by this.
-        adv_thresh: loss in nats below which a shrink is proposed.
+        adv_thresh: loss in nats below which a shrink is proposed. Raise it for a
+            classifier that is never as sure of anything: its box would not shrink.
         relative_max_step: first length of a step, in budgets.
         relative_min_step: least length of a step, in budgets.
         plateau_length: steps over which the loss has to fall, or the next ones are

@@ -85,7 +85,6 @@ GAMMA = flags.DEFINE_float(
 OUT = flags.DEFINE_string("out", None, "Folder of attacks.md and attacks.json.")
 app.declare_key(*app.MODEL_FLAGS, *app.DATA_FLAGS, *app.RUN_FLAGS)
 
-
 Variants = dict[str, Callable[[Terms], Attack]]
 
 
@@ -93,7 +92,7 @@ def main() -> None:
     """Compare, then report."""
     chosen = [_known(name, OURS, "attacks") for name in ATTACKS.value]
     libraries = [_known(name, RIVALS, "rivals") for name in LIBRARIES.value]
-    threads = _use_torch(libraries)
+    _use_torch(libraries)
     task = app.task()
     x, y = _examples(task, NUM_EXAMPLES.value)
     terms = _terms(len(task.classifier.labels))
@@ -107,7 +106,7 @@ def main() -> None:
         f"{'x'.join(map(str, x.shape[1:]))}; {task.classifier.module.width} channels "
         f"in its first stage, {task.classifier.num_parameters():,} parameters; logits "
         f"of JAX and PyTorch differ by {parity:.1e} at most; PyTorch computes "
-        f"{layout}, which was the faster, on {threads} threads.",
+        f"{layout}, which was the faster, on {_num_cores()} threads.",
         f"Median of {TURNS.value} turns. The first call compiles ours; a rival's is on "
         f"{min(SLOW_EXAMPLES.value, len(x))} examples, and where all would take longer "
         f"than {TURN_LIMIT_S.value:g} s, so are its turns.",
@@ -130,7 +129,7 @@ def main() -> None:
             say=pipeline.say,
         )
         rows += _rows(name, problem, results)
-        measured[name] = [_plain(result) for result in results]
+        measured[name] = [dataclasses.asdict(result) for result in results]
         table = tables.Table(_HEADER, rows, notes)
         text = f"{tables.as_markdown(table)}\n\n{_machine(terms)}\n"
         if OUT.value is not None:
@@ -141,7 +140,8 @@ def main() -> None:
 def _write(folder: pathlib.Path, text: str, measured) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "attacks.md").write_text(text)
-    (folder / "attacks.json").write_text(json.dumps(measured, indent=1) + "\n")
+    every_turn = json.dumps(measured, indent=1, default=np.ndarray.tolist)
+    (folder / "attacks.json").write_text(every_turn + "\n")
 
 
 def _known(name: str, table, flag: str) -> str:
@@ -150,8 +150,8 @@ def _known(name: str, table, flag: str) -> str:
     return name
 
 
-def _use_torch(libraries: list[str]) -> int:
-    """As many threads as there are cores for this process, as XLA takes."""
+def _use_torch(libraries: list[str]) -> None:
+    """Nothing; gives PyTorch as many threads as XLA takes: one for each core."""
     try:
         import torch
 
@@ -159,10 +159,8 @@ def _use_torch(libraries: list[str]) -> int:
             importlib.import_module(library)
     except ModuleNotFoundError as error:
         raise ValueError(f"{error.name} is missing: {rivals.NEEDED}") from error
-    threads = len(os.sched_getaffinity(0))
-    torch.set_num_threads(threads)
+    torch.set_num_threads(_num_cores())
     torch.manual_seed(app.SEED.value)
-    return threads
 
 
 def _terms(num_classes: int) -> Terms:
@@ -192,9 +190,7 @@ def _examples(task: pipeline.Task, count: int) -> tuple[np.ndarray, np.ndarray]:
     top = np.asarray(contest.logits(task.classifier.logits_fn(task.at), x)).argmax(1)
     right = np.flatnonzero(top == y)
     if len(right) < count:
-        raise ValueError(
-            f"--num_examples={count}: the network gets {len(right)} of {len(x)} right"
-        )
+        raise ValueError(f"--num_examples={count}: {len(right)} are classified right")
     kept = right[np.linspace(0, len(right) - 1, count).round().astype(int)]
     return x[kept], y[kept]
 
@@ -337,11 +333,6 @@ _HEADER = (
 )
 
 
-def _plain(result: contest.Result) -> dict:
-    row = dataclasses.asdict(result)
-    return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in row.items()}
-
-
 def _machine(terms: Terms) -> str:
     """What the numbers depend on, without naming the machine."""
     packages = ("torch", "torchattacks", "foolbox", "adversarial-robustness-toolbox")
@@ -351,16 +342,21 @@ def _machine(terms: Terms) -> str:
     said = ", ".join(f"{name} {version}" for name, version in versions.items())
     return (
         f"Terms: {dataclasses.asdict(terms)}\n\n"
-        f"{_processor()}, {len(os.sched_getaffinity(0))} cores; Python "
+        f"{_processor()}, {_num_cores()} cores; Python "
         f"{platform.python_version()}; {said}."
     )
 
 
+def _num_cores() -> int:
+    """Those that this process may use, which `taskset` and containers limit."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _processor() -> str:
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
+    info = pathlib.Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
     models = (line.split(":", 1)[1].strip() for line in lines if "model name" in line)
     return next(models, platform.processor() or platform.machine())
 

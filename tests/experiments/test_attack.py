@@ -1,0 +1,156 @@
+"""The whole command, from synthetic speakers to the table of attacks."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from advjax.reports import attack_rows
+from experiments import attack, attack_report, attacking, transfer
+
+SMALL = {
+    "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
+    "model": "rescnn(width=1, embedding_size=8)",
+    "num_steps": 2,
+    "batch_size": 16,
+    "num_points": 4,
+    "defence": "plain",
+    "rep": "waveform",
+    "compile_cache": False,
+    "attack": ["pgd(num_steps=3)", "noise(num_draws=2)"],
+    "budget": ["20dB"],
+    "save_audio": True,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def parsed_flags():
+    # It defines flags when imported, which flagsaver would take away again.
+    pytest.importorskip("array_record.python.array_record_data_source")
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS(sys.argv[:1])
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home in which two attacks have been run."""
+    home = tmp_path_factory.mktemp("home")
+    with flagsaver.flagsaver(home=str(home), **SMALL):
+        attack.main()
+    return home
+
+
+def run_folders(home):
+    return sorted(path for path in (home / "attack").iterdir() if path.is_dir())
+
+
+def test_every_run_has_rows_and_its_examples(home):
+    noise, pgd = run_folders(home)
+    for folder, name in ((noise, "noise"), (pgd, "pgd")):
+        rows = attack_rows.read(folder)
+        stored = np.load(folder / attacking.EXAMPLES_FILE)
+        assert len(rows.id) == 4 and stored.shape == (4, 25_800)
+        assert np.abs(stored).max() <= 1.0
+        assert (rows.snr_db >= 20 - 1e-3).all()
+        settings = json.loads((folder / "run.json").read_text())["settings"]
+        assert settings["attack"]["name"] == name
+        assert settings["perturbation_enters_at"] == "waveform"
+    assert "| noise at waveform" in (home / "attack" / "report.md").read_text()
+
+
+def test_the_same_command_attacks_nothing_again(home, capsys):
+    before = [(f / "rows.tsv").read_bytes() for f in run_folders(home)]
+    with flagsaver.flagsaver(home=str(home), **SMALL):
+        attack.main()
+    assert capsys.readouterr().err.count("0 of 4 points to attack") == 2
+    assert [(f / "rows.tsv").read_bytes() for f in run_folders(home)] == before
+
+
+def test_a_run_cut_in_the_middle_ends_with_the_same_rows(home, tmp_path):
+    copy = tmp_path / "home"
+    shutil.copytree(home, copy)
+    folder = run_folders(copy)[1]
+    whole = attack_rows.read(folder)
+    examples = np.load(folder / attacking.EXAMPLES_FILE)
+    rows = (folder / "rows.tsv").read_bytes()
+    (folder / "rows.tsv").write_bytes(rows[: len(rows) // 2])
+    with flagsaver.flagsaver(home=str(copy), **SMALL):
+        attack.main()
+    again = attack_rows.read(folder)
+    order, wanted_order = np.argsort(again.idx), np.argsort(whole.idx)
+    for name in attack_rows.COLUMNS:
+        if name not in ("time", "id"):
+            # The last bits depend on an example's place in its batch.
+            np.testing.assert_allclose(
+                getattr(again, name)[order],
+                getattr(whole, name)[wanted_order],
+                rtol=1e-5,
+            )
+    np.testing.assert_allclose(
+        np.load(folder / attacking.EXAMPLES_FILE), examples, atol=1e-6
+    )
+
+
+def test_transfer_to_itself_is_complete(home, tmp_path, capsys):
+    folders = [str(folder) for folder in run_folders(home)]
+    with flagsaver.flagsaver(
+        home=str(home), runs=folders, transfer_out=str(tmp_path / "t")
+    ):
+        transfer.main()
+    found = json.loads((tmp_path / "t" / "transfer.json").read_text())
+    assert len(found["targets"]) == 1
+    for rate, folder in zip(found["rates"][0], folders, strict=True):
+        rows = attack_rows.read(folder)
+        moved = rows.success & (rows.predict != rows.clean)
+        if rows.success.any():
+            assert rate == moved.sum() / rows.success.sum()
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"budget": []}, "keeps within a budget"),
+        ({"budget": ["loud"]}, "20dB for a signal-to-noise ratio"),
+        ({"attack": ["pdg"]}, "Did you mean 'pgd'"),
+        ({"rep": "mel"}, "the stages are"),
+        ({"attack": ["pgd(targeted=True)"], "target": "Anna"}, "no target 'Anna'"),
+        ({"attack": ["pgd(bounds=(-0.001, 0.001))"]}, "outside the attack's bounds"),
+    ],
+)
+def test_a_wrong_request_says_what_to_do(home, changes, complaint):
+    with (
+        flagsaver.flagsaver(home=str(home), **(SMALL | changes)),
+        pytest.raises(ValueError, match=complaint),
+    ):
+        attack.main()
+
+
+def test_budgets_are_read_in_three_ways():
+    x = np.full(100, 0.5, np.float32)
+    assert attacking.budget_of("0.25", x, "linf") == 0.25
+    np.testing.assert_allclose(attacking.budget_of("20dB", x, "linf"), 0.05)
+    np.testing.assert_allclose(attacking.budget_of("20dB", x, "l2"), 0.5)
+    np.testing.assert_allclose(attacking.budget_of("-40dBFS", x, "linf"), 0.01)
+    with pytest.raises(ValueError, match="negative"):
+        attacking.budget_of("-1", x, "linf")
+
+
+def test_a_black_box_that_does_better_is_pointed_out(home, tmp_path):
+    noise, pgd = (shutil.copytree(f, tmp_path / f.name) for f in run_folders(home))
+    for folder, won in ((noise, "1"), (pgd, "0")):
+        lines = (folder / "rows.tsv").read_text().splitlines()
+        place = attack_rows.COLUMNS.index("success")
+        rows = [line.split("\t") for line in lines[1:]]
+        for row in rows:
+            row[place], row[1] = won, row[2]  # right before, and fooled or not
+        text = "\n".join([lines[0], *("\t".join(row) for row in rows)]) + "\n"
+        (folder / "rows.tsv").write_text(text)
+        settings = json.loads((folder / "run.json").read_text())
+        settings["settings"]["norm"] = "linf"
+        (folder / "run.json").write_text(json.dumps(settings))
+    (warning,) = attack_report.masking_warnings([noise, pgd])
+    assert "more than the white-box" in warning
