@@ -73,6 +73,8 @@ WORKDIR = flags.DEFINE_string(
 NUM_POINTS = flags.DEFINE_integer(
     "num_points", None, "Test examples, spread over the split; default 30 on CPU, 300."
 )
+RUNS = flags.DEFINE_list("runs", [], "Folders of runs, separated by commas.")
+OUT = flags.DEFINE_string("out", None, "Folder of the report.")
 SEED = flags.DEFINE_integer("seed", 0, "Root of all randomness.", lower_bound=0)
 NUM_STEPS = flags.DEFINE_integer(
     "num_steps", None, "Training steps; default sized for the machine.", lower_bound=1

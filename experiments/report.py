@@ -7,21 +7,19 @@ Prints the certified accuracies, one line a run, and writes report.md and curve.
 
 import pathlib
 
-from absl import flags
-
 from experiments import app, certification, pipeline
 
-RUNS = flags.DEFINE_list("runs", [], "Folders of runs, separated by commas.")
-OUT = flags.DEFINE_string("out", "comparison", "Where report.md and curve.png go.")
+app.declare_key(app.RUNS, app.OUT)
 
 
 def main() -> None:
     """Report."""
-    if not RUNS.value:
+    if not app.RUNS.value:
         raise ValueError("name at least one run: --runs=FOLDER[,FOLDER...]")
-    folders = [pathlib.Path(folder) for folder in RUNS.value]
-    print(certification.report(folders, pathlib.Path(OUT.value)))
-    pipeline.say(f"report      {OUT.value}/report.md, curve.png")
+    out = pathlib.Path(app.OUT.value or "comparison")
+    folders = [pathlib.Path(folder) for folder in app.RUNS.value]
+    print(certification.report(folders, out))
+    pipeline.say(f"report      {out}/report.md, curve.png")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ takes the runs of `experiments.attack` with the examples that they saved, and as
 classifier of every run about the examples of every other; --classifiers adds more
 targets. A row of the table is a target, a column a source; an entry is the share of
 the source's successes that change the target's own clean answer. Prints the table and
-writes transfer.md and transfer.json into --transfer_out.
+writes transfer.md and transfer.json into
+--out.
 """
 
 import json
@@ -22,19 +23,15 @@ from experiments import app, pipeline
 from experiments.attack_report import label_of
 from experiments.attacking import EXAMPLES_FILE
 
-RUNS = flags.DEFINE_list("runs", [], "Folders of runs of experiments.attack.")
 CLASSIFIERS = flags.DEFINE_list(
     "classifiers", [], "Folders of further classifiers to ask."
 )
-OUT_TRANSFER = flags.DEFINE_string(
-    "transfer_out", "runs/transfer", "Folder of the table."
-)
-app.declare_key(*app.RUN_FLAGS)
+app.declare_key(app.RUNS, app.OUT)
 
 
 def main() -> None:
     """Ask every classifier about every run's examples."""
-    folders = [pathlib.Path(folder) for folder in RUNS.value]
+    folders = [pathlib.Path(folder) for folder in app.RUNS.value]
     if not folders:
         raise ValueError(
             "give --runs=FOLDER,FOLDER: the folders that experiments.attack printed"
@@ -57,12 +54,12 @@ def main() -> None:
         ],
         ["columns: the runs the examples come from", *names],
     )
-    out = pathlib.Path(OUT_TRANSFER.value)
+    out = pathlib.Path(app.OUT.value or "transfer")
     out.mkdir(parents=True, exist_ok=True)
     (out / "transfer.md").write_text(
         "# Transfer\n\n" + tables.as_markdown(table) + "\n"
     )
-    found = {"targets": list(targets), "sources": RUNS.value, "rates": rates}
+    found = {"targets": list(targets), "sources": app.RUNS.value, "rates": rates}
     (out / "transfer.json").write_text(json.dumps(found, indent=2) + "\n")
     print(tables.as_text(table))
     pipeline.say(f"report      {out}/transfer.md, transfer.json")

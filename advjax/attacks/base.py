@@ -133,7 +133,7 @@ def measured(attack: Attack, logits_fn: LogitsFn, state: State) -> AttackResult:
 def checked_budget(
     attack: Attack,
     budget: Float[Array | np.ndarray, "*examples"] | float | np.floating | None,
-) -> Float[Array, "*examples"]:
+) -> Float[Array, "..."]:
     """The budget in float32; infinite for an attack that needs none.
 
     Raises:

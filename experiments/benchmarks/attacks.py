@@ -18,7 +18,6 @@ import functools
 import importlib
 import importlib.metadata
 import json
-import os
 import pathlib
 import platform
 import time
@@ -79,10 +78,12 @@ CW_SEARCHES = flags.DEFINE_integer(
 CW_CONSTANT = flags.DEFINE_float(
     "cw_constant", _DEFAULTS.cw_constant, "The first of them."
 )
+CW_RATE = flags.DEFINE_float(
+    "cw_rate", _DEFAULTS.cw_rate, "Its learning rate in tanh space, of -1 to 1."
+)
 GAMMA = flags.DEFINE_float(
     "gamma", _DEFAULTS.gamma, "Share of the entries that JSMA may change."
 )
-OUT = flags.DEFINE_string("out", None, "Folder of attacks.md and attacks.json.")
 app.declare_key(*app.MODEL_FLAGS, *app.DATA_FLAGS, *app.RUN_FLAGS)
 
 Variants = dict[str, Callable[[Terms], Attack]]
@@ -106,7 +107,7 @@ def main() -> None:
         f"{'x'.join(map(str, x.shape[1:]))}; {task.classifier.module.width} channels "
         f"in its first stage, {task.classifier.num_parameters():,} parameters; logits "
         f"of JAX and PyTorch differ by {parity:.1e} at most; PyTorch computes "
-        f"{layout}, which was the faster, on {_num_cores()} threads.",
+        f"{layout}, which was the faster, on {contest.num_cores()} threads.",
         f"Median of {TURNS.value} turns. The first call compiles ours; a rival's is on "
         f"{min(SLOW_EXAMPLES.value, len(x))} examples, and where all would take longer "
         f"than {TURN_LIMIT_S.value:g} s, so are its turns.",
@@ -132,8 +133,8 @@ def main() -> None:
         measured[name] = [dataclasses.asdict(result) for result in results]
         table = tables.Table(_HEADER, rows, notes)
         text = f"{tables.as_markdown(table)}\n\n{_machine(terms)}\n"
-        if OUT.value is not None:
-            _write(pathlib.Path(OUT.value), text, measured)
+        if app.OUT.value is not None:
+            _write(pathlib.Path(app.OUT.value), text, measured)
     print(text)
 
 
@@ -159,7 +160,7 @@ def _use_torch(libraries: list[str]) -> None:
             importlib.import_module(library)
     except ModuleNotFoundError as error:
         raise ValueError(f"{error.name} is missing: {rivals.NEEDED}") from error
-    torch.set_num_threads(_num_cores())
+    torch.set_num_threads(contest.num_cores())
     torch.manual_seed(app.SEED.value)
 
 
@@ -173,6 +174,7 @@ def _terms(num_classes: int) -> Terms:
         cw_steps=CW_STEPS.value,
         cw_searches=CW_SEARCHES.value,
         cw_constant=CW_CONSTANT.value,
+        cw_rate=CW_RATE.value,
         gamma=GAMMA.value,
     )
 
@@ -342,23 +344,9 @@ def _machine(terms: Terms) -> str:
     said = ", ".join(f"{name} {version}" for name, version in versions.items())
     return (
         f"Terms: {dataclasses.asdict(terms)}\n\n"
-        f"{_processor()}, {_num_cores()} cores; Python "
+        f"{contest.processor()}, {contest.num_cores()} cores; Python "
         f"{platform.python_version()}; {said}."
     )
-
-
-def _num_cores() -> int:
-    """Those that this process may use, which `taskset` and containers limit."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _processor() -> str:
-    info = pathlib.Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = (line.split(":", 1)[1].strip() for line in lines if "model name" in line)
-    return next(models, platform.processor() or platform.machine())
 
 
 # The first variant of each is the one whose norm and goal make the problem.

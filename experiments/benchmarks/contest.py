@@ -1,6 +1,9 @@
 """Contestants in turns: how fast each is, and what its results are worth."""
 
 import dataclasses
+import os
+import pathlib
+import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -174,6 +177,21 @@ def best_rival(
         and standing(result, ours, by_distance=by_distance) != "weaker"
     ]
     return max(equals, key=lambda result: result.speed, default=None)
+
+
+def num_cores() -> int:
+    """Those that this process may use, which `taskset` and containers limit."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def processor() -> str:
+    """The processor's model."""
+    info = pathlib.Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = (line.split(":", 1)[1].strip() for line in lines if "model name" in line)
+    return next(models, platform.processor() or platform.machine())
 
 
 def _timed(contestant: Contestant, x, y) -> tuple[float, float, np.ndarray]:

@@ -6,7 +6,7 @@
 Runs every attack that both have, with the same budgets and step counts, on test
 examples that the network gets right, and prints for each the success rate and the
 median distance of the successes, both measured by us. This judges strength, not speed:
-see `experiments.benchmarks.attacks` for that. --judge_out=FILE also writes the table.
+see `experiments.benchmarks.attacks` for that. --out=FILE also writes the table.
 
 Needs Foolbox: pip install 'advjax[test]'
 """
@@ -35,8 +35,7 @@ SNR_DB = flags.DEFINE_float(
 )
 CW_STEPS = flags.DEFINE_integer("judge_cw_steps", 200, "Steps for each constant.")
 CW_RATE = flags.DEFINE_float("judge_cw_rate", 1e-2, "Adam's rate in both.")
-OUT = flags.DEFINE_string("judge_out", None, "File that the table is written to.")
-app.declare_key(*app.MODEL_FLAGS, *app.DATA_FLAGS, *app.RUN_FLAGS)
+app.declare_key(app.OUT, *app.MODEL_FLAGS, *app.DATA_FLAGS, *app.RUN_FLAGS)
 
 
 class Pair(NamedTuple):
@@ -214,8 +213,8 @@ def main() -> None:
     )  # fmt: skip
     text = tables.as_markdown(table(verdicts))
     print(text)
-    if OUT.value is not None:
-        pathlib.Path(OUT.value).write_text(text + "\n")
+    if app.OUT.value is not None:
+        pathlib.Path(app.OUT.value).write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ class Terms:
         cw_steps: gradients of Carlini-Wagner for each constant.
         cw_searches: constants that the binary search tries.
         cw_constant: the first of them, for squared distances in the examples' units.
-        cw_rate: Adam's step in tanh space, where the bounds are -1 and 1.
+        cw_rate: Adam's step in tanh space, where the bounds are -1 and 1. The usual
+            0.01 moves each of 10,240 entries by 0.08 at first, five times the distance.
         theta: change of an entry by JSMA, as a share of the bounds' width.
         gamma: share of the entries that JSMA may change.
     """
@@ -46,7 +47,7 @@ class Terms:
     cw_steps: int = 100
     cw_searches: int = 5
     cw_constant: float = 1.0
-    cw_rate: float = 0.01
+    cw_rate: float = 1e-3
     theta: float = 1.0
     gamma: float = 0.01
 

@@ -7,7 +7,7 @@ logits. Then both take the step of `fused_adversarial`: the clean and the FGSM l
 half and half, where the clean backward pass also gives the direction, and plain SGD.
 The losses of both must agree before anything is timed. The steps are timed in turns,
 every turn in another order; PyTorch in both memory layouts, of which the faster counts.
-Compile time is apart. Prints a Markdown table; --training_out=FILE also writes it.
+Compile time is apart. Prints a Markdown table; --out=FILE also writes it.
 
 Needs PyTorch 2.13.0: pip install 'advjax[bench]'
 """
@@ -39,8 +39,7 @@ WIDTH = flags.DEFINE_integer(
     "width", 16, "Channels of the ResCNN's first stage.", lower_bound=1
 )
 TURNS = flags.DEFINE_integer("training_turns", 7, "Timed steps of each.", lower_bound=1)
-OUT = flags.DEFINE_string("training_out", None, "File that the table is written to.")
-app.declare_key(app.BATCH_SIZE, app.SEED, app.CACHE)
+app.declare_key(app.OUT, app.BATCH_SIZE, app.SEED, app.CACHE)
 
 NUM_CLASSES = 10
 EPS, ALPHA, RATE = 0.05, 0.5, 1e-3
@@ -69,8 +68,8 @@ def main() -> None:
     turns = _take_turns(contestants, TURNS.value)
     text = _report(contestants, turns, classifier, batch, parity, losses)
     print(text)
-    if OUT.value is not None:
-        path = pathlib.Path(OUT.value)
+    if app.OUT.value is not None:
+        path = pathlib.Path(app.OUT.value)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 

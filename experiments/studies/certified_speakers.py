@@ -38,9 +38,6 @@ STAGES = ("waveform", "magnitude", "mfbe")
 SIGMAS = (0.01, 0.05, 0.10, 0.25, 0.50)
 DEFENCES = ("plain", "gaussian")
 
-OUT = flags.DEFINE_string(
-    "out", None, "Folder of tables and figures; default in --home."
-)
 CELLS = flags.DEFINE_string(
     "cells", "*", "Which cells to run, as stage/defence/sigma with wildcards."
 )
@@ -57,7 +54,7 @@ PRESET = flags.DEFINE_enum(
     ["train-clean-360"],
     "The publication's large configuration: 921 speakers, width 64, 600 crops each.",
 )
-app.declare_key(*app.MODEL_FLAGS, *app.DATA_FLAGS, *app.RUN_FLAGS)
+app.declare_key(*app.MODEL_FLAGS, *app.DATA_FLAGS, app.OUT, *app.RUN_FLAGS)
 
 
 class Cell(NamedTuple):
@@ -173,7 +170,7 @@ def main() -> None:
         )
     if CROPS.value:
         base = dataclasses.replace(base, crops={**base.crops, "train": CROPS.value})
-    out = pathlib.Path(OUT.value or base.home / "studies" / "certified_speakers")
+    out = pathlib.Path(app.OUT.value or base.home / "studies" / "certified_speakers")
     request = certification.Certification(
         num_selection=size.num_selection,
         num_estimation=VOTES.value or size.num_estimation,

@@ -55,6 +55,7 @@ def test_the_mean_finds_what_one_draw_misses():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [pgd, nes])
 def test_success_is_measured_on_the_function_given(build):
     options = {"num_steps": 10} if build is pgd else {"max_queries": 1000}

@@ -12,6 +12,7 @@ X = np.random.default_rng(0).uniform(-0.7, 0.7, (24, 20)).astype(np.float32)
 Y = np.asarray(jax.vmap(F)(jnp.asarray(X)).argmax(axis=1))
 
 
+@pytest.mark.slow
 def test_no_attack_is_weaker_than_foolbox():
     pytest.importorskip("foolbox")
     from experiments.benchmarks import foolbox_judge

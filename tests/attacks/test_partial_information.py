@@ -109,7 +109,7 @@ def one_by_one(budget, *, num_samples, max_queries):
     estimate = jax.jit(
         lambda point, key: gradient_estimate(
             lambda p: -oracle(p)[2], point, key,
-            sigma=0.02 * budget, num_samples=num_samples,
+            sigma=0.02 * float(budget), num_samples=num_samples,
         )
     )  # fmt: skip
     point, queries = STARTS[2], 2
