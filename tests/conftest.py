@@ -29,3 +29,26 @@ def advjax_data() -> pathlib.Path:
     if not folder:
         pytest.skip("real recordings: set ADVJAX_DATA to the folder that holds them")
     return pathlib.Path(folder)
+
+
+# Where compiling small programs takes longer than running them.
+_COMPILING = (
+    "/attacks/",
+    "/conformance/",
+    "/defences/",
+    "/experiments/test_attack.py",
+    "/experiments/test_certify.py",
+    "/representations/",
+    "/signal/",
+    "/test_classifier.py",
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation(request):
+    """Hardly optimised programs in files that compile much and compute little."""
+    path = request.path.as_posix()
+    quick = any(name in path for name in _COMPILING)
+    jax.config.update("jax_disable_most_optimizations", quick)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -115,13 +115,16 @@ def test_examples_that_meet_the_goal_already_stay_so(case):
 def test_one_at_a_time_the_driver_and_the_batch_agree(case):
     attack, goals, _, _, found = case
     one = jax.jit(functools.partial(run, attack, F))
+    # Rounding differs between shapes, and a search for the smallest perturbation ends
+    # somewhere within its tolerance.
+    atol = 2e-3 if attack.fixed_budget else 1e-2
     for index in (1, 4):
         alone = one(X[index], goals[index], KEYS[index], BUDGETS[index])
-        np.testing.assert_allclose(alone.x_adv, found.x_adv[index], atol=2e-3)
+        np.testing.assert_allclose(alone.x_adv, found.x_adv[index], atol=atol)
         assert alone.success == found.success[index]
     seen = dict(run_batch(attack, F, X, goals, KEYS, BUDGETS, num_slots=4))
     for index in range(len(X)):
-        np.testing.assert_allclose(seen[index].x_adv, found.x_adv[index], atol=2e-3)
+        np.testing.assert_allclose(seen[index].x_adv, found.x_adv[index], atol=atol)
         assert seen[index].success == found.success[index]
 
 
