@@ -104,9 +104,9 @@ def contest(
 ) -> list[Result]:
     """The result of each, measured in turns: the first of all, the second of all, ...
 
-    Each is called once before. A rival's first call is on `slow_examples` examples: if
-    all would take longer than `limit_s` at that speed, so few are what it is measured
-    on, and if already these few took longer, the first call is its only turn.
+    Each is called once before, a rival on `slow_examples` examples: if all would take
+    longer than `limit_s`, so few are what it is measured on, and if already these few
+    took longer, the first call is its only turn.
     """
     results = []
     for contestant in contestants:
@@ -115,7 +115,10 @@ def contest(
             x, y = x[:slow_examples], y[:slow_examples]
         first_s, cpu_s, x_adv = _timed(contestant, x, y)
         say(f"  {contestant.name}: first call {first_s:.2f} s on {len(x)} examples")
-        slow = not contestant.ours and first_s * len(problem.x) / len(x) > limit_s
+        slow = (
+            len(x) < len(problem.x)
+            and _longest(contestant, problem, len(x), first_s, limit_s) > limit_s
+        )
         result = Result(
             contestant.name,
             contestant.ours,
@@ -177,6 +180,22 @@ def best_rival(
         and standing(result, ours, by_distance=by_distance) != "weaker"
     ]
     return max(equals, key=lambda result: result.speed, default=None)
+
+
+def _longest(
+    contestant: Contestant, problem: Problem, few: int, first_s: float, limit_s: float
+) -> float:
+    """Seconds that all examples may take, judging by a few.
+
+    What works on a batch takes hardly longer for twice as many, and its first call
+    imports: where the first call leaves doubt, two more give the slope.
+    """
+    naive = first_s * len(problem.x) / few
+    if naive <= limit_s or first_s > limit_s or 2 * few > len(problem.x):
+        return naive
+    once, _, _ = _timed(contestant, problem.x[:few], problem.y[:few])
+    twice, _, _ = _timed(contestant, problem.x[: 2 * few], problem.y[: 2 * few])
+    return twice + (len(problem.x) / few - 2) * max(twice - once, 0.0)
 
 
 def num_cores() -> int:
