@@ -1,11 +1,9 @@
 """What runs of attacks amount to: a table, warnings, pictures and sounds."""
 
-import functools
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from advjax import evaluation, records
@@ -13,7 +11,7 @@ from advjax.metrics.robustness import accuracy_under_attack, fooling_rate
 from advjax.reports import attack_rows, runs, tables
 from experiments import pipeline
 from experiments.attacking import EXAMPLES_FILE
-from experiments.listening import waveform_of, write_wav
+from experiments.listening import onward, waveform_of, write_wav
 
 
 def report(folders: Sequence[pathlib.Path], out: pathlib.Path) -> str:
@@ -137,7 +135,7 @@ def show(task: pipeline.Task, folder: pathlib.Path, *, count: int, audio: bool) 
         if audio:
             _write_pair(task, folder, name, x_adv, clean)
         before = clean[task.representation.name]
-        after = np.asarray(_onward(task, x_adv))
+        after = np.asarray(onward(task.representation, task.at, x_adv))
         panels.append([before, after, after - before])
         titles.append(
             [
@@ -177,17 +175,3 @@ def _write_pair(task, folder, name, x_adv, clean) -> None:
         return
     write_wav(folder / f"{name}_clean.wav", clean[root], rate)
     write_wav(folder / f"{name}_adversarial.wav", wave, rate)
-
-
-def _onward(task: pipeline.Task, x):
-    return _steps(task.representation, task.at)(x)
-
-
-@functools.cache
-def _steps(representation, at: str) -> Callable[[Any], Any]:
-    def onward(x):
-        for step in representation.after(at):
-            x = step.step(x)
-        return x
-
-    return jax.jit(onward)

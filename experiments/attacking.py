@@ -99,8 +99,6 @@ def attack(
     """
     name, options = catalog.parse(request.attack)
     task.stage  # noqa: B018  a wrong --rep fails before any work
-    if name not in ATTACKS:
-        catalog.pick(request.attack, ATTACKS)
     built = build(task, request.attack)
     if built.fixed_budget and request.budget is None:
         raise ValueError(

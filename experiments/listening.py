@@ -1,5 +1,6 @@
-"""From a stage of the chain back to something one can listen to."""
+"""From a stage of the chain on to the network, or back to what one can listen to."""
 
+import functools
 import pathlib
 from collections.abc import Mapping
 
@@ -10,6 +11,14 @@ from jaxtyping import Float
 from advjax.representations import Representation
 from advjax.types import Features
 from data_prep.clips import to_int16
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def onward(representation: Representation, at: str, x: Features) -> Features:
+    """What the network takes in when `x` is what the stage `at` gave."""
+    for step in representation.after(at):
+        x = step.step(x)
+    return x
 
 
 def waveform_of(

@@ -260,7 +260,7 @@ class Task:
                 f"num_points={count}: there are {len(source)} test records"
             )
         points = []
-        for index in np.linspace(0, len(source) - 1, count).round().astype(int):
+        for index in spread(len(source), count):
             example = source[int(index)]
             x = evaluation.stage_features(self.stage, example["audio"])
             points.append(
@@ -291,6 +291,11 @@ def held_out_accuracy(task: Task) -> Accuracy:
 def records_digest(folder: pathlib.Path) -> str:
     """Sixteen hexadecimal digits of what the records say of themselves."""
     return _digest(records.info(folder)._asdict(), 16)
+
+
+def spread(total: int, count: int) -> np.ndarray:
+    """`count` places from 0 to total - 1, evenly apart."""
+    return np.linspace(0, total - 1, count).round().astype(int)
 
 
 def say(text: str) -> None:

@@ -81,7 +81,7 @@ def rate(target: str, source: dict, folder: pathlib.Path) -> float:
         raise ValueError(f"{target} knows other classes than the examples of {folder}")
     test = records.read(origin, "test")
     count = int(source["settings"]["num_points"])
-    spread = np.linspace(0, len(test) - 1, count).round().astype(int)
+    spread = pipeline.spread(len(test), count)
     place = {test[int(index)]["id"]: number for number, index in enumerate(spread)}
     stored = np.load(folder / EXAMPLES_FILE, mmap_mode="r", allow_pickle=False)
     stage = classifier.representation.stage(at)

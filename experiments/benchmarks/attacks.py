@@ -193,7 +193,7 @@ def _examples(task: pipeline.Task, count: int) -> tuple[np.ndarray, np.ndarray]:
     right = np.flatnonzero(top == y)
     if len(right) < count:
         raise ValueError(f"--num_examples={count}: {len(right)} are classified right")
-    kept = right[np.linspace(0, len(right) - 1, count).round().astype(int)]
+    kept = right[pipeline.spread(len(right), count)]
     return x[kept], y[kept]
 
 

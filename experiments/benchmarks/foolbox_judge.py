@@ -11,7 +11,6 @@ see `experiments.benchmarks.attacks` for that. --out=FILE also writes the table.
 Needs Foolbox: pip install 'advjax[test]'
 """
 
-import dataclasses
 import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -199,13 +198,13 @@ def table(verdicts: list[Verdict]) -> tables.Table:
 
 def main() -> None:
     """Judge, then print."""
-    task = dataclasses.replace(app.task())
+    task = app.task()
     bounds = task.stage.bounds
     points = task.test_points(None)
     x, y = np.stack([p.x for p in points]), np.asarray([p.label for p in points])
     logits_fn = task.classifier.logits_fn(task.at)
     right = np.flatnonzero(np.asarray(jax.vmap(logits_fn)(x)).argmax(axis=1) == y)
-    kept = right[np.linspace(0, len(right) - 1, NUM_EXAMPLES.value).round().astype(int)]
+    kept = right[pipeline.spread(len(right), NUM_EXAMPLES.value)]
     verdicts = judge(
         logits_fn, x[kept], y[kept], bounds=bounds, snr_db=SNR_DB.value,
         cw_steps=CW_STEPS.value, cw_rate=CW_RATE.value,

@@ -13,7 +13,6 @@ The study of certified speakers calls `study` with its own network and runs.
 """
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Sequence
 
@@ -25,10 +24,8 @@ from advjax import evaluation, records, smoothing
 from advjax.metrics.distortion import radius_snr_db
 from advjax.reports import plots, tables
 from advjax.reports.rows import Run
-from advjax.representations import Representation
-from advjax.types import Features
 from experiments import app, pipeline
-from experiments.listening import waveform_of, write_wav
+from experiments.listening import onward, waveform_of, write_wav
 from experiments.studies.changed_inputs import (
     features_at,
     front_end_table,
@@ -67,7 +64,7 @@ def statistics_table(
     """
     source = records.read(task.records, split)
     count = min(num_examples, len(source))
-    picks = np.linspace(0, len(source) - 1, count).round().astype(int)
+    picks = pipeline.spread(len(source), count)
     clips = [source[int(index)]["audio"] for index in picks]
     rows = []
     for stage in task.representation.chain():
@@ -131,7 +128,7 @@ def noisy_inputs(
             x = clean[stage.name]
             law, stage_key = smoothing.gaussian(sigma), jax.random.fold_in(key, number)
             noisy = _sample(law.sample, stage_key, x)
-            seen.append(np.asarray(_onward(representation, stage.name, noisy)))
+            seen.append(np.asarray(onward(representation, stage.name, noisy)))
             moved = np.linalg.norm(seen[-1] - clean[last])
             row = [stage.name, f"{sigma:g}", _decibels(x, noisy), f"{moved:.2f}"]
             wave = waveform_of(stage, noisy, clean)
@@ -235,13 +232,6 @@ def _draw(representation, clean, seen, rows, path: pathlib.Path) -> None:
 
 
 _sample = jax.jit(lambda sample, key, x: sample(key, x))
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _onward(representation: Representation, stage: str, x: Features) -> Features:
-    for step in representation.after(stage):
-        x = step.step(x)
-    return x
 
 
 if __name__ == "__main__":
