@@ -37,25 +37,7 @@ def _conv2d_forward(x, kernel, stride):
 
 def _conv2d_backward(stride, saved, cotangent):
     x, kernel = saved
-    sizes, windows = x.shape[1:3], kernel.shape[:2]
-    padding = []
-    forward = lax.padtype_to_pads(sizes, windows, (stride, stride), "SAME")
-    for size, window, out, (low, _) in zip(
-        sizes, windows, cotangent.shape[1:3], forward, strict=True
-    ):
-        before = window - 1 - low
-        padding.append((before, size + window - 2 - (out - 1) * stride - before))
-    # The barrier keeps XLA from folding the flip back into the convolution: the folded
-    # form has swapped channel axes, for which the CPU has no fast path in a loop body.
-    flipped = lax.optimization_barrier(kernel[::-1, ::-1].swapaxes(2, 3))
-    x_bar = lax.conv_general_dilated(
-        cotangent,
-        flipped,
-        (1, 1),
-        padding,
-        lhs_dilation=(stride, stride),
-        dimension_numbers=_LAYOUT,
-    )
+    x_bar = _by_input(cotangent, kernel, x.shape[1:3], stride)
     by_kernel = functools.partial(
         lax.conv_general_dilated,
         x,
@@ -65,6 +47,42 @@ def _conv2d_backward(stride, saved, cotangent):
     )
     _, transpose = jax.vjp(by_kernel, kernel)
     return x_bar, *transpose(cotangent)
+
+
+def _by_input(cotangent, kernel, sizes, stride):
+    """The cotangent of the input, by one convolution that meets no zeros.
+
+    Along an axis, input entry stride * m + phase has met output m + offset through
+    kernel entry phase + low - stride * offset. So each phase is a small convolution of
+    the cotangent; all are taken at once, as channels, and then interleaved. The usual
+    way, with stride - 1 zeros between the cotangent's entries, multiplies by each.
+    """
+    windows, padding = kernel.shape[:2], []
+    ends = lax.padtype_to_pads(sizes, windows, (stride, stride), "SAME")
+    for axis, (window, (low, _)) in enumerate(zip(windows, ends, strict=True)):
+        first, last = -((window - 1 - low) // stride), (stride - 1 + low) // stride
+        padding.append((-first, last))
+        offsets = np.arange(first, last + 1)[:, None]
+        taken = np.arange(stride)[None, :] + low - stride * offsets
+        # Entries that the kernel does not have are taken from a row of zeros after it.
+        taken = np.where((taken >= 0) & (taken < window), taken, window)
+        # Each kernel axis becomes two: offset and, behind it, phase.
+        one_more = [(0, 0)] * kernel.ndim
+        one_more[2 * axis] = (0, 1)
+        kernel = jnp.take(jnp.pad(kernel, one_more), taken, axis=2 * axis)
+    phases = jnp.transpose(kernel, (0, 2, 5, 1, 3, 4))
+    channels = phases.shape[-1]
+    # The barrier keeps XLA from folding the transposition into the convolution: the
+    # folded form has swapped channel axes, for which the CPU has no fast path in a loop
+    # body.
+    phases = lax.optimization_barrier(phases.reshape(*phases.shape[:3], -1))
+    found = lax.conv_general_dilated(
+        cotangent, phases, (1, 1), padding, dimension_numbers=_LAYOUT
+    )
+    batch, height, width = found.shape[:3]
+    found = found.reshape(batch, height, width, stride, stride, channels)
+    found = found.swapaxes(2, 3).reshape(batch, height * stride, width * stride, -1)
+    return found[:, : sizes[0], : sizes[1]]
 
 
 conv2d.defvjp(_conv2d_forward, _conv2d_backward)
