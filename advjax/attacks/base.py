@@ -120,14 +120,23 @@ def run(
         return attack.step(logits_fn, state), num_steps + 1
 
     state, _ = jax.lax.while_loop(unfinished, advance, (state, jnp.int32(0)))
-    return measured(attack, logits_fn, state)
+    ended = Ended(state.x_adv, state.y, state.queries)
+    return measured(attack, logits_fn, ended)
 
 
-def measured(attack: Attack, logits_fn: LogitsFn, state: State) -> AttackResult:
-    """The result of a finished state, its success measured."""
-    logits = logits_fn(state.x_adv)
-    success = is_adversarial(logits, state.y, targeted=attack.targeted)
-    return AttackResult(state.x_adv, success, state.queries, logits)
+class Ended(NamedTuple):
+    """Of a finished state, what its result is made of."""
+
+    x_adv: Features
+    y: Label
+    queries: Int[Array, ""]
+
+
+def measured(attack: Attack, logits_fn: LogitsFn, ended: Ended) -> AttackResult:
+    """The result of a finished attack, its success measured."""
+    logits = logits_fn(ended.x_adv)
+    success = is_adversarial(logits, ended.y, targeted=attack.targeted)
+    return AttackResult(ended.x_adv, success, ended.queries, logits)
 
 
 def checked_budget(

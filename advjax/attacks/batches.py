@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from advjax.attacks.base import Attack, AttackResult, checked_budget, measured
+from advjax.attacks.base import Attack, AttackResult, Ended, checked_budget, measured
 from advjax.compilation import compiler_options
 from advjax.types import LogitsFn
 
@@ -50,7 +50,7 @@ def run_batch(
     slots: Slots | None = None,
     on_block: Callable[[Slots], None] | None = None,
 ) -> Iterator[tuple[int, AttackResult]]:
-    """Each example's number and result, as soon as it is finished.
+    """Each example's number and result, at the latest `block` steps after its end.
 
     Args:
         attack: what to run.
@@ -59,41 +59,75 @@ def run_batch(
         y: labels or, for a targeted attack, classes to reach.
         keys: one key an example.
         budget: one for all, or one an example.
-        num_slots: examples advanced at once; None for the backend's default. Another
-            number may change the last bits of results.
+        num_slots: examples advanced at once; None for the backend's default, or as
+            many as `slots` has. Another number may change the last bits of results.
         block: the most steps between two calls of `on_block`. Does not change results.
         slots: where an earlier call stood, as `on_block` saw it; results that it had
             already given are not given again.
-        on_block: called with the state after each block's results were given.
+        on_block: called with the state every `block` steps and at the end, after all
+            results so far were given.
 
     Raises:
         ValueError: inputs that are not finite, or a missing budget.
     """
     x, y = np.asarray(x, np.float32), np.asarray(y, np.int32)
     _refuse_bad(x, y)
-    num_slots = num_slots or min(default_slots(), len(x))
-    budgets = np.broadcast_to(np.asarray(checked_budget(attack, budget)), (len(x),))
-    begin, advance, finish = _programs(attack, num_slots, block)
     if slots is None:
+        num_slots = num_slots or min(default_slots(), len(x))
         slots = Slots(None, np.zeros(num_slots, np.int32), np.full(num_slots, -1), 0)
+    num_slots = len(slots.steps)
+    budgets = np.broadcast_to(np.asarray(checked_budget(attack, budget)), (len(x),))
+    begin, advance, judge = _programs(attack)
+    ended, num_rounds = [], 0
     while slots.following < len(x) or (slots.example >= 0).any():
         slots = _filled(slots, begin, logits_fn, (x, y, keys, budgets))
         example, active = slots.example, slots.example >= 0
         # While examples wait, a few free slots are worth a look; then all must end.
         waiting = slots.following < len(x)
-        enough = max(1, num_slots // 4) if waiting else int(active.sum())
-        state, steps, finished = advance(
-            logits_fn, slots.state, slots.steps, active, np.int32(enough)
-        )
+        enough = max(1, num_slots // 8) if waiting else int(active.sum())
+        state, steps, finished, rounds = advance(
+            logits_fn, slots.state, slots.steps, active, np.int32(enough),
+            np.int32(block - num_rounds),
+        )  # fmt: skip
         finished = np.asarray(finished)
         if finished.any():
-            found = jax.tree.map(np.asarray, finish(logits_fn, state))
-            for slot in np.flatnonzero(finished):
-                yield int(example[slot]), jax.tree.map(lambda a, s=slot: a[s], found)
+            ended += _taken(state, example, finished)
             example = np.where(finished, -1, example)
         slots = Slots(state, np.asarray(steps), example, slots.following)
-        if on_block is not None:
-            on_block(slots)
+        num_rounds += int(rounds)
+        idle = slots.following == len(x) and (example < 0).all()
+        at_block = num_rounds >= block or idle
+        # Judged together, they fill a batch. A snapshot has no place for them.
+        while len(ended) >= num_slots or (ended and at_block):
+            yield from _judged(judge, logits_fn, ended[:num_slots], num_slots)
+            del ended[:num_slots]
+        if at_block:
+            num_rounds = 0
+            if on_block is not None:
+                on_block(slots)
+
+
+def _taken(state, example, finished) -> list[tuple[int, Ended]]:
+    """The finished slots' examples and what they came to, on the host."""
+    rows = Ended(*(np.asarray(getattr(state, name)) for name in Ended._fields))
+    # Copied: the next call of `advance` writes over the arrays of this one.
+    return [
+        (int(example[slot]), jax.tree.map(lambda a, s=slot: a[s].copy(), rows))
+        for slot in np.flatnonzero(finished)
+    ]
+
+
+def _judged(
+    judge, logits_fn, ended: list[tuple[int, Ended]], num_slots: int
+) -> Iterator[tuple[int, AttackResult]]:
+    """Results of at most `num_slots` ended examples, in one call of one shape."""
+    rows = [row for _, row in ended]
+    rows += rows[-1:] * (num_slots - len(rows))
+    found = jax.tree.map(
+        np.asarray, judge(logits_fn, jax.tree.map(lambda *a: np.stack(a), *rows))
+    )
+    for place, (example, _) in enumerate(ended):
+        yield example, jax.tree.map(lambda a, p=place: a[p], found)
 
 
 def default_slots() -> int:
@@ -121,8 +155,7 @@ def _filled(slots: Slots, begin, logits_fn, examples) -> Slots:
 
 
 @functools.lru_cache(maxsize=8)
-def _programs(attack: Attack, num_slots: int, block: int):
-    del num_slots  # decides the shapes
+def _programs(attack: Attack):
     options = compiler_options()
     choose = jax.vmap(
         lambda chosen, new, old: jax.tree.map(
@@ -130,8 +163,8 @@ def _programs(attack: Attack, num_slots: int, block: int):
         )
     )
 
-    def advance_block(logits_fn, state, steps, active, enough):
-        """Steps for all slots until `enough` of the active ones are done."""
+    def advance_block(logits_fn, state, steps, active, enough, most):
+        """At most so many steps for all slots, until `enough` active ones are done."""
 
         def working(state, steps):
             return active & ~state.done & (steps < attack.max_steps)
@@ -139,7 +172,7 @@ def _programs(attack: Attack, num_slots: int, block: int):
         def unfinished(carry):
             state, steps, num_rounds = carry
             num_done = jnp.sum(active & ~working(state, steps), dtype=jnp.int32)
-            return (num_done < enough) & (num_rounds < block)
+            return (num_done < enough) & (num_rounds < most)
 
         def advance(carry):
             state, steps, num_rounds = carry
@@ -151,10 +184,10 @@ def _programs(attack: Attack, num_slots: int, block: int):
                 num_rounds + 1,
             )
 
-        state, steps, _ = jax.lax.while_loop(
+        state, steps, num_rounds = jax.lax.while_loop(
             unfinished, advance, (state, steps, jnp.int32(0))
         )
-        return state, steps, active & ~working(state, steps)
+        return state, steps, active & ~working(state, steps), num_rounds
 
     def begin_some(logits_fn, x, y, keys, budgets, fresh, before):
         begun = jax.vmap(functools.partial(attack.init, logits_fn))(x, y, keys, budgets)
@@ -164,11 +197,11 @@ def _programs(attack: Attack, num_slots: int, block: int):
 
     begin = jax.jit(begin_some, compiler_options=options)
     advance = jax.jit(advance_block, compiler_options=options, donate_argnums=1)
-    finish = jax.jit(
-        lambda f, state: jax.vmap(functools.partial(measured, attack, f))(state),
+    judge = jax.jit(
+        lambda f, ended: jax.vmap(functools.partial(measured, attack, f))(ended),
         compiler_options=options,
     )
-    return begin, advance, finish
+    return begin, advance, judge
 
 
 def _refuse_bad(x, y) -> None:
