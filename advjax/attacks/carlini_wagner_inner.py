@@ -140,6 +140,11 @@ def begin(w: Features) -> Descent:
     return Descent(w, _ADAM.init(w), jnp.int32(0), jnp.float32(jnp.inf))
 
 
+def going_on(descent: Descent) -> Descent:
+    """The next run, from where one stands and with its moments."""
+    return descent._replace(step=jnp.int32(0), reference=jnp.float32(jnp.inf))
+
+
 def descend(
     descent: Descent,
     loss: Scalar,
