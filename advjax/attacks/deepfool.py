@@ -1,5 +1,6 @@
 """The nearest decision boundary, by repeated linearisation."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -18,6 +19,7 @@ class DeepFoolState(NamedTuple):
     Attributes:
         delta: the sum of all moves, without the overshoot.
         rivals: the classes moved towards, chosen by the first step.
+        steepest: the greatest dual norm of a gradient so far.
     """
 
     x: Features
@@ -28,6 +30,15 @@ class DeepFoolState(NamedTuple):
     queries: Int[Array, ""]
     delta: Features
     rivals: Int[Array, "rivals"]
+    steepest: Float[Array, ""]
+
+
+class _Boundary(NamedTuple):
+    """A tangent's boundary: the gradient across it, its distance, and is there one."""
+
+    normal: Features
+    distance: Float[Array, ""]
+    found: Bool[Array, ""]
 
 
 def deepfool(
@@ -38,6 +49,7 @@ def deepfool(
     overshoot: float = 0.02,
     nudge: float = 1e-6,
     max_steps: int = 50,
+    pruning: float | None = 1.5,
     bounds: Bounds = (-1.0, 1.0),
 ) -> Attack:
     """A small perturbation to the other side of the nearest boundary of class `y`.
@@ -50,8 +62,7 @@ def deepfool(
     Args:
         norm: "l2" or "linf", the norm in which boundaries are near.
         num_candidates: so many classes with the highest logits of the clean example are
-            considered, `y` among them; None for all. A step holds one gradient the size
-            of `x` for each but `y`.
+            considered, `y` among them; None for all.
         select: "min" moves towards the nearest boundary, "max" towards the farthest.
         overshoot: relative excess over the sum of all moves (eta in the paper).
         nudge: excess of every move, as a share of the norm of `x` (of 1 at silence), so
@@ -59,12 +70,16 @@ def deepfool(
             in units of the input, which is nothing for an image and a fifth of the
             perturbation of a quiet recording; this share is 120 dB below the example.
         max_steps: linearisations before giving up.
+        pruning: classes are looked at by the gaps of their logits, smallest first, and
+            no further than where a boundary could only be the nearest if its gradient
+            were so many times as steep as the steepest yet of this example. None looks
+            at all of them, as select="max" always does. On six ResCNNs of speakers, 2
+            found the nearest boundary of every tangent and 1.5 of 97 % and more.
         bounds: least and greatest value of an entry.
 
     Returns:
-        An untargeted attack that ignores the budget. `queries` counts two a step: a
-        forward pass with the pull-backs of all classes through it, and the one that
-        judges the move.
+        An untargeted attack that ignores the budget. `queries` counts forward passes,
+        each with the pull-backs through it; the last one only judges the last move.
 
     Raises:
         ValueError: options that cannot run, or (when run) fewer than two classes.
@@ -73,8 +88,8 @@ def deepfool(
     section 3.3 with p = infinity; 10 classes, overshoot 0.02 and 50 steps: its authors'
     code. select="max": the code of Subramanian et al. 2019 on sound event classifiers,
     which takes the largest distance and never class 0; here 0 is like any other class.
-    Differs: entries that a bound stops are left out of the linear problem instead of
-    being clipped after it.
+    Differs: `pruning`; entries that a bound stops are left out of the linear problem
+    instead of being clipped after it.
     """
     check_options(norm=norm, norms=("l2", "linf"), bounds=bounds, max_steps=max_steps)
     if num_candidates is not None and num_candidates < 2:
@@ -83,7 +98,11 @@ def deepfool(
         raise ValueError(f"select={select!r}: choose min or max")
     if overshoot < 0 or nudge < 0:
         raise ValueError(f"overshoot={overshoot}, nudge={nudge}: give 0 or more")
-    size_of, dual_of, steepest = _GEOMETRY[norm]
+    if pruning is not None and not pruning >= 1:
+        raise ValueError(f"pruning={pruning}: give at least 1, or None")
+    nearest = select == "min"
+    looks_at_all = pruning is None or not nearest
+    size_of, dual_of, direction_of = _GEOMETRY[norm]
     stretch = 1.0 + overshoot
 
     def init(logits_fn, x, y, key, budget):
@@ -94,7 +113,7 @@ def deepfool(
         num_rivals = min(num_candidates or num_classes, num_classes) - 1
         return DeepFoolState(
             x, y, x, budget, jnp.bool_(False), jnp.int32(0),
-            jnp.zeros_like(x), jnp.zeros(num_rivals, jnp.int32),
+            jnp.zeros_like(x), jnp.zeros(num_rivals, jnp.int32), jnp.float32(0),
         )  # fmt: skip
 
     def step(logits_fn, state):
@@ -104,44 +123,61 @@ def deepfool(
             _highest_others(logits, state.y, state.rivals.size),
             state.rivals,
         )
-        classes = jnp.arange(logits.size)[None, :]
-        # The rows pick out differences of logits, whose gradients one vmap pulls back
-        # through the one forward pass.
-        differences = (classes == rivals[:, None]).astype(logits.dtype) - (
-            classes == state.y
-        ).astype(logits.dtype)
-        normals = jax.vmap(lambda row: _free(pull(row)[0], state.x_adv, bounds))(
-            differences
+        gaps = jnp.abs(logits[state.y] - logits[rivals])
+        order = jnp.argsort(gaps)
+        crossed = is_adversarial(logits, state.y, targeted=False)
+
+        def worth_a_look(carry):
+            place, near, steepest_yet = carry
+            gap = gaps[order[jnp.minimum(place, order.size - 1)]]
+            # The gaps rise, so that what holds of one class holds of all after it.
+            hopeless = gap > near.distance * (pruning or 1.0) * steepest_yet
+            return ~crossed & (place < order.size) & (looks_at_all | ~hopeless)
+
+        def look(carry):
+            place, near, steepest_yet = carry
+            chosen = order[place]
+            classes = jnp.arange(logits.size)
+            # A row picks out a difference of logits, whose gradient is pulled back
+            # through the one forward pass.
+            row = (classes == rivals[chosen]).astype(logits.dtype)
+            row -= (classes == state.y).astype(logits.dtype)
+            normal = _free(pull(row)[0], state.x_adv, bounds)
+            slope = dual_of(normal)
+            distance = gaps[chosen] / slope
+            # Zero gradients and classifiers that are not finite give no finite
+            # distance.
+            usable = jnp.isfinite(distance)
+            better = distance < near.distance if nearest else distance > near.distance
+            near = jax.tree.map(
+                functools.partial(jnp.where, usable & (better | ~near.found)),
+                _Boundary(normal, distance, jnp.bool_(True)),
+                near,
+            )
+            return place + 1, near, jnp.fmax(steepest_yet, slope)
+
+        nowhere = _Boundary(
+            jnp.zeros_like(state.x), jnp.float32(jnp.inf), jnp.bool_(False)
         )
-        # Zero gradients and classifiers that are not finite give no finite distance.
-        distances = jnp.abs(logits[state.y] - logits[rivals]) / jax.vmap(dual_of)(
-            normals
+        _, near, steepest_yet = jax.lax.while_loop(
+            worth_a_look, look, (jnp.int32(0), nowhere, state.steepest)
         )
-        usable = jnp.isfinite(distances)
-        if select == "min":
-            chosen = jnp.where(usable, distances, jnp.inf).argmin()
-        else:
-            chosen = jnp.where(usable, distances, -jnp.inf).argmax()
         size = size_of(state.x)
-        length = distances[chosen] + nudge * jnp.where(size > 0, size, 1.0)
+        length = near.distance + nudge * jnp.where(size > 0, size, 1.0)
         delta = jnp.clip(
-            state.delta + length * steepest(normals[chosen]),
+            state.delta + length * direction_of(near.normal),
             (bounds[0] - state.x) / stretch,
             (bounds[1] - state.x) / stretch,
         )
         moved = jnp.clip(state.x + stretch * delta, *bounds)
-        left = is_adversarial(logits, state.y, targeted=False)
-        stays = left | ~usable.any() | ~jnp.isfinite(moved).all()
-        x_adv = jnp.where(stays, state.x_adv, moved)
-        # One more forward pass: to leave the verdict to the next step would cost that
-        # step's gradients for all classes.
-        crossed = is_adversarial(logits_fn(x_adv), state.y, targeted=False)
+        stays = ~near.found | ~jnp.isfinite(moved).all()
         return state._replace(
-            x_adv=x_adv,
+            x_adv=jnp.where(stays, state.x_adv, moved),
             delta=jnp.where(stays, state.delta, delta),
-            done=stays | crossed,
-            queries=state.queries + 2,
+            done=stays,
+            queries=state.queries + 1,
             rivals=rivals,
+            steepest=steepest_yet,
         )
 
     return Attack(init, step, max_steps, norm, bounds, fixed_budget=False)

@@ -73,10 +73,25 @@ def test_candidates_and_select_decide_which_class_is_reached():
         assert found.success
         return int(f(found.x_adv).argmax())
 
-    assert reached(num_candidates=None) == 2
-    assert reached(num_candidates=3) == 2
+    assert reached(num_candidates=None, pruning=None) == 2
+    assert reached(num_candidates=3, pruning=None) == 2
     assert reached(num_candidates=2) == 1
     assert reached(num_candidates=3, select="max") == 1
+
+
+def test_pruning_leaves_out_what_only_a_steeper_gradient_could_bring_near():
+    # From zero: class 1 at 1 / 1, class 2 at 1.2 / 1.6, class 3 at 5 / 20.
+    f = linear([[0, 0], [1, 0], [0, 1.6], [0, -20.0]], [5.0, 4.0, 3.8, 0.0])
+
+    def reached(**options):
+        found = attacked(deepfool(bounds=FREE, **options), jnp.zeros(2), 0, f)
+        return int(f(found.x_adv).argmax())
+
+    assert reached(pruning=1.1) == 1
+    assert reached(pruning=1.3) == 2
+    assert reached(pruning=5) == reached(pruning=None) == 3
+    # The farthest is found among all.
+    assert reached(pruning=1.1, select="max", num_candidates=3) == 1
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
@@ -149,7 +164,7 @@ def test_on_a_curved_boundary_it_comes_close_to_the_nearest_point():
 def test_an_example_that_is_wrong_already_is_left_alone():
     found = attacked(deepfool(), y=0)
     np.testing.assert_array_equal(found.x_adv, X)
-    assert found.success and int(found.queries) == 2
+    assert found.success and int(found.queries) == 1
 
 
 def test_the_last_point_is_returned_and_can_be_a_success():
@@ -173,14 +188,14 @@ def test_without_a_slope_it_gives_up_where_it_stands(norm, value):
 
     found = attacked(deepfool(norm=norm), jnp.zeros(4), 0, flat)
     np.testing.assert_array_equal(found.x_adv, np.zeros(4))
-    assert not found.success and int(found.queries) == 2
+    assert not found.success and int(found.queries) == 1
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_at_silence_on_the_boundary_only_the_nudge_gets_away(norm):
     x = jnp.zeros(4)
     stays = attacked(deepfool(norm=norm, nudge=0.0, max_steps=7), x, 0)
-    assert not stays.success and int(stays.queries) == 14
+    assert not stays.success and int(stays.queries) == 7
     goes = attacked(deepfool(norm=norm), x, 0)
     assert goes.success
     np.testing.assert_allclose(moved(goes, x, norm), 1.02e-6, rtol=1e-3)
@@ -203,6 +218,7 @@ def test_gradients_whose_squares_vanish_are_followed(norm):
         ({"select": "mean"}, "min or max"),
         ({"overshoot": -0.1}, "0 or more"),
         ({"max_steps": 0}, "at least 1"),
+        ({"pruning": 0.9}, "at least 1, or None"),
         ({"bounds": (1.0, 1.0)}, "least value"),
     ],
 )
