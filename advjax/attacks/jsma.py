@@ -54,7 +54,9 @@ def jsma(
         gamma: largest share of entries that may be changed. Pairs change an even
             number, as the paper's limit of floor(d gamma / 2) steps does.
         scores: "logits", or "probabilities" for derivatives of the softmax. These are
-            compared without their common factor, which would vanish in float32.
+            compared without their common factor, which would vanish in float32. "logit"
+            is that of `y` alone, as ART has it. Of the last two, what rises is what
+            falls, so that the best pair is the best two and takes one pull-back.
         max_steps: saliency maps before giving up. With theta = 1, gamma is reached
             after d * gamma / 2 pairs: raise this for 20,000 entries and more.
         targeted: reach `y` instead of leaving it.
@@ -62,7 +64,7 @@ def jsma(
 
     Returns:
         An attack that ignores the budget and whose distance is "l0". `queries` counts a
-        forward pass and the two pull-backs through it as one. Beside what the network
+        forward pass and the pull-backs through it as one. Beside what the network
         needs, a step holds about ten arrays the size of `x` and of num_candidates^2.
 
     Raises:
@@ -84,8 +86,8 @@ def jsma(
         raise ValueError(f"num_candidates={num_candidates}: a pair needs at least 2")
     if direction not in _SIGNS:
         raise ValueError(f"direction={direction!r}: choose one of {', '.join(_SIGNS)}")
-    if scores not in ("logits", "probabilities"):
-        raise ValueError(f"scores={scores!r}: choose logits or probabilities")
+    if scores not in _SCORES:
+        raise ValueError(f"scores={scores!r}: choose one of {', '.join(_SCORES)}")
     if theta <= 0:
         raise ValueError(f"theta={theta}: give more than 0; direction='down' lowers")
     if not 0 < gamma <= 1:
@@ -101,9 +103,7 @@ def jsma(
 
     def step(logits_fn, state):
         logits, pull = jax.vjp(logits_fn, state.x_adv)
-        rows = _raised_and_lowered(logits, state.y, scores, targeted)
-        gradients = jax.vmap(lambda row: pull(row)[0].ravel())(rows)
-        rise, fall = gradients[0], gradients[-1]
+        rise, fall = _rise_and_fall(logits, pull, state.y, scores, targeted)
 
         clean, point = state.x.ravel(), state.x_adv.ravel()
         touched = point != clean
@@ -124,7 +124,12 @@ def jsma(
             )
         )
         if pairs:
-            chosen, found = _best_pair(u, v, allowed, num_candidates)
+            # Where u equals v, the best pair is the best two.
+            chosen, found = (
+                _best_pair(u, v, allowed, num_candidates)
+                if scores == "logits"
+                else _best_two(u, allowed)
+            )
         else:
             chosen, found = _best_single(u, v, allowed)
         entry = chosen % clean.size
@@ -145,21 +150,24 @@ def jsma(
     )
 
 
+_SCORES = ("logits", "probabilities", "logit")
 _SIGNS = {"up": (1.0,), "down": (-1.0,), "both": (1.0, -1.0)}
 
 
-def _raised_and_lowered(
-    logits: Logits, y: Label, scores: str, targeted: bool
-) -> Float[Array, "rows classes"]:
-    """Cotangents of what shall rise (first row) and what shall fall (last row)."""
+def _rise_and_fall(
+    logits: Logits, pull, y: Label, scores: str, targeted: bool
+) -> tuple[Float[Array, "entries"], Float[Array, "entries"]]:
+    """Gradients of what shall rise and of what shall fall."""
     one = (jnp.arange(logits.size) == y).astype(logits.dtype)
-    rows = jnp.stack([one, 1.0 - one])
-    if scores == "probabilities":
-        # The others' sum is 1 - p_y, so that both rows are gradients of p_y, up to
-        # sign; the gradient of its logarithm is the same without the factor p_y.
-        rise = one - jax.nn.softmax(logits)
-        rows = jnp.stack([rise, -rise])
-    return rows if targeted else rows[::-1]
+    if scores == "logits":
+        rise, fall = (pull(row)[0].ravel() for row in (one, 1.0 - one))
+    else:
+        # The others' sum is 1 - p_y, so that both are gradients of p_y, up to sign;
+        # the gradient of its logarithm is the same without the factor p_y.
+        others = 0.0 if scores == "logit" else jax.nn.softmax(logits)
+        rise = pull(one - others)[0].ravel()
+        fall = -rise
+    return (rise, fall) if targeted else (fall, rise)
 
 
 def _movable(
@@ -180,6 +188,16 @@ def _best_single(
     score = jnp.where(allowed & (u > 0) & (v > 0), u * v, -jnp.inf)
     best = score.argmax()
     return best[None], score[best] > -jnp.inf
+
+
+def _best_two(
+    u: Float[Array, "choices"], allowed
+) -> tuple[Int[Array, "2"], Bool[Array, ""]]:
+    """The two largest, if their sum rises."""
+    u = jnp.where(allowed, u, -jnp.inf)
+    first = u.argmax()
+    second = u.at[first].set(-jnp.inf).argmax()
+    return jnp.stack([first, second]), (u[first] + u[second] > 0) & (first != second)
 
 
 def _best_pair(

@@ -30,12 +30,15 @@ def follow(attack, f, x, y):
     return states
 
 
-def jacobian(weights, bias, x, probabilities):
-    if not probabilities:
-        return weights
-    scores = np.exp(weights @ x + bias)
-    p = scores / scores.sum()
-    return p[:, None] * (weights - p @ weights)
+def slopes(weights, bias, x, y, scores):
+    """Of the score of class y, and of the sum of all others."""
+    if scores == "logit":
+        return weights[y], -weights[y]
+    if scores == "probabilities":
+        powers = np.exp(weights @ x + bias)
+        p = powers / powers.sum()
+        weights = p[:, None] * (weights - p @ weights)
+    return weights[y], weights.sum(0) - weights[y]
 
 
 def searched(weights, bias, x, y, *, count, theta, direction, gamma, **goal):
@@ -46,8 +49,7 @@ def searched(weights, bias, x, y, *, count, theta, direction, gamma, **goal):
         hit = (weights @ x + bias).argmax() == y
         if hit == goal["targeted"]:
             return points, True
-        slopes = jacobian(weights, bias, x, goal["probabilities"])
-        rise, fall = slopes[y], slopes.sum(0) - slopes[y]
+        rise, fall = slopes(weights, bias, x, y, goal["scores"])
         if not goal["targeted"]:
             rise, fall = fall, rise
         best, found = 0.0, None
@@ -76,18 +78,22 @@ def searched(weights, bias, x, y, *, count, theta, direction, gamma, **goal):
 @pytest.mark.parametrize("targeted", [False, True])
 @pytest.mark.parametrize("direction", ["up", "down", "both"])
 @pytest.mark.parametrize(
-    ("pairs", "probabilities", "theta"),
-    [(True, False, 1.0), (True, True, 0.35), (False, False, 0.35), (False, True, 1.0)],
+    ("pairs", "scores", "theta"),
+    [
+        (True, "logits", 1.0),
+        (True, "probabilities", 0.35),
+        (True, "logit", 1.0),
+        (False, "logits", 0.35),
+        (False, "probabilities", 1.0),
+    ],
 )
-def test_every_pick_is_the_best_of_all(
-    pairs, probabilities, theta, direction, targeted
-):
+def test_every_pick_is_the_best_of_all(pairs, scores, theta, direction, targeted):
     weights, bias, x = problem()
     order = np.argsort(weights @ x + bias)
     y = order[0] if targeted else order[-1]
     attack = jsma(
         pairs=pairs,
-        scores="probabilities" if probabilities else "logits",
+        scores=scores,
         theta=theta,
         direction=direction,
         gamma=0.7,
@@ -97,7 +103,7 @@ def test_every_pick_is_the_best_of_all(
     states = follow(attack, linear(weights, bias), x, y)
     points, success = searched(
         weights, bias, x, y, count=2 if pairs else 1, theta=theta,
-        direction=direction, gamma=0.7, targeted=targeted, probabilities=probabilities,
+        direction=direction, gamma=0.7, targeted=targeted, scores=scores,
     )  # fmt: skip
     assert points and len(states) == len(points) + 1
     for state, point in zip(states, points, strict=False):
@@ -262,7 +268,7 @@ def test_memory_stays_small_at_48000_entries(direction):
         ({"gamma": 0.0}, "share"),
         ({"gamma": 1.5}, "share"),
         ({"direction": "sideways"}, "up, down, both"),
-        ({"scores": "odds"}, "logits or probabilities"),
+        ({"scores": "odds"}, "choose one of logits"),
         ({"num_candidates": 1}, "at least 2"),
         ({"max_steps": 0}, "at least 1"),
         ({"bounds": (1.0, 0.0)}, "least value"),
