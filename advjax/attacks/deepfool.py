@@ -13,12 +13,29 @@ from advjax.attacks.objectives import is_adversarial
 from advjax.types import Bounds, Features, Label, Logits
 
 
+class Boundary(NamedTuple):
+    """A tangent's boundary.
+
+    Attributes:
+        normal: the gradient across it.
+        distance: from the point of the tangent.
+        found: whether there is one yet.
+    """
+
+    normal: Features
+    distance: Float[Array, ""]
+    found: Bool[Array, ""]
+
+
 class DeepFoolState(NamedTuple):
-    """See `State`; `x_adv` is where the next linearisation takes place.
+    """See `State`; `x_adv` is where the linearisation takes place.
 
     Attributes:
         delta: the sum of all moves, without the overshoot.
+        moves: their number.
         rivals: the classes moved towards, chosen by the first step.
+        looks: how many of them this linearisation has looked at.
+        near: the nearest boundary of these (the farthest, for select="max").
         steepest: the greatest dual norm of a gradient so far.
     """
 
@@ -29,16 +46,11 @@ class DeepFoolState(NamedTuple):
     done: Bool[Array, ""]
     queries: Int[Array, ""]
     delta: Features
+    moves: Int[Array, ""]
     rivals: Int[Array, "rivals"]
+    looks: Int[Array, ""]
+    near: Boundary
     steepest: Float[Array, ""]
-
-
-class _Boundary(NamedTuple):
-    """A tangent's boundary: the gradient across it, its distance, and is there one."""
-
-    normal: Features
-    distance: Float[Array, ""]
-    found: Bool[Array, ""]
 
 
 def deepfool(
@@ -49,7 +61,7 @@ def deepfool(
     overshoot: float = 0.02,
     nudge: float = 1e-6,
     max_steps: int = 50,
-    pruning: float | None = 1.5,
+    pruning: float | None = 2.0,
     bounds: Bounds = (-1.0, 1.0),
 ) -> Attack:
     """A small perturbation to the other side of the nearest boundary of class `y`.
@@ -79,7 +91,7 @@ def deepfool(
 
     Returns:
         An untargeted attack that ignores the budget. `queries` counts forward passes,
-        each with the pull-backs through it; the last one only judges the last move.
+        one for each class looked at and one that judges the last move.
 
     Raises:
         ValueError: options that cannot run, or (when run) fewer than two classes.
@@ -101,7 +113,6 @@ def deepfool(
     if pruning is not None and not pruning >= 1:
         raise ValueError(f"pruning={pruning}: give at least 1, or None")
     nearest = select == "min"
-    looks_at_all = pruning is None or not nearest
     size_of, dual_of, direction_of = _GEOMETRY[norm]
     stretch = 1.0 + overshoot
 
@@ -112,12 +123,20 @@ def deepfool(
             raise ValueError("a classifier with one class has no boundary: give two")
         num_rivals = min(num_candidates or num_classes, num_classes) - 1
         return DeepFoolState(
-            x, y, x, budget, jnp.bool_(False), jnp.int32(0),
-            jnp.zeros_like(x), jnp.zeros(num_rivals, jnp.int32), jnp.float32(0),
+            x, y, x, budget, jnp.bool_(False), jnp.int32(0), jnp.zeros_like(x),
+            jnp.int32(0), jnp.zeros(num_rivals, jnp.int32), jnp.int32(0), _nowhere(x),
+            jnp.float32(0),
         )  # fmt: skip
 
     def step(logits_fn, state):
+        """One look: the boundary to one class; then a move, if it was the last look.
+
+        An example that needs a second look takes a second step, with a second forward
+        pass: all looks in one step would cost every example of a batch as many as the
+        one that needs most.
+        """
         logits, pull = jax.vjp(logits_fn, state.x_adv)
+        crossed = is_adversarial(logits, state.y, targeted=False)
         rivals = jnp.where(
             state.queries == 0,
             _highest_others(logits, state.y, state.rivals.size),
@@ -125,43 +144,29 @@ def deepfool(
         )
         gaps = jnp.abs(logits[state.y] - logits[rivals])
         order = jnp.argsort(gaps)
-        crossed = is_adversarial(logits, state.y, targeted=False)
-
-        def worth_a_look(carry):
-            place, near, steepest_yet = carry
-            gap = gaps[order[jnp.minimum(place, order.size - 1)]]
+        looked_at = order[state.looks]
+        classes = jnp.arange(logits.size)
+        row = (classes == rivals[looked_at]).astype(logits.dtype)
+        row -= (classes == state.y).astype(logits.dtype)
+        normal = _free(pull(row)[0], state.x_adv, bounds)
+        slope = dual_of(normal)
+        distance = gaps[looked_at] / slope
+        better = distance < state.near.distance
+        better = (better if nearest else ~better) | ~state.near.found
+        # Zero gradients and classifiers that are not finite give no finite distance.
+        near = jax.tree.map(
+            functools.partial(jnp.where, better & jnp.isfinite(distance)),
+            Boundary(normal, distance, jnp.bool_(True)),
+            state.near,
+        )
+        steepest = jnp.fmax(state.steepest, slope)
+        looks = state.looks + 1
+        last = looks == order.size
+        if nearest and pruning is not None:
             # The gaps rise, so that what holds of one class holds of all after it.
-            hopeless = gap > near.distance * (pruning or 1.0) * steepest_yet
-            return ~crossed & (place < order.size) & (looks_at_all | ~hopeless)
+            following = gaps[order[jnp.minimum(looks, order.size - 1)]]
+            last |= following > near.distance * pruning * steepest
 
-        def look(carry):
-            place, near, steepest_yet = carry
-            chosen = order[place]
-            classes = jnp.arange(logits.size)
-            # A row picks out a difference of logits, whose gradient is pulled back
-            # through the one forward pass.
-            row = (classes == rivals[chosen]).astype(logits.dtype)
-            row -= (classes == state.y).astype(logits.dtype)
-            normal = _free(pull(row)[0], state.x_adv, bounds)
-            slope = dual_of(normal)
-            distance = gaps[chosen] / slope
-            # Zero gradients and classifiers that are not finite give no finite
-            # distance.
-            usable = jnp.isfinite(distance)
-            better = distance < near.distance if nearest else distance > near.distance
-            near = jax.tree.map(
-                functools.partial(jnp.where, usable & (better | ~near.found)),
-                _Boundary(normal, distance, jnp.bool_(True)),
-                near,
-            )
-            return place + 1, near, jnp.fmax(steepest_yet, slope)
-
-        nowhere = _Boundary(
-            jnp.zeros_like(state.x), jnp.float32(jnp.inf), jnp.bool_(False)
-        )
-        _, near, steepest_yet = jax.lax.while_loop(
-            worth_a_look, look, (jnp.int32(0), nowhere, state.steepest)
-        )
         size = size_of(state.x)
         length = near.distance + nudge * jnp.where(size > 0, size, 1.0)
         delta = jnp.clip(
@@ -170,17 +175,29 @@ def deepfool(
             (bounds[1] - state.x) / stretch,
         )
         moved = jnp.clip(state.x + stretch * delta, *bounds)
-        stays = ~near.found | ~jnp.isfinite(moved).all()
+        stuck = last & (~near.found | ~jnp.isfinite(moved).all())
+        moves = last & ~crossed & ~stuck
+        num_moves = state.moves + moves.astype(jnp.int32)
         return state._replace(
-            x_adv=jnp.where(stays, state.x_adv, moved),
-            delta=jnp.where(stays, state.delta, delta),
-            done=stays,
+            x_adv=jnp.where(moves, moved, state.x_adv),
+            done=crossed | stuck | (num_moves == max_steps),
             queries=state.queries + 1,
+            delta=jnp.where(moves, delta, state.delta),
+            moves=num_moves,
             rivals=rivals,
-            steepest=steepest_yet,
+            looks=jnp.where(last, 0, looks),
+            near=jax.tree.map(
+                functools.partial(jnp.where, last), _nowhere(state.x), near
+            ),
+            steepest=steepest,
         )
 
-    return Attack(init, step, max_steps, norm, bounds, fixed_budget=False)
+    # A state ends by its own count of moves.
+    return Attack(init, step, 2**31 - 1, norm, bounds, fixed_budget=False)
+
+
+def _nowhere(x: Features) -> Boundary:
+    return Boundary(jnp.zeros_like(x), jnp.float32(jnp.inf), jnp.bool_(False))
 
 
 def _highest_others(logits: Logits, y: Label, count: int) -> Int[Array, "rivals"]:
