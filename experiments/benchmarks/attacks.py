@@ -349,6 +349,26 @@ def _machine(terms: Terms) -> str:
     )
 
 
+def _deepfool(terms: Terms, *, pruning: float) -> Attack:
+    return deepfool(
+        num_candidates=terms.num_classes,
+        overshoot=terms.overshoot,
+        max_steps=terms.deepfool_steps,
+        pruning=pruning,
+        bounds=terms.bounds,
+    )
+
+
+def _jsma(terms: Terms, *, scores: str) -> Attack:
+    return jsma(
+        theta=terms.theta,
+        gamma=terms.gamma,
+        scores=scores,
+        targeted=True,
+        bounds=terms.bounds,
+    )
+
+
 # The first variant of each is the one whose norm and goal make the problem.
 OURS: dict[str, Variants] = {
     "fgsm": {"": lambda t: fgsm(bounds=t.bounds)},
@@ -360,12 +380,8 @@ OURS: dict[str, Variants] = {
         ),
     },
     "deepfool": {
-        "": lambda t: deepfool(
-            num_candidates=t.num_classes,
-            overshoot=t.overshoot,
-            max_steps=t.deepfool_steps,
-            bounds=t.bounds,
-        )
+        "": lambda t: _deepfool(t, pruning=2.0),
+        " (pruning=1.5)": lambda t: _deepfool(t, pruning=1.5),
     },
     "carlini_wagner": {
         "": lambda t: carlini_wagner(
@@ -376,8 +392,10 @@ OURS: dict[str, Variants] = {
             bounds=t.bounds,
         )
     },
+    # ART's saliency map is that of the target's logit; torchattacks has the paper's.
     "jsma": {
-        "": lambda t: jsma(theta=t.theta, gamma=t.gamma, targeted=True, bounds=t.bounds)
+        "": lambda t: _jsma(t, scores="logits"),
+        " (scores='logit')": lambda t: _jsma(t, scores="logit"),
     },
 }
 

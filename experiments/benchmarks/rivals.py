@@ -80,8 +80,8 @@ def rescaled(network, terms: Terms):
 def torchattacks_adapter(build: Callable[[Any, Any, Terms], Any]) -> Adapter:
     """Around `build(torchattacks, network, terms)`, which gives a torchattacks attack.
 
-    Torchattacks does not say whether an attack succeeded, which all others do: a
-    forward pass is added.
+    It does not say whether it succeeded, as ours and Foolbox do: a forward pass is
+    added.
     """
 
     def adapter(network, terms):
@@ -125,7 +125,10 @@ def foolbox_adapter(build: Callable[[Any, Terms], tuple[Any, float | None]]) -> 
 
 
 def art_adapter(build: Callable[[Any, Any, Terms], Any]) -> Adapter:
-    """Around `build(art.attacks.evasion, estimator, terms)`, which gives an attack."""
+    """Around `build(art.attacks.evasion, estimator, terms)`, which gives an attack.
+
+    A forward pass is added, as for torchattacks.
+    """
 
     def adapter(network, terms):
         import numpy as np
@@ -149,6 +152,7 @@ def art_adapter(build: Callable[[Any, Any, Terms], Any]) -> Adapter:
             scaled = (x.numpy() - terms.bounds[0]) / terms.width
             one_hot = np.eye(terms.num_classes, dtype=np.float32)[y.numpy()]
             found = attack.generate(scaled.astype(np.float32), one_hot)
+            estimator.predict(found, batch_size=len(found)).argmax(axis=1)
             return torch.from_numpy(found * terms.width + terms.bounds[0])
 
         return run
