@@ -8,18 +8,24 @@ import numpy as np
 
 from advjax import evaluation, records
 from advjax.metrics.robustness import accuracy_under_attack, fooling_rate
-from advjax.reports import attack_rows, runs, tables
+from advjax.reports import attack_rows, plots, runs, tables
 from experiments import pipeline
-from experiments.attacking import EXAMPLES_FILE
+from experiments.attacking import EXAMPLES_FILE, parse_budget
 from experiments.listening import onward, waveform_of, write_wav
+
+_NO_PLOTS = "no figures: pip install 'advjax[plots]'"
 
 
 def report(folders: Sequence[pathlib.Path], out: pathlib.Path) -> str:
-    """The text of a report; writes `report.md` into `out`."""
+    """The text of a report; writes `report.md` and figures into `out`."""
     table = attack_table(folders)
     out.mkdir(parents=True, exist_ok=True)
     parts = ["# Attacks", tables.as_markdown(table)]
     text = tables.as_text(table)
+    try:
+        parts += [f"![{name}]({name})" for name in _draw(folders, out)]
+    except ImportError:
+        text += f"\n\n({_NO_PLOTS})"
     for warning in masking_warnings(folders):
         parts.append(f"**Warning**: {warning}")
         text += f"\n\nwarning: {warning}"
@@ -72,6 +78,59 @@ def label_of(settings: Mapping[str, Any]) -> str:
     goal = " targeted" if settings["target"] else ""
     at = settings["perturbation_enters_at"]
     return f"{settings['attack']['name']}{goal} at {at}, {settings['defence']}"
+
+
+def _draw(folders: Sequence[pathlib.Path], out: pathlib.Path) -> list[str]:
+    """The names of figures of accuracy over budget, one for each stage and unit.
+
+    A lone budget makes no figure: the table says it all.
+    """
+    names = []
+    for (stage, unit), drawn in curves(folders).items():
+        if not any(c.stepped or np.count_nonzero(c.size) > 1 for c in drawn):
+            continue
+        name = f"accuracy_{stage}_{unit}.png"
+        what = {"dB": "signal-to-noise ratio (dB)", "dBFS": "perturbation (dBFS)"}
+        plots.attacked_accuracy_plot(
+            drawn,
+            out / name,
+            x_label=what.get(unit, f"{unit} norm of the perturbation (in {stage})"),
+            weaker_to_the_right=unit == "dB",
+        )
+        names.append(name)
+    return names
+
+
+def curves(
+    folders: Sequence[str | pathlib.Path],
+) -> dict[tuple[str, str], list[plots.AttackedCurve]]:
+    """Curves by stage and unit of budget; equal runs but for the budget make one."""
+    points: dict[tuple, dict[float, float]] = {}
+    found: dict[tuple[str, str], list[plots.AttackedCurve]] = {}
+    for folder in folders:
+        settings = runs.description(folder)["settings"]
+        rows = attack_rows.read(folder)
+        correct = rows.clean == rows.label
+        stage, norm = settings["perturbation_enters_at"], settings["norm"]
+        label = label_of(settings)
+        if settings["budget"] is None:
+            sizes = np.where(rows.success, getattr(rows, norm), np.inf)
+            edges = np.unique(np.append(sizes[correct & rows.success], 0.0))
+            left = [accuracy_under_attack(correct, sizes <= edge) for edge in edges]
+            curve = plots.AttackedCurve(label, edges, np.asarray(left), stepped=True)
+            found.setdefault((stage, norm), []).append(curve)
+            continue
+        size, unit = parse_budget(settings["budget"])
+        key = (stage, unit or norm, label, settings["classifier"])
+        curve = points.setdefault(key, {} if unit else {0.0: float(np.mean(correct))})
+        curve[size] = accuracy_under_attack(correct, rows.success)
+    for (stage, unit, label, _), curve in points.items():
+        size = np.asarray(sorted(curve))
+        accuracy = np.asarray([curve[value] for value in size])
+        found.setdefault((stage, unit), []).append(
+            plots.AttackedCurve(label, size, accuracy)
+        )
+    return found
 
 
 def masking_warnings(folders: Sequence[pathlib.Path]) -> list[str]:
@@ -149,17 +208,16 @@ def show(task: pipeline.Task, folder: pathlib.Path, *, count: int, audio: bool) 
     if images.ndim != 5:
         return
     try:
-        from advjax.reports import plots
+        plots.image_grid_plot(
+            images[..., 0],
+            folder / "examples.png",
+            row_labels=names,
+            titles=titles,
+            units=task.representation.name,
+            title="clean, adversarial, and their difference, at the network's input",
+        )
     except ImportError:
-        return
-    plots.image_grid_plot(
-        images[..., 0],
-        folder / "examples.png",
-        row_labels=names,
-        titles=titles,
-        units=task.representation.name,
-        title="clean, adversarial, and their difference, at the network's input",
-    )
+        pipeline.say(_NO_PLOTS)
 
 
 def _num_points(folder: pathlib.Path) -> int:

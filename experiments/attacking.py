@@ -66,6 +66,20 @@ def budget_of(text: str, x: Float[np.ndarray, "*features"], norm: str) -> float:
     Raises:
         ValueError: a text of another form, or a negative norm.
     """
+    value, unit = parse_budget(text)
+    if unit == "dB":
+        return float(eps_for_snr(x, snr_db=value, norm=norm))
+    if unit == "dBFS":
+        return float(eps_for_dbfs(x.size, dbfs=value, norm=norm))
+    return value
+
+
+def parse_budget(text: str) -> tuple[float, str | None]:
+    """The number and the unit of a budget: "dB", "dBFS", or None for a norm.
+
+    Raises:
+        ValueError: a text of another form, or a negative norm.
+    """
     found = re.fullmatch(r"\s*([-+]?[0-9.]+(?:e[-+]?\d+)?)\s*(dB|dBFS)?\s*", text)
     if not found:
         raise ValueError(
@@ -73,13 +87,9 @@ def budget_of(text: str, x: Float[np.ndarray, "*features"], norm: str) -> float:
             "-40dBFS for a level, or a norm such as 0.01"
         )
     value, unit = float(found[1]), found[2]
-    if unit == "dB":
-        return float(eps_for_snr(x, snr_db=value, norm=norm))
-    if unit == "dBFS":
-        return float(eps_for_dbfs(x.size, dbfs=value, norm=norm))
-    if value < 0:
+    if value < 0 and unit is None:
         raise ValueError(f"the budget {text!r} is a negative norm")
-    return value
+    return value, unit
 
 
 def attack(
@@ -128,7 +138,7 @@ def attack(
         "black_box": built.black_box,
         "num_points": len(points),
         "seed": task.seed,
-        "defence": task.defence_text if task.classifier_folder is None else "given",
+        "defence": task.trained_as,
     }
     if workdir is None:
         title = "-".join(

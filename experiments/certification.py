@@ -65,7 +65,7 @@ def certify(
         "tile": smoothing.default_tile(),
         "num_points": len(points),
         "seed": task.seed,
-        "defence": task.defence_text if task.classifier_folder is None else "given",
+        "defence": task.trained_as,
         "cap": planned.max_radius,
     }
     if workdir is None:

@@ -188,6 +188,12 @@ class Task:
             return pathlib.Path(self.classifier_folder)
         return self._training[0]
 
+    @property
+    def trained_as(self) -> str:
+        """The defence that the classifier was trained with, as its folder says."""
+        written = checkpoint.config(self.classifier_home)
+        return written.get("notes", {}).get("defence", "unknown training")
+
     @functools.cached_property
     def _training(self) -> tuple[pathlib.Path, dict[str, Any]]:
         """Where the trained classifier goes, and the settings that decide it."""

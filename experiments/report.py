@@ -1,13 +1,16 @@
-"""Tables and a figure of finished certification runs.
+"""Tables and figures of finished runs, of certification or of attacks.
 
   python -m experiments.report --runs=runs/certify/A,runs/certify/B --out=comparison
+  python -m experiments.report --runs=runs/attack/A,runs/attack/B --out=comparison
 
-Prints the certified accuracies, one line a run, and writes report.md and curve.png.
+Prints a line for each run and writes report.md and, of certification, curve.png, or of
+attacks at several budgets accuracy_STAGE_UNIT.png.
 """
 
 import pathlib
 
-from experiments import app, certification, pipeline
+from advjax.reports import runs
+from experiments import app, attack_report, certification, pipeline
 
 app.declare_key(app.RUNS, app.OUT)
 
@@ -18,8 +21,12 @@ def main() -> None:
         raise ValueError("name at least one run: --runs=FOLDER[,FOLDER...]")
     out = pathlib.Path(app.OUT.value or "comparison")
     folders = [pathlib.Path(folder) for folder in app.RUNS.value]
-    print(certification.report(folders, out))
-    pipeline.say(f"report      {out}/report.md, curve.png")
+    attacked = {"attack" in runs.description(f)["settings"] for f in folders}
+    if len(attacked) > 1:
+        raise ValueError("--runs: give runs of certify or of attack, not of both")
+    report = attack_report.report if attacked == {True} else certification.report
+    print(report(folders, out))
+    pipeline.say(f"report      {out}/report.md and figures")
 
 
 if __name__ == "__main__":

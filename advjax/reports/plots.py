@@ -4,10 +4,12 @@ Figures are made through matplotlib's objects, never through `pyplot`: no window
 state shared between figures, and the same rows give the same bytes.
 """
 
+import contextlib
 import math
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -76,50 +78,129 @@ def certified_accuracy_plot(
     Raises:
         ValueError: there are no runs, or a run has no rows.
     """
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     if not runs:
         raise ValueError("there is nothing to draw: give at least one run")
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(_STYLE):
-        height_in = _AXES_HEIGHT_IN + _LEGEND_LINE_IN * (len(runs) + 1)
-        figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=_DPI, layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
-        right = _right_edge(runs)
+    with _accuracy_axes(
+        path,
+        num_lines=len(runs) + 1,
+        x_label=f"{norm} radius (units of {units})",
+        y_label="certified accuracy",
+        title=title,
+    ) as axes:
         for index, run in enumerate(runs):
-            colour = _COLOURS[index % len(_COLOURS)]
             radius, accuracy = curve(run)
-            # A dollar sign would start a formula.
-            label = run.label.replace("$", r"\$")
+            look = _look(index)
             axes.step(
                 radius,
                 accuracy,
                 # The accuracy at a radius includes the points that have just it.
                 where="pre",
-                color=colour,
-                linestyle=_DASHES[index % len(_DASHES)],
-                linewidth=2,
-                label=f"{label}  (clean {clean_accuracy(run.rows.correct):.2f})",
+                label=f"{_plain(run.label)}  (clean "
+                f"{clean_accuracy(run.rows.correct):.2f})",
+                **look,
             )
             if math.isfinite(run.cap):
-                axes.plot(radius[-1], accuracy[-1], color=colour, **_END)
+                axes.plot(radius[-1], accuracy[-1], color=look["color"], **_END)
         if any(math.isfinite(run.cap) for run in runs):
             note = "the largest radius that the run could certify"
             axes.plot([], [], color="#666666", linestyle="", label=note, **_END)
-        axes.set_xlim(0, right)
+        axes.set_xlim(0, _right_edge(runs))
+    return pathlib.Path(path)
+
+
+class AttackedCurve(NamedTuple):
+    """Accuracy under one attack over the size of its perturbations.
+
+    Attributes:
+        label: its name in the legend.
+        size: perturbations, rising.
+        accuracy: what is left at each.
+        stepped: whether accuracy falls at each size, as under an attack that finds the
+            smallest perturbation of each example, and is known in between too.
+    """
+
+    label: str
+    size: Float[np.ndarray, "points"]
+    accuracy: Float[np.ndarray, "points"]
+    stepped: bool = False
+
+
+def attacked_accuracy_plot(
+    curves: Sequence[AttackedCurve],
+    path: str | os.PathLike[str],
+    *,
+    x_label: str,
+    weaker_to_the_right: bool = False,
+    title: str = "",
+) -> pathlib.Path:
+    """The path of a PNG with the accuracy under attack over the size of perturbations.
+
+    Args:
+        curves: what to draw; budgets are dots with a line through them.
+        path: where the PNG goes; its folder is made if missing.
+        x_label: what sizes are, with their unit.
+        weaker_to_the_right: sizes are signal-to-noise ratios: the axis is turned round,
+            so that curves fall to the right in every figure.
+        title: a line above the axes.
+
+    Raises:
+        ValueError: there are no curves.
+    """
+    if not curves:
+        raise ValueError("there is nothing to draw: give at least one curve")
+    with _accuracy_axes(
+        path,
+        num_lines=len(curves),
+        x_label=x_label,
+        y_label="accuracy under attack",
+        title=title,
+    ) as axes:
+        for index, one in enumerate(curves):
+            look = {"label": _plain(one.label), **_look(index)}
+            if one.stepped:
+                axes.step(one.size, one.accuracy, where="post", **look)
+            else:
+                axes.plot(one.size, one.accuracy, marker="o", clip_on=False, **look)
+        if weaker_to_the_right:
+            axes.invert_xaxis()
+    return pathlib.Path(path)
+
+
+@contextlib.contextmanager
+def _accuracy_axes(path, *, num_lines: int, x_label: str, y_label: str, title: str):
+    """Axes with accuracy upwards, saved with a legend below them when left."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context(_STYLE):
+        height_in = _AXES_HEIGHT_IN + _LEGEND_LINE_IN * num_lines
+        figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=_DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        yield axes
         axes.set_ylim(0, 1.02)
         axes.set_yticks(np.linspace(0, 1, 6))
-        axes.set_xlabel(f"{norm} radius (units of {units})")
-        axes.set_ylabel("certified accuracy")
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
         axes.set_title(title)
         figure.legend(loc="outside lower center", frameon=False)
         # Without the name of the program the bytes do not depend on its version.
         figure.savefig(path, metadata={"Software": None})
-    return path
+
+
+def _look(index: int) -> dict[str, Any]:
+    return {
+        "color": _COLOURS[index % len(_COLOURS)],
+        "linestyle": _DASHES[index % len(_DASHES)],
+        "linewidth": 2,
+    }
+
+
+def _plain(text: str) -> str:
+    """The text without formulas, which a dollar sign would start."""
+    return text.replace("$", r"\$")
 
 
 def image_grid_plot(

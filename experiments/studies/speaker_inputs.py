@@ -181,7 +181,7 @@ def study(
         f"![what the network takes in]({FIGURE})",
         tables.as_markdown(noisy_inputs(task, points[0], out, sigmas=sigmas)),
         "## Random perturbations",
-        f"Training of the network: {_training(task)}.",
+        f"Training of the network: {task.trained_as}.",
     ]
     for stage in task.representation.chain():
         table = perturbation_table(task, points, stage.name)
@@ -200,10 +200,6 @@ def main() -> None:
     (out / "inputs.md").write_text(text)
     print(text, end="")
     pipeline.say(f"report      {out}/inputs.md, {FIGURE} and WAVs")
-
-
-def _training(task: pipeline.Task) -> str:
-    return task.defence_text if task.classifier_folder is None else "given"
 
 
 def _decibels(clean, noisy) -> str:

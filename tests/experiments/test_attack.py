@@ -10,7 +10,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from advjax.reports import attack_rows
-from experiments import attack, attack_report, attacking, transfer
+from experiments import attack, attack_report, attacking, report, transfer
 
 SMALL = {
     "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
@@ -95,6 +95,55 @@ def test_a_run_cut_in_the_middle_ends_with_the_same_rows(home, tmp_path):
     np.testing.assert_allclose(
         np.load(folder / attacking.EXAMPLES_FILE), examples, atol=1e-6
     )
+
+
+def test_report_draws_accuracy_over_budget_and_over_the_smallest_distance(
+    home, tmp_path, capsys
+):
+    noise, pgd = run_folders(home)
+    folders = [str(noise), str(pgd)]
+    # The same attack at another budget, and one that looks for the smallest.
+    for name, change in (
+        ("louder", {"budget": "10dB"}),
+        ("smallest", {"budget": None, "norm": "l2"}),
+    ):
+        shutil.copytree(pgd, tmp_path / name)
+        written = json.loads((tmp_path / name / "run.json").read_text())
+        written["settings"] |= change
+        (tmp_path / name / "run.json").write_text(json.dumps(written))
+        folders.append(str(tmp_path / name))
+    curves = attack_report.curves(folders)
+    assert sorted(curves) == [("waveform", "dB"), ("waveform", "l2")]
+    by_name = {curve.label: curve for curve in curves["waveform", "dB"]}
+    np.testing.assert_array_equal(by_name["noise at waveform, plain"].size, [20])
+    np.testing.assert_array_equal(by_name["pgd at waveform, plain"].size, [10, 20])
+    (smallest,) = curves["waveform", "l2"]
+    rows = attack_rows.read(pgd)
+    correct = rows.clean == rows.label
+    assert smallest.stepped and smallest.size[0] == 0
+    assert smallest.accuracy[0] == correct.mean()
+    assert smallest.accuracy[-1] == (correct & ~rows.success).mean()
+
+    with flagsaver.flagsaver(runs=folders, out=str(tmp_path / "r")):
+        report.main()
+    assert capsys.readouterr().out.count("at waveform, plain") == 4
+    text = (tmp_path / "r" / "report.md").read_text()
+    for unit in ("dB", "l2"):
+        assert f"(accuracy_waveform_{unit}.png)" in text
+        assert (tmp_path / "r" / f"accuracy_waveform_{unit}.png").stat().st_size > 5000
+
+
+def test_a_report_of_attacks_and_certificates_is_refused(home, tmp_path):
+    noise, pgd = run_folders(home)
+    shutil.copytree(pgd, tmp_path / "other")
+    written = json.loads((pgd / "run.json").read_text())
+    del written["settings"]["attack"]
+    (tmp_path / "other" / "run.json").write_text(json.dumps(written))
+    with (
+        flagsaver.flagsaver(runs=[str(noise), str(tmp_path / "other")]),
+        pytest.raises(ValueError, match="not of both"),
+    ):
+        report.main()
 
 
 def test_transfer_to_itself_is_complete(home, tmp_path, capsys):
