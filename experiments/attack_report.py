@@ -215,6 +215,7 @@ def show(task: pipeline.Task, folder: pathlib.Path, *, count: int, audio: bool) 
             titles=titles,
             units=task.representation.name,
             title="clean, adversarial, and their difference, at the network's input",
+            last_is_difference=True,
         )
     except ImportError:
         pipeline.say(_NO_PLOTS)

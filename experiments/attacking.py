@@ -182,9 +182,13 @@ def attack(
 
 
 def _spelled(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Every option of the attack that text can give, defaults too."""
+    """Every option of the attack, defaults too, but for its bounds: the stage's."""
     parameters = inspect.signature(ATTACKS[name]).parameters.values()
-    plain = {p.name: p.default for p in parameters if p.default is not p.empty}
+    plain = {
+        p.name: p.default
+        for p in parameters
+        if p.default is not p.empty and p.name != "bounds"
+    }
     return {**plain, **options}
 
 

@@ -211,12 +211,14 @@ def image_grid_plot(
     titles: Sequence[Sequence[str]],
     units: str,
     title: str = "",
+    last_is_difference: bool = False,
 ) -> pathlib.Path:
     """The path of a PNG with a grid of time-frequency images on one scale of colours.
 
     Time runs to the right and frequency up. The scale spans the 1st to the 99th
     percentile of the first column, so that what is added to the others shows: beyond
-    it a colour saturates.
+    it a colour saturates. Differences have a scale of their own, the same to both sides
+    of zero.
 
     Args:
         images: what each panel shows, the undisturbed ones in the first column.
@@ -225,6 +227,7 @@ def image_grid_plot(
         titles: a line or two above each panel.
         units: what the colours measure.
         title: a line above the grid.
+        last_is_difference: whether the last column has differences.
 
     Raises:
         ValueError: labels or titles do not match the grid.
@@ -242,12 +245,18 @@ def image_grid_plot(
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     low, high = np.percentile(images[:, 0], [1, 99])
+    scales = [{"vmin": low, "vmax": high}] * columns
+    if last_is_difference:
+        largest = np.percentile(np.abs(images[:, -1]), 99) or 1.0
+        scales[-1] = {"vmin": -largest, "vmax": largest, "cmap": "RdBu_r"}
     plain = {"axes.grid": False, "axes.titlesize": 10, "axes.labelsize": 11}
     with matplotlib.rc_context(_STYLE | plain):
-        size_in = (columns * _PANEL_IN[0] + 0.8, rows * _PANEL_IN[1] + 0.6)
+        margin_in = 1.6 if last_is_difference else 0.8
+        size_in = (columns * _PANEL_IN[0] + margin_in, rows * _PANEL_IN[1] + 0.6)
         figure = Figure(figsize=size_in, dpi=_PANEL_DPI, layout="constrained")
         FigureCanvasAgg(figure)
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        shown_in = []
         for row, column in np.ndindex(rows, columns):
             axes = grid[row, column]
             shown = axes.imshow(
@@ -255,16 +264,21 @@ def image_grid_plot(
                 origin="lower",
                 aspect="auto",
                 interpolation="nearest",
-                vmin=low,
-                vmax=high,
+                **scales[column],
             )
+            if row == 0:
+                shown_in.append(shown)
             axes.set_title(titles[row][column])
             if column == 0:
                 axes.set_ylabel(f"{row_labels[row]}\nband")
             if row == rows - 1:
                 axes.set_xlabel("frame")
-        bar = figure.colorbar(shown, ax=grid, extend="both", aspect=40, pad=0.01)
-        bar.set_label(units)
+        bars = [(shown_in[0], units)]
+        if last_is_difference:
+            bars.append((shown_in[-1], f"difference in {units}"))
+        for shown, label in bars:
+            bar = figure.colorbar(shown, ax=grid, extend="both", aspect=40, pad=0.01)
+            bar.set_label(label)
         if title:
             figure.suptitle(title)
         figure.savefig(path, metadata={"Software": None})

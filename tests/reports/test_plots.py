@@ -7,7 +7,13 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from advjax.reports.plots import certified_accuracy_plot, curve, image_grid_plot
+from advjax.reports.plots import (
+    AttackedCurve,
+    attacked_accuracy_plot,
+    certified_accuracy_plot,
+    curve,
+    image_grid_plot,
+)
 from advjax.reports.rows import HEADER, Row, Run, line_of, parse
 
 
@@ -131,3 +137,36 @@ def test_a_grid_of_images_is_the_same_again_and_shows_what_it_is_given(tmp_path)
 def test_a_grid_without_a_title_for_each_image_is_refused(tmp_path):
     with pytest.raises(ValueError, match="a title for each image"):
         grid(np.zeros((2, 3, 4, 5)), tmp_path / "a.png", titles=[["clean"], ["clean"]])
+
+
+def test_differences_have_a_scale_of_their_own(tmp_path):
+    # A change of a thousandth: lost on the scale of the images, whole on its own.
+    images = np.zeros((1, 2, 20, 10))
+    images[0, 0] = np.linspace(0, 1, 200).reshape(20, 10)
+    images[0, 1, 10:] = 1e-3
+    given = {"row_labels": ["a"], "titles": [["clean", "difference"]], "units": "mfbe"}
+    colours = {}
+    for own in (False, True):
+        path = image_grid_plot(
+            images, tmp_path / f"{own}.png", last_is_difference=own, **given
+        )
+        pixels = matplotlib.image.imread(path)[..., :3].reshape(-1, 3)
+        colours[own] = {tuple(pixel) for pixel in (pixels * 255).round().astype(int)}
+    darkest_red = (103, 0, 31)
+    assert darkest_red in colours[True] and darkest_red not in colours[False]
+
+
+def test_accuracy_under_attack_is_drawn_for_budgets_and_smallest_distances(tmp_path):
+    curves = [
+        AttackedCurve("budgets", np.array([0.0, 0.1, 0.2]), np.array([1.0, 0.5, 0.1])),
+        AttackedCurve("smallest $x", np.array([0.0, 0.15]), np.array([1, 0.2]), True),
+    ]
+    given = {"x_label": "linf norm"}
+    path = attacked_accuracy_plot(curves, tmp_path / "new" / "a.png", **given)
+    assert size(path)[0] == 1200
+    turned = attacked_accuracy_plot(
+        curves, tmp_path / "b.png", weaker_to_the_right=True, **given
+    )
+    assert path.read_bytes() != turned.read_bytes()
+    with pytest.raises(ValueError, match="at least one curve"):
+        attacked_accuracy_plot([], tmp_path / "c.png", **given)
