@@ -190,8 +190,10 @@ class Task:
 
     @property
     def trained_as(self) -> str:
-        """The defence that the classifier was trained with, as its folder says."""
-        written = checkpoint.config(self.classifier_home)
+        """The defence of the classifier's training; a given one's folder tells it."""
+        if self.classifier_folder is None:
+            return self.defence_text
+        written = checkpoint.config(self.classifier_folder)
         return written.get("notes", {}).get("defence", "unknown training")
 
     @functools.cached_property
