@@ -196,7 +196,7 @@ def _best_two(
     """The two largest, if their sum rises."""
     u = jnp.where(allowed, u, -jnp.inf)
     first = u.argmax()
-    second = u.at[first].set(-jnp.inf).argmax()
+    second = jnp.where(jnp.arange(u.size) == first, -jnp.inf, u).argmax()
     return jnp.stack([first, second]), (u[first] + u[second] > 0) & (first != second)
 
 
