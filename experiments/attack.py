@@ -6,7 +6,7 @@ needs nothing else: like `certify` it builds records and trains a network when n
 given. Several attacks and budgets make a table:
 
   python -m experiments.attack --attack=fgsm --attack=pgd --attack=nes \\
-      --budget=40dB,30dB,20dB --rep=waveform --defence=plain
+      --budget=40dB,30dB,20dB --rep=waveform
 
   python -m experiments.attack --attack="carlini_wagner(norm='l2')" --rep=waveform
 
@@ -57,7 +57,7 @@ def main() -> None:
     """Attack, then report."""
     import jax
 
-    task = app.task()
+    task = app.task(defence="plain")
     size = pipeline.size_of(jax.default_backend())
     requests = list(_requests(task))
     num_points = app.NUM_POINTS.value or size.num_points

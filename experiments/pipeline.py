@@ -92,8 +92,8 @@ class Task:
     records_folder: str | None = None
     classifier_folder: str | None = None
     trained_at: str | None = None
-    """The stage that training was told, where it is not `at`: a network that never saw
-    noise serves every stage, and is found under one name."""
+    """The stage that training was told, where it is not `at`. A plain network serves
+    every stage and is trained at its own input, under one name."""
     front_end: Representation | None = None
     """Instead of `features`, for chains that text cannot name."""
 
@@ -202,6 +202,8 @@ class Task:
         self.stage  # noqa: B018  a wrong --rep fails before any work
         self.defence_text  # noqa: B018  and so does a wrong --defence
         at = self.trained_at or self.at
+        if catalog.parse(self.defence)[0] == "plain":
+            at = self.representation.name
         name, options = catalog.parse(self.model)
         labels = records.info(self.records).labels
         module = catalog.pick(self.model, MODELS, num_classes=len(labels))

@@ -94,7 +94,7 @@ def main() -> None:
     chosen = [_known(name, OURS, "attacks") for name in ATTACKS.value]
     libraries = [_known(name, RIVALS, "rivals") for name in LIBRARIES.value]
     _use_torch(libraries)
-    task = app.task()
+    task = app.task(defence="plain")
     x, y = _examples(task, NUM_EXAMPLES.value)
     terms = _terms(len(task.classifier.labels))
     logits_fn = task.classifier.logits_fn(task.at)

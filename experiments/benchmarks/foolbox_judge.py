@@ -198,7 +198,7 @@ def table(verdicts: list[Verdict]) -> tables.Table:
 
 def main() -> None:
     """Judge, then print."""
-    task = app.task()
+    task = app.task(defence="plain")
     bounds = task.stage.bounds
     points = task.test_points(None)
     x, y = np.stack([p.x for p in points]), np.asarray([p.label for p in points])

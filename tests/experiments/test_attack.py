@@ -10,7 +10,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from advjax.reports import attack_rows
-from experiments import attack, attack_report, attacking, report, transfer
+from experiments import attack, attack_report, attacking, pipeline, report, transfer
 
 SMALL = {
     "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
@@ -18,7 +18,6 @@ SMALL = {
     "num_steps": 2,
     "batch_size": 16,
     "num_points": 4,
-    "defence": "plain",
     "rep": "waveform",
     "compile_cache": False,
     "attack": ["pgd(num_steps=3)", "noise(num_draws=2)"],
@@ -48,6 +47,20 @@ def run_folders(home):
     """Those with rows: a refused request leaves a run without any."""
     found = sorted(path for path in (home / "attack").iterdir() if path.is_dir())
     return [folder for folder in found if len(attack_rows.read(folder).id)]
+
+
+def test_without_a_defence_one_plain_network_is_trained_for_every_stage(home):
+    (folder,) = (home / "classifiers").iterdir()
+    assert "plain@mfbe" in folder.name
+    folders = {
+        (defence, at): pipeline.Task(
+            home=home, corpus=SMALL["corpus"], defence=defence, at=at
+        ).classifier_home
+        for defence in ("plain", "gaussian")
+        for at in ("waveform", "mfbe")
+    }
+    assert folders["plain", "waveform"] == folders["plain", "mfbe"]
+    assert folders["gaussian", "waveform"] != folders["gaussian", "mfbe"]
 
 
 def test_every_run_has_rows_and_its_examples(home):
