@@ -85,9 +85,16 @@ def main() -> None:
 
 
 def _requests(task: pipeline.Task):
-    for text in ATTACK.value:
-        built = attacking.build(task, text)
+    """Every attack at every budget, all of them checked before the first one runs."""
+    attacks = {text: attacking.build(task, text) for text in ATTACK.value}
+    if BUDGET.value and not any(built.fixed_budget for built in attacks.values()):
+        raise ValueError(
+            f"{' and '.join(attacks)} looks for the smallest perturbation: leave "
+            "--budget out"
+        )
+    for text, built in attacks.items():
         for budget in BUDGET.value if built.fixed_budget and BUDGET.value else [None]:
+            attacking.check_budget(budget, text, built)
             yield attacking.Request(text, budget, TARGET.value, SLOTS.value)
 
 

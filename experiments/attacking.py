@@ -92,6 +92,29 @@ def parse_budget(text: str) -> tuple[float, str | None]:
     return value, unit
 
 
+def check_budget(text: str | None, name: str, built: Attack) -> None:
+    """Nothing; refuses, before any work, a budget that the attack cannot keep within.
+
+    Raises:
+        ValueError: none, one that cannot be read, or one that allows everything.
+    """
+    if not built.fixed_budget:
+        return
+    if text is None:
+        raise ValueError(
+            f"{name} keeps within a budget: give --budget=20dB (of SNR), "
+            f"--budget=-40dBFS, or its {built.norm} norm"
+        )
+    value, unit = parse_budget(text)
+    low, high = built.bounds
+    if unit is None and built.norm == "linf" and value >= high - low:
+        raise ValueError(
+            f"a linf norm of {value:g} allows any input between the bounds {low:.4g} "
+            f"and {high:.4g}: give less, or --budget={value:g}dB for a signal-to-noise "
+            "ratio"
+        )
+
+
 def attack(
     task: pipeline.Task,
     request: Request,
@@ -110,11 +133,7 @@ def attack(
     name, options = catalog.parse(request.attack)
     task.stage  # noqa: B018  a wrong --rep fails before any work
     built = build(task, request.attack)
-    if built.fixed_budget and request.budget is None:
-        raise ValueError(
-            f"{name} keeps within a budget: give --budget=20dB (of SNR), "
-            f"--budget=-40dBFS, or its {built.norm} norm"
-        )
+    check_budget(request.budget, name, built)
     classifier = task.classifier
     points = task.test_points(num_points)
     budgets = None

@@ -177,6 +177,8 @@ def test_transfer_to_itself_is_complete(home, tmp_path, capsys):
     [
         ({"budget": []}, "keeps within a budget"),
         ({"budget": ["loud"]}, "20dB for a signal-to-noise ratio"),
+        ({"budget": ["30"]}, "--budget=30dB for"),
+        ({"attack": ["deepfool"]}, "leave --budget out"),
         ({"attack": ["pdg"]}, "Did you mean 'pgd'"),
         ({"rep": "mel"}, "the stages are"),
         ({"attack": ["pgd(targeted=True)"], "target": "Anna"}, "no target 'Anna'"),
