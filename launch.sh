@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the environment once (python3 + venv + pip), then runs a program of this
-# project, or its tests, in it. `./launch.sh --help` tells the rest.
+# project, or its tests, in it: here, or in one process a host of a cluster.
+# `./launch.sh --help` tells the rest.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)"
@@ -13,6 +14,22 @@ made_here="$stamps/.made_here"    # ours to make again, should it break
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "launch.sh: $*"; exit 1; }
+
+quoted() {  # the arguments as one line that any shell reads back as they are
+  local word space=""
+  for word in "$@"; do
+    case "$word" in
+      "" | *[!A-Za-z0-9_./:=,@%+-]*)
+        word="'$(printf '%s' "$word" | sed "s/'/'\\\\''/g")'" ;;
+    esac
+    printf '%s%s' "$space" "$word"
+    space=" "
+  done
+}
+
+run() {  # the command; with --dry_run, only its line
+  if [ -n "$dry_run" ]; then printf '%s\n' "$(quoted "$@")"; else "$@"; fi
+}
 
 # ---- the programs: every module with a main, named as python -m names it --------
 
@@ -36,13 +53,14 @@ list() {
     printf '  %-28s %s\n' "$name" \
       "$(sed -n -e '1{s/^[rR]*"""//;s/"""$//;p;}' "$root/${module//.//}.py")"
   done
-  printf '  %-28s %s\n' test "The tests (the slow ones: ./launch.sh test -m slow)."
+  printf '  %-28s %s\n' test "The tests (the slow ones: ./launch.sh test -m slow)." \
+    install "The environment alone."
 }
 
 usage() {
   cat <<TEXT
-./launch.sh NAME [FLAGS] runs a program of advjax in an environment of its own, which
-the first start makes (about 2 minutes).
+./launch.sh [--on=WHERE] [--dry_run] NAME [FLAGS] runs a program of advjax in an
+environment of its own, which the first start makes (about 2 minutes).
 
 $(list)
 
@@ -52,6 +70,14 @@ $(list)
 PYTHON=python3.12   the Python to make the environment with (3.11 to 3.13)
 VENV=some/folder    where the environment lives, if not in .venv beside this file
 EXTRAS=cuda12,svm   what else to install: cuda12, cuda13, tpu, svm, bench
+
+--dry_run prints what would run and runs nothing. --on says where, one process a host:
+  local      this machine alone (default)
+  tpu:SLICE  a Cloud TPU slice, by gcloud; ZONE, PROJECT, REMOTE_DIR=advjax
+  slurm      a job for sbatch; NODES=1, GPUS_PER_NODE=1, CPUS_PER_NODE, TIME,
+             PARTITION, ACCOUNT
+  k8s        a manifest for kubectl apply -f -; IMAGE, CLAIM (a volume for what is
+             written), JOB=advjax-NAME, NODES=1, GPUS_PER_NODE=1
 TEXT
 }
 
@@ -185,6 +211,11 @@ prepare() {  # an environment with the extras given, and those of EXTRAS
       *) die "EXTRAS has no '$extra'; there is ${known//$'\n'/, }" ;;
     esac
   done
+  if [ -n "$dry_run" ]; then
+    set -- $(missing "$@")
+    if [ $# != 0 ]; then say "Would first install advjax[$(IFS=,; printf '%s' "$*")]"; fi
+    return
+  fi
   if [ -z "$(missing "$@")" ]; then
     if [ -z "${PYTHON:-}" ]; then return; fi
     choose_python
@@ -201,17 +232,182 @@ prepare() {  # an environment with the extras given, and those of EXTRAS
   ) 9>"$venv.lock"
 }
 
+# ---- clusters: the same program, one process a host -----------------------------
+
+cluster_size() {  # sets nodes, gpus and name_there from the environment
+  nodes="${NODES:-1}" gpus="${GPUS_PER_NODE:-1}"
+  case "$nodes" in "" | 0* | *[!0-9]*) die "NODES=$nodes: say how many hosts" ;; esac
+  case "$gpus" in
+    *[!0-9]*) die "GPUS_PER_NODE=$gpus: say how many GPUs a host has; 0 for none" ;;
+  esac
+  name_there="$(printf '%s' "${JOB:-advjax-$name}" | tr 'A-Z._' 'a-z--')"
+}
+
+tool() {  # is the program of a cluster here?
+  [ -n "$dry_run" ] || command -v "$1" >/dev/null \
+    || die "there is no $1 here, which --on=$on needs; --dry_run shows what for"
+}
+
+on_tpu() {  # a slice's name and flags: copies the code to its workers, runs it there
+  local slice="$1" code="$root/dist/${1#*@}.tgz" there="${REMOTE_DIR:-advjax}" command
+  shift
+  tool gcloud
+  case " $*" in
+    *" --home"[=\ ]*) ;;
+    *) die "the workers of a TPU slice share no disk: name a folder that all of them" \
+      "mount, --home=/mnt/runs (for a slice of one worker any folder does)" ;;
+  esac
+  there="$(quoted "${there#\~/}")"  # from the worker's home, where ssh begins
+  command="mkdir -p $there && tar -xzf advjax.tgz -C $there && cd $there && $(quoted \
+    env ${PYTHON:+"PYTHON=$PYTHON"} "EXTRAS=${EXTRAS:-tpu}" ./launch.sh "$name" "$@" \
+    --cluster)"
+  set -- --worker=all ${ZONE:+"--zone=$ZONE"} ${PROJECT:+"--project=$PROJECT"}
+  cd "$root"  # for the names of the constraints
+  run mkdir -p "$root/dist"
+  # The variable keeps macOS from adding a file of its own beside each.
+  run env COPYFILE_DISABLE=1 tar -czf "$code" -C "$root" --exclude=__pycache__ \
+    --exclude=experiments/results advjax data_prep experiments launch.sh \
+    pyproject.toml README.md LICENSE constraints-*.txt
+  run gcloud compute tpus tpu-vm scp "$code" "$slice:advjax.tgz" "$@"
+  run gcloud compute tpus tpu-vm ssh "$slice" "$@" --command="$command"
+}
+
+directive() { if [ -n "$2" ]; then printf '#SBATCH --%s=%s\n' "$1" "$2"; fi; }
+
+slurm_job() {  # the batch script
+  local cpus="${CPUS_PER_NODE:-$((8 * (gpus > 1 ? gpus : 1)))}"
+  printf '#!/usr/bin/env bash\n'
+  directive job-name "$name_there"
+  directive nodes "$nodes"
+  directive ntasks-per-node 1
+  directive cpus-per-task "$cpus"
+  directive gres "$([ "$gpus" = 0 ] || printf 'gpu:%s' "$gpus")"
+  directive time "${TIME:-}"
+  directive partition "${PARTITION:-}"
+  directive account "${ACCOUNT:-}"
+  cat <<TEXT
+#SBATCH --open-mode=append
+#SBATCH --requeue
+set -euo pipefail
+cd $(quoted "$PWD")
+export $(quoted "VENV=$venv" "EXTRAS=$EXTRAS")
+export SRUN_CPUS_PER_TASK=$cpus
+TEXT
+  if [ "$gpus" != 0 ]; then
+    # Under Slurm JAX takes one GPU a process unless told: jax-ml/jax issue 16788.
+    printf 'export JAX_LOCAL_DEVICE_IDS=%s\n' "$(seq 0 $((gpus - 1)) | paste -sd, -)"
+  fi
+  printf '%s\n' "$(quoted "$root/launch.sh" install)" \
+    "srun --kill-on-bad-exit=1 $(quoted "$root/launch.sh" "$name" "$@" --cluster)"
+}
+
+on_slurm() {
+  local job
+  tool sbatch
+  cluster_size
+  if [ "$gpus" != 0 ]; then EXTRAS="${EXTRAS:-cuda12}"; fi
+  prepare data plots  # here, since many a compute node has no network
+  job="$(slurm_job "$@")"
+  if [ -n "$dry_run" ]; then printf '%s\n' "$job"; else printf '%s\n' "$job" | sbatch; fi
+}
+
+yaml() {  # the arguments as a list; Kubernetes reads $$ as one $
+  printf '%s\n' "$@" | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/\$/$$/g' \
+    -e 's/^/        - "/' -e 's/$/"/'
+}
+
+on_k8s() {  # the manifest
+  cluster_size
+  if [ -z "${IMAGE:-}" ] || [ -z "${CLAIM:-}" ]; then
+    die "say IMAGE=the container image that holds this checkout, and CLAIM=the" \
+      "PersistentVolumeClaim for what the run writes (ReadWriteMany for NODES > 1)"
+  fi
+  case "$*" in *$'\n'*) die "no flag of a manifest may hold a line break" ;; esac
+  say "Give this to: kubectl apply -f -"
+  # A host that is lost costs the other pods a failure each, when JAX ends them.
+  cat <<TEXT
+apiVersion: v1
+kind: Service
+metadata:
+  name: $name_there
+spec:
+  clusterIP: None
+  publishNotReadyAddresses: true
+  selector:
+    job-name: $name_there
+---
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: $name_there
+spec:
+  completionMode: Indexed
+  completions: $nodes
+  parallelism: $nodes
+  backoffLimit: $((10 * nodes))
+  podFailurePolicy:
+    rules:
+    - action: Ignore
+      onPodConditions:
+      - type: DisruptionTarget
+  template:
+    spec:
+      subdomain: $name_there
+      restartPolicy: Never
+      containers:
+      - name: advjax
+        image: "$IMAGE"
+        command:
+$(yaml ./launch.sh "$name" --home=/runs "$@" \
+    --coordinator="$name_there-0.$name_there:8476" --num_processes="$nodes")
+        - "--process_id=\$(JOB_COMPLETION_INDEX)"
+        resources:
+          limits:
+            nvidia.com/gpu: $gpus
+        volumeMounts:
+        - name: runs
+          mountPath: /runs
+        - name: shared-memory
+          mountPath: /dev/shm
+      volumes:
+      - name: runs
+        persistentVolumeClaim:
+          claimName: "$CLAIM"
+      - name: shared-memory
+        emptyDir:
+          medium: Memory
+TEXT
+}
+
 # ---- the command ----------------------------------------------------------------
 
+on=local dry_run=""
+while :; do
+  case "${1:-}" in
+    --on=local | --on=slurm | --on=k8s | --on=tpu:?*) on="${1#--on=}" ;;
+    --on | --on=*) die "there is --on=local, --on=tpu:SLICE, --on=slurm and --on=k8s" ;;
+    --dry_run) dry_run=yes ;;
+    *) break ;;
+  esac
+  shift
+done
 name="${1:-}"
 case "$name" in "" | -h | --help | help) usage; exit ;; esac
 shift
 EXTRAS="${EXTRAS:-}"
 
+case "$name" in
+  test | install) [ "$on" = local ] || die "'$name' is for this machine: drop --on=$on" ;;
+esac
+if [ "$name" = install ]; then
+  prepare data plots
+  exit
+fi
 if [ "$name" = test ]; then
   prepare data plots test
-  cd "$root"
-  exec "$venv_python" -m pytest "$@"
+  run cd "$root"
+  run exec "$venv_python" -m pytest "$@"
+  exit
 fi
 
 name="${name#experiments.}"
@@ -220,11 +416,18 @@ if ! programs | grep -qxF -e "$name"; then
   list >&2
   exit 2
 fi
+case "$on" in
+  tpu:*) on_tpu "${on#tpu:}" "$@"; exit ;;
+  slurm) on_slurm "$@"; exit ;;
+  k8s) on_k8s "$@"; exit ;;
+esac
+
 prepare data plots
-# This checkout's code, wherever the command is given and whatever lies there.
 # By default glibc gives the large buffers of a compiled program back after every call,
 # to take them anew, page by page, in the next: a fifth of a short attack's time.
-export MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_:-4294967296}"
-export MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-17179869184}"
-export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
-exec "$venv_python" -P -m "$(module_of "$name")" "$@"
+# PYTHONPATH: this checkout's code, wherever the command is given and whatever lies there.
+run exec env \
+  MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_:-4294967296}" \
+  MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-17179869184}" \
+  PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" \
+  "$venv_python" -P -m "$(module_of "$name")" "$@"
