@@ -174,6 +174,7 @@ def attack_points(
     budgets: Sequence[float] | None = None,
     targets: Sequence[int] | None = None,
     num_slots: int | None = None,
+    mesh: Mesh | None = None,
     done: Collection[str] = (),
     snapshot: pathlib.Path | None = None,
     snapshot_every_s: float = 60.0,
@@ -190,6 +191,7 @@ def attack_points(
         budgets: one a point, in the attack's norm; None for attacks without.
         targets: the class to reach for each point, for a targeted attack.
         num_slots: points attacked at once; None for the backend's default.
+        mesh: devices of this process that share these points.
         done: ids that need no row.
         snapshot: a file that keeps points in mid-attack; found, it is continued.
         snapshot_every_s: seconds from one snapshot to the next.
@@ -232,7 +234,7 @@ def attack_points(
 
     for index, result in run_batch(
         attack, logits_fn, x, goals, keys, budget,
-        num_slots=num_slots, slots=slots, on_block=after_block,
+        num_slots=num_slots, slots=slots, on_block=after_block, mesh=mesh,
     ):  # fmt: skip
         point = points[chosen[index]]
         if point.id in done:

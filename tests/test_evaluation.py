@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from advjax import evaluation
+from advjax.attacks import pgd, run_batch
+from advjax.parallel import data_mesh
 from advjax.representations import Magnitude
 from advjax.smoothing import gaussian
 
@@ -81,3 +83,36 @@ def test_stage_features_start_from_the_stored_integers():
     found = evaluation.stage_features(Magnitude(), audio)
     expected = Magnitude().apply(jnp.asarray(audio, jnp.float32) / 32768)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_attacked_points_are_the_same_over_devices(monkeypatch):
+    seen = []
+
+    def watched(*args, **options):
+        seen.append(options["mesh"])
+        return run_batch(*args, **options)
+
+    monkeypatch.setattr(evaluation, "run_batch", watched)
+    attack = pgd(num_steps=5, num_restarts=1, bounds=(-9.0, 9.0))
+    one, two = (
+        {
+            found.row.id: found
+            for found in evaluation.attack_points(
+                attack,
+                LINEAR,
+                points(),
+                jax.random.key(0),
+                budgets=[0.3] * 6,
+                mesh=mesh,
+                clock=lambda: 0.0,
+            )
+        }
+        for mesh in (None, data_mesh(jax.devices()[:2]))
+    )
+    assert [mesh and mesh.size for mesh in seen] == [None, 2]
+    assert 0 < sum(found.row.success for found in one.values()) < 6
+    assert set(two) == set(one) == {point.id for point in points()}
+    for id, found in two.items():
+        np.testing.assert_allclose(found.x_adv, one[id].x_adv, atol=1e-6)
+        assert found.row.success == one[id].row.success
+        assert found.row.queries == one[id].row.queries

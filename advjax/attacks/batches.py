@@ -5,6 +5,11 @@ finished, their slots take the next ones: nothing waits for the slowest example 
 batch, and since the program's shape never changes, nothing is compiled anew. On a CPU
 the last bits of a convolution depend on an example's place in the batch; but for these
 a result does not depend on which other examples are attacked with it.
+
+Over a mesh each device advances its share of the slots. They step together, so slots
+are filled in the order of one device: the same slots give the same results, and a state
+saved on so many devices is continued on others. That is `shard_map` and not a sharded
+`jit` alone, which would gather the batch on every device for a Fourier transform.
 """
 
 import functools
@@ -14,10 +19,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from advjax.attacks.base import Attack, AttackResult, Ended, checked_budget, measured
 from advjax.compilation import compiler_options
+from advjax.parallel import AXIS, replicate
 from advjax.types import LogitsFn
 
 
@@ -49,6 +56,7 @@ def run_batch(
     block: int = 50,
     slots: Slots | None = None,
     on_block: Callable[[Slots], None] | None = None,
+    mesh: Mesh | None = None,
 ) -> Iterator[tuple[int, AttackResult]]:
     """Each example's number and result, at the latest `block` steps after its end.
 
@@ -59,25 +67,32 @@ def run_batch(
         y: labels or, for a targeted attack, classes to reach.
         keys: one key an example.
         budget: one for all, or one an example.
-        num_slots: examples advanced at once; None for the backend's default, or as
-            many as `slots` has. Another number may change the last bits of results.
+        num_slots: examples advanced at once; None for the backend's default on each
+            device, or as many as `slots` has. Rounded up to a multiple of the devices.
+            Another number may change the last bits of results.
         block: the most steps between two calls of `on_block`. Does not change results.
         slots: where an earlier call stood, as `on_block` saw it; results that it had
             already given are not given again.
         on_block: called with the state every `block` steps and at the end, after all
             results so far were given.
+        mesh: devices of this process that share the slots; None for where `logits_fn`
+            is.
 
     Raises:
         ValueError: inputs that are not finite, or a missing budget.
     """
     x, y = np.asarray(x, np.float32), np.asarray(y, np.int32)
     _refuse_bad(x, y)
+    num_devices = 1 if mesh is None else mesh.size
     if slots is None:
-        num_slots = num_slots or min(default_slots(), len(x))
+        num_slots = num_slots or min(num_devices * default_slots(), len(x))
         slots = Slots(None, np.zeros(num_slots, np.int32), np.full(num_slots, -1), 0)
+    slots = _in_equal_shares(slots, num_devices)
     num_slots = len(slots.steps)
     budgets = np.broadcast_to(np.asarray(checked_budget(attack, budget)), (len(x),))
-    begin, advance, judge = _programs(attack)
+    begin, advance, judge = _programs(attack, mesh)
+    if mesh is not None:
+        logits_fn = jax.device_put(logits_fn, replicate(mesh))
     ended, num_rounds = [], 0
     while slots.following < len(x) or (slots.example >= 0).any():
         slots = _filled(slots, begin, logits_fn, (x, y, keys, budgets))
@@ -131,8 +146,24 @@ def _judged(
 
 
 def default_slots() -> int:
-    """Examples advanced at once: a few on a CPU, whose caches are small."""
+    """Examples a device advances at once: a few on a CPU, whose caches are small."""
     return 8 if jax.default_backend() == "cpu" else 128
+
+
+def _in_equal_shares(slots: Slots, num_devices: int) -> Slots:
+    """The slots and as many free ones as make every device's share equal."""
+    num_slots = len(slots.steps)
+    more = -num_slots % num_devices
+    if not more:
+        return slots
+    # What stands in a free slot is never looked at.
+    rows = np.minimum(np.arange(num_slots + more), num_slots - 1)
+    return Slots(
+        jax.tree.map(lambda a: a[rows], slots.state),
+        np.append(slots.steps, np.zeros(more, slots.steps.dtype)),
+        np.append(slots.example, np.full(more, -1)),
+        slots.following,
+    )
 
 
 def _filled(slots: Slots, begin, logits_fn, examples) -> Slots:
@@ -155,8 +186,8 @@ def _filled(slots: Slots, begin, logits_fn, examples) -> Slots:
 
 
 @functools.lru_cache(maxsize=8)
-def _programs(attack: Attack):
-    options = compiler_options()
+def _programs(attack: Attack, mesh: Mesh | None):
+    """What begins examples in free slots, advances all slots, and judges results."""
     choose = jax.vmap(
         lambda chosen, new, old: jax.tree.map(
             functools.partial(jnp.where, chosen), new, old
@@ -169,23 +200,24 @@ def _programs(attack: Attack):
         def working(state, steps):
             return active & ~state.done & (steps < attack.max_steps)
 
+        def num_done(state, steps):
+            done = jnp.sum(active & ~working(state, steps), dtype=jnp.int32)
+            return done if mesh is None else jax.lax.psum(done, AXIS)
+
         def unfinished(carry):
-            state, steps, num_rounds = carry
-            num_done = jnp.sum(active & ~working(state, steps), dtype=jnp.int32)
-            return (num_done < enough) & (num_rounds < most)
+            _, _, done, num_rounds = carry
+            return (done < enough) & (num_rounds < most)
 
         def advance(carry):
-            state, steps, num_rounds = carry
+            state, steps, _, num_rounds = carry
             moves = working(state, steps)
             moved = jax.vmap(functools.partial(attack.step, logits_fn))(state)
-            return (
-                choose(moves, moved, state),
-                steps + moves.astype(steps.dtype),
-                num_rounds + 1,
-            )
+            state = choose(moves, moved, state)
+            steps = steps + moves.astype(steps.dtype)
+            return state, steps, num_done(state, steps), num_rounds + 1
 
-        state, steps, num_rounds = jax.lax.while_loop(
-            unfinished, advance, (state, steps, jnp.int32(0))
+        state, steps, _, num_rounds = jax.lax.while_loop(
+            unfinished, advance, (state, steps, num_done(state, steps), jnp.int32(0))
         )
         return state, steps, active & ~working(state, steps), num_rounds
 
@@ -195,13 +227,39 @@ def _programs(attack: Attack):
             return begun
         return choose(fresh, begun, before)
 
-    begin = jax.jit(begin_some, compiler_options=options)
-    advance = jax.jit(advance_block, compiler_options=options, donate_argnums=1)
-    judge = jax.jit(
-        lambda f, ended: jax.vmap(functools.partial(measured, attack, f))(ended),
-        compiler_options=options,
+    def judge_all(logits_fn, ended):
+        return jax.vmap(functools.partial(measured, attack, logits_fn))(ended)
+
+    slots, same = PartitionSpec(AXIS), PartitionSpec()
+    begin = _compiled(begin_some, mesh, [same] + [slots] * 6, slots)
+    advance = _compiled(
+        advance_block,
+        mesh,
+        [same, slots, slots, slots, same, same],
+        (slots, slots, slots, same),
+        donate_argnums=1,
     )
+    judge = _compiled(judge_all, mesh, [same, slots], slots)
     return begin, advance, judge
+
+
+def _compiled(function, mesh: Mesh | None, in_specs, out_specs, **options):
+    """The function as one program, on a mesh with its arrays split as the specs say."""
+    options["compiler_options"] = compiler_options()
+    if mesh is None:
+        return jax.jit(function, **options)
+    # Without check_vma, which would refuse an attack's own loops: they start from
+    # values that are equal on all devices.
+    split = jax.shard_map(
+        function,
+        mesh=mesh,
+        in_specs=tuple(in_specs),
+        out_specs=out_specs,
+        check_vma=False,
+    )
+    program = jax.jit(split, **options)
+    shardings = [NamedSharding(mesh, spec) for spec in in_specs]
+    return lambda *arrays: program(*map(jax.device_put, arrays, shardings))
 
 
 def _refuse_bad(x, y) -> None:

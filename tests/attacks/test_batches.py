@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from advjax.attacks import pgd, run, run_batch
+from advjax.attacks import carlini_wagner, pgd, run, run_batch, snapshots
+from advjax.parallel import data_mesh
 from tests.problems import linear
 
 GENERATOR = np.random.default_rng(0)
@@ -57,6 +58,74 @@ def test_a_run_goes_on_from_any_block_bit_for_bit():
         got = (late | early)[index]
         np.testing.assert_array_equal(got.x_adv, want.x_adv)
     assert set(late) | set(early) == set(range(len(X)))
+
+
+def over(num_devices):
+    return data_mesh(jax.devices()[:num_devices])
+
+
+# A search for the smallest perturbation ends somewhere within its tolerance.
+@pytest.mark.parametrize(
+    ("attack", "atol"),
+    [
+        (ATTACK, 1e-5),
+        (
+            carlini_wagner(norm="l2", num_searches=3, num_steps=30, bounds=(-9.0, 9.0)),
+            1e-2,
+        ),
+    ],
+    ids=["within a budget", "smallest perturbation"],
+)
+@pytest.mark.parametrize("num_devices", [2, 4])
+def test_devices_share_the_slots_and_change_no_result(attack, atol, num_devices):
+    traces, shares = [], set()
+
+    def traced(weights, x):
+        traces.append(1)
+        return F.func(*weights, x)
+
+    def note_shares(slots):
+        sharding = slots.state.x_adv.sharding
+        shares.add((len(sharding.device_set), sharding.shard_shape((8, 6))))
+
+    f = jax.tree_util.Partial(traced, F.args)
+    wanted = dict(run_batch(attack, f, X, Y, KEYS, BUDGETS, num_slots=8))
+    assert sum(result.success for result in wanted.values()) > 0
+    options = {"num_slots": 7, "mesh": over(num_devices), "on_block": note_shares}
+    first = dict(run_batch(attack, f, X, Y, KEYS, BUDGETS, **options))
+    before = len(traces)
+    second = dict(run_batch(attack, f, X, Y, KEYS, BUDGETS, **options))
+    assert len(traces) == before
+    assert shares == {(num_devices, (8 // num_devices, 6))}
+    for index, want in wanted.items():
+        assert first[index].success == want.success
+        assert first[index].queries == want.queries
+        np.testing.assert_allclose(first[index].x_adv, want.x_adv, atol=atol)
+        np.testing.assert_array_equal(first[index].x_adv, second[index].x_adv)
+
+
+@pytest.mark.parametrize("num_devices", [None, 2, 4])
+def test_a_snapshot_of_two_devices_goes_on_on_any_number(tmp_path, num_devices):
+    options = {"num_slots": 6, "block": 2}
+    path, early = tmp_path / "attack.npz", {}
+    wanted = dict(run_batch(ATTACK, F, X, Y, KEYS, BUDGETS, **options))
+    for index, result in run_batch(
+        ATTACK, F, X, Y, KEYS, BUDGETS, mesh=over(2),
+        on_block=lambda slots: snapshots.save(path, slots, "abcdefghijk"), **options,
+    ):  # fmt: skip
+        early[index] = result
+        if len(early) == 4:
+            break
+    slots, _ = snapshots.load(path, ATTACK, F, jnp.asarray(X[0]))
+    assert (slots.example >= 0).any()
+    mesh = None if num_devices is None else over(num_devices)
+    late = dict(
+        run_batch(ATTACK, F, X, Y, KEYS, BUDGETS, slots=slots, block=2, mesh=mesh)
+    )
+    assert set(late) | set(early) == set(range(len(X)))
+    for index, result in (early | late).items():
+        np.testing.assert_allclose(result.x_adv, wanted[index].x_adv, atol=1e-5)
+        assert result.queries == wanted[index].queries
 
 
 def test_bad_examples_are_refused_before_any_work():
