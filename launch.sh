@@ -350,6 +350,7 @@ spec:
     - action: Ignore
       onPodConditions:
       - type: DisruptionTarget
+        status: "True"
   template:
     spec:
       subdomain: $name_there

@@ -1,0 +1,381 @@
+"""launch.sh on clusters: what it generates is run by programs that only pretend."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from tests.test_launch import ROOT, House
+
+# Two hosts share this machine. A program of the project leaves its words and its rank
+# in $TOLD; the tools of the clusters do the part of theirs that launch.sh relies on.
+PROGRAM = """  *"-m experiments."*)
+    [ -z "$REAL_PYTHON" ] || exec "$REAL_PYTHON" "$@"
+    { printf '%s\\0' "$PWD" "${SLURM_PROCID-}" "${JAX_LOCAL_DEVICE_IDS-}" "$@"; } \\
+      >"$TOLD/process.$$" ;;
+"""
+# gcloud splits the command at spaces and ssh joins it again; a login begins at home.
+GCLOUD = """#!/bin/bash
+printf '%s\\0' "$@" >"$TOLD/gcloud.$4"
+for worker in "$TOLD/worker0" "$TOLD/worker1"; do
+  mkdir -p "$worker"
+  case "$4" in
+    scp) cp "$5" "$worker/${6#*:}" ;;
+    ssh) for word; do case "$word" in
+           --command=*) (cd "$worker" && HOME="$worker" bash -c "${word#*=}") ;;
+         esac; done ;;
+  esac
+done
+"""
+SBATCH = """#!/bin/bash
+cat >"$TOLD/job"
+cd / && bash "$TOLD/job"
+"""
+SRUN = """#!/bin/bash
+printf '%s\\0' "$@" >"$TOLD/srun"
+while [ "${1#-}" != "$1" ]; do shift; done
+export SLURM_NTASKS=2 SLURM_LOCALID=0 SLURM_STEP_NODELIST=127.0.0.1
+SLURM_PROCID=1 "$@" & other=$!
+SLURM_PROCID=0 "$@" && wait "$other"
+"""
+# What a shell, YAML or Kubernetes could each take for something of its own.
+FLAGS = (
+    "--attack=pgd(num_steps=40)",
+    "--attack=carlini_wagner(norm='l2')",
+    '--note=two  words & a * $HOME $(HOME) $$ \\ " ` # ü',
+    "--empty=",
+    "",
+)
+HOME = "--home=/mnt/the runs"
+
+
+class Cluster(House):
+    """The small project, with the tools of every cluster on the path."""
+
+    def __init__(self, folder: pathlib.Path):
+        super().__init__(folder)
+        answers = self.python.read_text()
+        self.python.write_text(answers.replace("  *) echo", PROGRAM + "  *) echo"))
+        for name in ("README.md", "LICENSE"):
+            shutil.copy(ROOT / name, self.root / name)
+        self.program("experiments/attack.py", "Attacks.")
+        self.told = folder / "told"
+        self.tools = folder / "tools"
+        for made in (self.told, self.tools, self.root / "advjax"):
+            made.mkdir()
+        for name, text in (("gcloud", GCLOUD), ("sbatch", SBATCH), ("srun", SRUN)):
+            (self.tools / name).write_text(text)
+            (self.tools / name).chmod(0o755)
+        self.more = {
+            "PATH": f"{self.tools}:{os.environ['PATH']}",
+            "TOLD": str(self.told),
+            "PYTHON": str(self.python),
+            "PIP_LOG": str(self.pip_log),
+        }
+
+    def start(self, *args: str, **more: str) -> subprocess.Popen:
+        return super().start(*args, **self.more | more)
+
+    def shell(self, script: str, cwd: str = "/") -> None:
+        """Runs what --dry_run printed, as a person would who pasted it."""
+        subprocess.run(
+            ["bash", "-e"],
+            input=script,
+            cwd=cwd,
+            env=os.environ | self.more,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+
+    def said(self, name: str) -> list[str]:
+        """The words that a tool was given."""
+        return (self.told / name).read_bytes().decode().split("\0")[:-1]
+
+    def processes(self) -> list[list[str]]:
+        """Folder, rank, devices and words of each process of the program, by rank."""
+        return sorted(
+            (self.said(path.name) for path in self.told.glob("process.*")),
+            key=lambda said: said[:2],
+        )
+
+
+@pytest.fixture
+def cluster(tmp_path) -> Cluster:
+    return Cluster(tmp_path)
+
+
+def words(*flags: str) -> list[str]:
+    return ["-P", "-m", "experiments.attack", *flags]
+
+
+def test_every_worker_of_a_slice_gets_the_code_and_the_flags(cluster):
+    code, _, err = cluster.launch(
+        "--on=tpu:me@pod", "attack", HOME, *FLAGS, ZONE="z-1", PROJECT="p"
+    )
+    assert code == 0, err
+    where = ["me@pod", "--worker=all", "--zone=z-1", "--project=p"]
+    assert cluster.said("gcloud.ssh")[:-1] == [
+        "compute",
+        "tpus",
+        "tpu-vm",
+        "ssh",
+        *where,
+    ]
+    assert cluster.said("gcloud.scp")[-3:] == where[1:]
+    assert cluster.processes() == [
+        [str(cluster.told / worker / "advjax"), "", ""]
+        + words(HOME, *FLAGS, "--cluster")
+        for worker in ("worker0", "worker1")
+    ]
+    assert cluster.installs() == ["data,plots,tpu"] * 2
+
+
+@pytest.mark.parametrize("folder", ["code/ad v", "~/code/ad v"])
+def test_the_code_of_a_slice_goes_where_it_is_told(cluster, folder):
+    cluster.launch("--on=tpu:pod", "attack", "--home", "/m", REMOTE_DIR=folder)
+    places = [said[0] for said in cluster.processes()]
+    assert places == [str(cluster.told / f"worker{i}/code/ad v") for i in (0, 1)]
+
+
+def test_a_slice_needs_a_folder_that_all_workers_share(cluster):
+    code, _, err = cluster.launch("--on=tpu:pod", "attack", "--homes=/m")
+    assert code == 1
+    assert "--home=/mnt/runs" in err
+    assert list(cluster.told.iterdir()) == []
+
+
+def test_a_slurm_job_runs_one_process_a_node_with_all_its_gpus(cluster):
+    there = cluster.root.parent / "some where"
+    there.mkdir()
+    script = cluster.launch(
+        *("--on=slurm", "--dry_run", "attack", *FLAGS),
+        **{"NODES": "2", "GPUS_PER_NODE": "4", "PARTITION": "long", "TIME": "1:00:00"},
+    )[1]
+    for line in ("nodes=2", "ntasks-per-node=1", "cpus-per-task=32", "gres=gpu:4"):
+        assert f"#SBATCH --{line}\n" in script
+    assert "#SBATCH --partition=long\n#SBATCH --time=" not in script
+    assert "#SBATCH --time=1:00:00\n#SBATCH --partition=long\n" in script
+    assert "account" not in script
+    # Directives count only before the first command.
+    assert "#SBATCH" not in script.partition("set -euo")[2]
+    cluster.shell(script)
+    here = os.getcwd()
+    assert cluster.processes() == [
+        [here, rank, "0,1,2,3", *words(*FLAGS, "--cluster")] for rank in ("0", "1")
+    ]
+    # Once in the job, before srun, and by no task.
+    assert cluster.installs() == ["data,plots,cuda12"]
+
+
+def test_a_slurm_job_is_submitted_with_its_environment_made(cluster):
+    code, out, err = cluster.launch("--on=slurm", "attack", GPUS_PER_NODE="0")
+    assert code == 0, err
+    script = (cluster.told / "job").read_text()
+    assert (
+        script
+        == cluster.launch("--on=slurm", "--dry_run", "attack", GPUS_PER_NODE="0")[1]
+    )
+    assert "gpu" not in script
+    assert [said[2] for said in cluster.processes()] == ["", ""]
+    assert cluster.installs() == ["data,plots"]
+
+
+# JAX says which GPUs it will take only to its log.
+PEER = """
+import json, logging, os, sys
+import jax
+if __name__ == "__main__":
+    log = os.environ["TOLD"] + "/log" + os.environ["SLURM_PROCID"]
+    logging.basicConfig(filename=log, level=logging.INFO)
+    jax.distributed.initialize()
+    seen = [jax.process_index(), jax.process_count(), *sys.argv[1:]]
+    print(json.dumps(seen), file=open(log + ".seen", "w"))
+"""
+
+
+def test_jax_finds_its_peers_and_its_devices_in_a_slurm_job(cluster):
+    (cluster.root / "experiments/__init__.py").touch()
+    (cluster.root / "experiments/attack.py").write_text(PEER)
+    # JAX takes the coordinator's port from the job's number.
+    job = next(n for n in range(os.getpid(), os.getpid() + 999) if _free(n))
+    code, _, err = cluster.launch(
+        *("--on=slurm", "attack", *FLAGS),
+        **{"GPUS_PER_NODE": "2", "SLURM_JOB_ID": str(job)},
+        **{"REAL_PYTHON": sys.executable, "JAX_PLATFORMS": "cpu"},
+    )
+    assert code == 0, err
+    for rank in (0, 1):
+        seen = json.loads((cluster.told / f"log{rank}.seen").read_text())
+        assert seen == [rank, 2, *FLAGS, "--cluster"]
+        assert "visible devices: 0,1\n" in (cluster.told / f"log{rank}").read_text()
+
+
+def _free(job: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("", job % 2**12 + 2**16 - 2**12))
+        except OSError:
+            return False
+    return True
+
+
+K8S = {"IMAGE": "registry/advjax:1", "CLAIM": "runs", "NODES": "2"}
+
+
+def manifest(cluster: Cluster, *args: str, **more: str) -> tuple[dict, dict]:
+    code, out, err = cluster.launch("--on=k8s", *args, **K8S | more)
+    assert code == 0, err
+    assert "kubectl apply -f -" in err
+    return tuple(yaml.safe_load_all(out))
+
+
+def expanded(word: str, variables: dict[str, str]) -> str:
+    """A word of a container's command as Kubernetes gives it to the program."""
+    return re.sub(
+        r"\$\$|\$\((\w+)\)",
+        lambda found: variables.get(found[1], found[0]) if found[1] else "$",
+        word,
+    )
+
+
+def test_a_manifest_starts_one_process_a_pod_that_finds_the_others(cluster):
+    service, job = manifest(cluster, "attack", *FLAGS, GPUS_PER_NODE="4")
+    name = job["metadata"]["name"]
+    assert name == "advjax-attack"
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["selector"] == {"job-name": name}
+    assert job["spec"]["completionMode"] == "Indexed"
+    assert job["spec"]["completions"] == job["spec"]["parallelism"] == 2
+    pod = job["spec"]["template"]["spec"]
+    assert pod["subdomain"] == service["metadata"]["name"]
+    (container,) = pod["containers"]
+    assert container["image"] == K8S["IMAGE"]
+    assert container["resources"]["limits"] == {"nvidia.com/gpu": 4}
+    for index in ("0", "1"):
+        subprocess.run(
+            [
+                expanded(w, {"JOB_COMPLETION_INDEX": index})
+                for w in container["command"]
+            ],
+            cwd=cluster.root,
+            env=os.environ | cluster.more,
+            check=True,
+            timeout=60,
+        )
+    peers = (f"--coordinator={name}-0.{pod['subdomain']}:8476", "--num_processes=2")
+    assert sorted(said[3:] for said in cluster.processes()) == [
+        words("--home=/runs", *FLAGS, *peers, f"--process_id={i}") for i in (0, 1)
+    ]
+    mounts = {at["name"]: at["mountPath"] for at in container["volumeMounts"]}
+    (claimed,) = (v for v in pod["volumes"] if "persistentVolumeClaim" in v)
+    assert claimed["persistentVolumeClaim"] == {"claimName": "runs"}
+    assert mounts[claimed["name"]] == "/runs"
+
+
+def test_a_pod_that_is_lost_starts_again(cluster):
+    _, job = manifest(cluster, "attack", NODES="16")
+    # With Never and a failure policy a pod's successor waits until it has ended: two of
+    # one index would write the same files.
+    assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+    (rule,) = job["spec"]["podFailurePolicy"]["rules"]
+    assert rule["action"] == "Ignore"
+    assert rule["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+    # One host that dies takes the other fifteen processes with it.
+    assert job["spec"]["backoffLimit"] >= 10 * 15
+
+
+def test_a_manifest_has_names_that_kubernetes_takes(cluster):
+    service, job = manifest(cluster, "experiments.studies.speakers", NODES="1")
+    assert job["metadata"]["name"] == "advjax-studies-speakers"
+    _, job = manifest(cluster, "attack", JOB="Sweep_2.b")
+    assert job["metadata"]["name"] == "sweep-2-b"
+
+
+@pytest.mark.parametrize("lacks", ["IMAGE", "CLAIM"])
+def test_a_manifest_needs_an_image_and_a_volume(cluster, lacks):
+    code, out, err = cluster.launch("--on=k8s", "attack", **K8S | {lacks: ""})
+    assert (code, out) == (1, "")
+    assert f"{lacks}=" in err
+
+
+def test_a_manifest_refuses_a_line_break(cluster):
+    code, out, err = cluster.launch("--on=k8s", "attack", "--a=\n", **K8S)
+    assert (code, out) == (1, "")
+    assert "line break" in err
+
+
+@pytest.mark.parametrize("on", ["local", "tpu:pod", "slurm", "k8s"])
+def test_a_dry_run_leaves_nothing_behind(cluster, on):
+    before = sorted(cluster.root.rglob("*"))
+    code, out, err = cluster.launch(
+        f"--on={on}", "--dry_run", "attack", HOME, *FLAGS, **K8S
+    )
+    assert code == 0, err
+    assert "attack" in out
+    assert sorted(cluster.root.rglob("*")) == before
+    assert list(cluster.told.iterdir()) == []
+    assert cluster.installs() == []
+
+
+@pytest.mark.parametrize("on", ["local", "tpu:pod"])
+def test_a_dry_run_prints_what_runs(cluster, on):
+    args = (f"--on={on}", "attack", HOME, *FLAGS)
+    cluster.launch("install")
+    printed = cluster.launch("--dry_run", *args)[1]
+    assert cluster.launch(*args)[0] == 0
+    processes = [said[1:] for said in cluster.processes()]
+    for path in cluster.told.glob("process.*"):
+        path.unlink()
+    cluster.shell(printed)
+    assert [said[1:] for said in cluster.processes()] == processes
+    assert len(processes) == (1 if on == "local" else 2)
+
+
+def test_an_environment_alone(cluster):
+    assert cluster.launch("install", EXTRAS="svm")[:2] == (0, "")
+    assert cluster.installs() == ["data,plots,svm"]
+    assert cluster.processes() == []
+
+
+@pytest.mark.parametrize("name", ["test", "install"])
+def test_tests_and_installations_stay_here(cluster, name):
+    code, _, err = cluster.launch("--on=slurm", name)
+    assert code == 1
+    assert "--on=slurm" in err
+    assert cluster.installs() == []
+
+
+@pytest.mark.parametrize("on", ["--on", "--on=", "--on=tpu", "--on=tpu:", "--on=aws"])
+def test_an_unknown_place_is_named_with_those_there_are(cluster, on):
+    code, _, err = cluster.launch(on, "attack")
+    assert code == 1
+    for known in ("local", "tpu:SLICE", "slurm", "k8s"):
+        assert f"--on={known}" in err
+
+
+@pytest.mark.parametrize(
+    "size", [{"NODES": "0"}, {"NODES": "two"}, {"GPUS_PER_NODE": "a100:4"}]
+)
+@pytest.mark.parametrize("on", ["slurm", "k8s"])
+def test_sizes_are_whole_numbers(cluster, on, size):
+    code, out, err = cluster.launch(f"--on={on}", "attack", **K8S | size)
+    assert (code, out) == (1, "")
+    assert next(iter(size)) in err
+    assert cluster.installs() == []
+
+
+@pytest.mark.skipif(bool(shutil.which("sbatch")), reason="this machine has Slurm")
+def test_a_machine_without_the_tool_says_so_before_it_installs(cluster):
+    (cluster.tools / "sbatch").unlink()
+    code, _, err = cluster.launch("--on=slurm", "attack")
+    assert code == 1
+    assert "no sbatch here" in err
+    assert cluster.installs() == []
