@@ -213,7 +213,7 @@ prepare() {  # an environment with the extras given, and those of EXTRAS
   done
   if [ -n "$dry_run" ]; then
     set -- $(missing "$@")
-    if [ $# != 0 ]; then say "Would first install advjax[$(IFS=,; printf '%s' "$*")]"; fi
+    [ $# = 0 ] || say "Would first install advjax[$(IFS=,; printf '%s' "$*")]"
     return
   fi
   if [ -z "$(missing "$@")" ]; then
@@ -297,8 +297,15 @@ TEXT
     # Under Slurm JAX takes one GPU a process unless told: jax-ml/jax issue 16788.
     printf 'export JAX_LOCAL_DEVICE_IDS=%s\n' "$(seq 0 $((gpus - 1)) | paste -sd, -)"
   fi
-  printf '%s\n' "$(quoted "$root/launch.sh" install)" \
-    "srun --kill-on-bad-exit=1 $(quoted "$root/launch.sh" "$name" "$@" --cluster)"
+  cat <<TEXT
+$(quoted "$root/launch.sh" install)
+# A process that ends early costs its share alone, and the next start makes up for it.
+for start in 1 2 3; do
+  srun --kill-on-bad-exit=0 --wait=0 \\
+    $(quoted "$root/launch.sh" "$name" "$@" --cluster) && exit
+done
+exit 1
+TEXT
 }
 
 on_slurm() {
@@ -308,7 +315,8 @@ on_slurm() {
   if [ "$gpus" != 0 ]; then EXTRAS="${EXTRAS:-cuda12}"; fi
   prepare data plots  # here, since many a compute node has no network
   job="$(slurm_job "$@")"
-  if [ -n "$dry_run" ]; then printf '%s\n' "$job"; else printf '%s\n' "$job" | sbatch; fi
+  if [ -n "$dry_run" ]; then printf '%s\n' "$job"; return; fi
+  printf '%s\n' "$job" | sbatch
 }
 
 yaml() {  # the arguments as a list; Kubernetes reads $$ as one $
@@ -324,7 +332,7 @@ on_k8s() {  # the manifest
   fi
   case "$*" in *$'\n'*) die "no flag of a manifest may hold a line break" ;; esac
   say "Give this to: kubectl apply -f -"
-  # A host that is lost costs the other pods a failure each, when JAX ends them.
+  # A pod that fails is started again, some times, and never ends the others.
   cat <<TEXT
 apiVersion: v1
 kind: Service
@@ -344,7 +352,7 @@ spec:
   completionMode: Indexed
   completions: $nodes
   parallelism: $nodes
-  backoffLimit: $((10 * nodes))
+  backoffLimitPerIndex: 6
   podFailurePolicy:
     rules:
     - action: Ignore
@@ -398,7 +406,8 @@ shift
 EXTRAS="${EXTRAS:-}"
 
 case "$name" in
-  test | install) [ "$on" = local ] || die "'$name' is for this machine: drop --on=$on" ;;
+  test | install)
+    [ "$on" = local ] || die "'$name' is for this machine: leave out --on=$on" ;;
 esac
 if [ "$name" = install ]; then
   prepare data plots
@@ -426,7 +435,7 @@ esac
 prepare data plots
 # By default glibc gives the large buffers of a compiled program back after every call,
 # to take them anew, page by page, in the next: a fifth of a short attack's time.
-# PYTHONPATH: this checkout's code, wherever the command is given and whatever lies there.
+# PYTHONPATH is this checkout's code, wherever the command is given.
 run exec env \
   MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_:-4294967296}" \
   MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-17179869184}" \

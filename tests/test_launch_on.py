@@ -43,7 +43,8 @@ printf '%s\\0' "$SRUN_CPUS_PER_TASK" "$(cat "$PIP_LOG")" >"$TOLD/srun"
 while [ "${1#-}" != "$1" ]; do shift; done
 export SLURM_NTASKS=2 SLURM_LOCALID=0 SLURM_STEP_NODELIST=127.0.0.1
 SLURM_PROCID=1 "$@" & other=$!
-SLURM_PROCID=0 "$@" && wait "$other"
+SLURM_PROCID=0 "$@" && wait "$other" && [ ! -e "$TOLD/lose" ] && exit
+rm "$TOLD/lose" && exit 137
 """
 # What a shell, YAML or Kubernetes could each take for something of its own.
 FLAGS = (
@@ -176,6 +177,12 @@ def test_a_slurm_job_runs_one_process_a_node_with_all_its_gpus(cluster):
     assert cluster.said("srun") == ["32", cluster.pip_log.read_text().strip()]
 
 
+def test_a_slurm_job_starts_again_for_the_share_of_a_lost_process(cluster):
+    (cluster.told / "lose").touch()
+    assert cluster.launch("--on=slurm", "attack")[0] == 0
+    assert [said[1] for said in cluster.processes()] == ["0", "0", "1", "1"]
+
+
 def test_a_slurm_job_is_submitted_with_its_environment_made(cluster):
     code, out, err = cluster.launch("--on=slurm", "attack", GPUS_PER_NODE="0")
     assert code == 0, err
@@ -282,15 +289,16 @@ def test_a_manifest_starts_one_process_a_pod_that_finds_the_others(cluster):
 
 
 def test_a_pod_that_is_lost_starts_again(cluster):
-    _, job = manifest(cluster, "attack", NODES="16")
+    _, job = manifest(cluster, "attack")
     # With Never and a failure policy a pod's successor waits until it has ended: two of
     # one index would write the same files.
     assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
     (rule,) = job["spec"]["podFailurePolicy"]["rules"]
     assert rule["action"] == "Ignore"
     assert rule["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
-    # One host that dies takes the other fifteen processes with it.
-    assert job["spec"]["backoffLimit"] >= 10 * 15
+    # Of its own failures: what ends one pod for good lets the others finish.
+    assert job["spec"]["backoffLimitPerIndex"] > 1
+    assert "backoffLimit" not in job["spec"]
 
 
 def test_a_manifest_has_names_that_kubernetes_takes(cluster):
