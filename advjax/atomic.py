@@ -1,4 +1,4 @@
-"""Folders that are there whole or not at all."""
+"""Folders and files that are there whole or not at all."""
 
 import contextlib
 import os
@@ -46,6 +46,48 @@ def new_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         _flush(folder.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def new_file(
+    path: str | os.PathLike[str], *, replace: bool = True
+) -> Iterator[pathlib.Path]:
+    """A path to write to, whose file becomes `path` when the block ends well.
+
+    A reader of `path` finds the old file or the new one, whole. The path to write to
+    lies beside it under a hidden name with the process and the machine in it, and ends
+    like it; an error removes it.
+
+    Args:
+        path: the file.
+        replace: put the new file in the place of an old one; if not, an old one stays.
+
+    Raises:
+        FileExistsError: `path` is there, and not to be replaced.
+    """
+    path = pathlib.Path(path)
+    aside = path.with_name(f".{os.getpid()}@{_machine()}.{path.name}")
+    try:
+        yield aside
+        _flush(aside)
+        if replace or not _linked(aside, path):
+            os.replace(aside, path)
+        _flush(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _linked(aside: pathlib.Path, path: pathlib.Path) -> bool:
+    """Whether `path` is now the file `aside`; an error if it was another one before."""
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if path.exists():
+            raise FileExistsError(f"{path} is there already") from None
+        return False
+    return True
 
 
 def _machine() -> str:

@@ -47,8 +47,6 @@ def save(folder: str | pathlib.Path, classifier: Classifier, **notes: Any) -> No
     Raises:
         FileExistsError: something is in `folder`.
     """
-    import orbax.checkpoint as ocp
-
     config = {
         "module": describe_module(classifier.module),
         "representation": definition(classifier.representation),
@@ -57,7 +55,7 @@ def save(folder: str | pathlib.Path, classifier: Classifier, **notes: Any) -> No
         "notes": notes,
     }
     with new_folder(folder) as partial:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             checkpointer.save(partial / _WEIGHTS, jax.device_get(classifier.variables))
         (partial / _CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 
@@ -88,8 +86,6 @@ def load(folder: str | pathlib.Path) -> Classifier:
         FileNotFoundError: there is none.
         BrokenCheckpoint: it is cut short or was altered: the weights' digest differs.
     """
-    import orbax.checkpoint as ocp
-
     written = config(folder)
     try:
         options = dict(written["module"])
@@ -98,7 +94,7 @@ def load(folder: str | pathlib.Path) -> Classifier:
     except (KeyError, TypeError) as error:
         raise BrokenCheckpoint(_advice(folder, f"unknown network: {error}")) from error
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             variables = checkpointer.restore(
                 pathlib.Path(folder).absolute() / _WEIGHTS,
                 _template(module, representation),
@@ -114,6 +110,18 @@ def load(folder: str | pathlib.Path) -> Classifier:
     if classifier.digest() != written["digest"]:
         raise BrokenCheckpoint(_advice(folder, "its weights differ from their digest"))
     return classifier
+
+
+def _checkpointer():
+    """Orbax's, for this process alone: one of several does not wait for the others."""
+    import orbax.checkpoint as ocp
+
+    index = jax.process_index()
+    return ocp.StandardCheckpointer(
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+            primary_host=index, active_processes={index}
+        )
+    )
 
 
 def _template(module, representation):

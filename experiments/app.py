@@ -1,4 +1,7 @@
-"""What every experiment shares: flags, the start of a run, and readable failures."""
+"""What every experiment shares: flags, the start of a run, and readable failures.
+
+JAX and all that needs it are imported once the flags are read: `--help` does without.
+"""
 
 import dataclasses
 import importlib.metadata
@@ -7,24 +10,26 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import app, flags, logging
 
-from advjax.representations import REPRESENTATIONS
-from experiments import pipeline
+if TYPE_CHECKING:
+    from experiments import pipeline
+
+_STAGES = "waveform, magnitude, mfbe, logmel"  # those of advjax.representations
 
 REP = flags.DEFINE_string(
     "rep",
     "mfbe",
     "Stage of the chain at which noise or a perturbation enters, in training too: a "
-    f"stage of --features ({', '.join(REPRESENTATIONS)}).",
+    f"stage of --features ({_STAGES}).",
 )
 FEATURES = flags.DEFINE_string(
     "features",
     "mfbe",
     "What the network takes in, with options if any: mfbe, or 'mfbe(num_bands=40)'. "
-    f"There are: {', '.join(REPRESENTATIONS)}.",
+    f"There are: {_STAGES}.",
 )
 SIGMA = flags.DEFINE_float(
     "sigma", 0.25, "Standard deviation of the smoothing noise, in the units of --rep."
@@ -87,11 +92,30 @@ BATCH_SIZE = flags.DEFINE_integer(
 CACHE = flags.DEFINE_bool(
     "compile_cache", True, "Keep compiled programs in --home for the next start."
 )
+COORDINATOR = flags.DEFINE_string(
+    "coordinator",
+    None,
+    "HOST:PORT of process 0, for several processes that share a run and see the same "
+    "--home; with --num_processes and --process_id.",
+)
+NUM_PROCESSES = flags.DEFINE_integer(
+    "num_processes", None, "How many processes share the run: as a rule one a host."
+)
+PROCESS_ID = flags.DEFINE_integer(
+    "process_id", None, "Which of the processes this is, from 0."
+)
+CLUSTER = flags.DEFINE_bool(
+    "cluster",
+    False,
+    "Ask the cluster's environment for the other processes: Slurm, Cloud TPU, Open "
+    "MPI or Kubernetes.",
+)
 DEBUG = flags.DEFINE_bool("debug", False, "Show the whole traceback of a failure.")
 
 MODEL_FLAGS = (REP, FEATURES, SIGMA, DEFENCE, MODEL, CLASSIFIER, NUM_STEPS, BATCH_SIZE)
 DATA_FLAGS = (CORPUS, CORPUS_DIR, RECORDS, ON_ERROR)
 RUN_FLAGS = (HOME, SEED, CACHE)
+PROCESS_FLAGS = (COORDINATOR, NUM_PROCESSES, PROCESS_ID, CLUSTER)
 
 
 def declare_key(*holders: flags.FlagHolder) -> None:
@@ -103,13 +127,15 @@ def declare_key(*holders: flags.FlagHolder) -> None:
         )
 
 
-def task(*, defence: str = "gaussian") -> pipeline.Task:
+def task(*, defence: str = "gaussian") -> "pipeline.Task":
     """The task that the flags describe; `defence` is for those who gave no --defence.
 
     A smoothed classifier needs noise in training. One to attack does not, and at the
     waveform, noise as loud as smoothing takes there leaves it at chance.
     """
     import jax
+
+    from experiments import pipeline
 
     size = pipeline.size_of(jax.default_backend())
     given = {"num_steps": NUM_STEPS.value, "batch_size": BATCH_SIZE.value}
@@ -142,6 +168,7 @@ def environment() -> dict[str, Any]:
         "versions": {name: importlib.metadata.version(name) for name in packages},
         "python": platform.python_version(),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "processes": jax.process_count(),
         "machine": platform.machine(),
         "git": _revision(),
     }
@@ -157,11 +184,15 @@ def _revision() -> str:
     return found.stdout.strip() or "unknown"
 
 
-def run(main: Callable[[], None]) -> None:
-    """Nothing; parses the flags, then runs `main`.
+def run(main: Callable[[], None], *, several_processes: bool = False) -> None:
+    """Nothing; parses the flags, joins the other processes, then runs `main`.
 
     An error that a person can mend (a wrong flag, a missing folder, a full disk) ends
     the program with its message and exit code 1; `--debug` shows its traceback too.
+
+    Args:
+        main: the program.
+        several_processes: it can share its work; others refuse the flags for that.
     """
 
     def with_messages(argv: list[str]) -> int:
@@ -172,12 +203,8 @@ def run(main: Callable[[], None]) -> None:
         if not flags.FLAGS["verbosity"].present:
             # Orbax tells each of its steps at the level of information.
             logging.set_verbosity(logging.WARNING)
-        if CACHE.value:
-            from advjax.compilation import use_disk_cache
-
-            use_disk_cache(pathlib.Path(HOME.value).absolute() / "compiled")
         try:
-            main()
+            _start(main, several_processes)
         except (ValueError, OSError, MemoryError) as error:
             if DEBUG.value:
                 raise
@@ -189,3 +216,24 @@ def run(main: Callable[[], None]) -> None:
         return 0
 
     app.run(with_messages)
+
+
+def _start(main: Callable[[], None], several_processes: bool) -> None:
+    from advjax import parallel
+    from advjax.compilation import use_disk_cache
+
+    given = [flag for flag in PROCESS_FLAGS if flags.FLAGS[flag.name].present]
+    if given and not several_processes:
+        raise ValueError(
+            f"this program runs in one process: leave out --{given[0].name}"
+        )
+    if CACHE.value:
+        use_disk_cache(pathlib.Path(HOME.value).absolute() / "compiled")
+    parallel.start_processes(
+        COORDINATOR.value,
+        NUM_PROCESSES.value,
+        PROCESS_ID.value,
+        cluster=CLUSTER.value,
+    )
+    with parallel.telling_failures():
+        main()

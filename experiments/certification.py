@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from advjax import evaluation, records, smoothing
+from advjax import evaluation, parallel, records, smoothing
+from advjax.atomic import new_file
 from advjax.progress import Progress, duration
 from advjax.reports import rows as row_files
 from advjax.reports import runs, tables
@@ -33,7 +34,11 @@ def certify(
     workdir: pathlib.Path | None,
     environment: Mapping[str, Any],
 ) -> pathlib.Path:
-    """The folder of a finished run; what an earlier start certified is kept.
+    """The folder of the run; what an earlier start certified is kept.
+
+    Several processes take a share of the points each. They are together until all have
+    opened the run, and part before they certify: a second run in the same program then
+    finds its classifier or fails. The run is finished when `num_missing` says 0.
 
     Raises:
         ValueError: a request that can only abstain, or a folder with other settings.
@@ -73,33 +78,68 @@ def certify(
         workdir = task.home / "certify" / pipeline.named(title, settings)
     logits_fn = classifier.logits_fn(task.at)
     key = jax.random.key(task.seed)
-    with runs.open_run(workdir, settings=settings, environment=environment) as run:
-        left = sum(point.id not in run.done for point in points)
+    here = parallel.process()
+    opened = parallel.all_do(
+        f"open {workdir}",
+        lambda: runs.open_run(
+            workdir, settings=settings, environment=environment, shard=here
+        ),
+    )
+    if here.count > 1:
+        _check_shared(workdir, here.count)
+    with opened as run:
+        missing = [point for point in points if point.id not in run.done]
+        mine = here.share(missing)
+        parallel.part_ways()
         pipeline.say(
-            f"run         {workdir}: {left} of {len(points)} points to certify"
+            f"run         {workdir}: {len(missing)} of {len(points)} points to certify"
         )
         for line in _plan_lines(planned, request, task):
             pipeline.say(f"            {line}")
-        if left:
-            _say_time(logits_fn, points[0], task, request, left)
+        mesh = parallel.local_mesh()
+        if mine:
+            _say_time(logits_fn, mine[0], task, request, len(mine), mesh)
         correct, seen = 0, 0
+        # One process alone counts the points of earlier starts, too.
+        before = len(points) - len(missing) if here.count == 1 else 0
         with Progress(
-            "certify", total=len(points), unit="points", done=len(points) - left
+            here.name("certify"),
+            total=before + len(mine),
+            unit="points",
+            done=before,
         ) as line:
             for row in evaluation.certify_points(
                 logits_fn,
-                points,
+                mine,
                 key,
                 noise=task.noise,
                 num_selection=request.num_selection,
                 num_estimation=request.num_estimation,
                 alpha=request.alpha,
-                done=run.done,
+                mesh=mesh,
             ):
                 run.append(row)
                 correct, seen = correct + row.correct, seen + 1
                 line.advance(note=f"right and certified {correct / seen:.2f}")
     return workdir
+
+
+def _check_shared(workdir: pathlib.Path, count: int) -> None:
+    """Nothing; refuses a folder that the other processes have on disks of their own."""
+    there = {path.name for path in row_files.shards(workdir)}
+    absent = {row_files.shard_name(index, count) for index in range(count)} - there
+    if absent:
+        raise ValueError(
+            f"{workdir} has no {', '.join(sorted(absent))}: the other processes write "
+            "elsewhere. Give every process the same --home (or --workdir), on a disk "
+            "that all of them see"
+        )
+
+
+def num_missing(folder: pathlib.Path) -> int:
+    """How many points of a run have no row yet, from any process."""
+    wanted = runs.description(folder)["settings"]["num_points"]
+    return wanted - len(row_files.read(folder))
 
 
 def _plan_lines(planned: smoothing.Plan, request: Certification, task: pipeline.Task):
@@ -120,13 +160,13 @@ def _least_n(planned: smoothing.PlannedRadius) -> str:
 
 
 def _say_time(
-    logits_fn, point, task: pipeline.Task, request: Certification, left: int
+    logits_fn, point, task: pipeline.Task, request: Certification, left: int, mesh
 ) -> None:
     """Times a few tiles of the very program that will run; compiling it is no waste."""
     tile = smoothing.default_tile()
     votes = functools.partial(
         smoothing.count_votes, logits_fn, point.x, jax.random.key(0), noise=task.noise,
-        tile=tile,
+        tile=tile, mesh=mesh,
     )  # fmt: skip
     votes(num_samples=tile)
     copies = 5 * tile
@@ -177,14 +217,17 @@ def report(
         f"# Largest certifiable radius, alpha = {alpha:g}",
         tables.as_markdown(caps),
     ]
-    (out / "report.md").write_text("\n\n".join(lines) + "\n")
+    # Whole at any time: two processes that end together both write it.
+    with new_file(out / "report.md") as aside:
+        aside.write_text("\n\n".join(lines) + "\n")
     text = tables.as_text(table)
     try:
         from advjax.reports import plots
 
-        plots.certified_accuracy_plot(
-            found, out / "curve.png", units=" / ".join(sorted(stages))
-        )
+        with new_file(out / "curve.png") as aside:
+            plots.certified_accuracy_plot(
+                found, aside, units=" / ".join(sorted(stages))
+            )
     except ImportError:
         return f"{text}\n\n(no plot: pip install 'advjax[plots]')"
     return text

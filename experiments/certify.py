@@ -13,6 +13,12 @@ does the same with real speakers. Prints the table of certified accuracies and w
 rows.tsv, run.json, report.md and curve.png into the run's folder. A run that was
 stopped goes on where it was when the same command is given again.
 
+Several processes share a run when each is given the same command, a --home that all of
+them see, and --coordinator=HOST:PORT --num_processes=N --process_id=I, or --cluster.
+Each takes its share of the points and writes rows-I-of-N.tsv; the one that comes last
+writes the report. A lost process costs its share only: when the others are through, the
+same command, with any number of processes, certifies what is missing.
+
 The publication's settings, which are the defaults on an accelerator:
   --model="rescnn(width=64)" --num_selection=500 --num_estimation=10000 --num_points=300
 """
@@ -21,8 +27,7 @@ import pathlib
 
 from absl import flags
 
-from advjax.reports import tables
-from experiments import app, certification, pipeline
+from experiments import app
 
 NUM_SELECTION = flags.DEFINE_integer(
     "num_selection", None, "Votes that choose the class (n0); default 100 on CPU, 500."
@@ -37,13 +42,21 @@ RADII = flags.DEFINE_list(
     "Radii of the table, in the units of --rep; default: the publication's.",
 )
 app.declare_key(
-    *app.MODEL_FLAGS, *app.DATA_FLAGS, app.NUM_POINTS, app.WORKDIR, *app.RUN_FLAGS
+    *app.MODEL_FLAGS,
+    *app.DATA_FLAGS,
+    app.NUM_POINTS,
+    app.WORKDIR,
+    *app.RUN_FLAGS,
+    *app.PROCESS_FLAGS,
 )
 
 
 def main() -> None:
     """Certify, then report."""
     import jax
+
+    from advjax.reports import tables
+    from experiments import certification, pipeline
 
     task = app.task()
     size = pipeline.size_of(jax.default_backend())
@@ -67,10 +80,16 @@ def main() -> None:
         workdir=pathlib.Path(app.WORKDIR.value) if app.WORKDIR.value else None,
         environment=app.environment(),
     )
+    if left := certification.num_missing(folder):
+        pipeline.say(
+            f"{left} points are left to the other processes, and the report to the "
+            "last of them; should one have ended early, give the same command again"
+        )
+        return
     print(
         certification.report([folder], folder, radii=request.radii, alpha=request.alpha)
     )
-    pipeline.say(f"report      {folder}/report.md, curve.png, rows.tsv, run.json")
+    pipeline.say(f"report      {folder}/report.md, curve.png, rows*.tsv, run.json")
 
 
 def _or(given: int | None, default: int) -> int:
@@ -78,4 +97,4 @@ def _or(given: int | None, default: int) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, several_processes=True)

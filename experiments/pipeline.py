@@ -1,5 +1,8 @@
 """From a corpus to a classifier and its test points, each made when missing.
 
+Of several processes the first one makes it, and the others find it: `home` is a folder
+that all of them see.
+
 Every folder in `home` bears a short digest of the settings that decide its content, so
 equal settings find it again and other settings get another one.
 """
@@ -18,7 +21,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from advjax import catalog, checkpoint, evaluation, records, smoothing
+from advjax import catalog, checkpoint, evaluation, parallel, records, smoothing
 from advjax.classifier import Classifier
 from advjax.defences import DEFENCES
 from advjax.models import MODELS
@@ -149,6 +152,13 @@ class Task:
             "on_error": self.on_error,
         }
         folder = self.home / "records" / named(corpus.name, settings)
+        return parallel.first_does(
+            f"records {folder}", lambda: self._built(folder, corpus, options)
+        )
+
+    def _built(self, folder: pathlib.Path, corpus, options) -> pathlib.Path:
+        from data_prep import build
+
         if folder.exists():
             say(f"records     {folder} (found)")
             return folder
@@ -220,7 +230,7 @@ class Task:
         return self.home / "classifiers" / named(title, settings), settings
 
     def _trained(self, folder: pathlib.Path, settings: dict[str, Any]) -> Classifier:
-        if folder.exists():
+        if parallel.first_says(f"classifier {folder}", folder.exists):
             say(f"classifier  {folder} (found)")
             return checkpoint.load(folder)
         at = settings["at"]
@@ -244,10 +254,11 @@ class Task:
             workdir=workdir,
             settings=json.dumps(settings, sort_keys=True),
         )
-        # Another start may have trained the same network meanwhile.
-        with contextlib.suppress(FileExistsError):
-            checkpoint.save(folder, classifier, **settings)
-        shutil.rmtree(workdir, ignore_errors=True)
+        if parallel.process().index == 0:
+            # Another start may have trained the same network meanwhile.
+            with contextlib.suppress(FileExistsError):
+                checkpoint.save(folder, classifier, **settings)
+            shutil.rmtree(workdir, ignore_errors=True)
         return classifier
 
     def test_points(self, num_points: int | None) -> list[evaluation.Point]:

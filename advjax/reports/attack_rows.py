@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from advjax.reports.rows import ROWS_FILE, RowFormat
+from advjax.reports.rows import RowFormat, read_merged
 
 
 class AttackRow(NamedTuple):
@@ -82,20 +82,18 @@ _KINDS = typing.get_type_hints(AttackRow)
 
 
 def read(path: str | os.PathLike[str]) -> AttackRows:
-    """The rows of a run folder; a last line cut short is left out.
+    """The rows of a run folder, by `idx`; a last line cut short is left out.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the columns or a line are not as expected; the line is named.
     """
-    path = pathlib.Path(path)
-    path = path / ROWS_FILE if path.is_dir() else path
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"there are no rows at {path}: attack something first, with "
-            "`python -m experiments.attack`"
-        )
-    return parse(path.read_bytes(), path)
+    return read_merged(
+        path,
+        parse,
+        COLUMNS,
+        advice="attack something first, with `python -m experiments.attack`",
+    )
 
 
 def parse(content: bytes, path: pathlib.Path) -> AttackRows:

@@ -1,5 +1,8 @@
 """The file between experiments and reports: `rows.tsv`, one line per certified point.
 
+A run of several processes has one `rows-K-of-N.tsv` each instead; read together they
+are the same rows.
+
 The columns of Cohen's `certify.py` come first, so that his analysis reads our files,
 and `read` reads his:
 
@@ -13,13 +16,16 @@ import dataclasses
 import datetime
 import os
 import pathlib
-from collections.abc import Callable, Collection
-from typing import Any, NamedTuple
+import re
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 ROWS_FILE = "rows.tsv"
+_SHARD = re.compile(r"rows(-\d+-of-\d+)?\.tsv")
+_Columns = TypeVar("_Columns")
 _UNKNOWN = {"p_lower": "nan", "votes": "0", "n": "0", "snr_db": "nan"}
 
 
@@ -86,19 +92,71 @@ class Run(NamedTuple):
 
 
 def read(path: str | os.PathLike[str]) -> Rows:
-    """The rows of a run folder, of its `rows.tsv`, or of a file by Cohen's program.
+    """The rows of a run folder, of one of its files, or of a file by Cohen's program.
 
-    A last line that is still being written, or was cut short, is left out.
+    Of a folder, those of all processes, in the order of `idx`. A last line that is
+    still being written, or was cut short, is left out.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the columns or a line are not as expected; the line is named.
+    """
+    return read_merged(path, parse, COLUMNS, advice="certify something first")
+
+
+def read_merged(
+    path: str | os.PathLike[str],
+    parse: Callable[[bytes, pathlib.Path], _Columns],
+    columns: Sequence[str],
+    *,
+    advice: str,
+) -> _Columns:
+    """The rows of a file, or those of all files of a run folder: each id once, by idx.
+
+    Args:
+        path: a run folder or a file.
+        parse: the rows in the bytes of one file, as columns.
+        columns: their names.
+        advice: how to get rows, where there are none.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the columns or a line are not as expected; the line is named.
     """
     path = pathlib.Path(path)
-    path = path / ROWS_FILE if path.is_dir() else path
-    if not path.is_file():
-        raise FileNotFoundError(f"there are no rows at {path}: certify something first")
-    return parse(path.read_bytes(), path)
+    files = shards(path) if path.is_dir() else [path] if path.is_file() else []
+    if not files:
+        raise FileNotFoundError(f"there are no rows at {path}: {advice}")
+    contents = [(file.read_bytes(), file) for file in files]
+    # A process that has only just begun has not written its header yet.
+    begun = [pair for pair in contents if b"\n" in pair[0]] or contents[:1]
+    parts = [parse(*pair) for pair in begun]
+    if not path.is_dir():
+        return parts[0]
+    first: dict[str, int] = {}
+    for place, id in enumerate(id for part in parts for id in part.id):
+        first.setdefault(id, place)
+    idx = np.concatenate([part.idx for part in parts])
+    order = np.array(sorted(first.values(), key=idx.__getitem__), np.int64)
+
+    def merged(column: str):
+        values = [getattr(part, column) for part in parts]
+        if column == "id":
+            ids = [id for part in values for id in part]
+            return tuple(ids[place] for place in order)
+        return np.concatenate(values)[order]
+
+    return type(parts[0])(**{column: merged(column) for column in columns})
+
+
+def shard_name(index: int, count: int) -> str:
+    """The file that process `index` of `count` writes its rows to."""
+    return ROWS_FILE if count == 1 else f"rows-{index}-of-{count}.tsv"
+
+
+def shards(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The files of rows in a run folder, of all starts and processes, by name."""
+    return sorted(f for f in folder.iterdir() if _SHARD.fullmatch(f.name))
 
 
 def parse(content: bytes, path: pathlib.Path) -> Rows:

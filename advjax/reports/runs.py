@@ -1,5 +1,8 @@
 """A run being written: a folder with `rows.tsv`, and `run.json` beside it.
 
+Several processes that write one run have a file of rows each, `rows-K-of-N.tsv`. What
+is done is what any file has, so a run goes on with as many processes as there are.
+
 `run.json` has two blocks: `settings`, which decide what the rows are, and `environment`
 (versions, device, date), which only tells where they came from. A folder is continued
 with equal settings and refused with others, so that no file mixes two experiments.
@@ -13,13 +16,21 @@ import fcntl
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from advjax.reports.rows import CERTIFICATES, ROWS_FILE, RowFormat, Rows, read
+from advjax.atomic import new_file
+from advjax.reports.rows import (
+    CERTIFICATES,
+    RowFormat,
+    Rows,
+    read,
+    shard_name,
+    shards,
+)
 
 RUN_FILE = "run.json"
 
@@ -29,15 +40,17 @@ class RunFolder:
 
     Attributes:
         folder: where the run lives.
-        done: ids of the points that have a row.
+        done: ids of the points that have a row: those of all processes before this
+            start, and this one's since.
     """
 
     def __init__(
-        self, folder: pathlib.Path, file: Any, done: set[str], row_format: RowFormat
+        self, path: pathlib.Path, file: Any, done: set[str], row_format: RowFormat
     ):
         """A run at work; `open_run` makes it."""
-        self.folder = folder
+        self.folder = path.parent
         self.done = done
+        self._path = path
         self._file = file
         self._format = row_format
 
@@ -74,7 +87,7 @@ class RunFolder:
                 f"a row could not be written ({error.strerror}). The {len(self.done)} "
                 "rows so far are safe; make room and run the same command again: it "
                 "continues from there",
-                str(self.folder / ROWS_FILE),
+                str(self._path),
             ) from error
 
     def close(self) -> None:
@@ -101,6 +114,7 @@ def open_run(
     settings: Mapping[str, Any],
     environment: Mapping[str, Any],
     row_format: RowFormat = CERTIFICATES,
+    shard: tuple[int, int] = (0, 1),
 ) -> RunFolder:
     """A run ready for `append`: a new folder, or one that an earlier start left.
 
@@ -111,9 +125,10 @@ def open_run(
         environment: where the rows come from: versions, device, date. Not compared; a
             later start that differs is added to the list `resumed` in `run.json`.
         row_format: what kind of rows the run has.
+        shard: (index, count) of this process among those that write the run together.
 
     Returns:
-        The open run. It holds a lock until closed: one process writes a run at a time.
+        The open run. It holds a lock until closed: one start writes a run at a time.
 
     Raises:
         ValueError: the folder has a run with other settings (all of them are named), or
@@ -123,33 +138,68 @@ def open_run(
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / ROWS_FILE
+    path = folder / shard_name(*shard)
     # Not "a": on a full disk the file is cut back to its last whole line.
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
     try:
         _lock(file, folder)
+        _refuse_other_starts(folder, shard[1])
         content = file.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        header = row_format.header
-        known = whole.startswith(header) if whole else header.startswith(content)
-        if not known:
-            raise ValueError(
-                f"{path} has other columns than this program writes, so it cannot be "
-                "continued; choose another --workdir"
+        whole = _whole_lines(content, path, row_format)
+        done = set(row_format.ids(whole or row_format.header, path))
+        others = [other for other in shards(folder) if other != path]
+        for other in others:
+            lines = _whole_lines(other.read_bytes(), other, row_format)
+            done |= set(row_format.ids(lines or row_format.header, other))
+        with _alone_in(folder):
+            _settle_description(
+                folder, _plain(settings), _plain(environment), has_rows=bool(done)
             )
-        _settle_description(
-            folder, _plain(settings), _plain(environment), has_rows=bool(whole)
-        )
-        done = set(row_format.ids(whole or header, path))
-        run = RunFolder(folder, file, done, row_format)
+        run = RunFolder(path, file, done, row_format)
         file.truncate(len(whole))
         file.seek(len(whole))
         if not whole:
-            run._write(header)
+            run._write(row_format.header)
     except BaseException:
         file.close()
         raise
     return run
+
+
+def _whole_lines(content: bytes, path: pathlib.Path, row_format: RowFormat) -> bytes:
+    """`content` without a line cut short; columns of another kind are refused."""
+    whole = content[: content.rfind(b"\n") + 1]
+    header = row_format.header
+    if whole.startswith(header) if whole else header.startswith(content):
+        return whole
+    raise ValueError(
+        f"{path} has other columns than this program writes, so it cannot be "
+        "continued; choose another --workdir"
+    )
+
+
+def _refuse_other_starts(folder: pathlib.Path, count: int) -> None:
+    """Nothing; refuses a folder that a start with another count is still writing.
+
+    One with the same count holds the lock of this process's own file.
+    """
+    ours = {shard_name(index, count) for index in range(count)}
+    for path in shards(folder):
+        if path.name not in ours:
+            with path.open("r+b") as file:
+                _lock(file, folder)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: pathlib.Path) -> Iterator[None]:
+    """A block that one process is in at a time, where the file system has locks."""
+    at = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(at, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(at)
 
 
 def description(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -199,8 +249,12 @@ def _settle_description(
                 f"{folder} has rows but no {RUN_FILE}, so nothing says which settings "
                 "they belong to; choose another --workdir"
             )
-        _write_json(path, {"settings": settings, "environment": environment})
-        return
+        with contextlib.suppress(FileExistsError):
+            first = {"settings": settings, "environment": environment}
+            with new_file(path, replace=False) as aside:
+                aside.write_text(_json(first), encoding="utf-8")
+            return
+        # Another process was faster: its settings are compared like an earlier start's.
     found = description(folder)
     there, here = _flat(found["settings"]), _flat(settings)
     differing = [
@@ -217,7 +271,8 @@ def _settle_description(
         )
     if environment not in (found["environment"], *found["resumed"]):
         resumed = [*found["resumed"], environment]
-        _write_json(path, {**found, "resumed": resumed})
+        with new_file(path) as aside:
+            aside.write_text(_json({**found, "resumed": resumed}), encoding="utf-8")
 
 
 def _plain(block: Mapping[str, Any]) -> dict[str, Any]:
@@ -243,19 +298,5 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
     return flat
 
 
-def _write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
-    # Written aside and renamed: a reader finds the old file or the new one, whole.
-    aside = path.with_name(f".{path.name}.part")
-    try:
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(content, indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-    at = os.open(path.parent, os.O_RDONLY)
-    # Some network file systems cannot flush a folder.
-    with contextlib.suppress(OSError):
-        os.fsync(at)
-    os.close(at)
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2) + "\n"
