@@ -46,6 +46,10 @@ SLURM_PROCID=1 "$@" & other=$!
 SLURM_PROCID=0 "$@" && wait "$other" && [ ! -e "$TOLD/lose" ] && exit
 rm "$TOLD/lose" && exit 137
 """
+KUBECTL = """#!/bin/bash
+[ "$*" = "apply -f -" ] && cat >"$TOLD/manifest"
+"""
+TOOLS = {"gcloud": GCLOUD, "sbatch": SBATCH, "srun": SRUN, "kubectl": KUBECTL}
 # What a shell, YAML or Kubernetes could each take for something of its own.
 FLAGS = (
     "--attack=pgd(num_steps=40)",
@@ -71,7 +75,7 @@ class Cluster(House):
         self.tools = folder / "tools"
         for made in (self.told, self.tools, self.root / "advjax"):
             made.mkdir()
-        for name, text in (("gcloud", GCLOUD), ("sbatch", SBATCH), ("srun", SRUN)):
+        for name, text in TOOLS.items():
             (self.tools / name).write_text(text)
             (self.tools / name).chmod(0o755)
         self.more = {
@@ -388,3 +392,18 @@ def test_a_machine_without_the_tool_says_so_before_it_installs(cluster):
     assert code == 1
     assert "no sbatch here" in err
     assert cluster.installs() == []
+
+
+def test_the_lines_of_the_readme_do_what_they_say(cluster):
+    text = (ROOT / "README.md").read_text()
+    lines = re.findall(r"^[A-Z][A-Z]+=.* \./launch\.sh --on=.*$", text, re.MULTILINE)
+    assert len(lines) == 3
+    for line in lines:
+        cluster.shell(f"set -o pipefail; {line}", cwd=str(cluster.root))
+    assert "--gres=gpu:8\n" in (cluster.told / "job").read_text()
+    assert cluster.said("gcloud.ssh")[4:6] == ["my-slice", "--worker=all"]
+    _, job = yaml.safe_load_all((cluster.told / "manifest").read_text())
+    assert job["spec"]["completions"] == 4
+    # Two nodes of Slurm and two workers of the slice, as the tools here pretend.
+    told = [said[5:8] for said in cluster.processes()]
+    assert told == [["experiments.certify", "--rep=mfbe", "--sigma=0.25"]] * 4
