@@ -4,10 +4,15 @@ A defence supplies gradients; the loop supplies batches, keys, the optimiser,
 validation, early stopping, checkpoints and progress. Batch s of a run depends on
 (seed, s) alone and so do its keys: a run that is killed and continued ends with the
 weights of one that was not.
+
+A batch is split over the devices of all processes. Every process calls `fit` with equal
+arguments and data, and gets the same weights back. One program takes the step of the
+whole batch, batch statistics and all: the number of devices changes rounding alone.
 """
 
 import dataclasses
 import functools
+import io
 import math
 import pathlib
 from typing import Any, NamedTuple
@@ -17,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
-from flax import struct
+from jax.sharding import Mesh
 from jaxtyping import Int, Num
 
 from advjax.classifier import Classifier, initialise
@@ -26,6 +31,7 @@ from advjax.defences import GradFn
 from advjax.parallel import data_mesh, replicate, split_batch
 from advjax.progress import Progress
 from advjax.representations import Representation
+from advjax.training_checkpoints import Checkpoints, Log, TrainState
 from advjax.types import Batch, Key, PyTree
 
 
@@ -105,30 +111,6 @@ def _is_conv_kernel(params):
     return jax.tree.map(lambda leaf: leaf.ndim == 4, params)
 
 
-@struct.dataclass
-class TrainState:
-    """All that a step needs from the one before."""
-
-    step: PyTree
-    params: PyTree
-    batch_stats: PyTree
-    opt_state: PyTree
-    rate_scale: PyTree
-
-
-@dataclasses.dataclass
-class Log:
-    """What validation has seen so far; travels in the checkpoint as JSON."""
-
-    settings: str = ""
-    best: float = -1.0
-    best_loss: float = float("inf")
-    best_step: int = 0
-    gainless: int = 0
-    since_cut: int = 0
-    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
-
-
 def fit(
     module: nn.Module,
     representation: Representation,
@@ -159,12 +141,14 @@ def fit(
         recipe: how long and how fast.
         seed: of the order of examples.
         workdir: where checkpoints go; None keeps none, so a killed run starts again.
+            With several processes, a folder of the first one; no other touches it.
         settings: one line that tells this run from others; a `workdir` whose
             checkpoint bears another one is refused.
 
     Raises:
-        ValueError: fewer training examples than a batch, a loss that is not finite, or
-            a `workdir` with other settings or an unreadable checkpoint.
+        ValueError: fewer training examples than a batch, a batch that the processes
+            cannot share equally, a loss that is not finite, or a `workdir` with other
+            settings or an unreadable checkpoint.
     """
     if len(train.y) < recipe.batch_size:
         raise ValueError(
@@ -173,7 +157,7 @@ def fit(
         )
     key_init, key_steps, key_validation = jax.random.split(key, 3)
     mesh = data_mesh(_devices_for(recipe.batch_size))
-    steps = _Steps(module, representation, at, gradients, recipe)
+    steps = _Steps(module, representation, at, gradients, recipe, mesh)
     variables = initialise(module, representation, key_init)
     state = TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -182,20 +166,18 @@ def fit(
         opt_state=steps.optimizer.init(variables["params"]),
         rate_scale=jnp.ones(()),
     )
-    best, log = jax.device_get(variables), Log(settings=settings)
-    keeper = _Keeper(workdir)
-    if keeper.has_checkpoint():
-        state, best, log = keeper.restore(state, best, settings)
-    state = jax.device_put(state, replicate(mesh))
+    checkpoints = Checkpoints(workdir)
+    state, best, log = checkpoints.latest(
+        state, jax.device_get(variables), Log(settings=settings)
+    )
+    state = _everywhere(state, mesh)
     start = int(state.step)
-    with Progress("train", total=recipe.num_steps, unit="steps", done=start) as line:
+    with _progress(recipe.num_steps, start) as line:
         for step in range(start, recipe.num_steps):
             if log.gainless >= (recipe.stop_patience or math.inf):
                 break
             rows = _batch_rows(len(train.y), recipe.batch_size, seed, step)
-            batch = jax.device_put(
-                Batch(train.x[rows], train.y[rows]), split_batch(mesh)
-            )
+            batch = _split(train, rows, mesh)
             state, metrics = steps.train(state, batch, key_steps)
             done = step + 1
             if done % recipe.validate_every == 0 or done == recipe.num_steps:
@@ -210,7 +192,7 @@ def fit(
                     # On the host: the next step takes the state's buffers over.
                     weights = {"params": state.params, "batch_stats": state.batch_stats}
                     best = jax.device_get(weights)
-                keeper.save(state, best, log)
+                checkpoints.save(state, best, log)
             if done % 10 == 0 or done == recipe.num_steps:
                 note = (
                     f"loss {float(metrics['loss']):.3f}, accuracy "
@@ -228,21 +210,21 @@ def fit(
 class _Steps:
     """The two compiled programs of a training: one step, and one validation batch."""
 
-    def __init__(self, module, representation, at, gradients, recipe):
+    def __init__(self, module, representation, at, gradients, recipe, mesh):
         self.optimizer = recipe.optimizer()
-        self.batch_size = recipe.batch_size
+        self.batch_size, self.mesh = recipe.batch_size, mesh
         stage = representation.stage(at)
         rest = representation.after(at)
 
         def to_stage(batch: Batch) -> Batch:
             if jnp.issubdtype(batch.x.dtype, jnp.integer):
                 waves = batch.x.astype(jnp.float32) / 32768.0
-                return batch._replace(x=jax.vmap(stage.apply)(waves))
+                return batch._replace(x=_each(stage.apply, waves, mesh))
             return batch
 
         def apply(params, batch_stats, x, key, *, train):
             for link in rest:
-                x = jax.vmap(link.step)(x)
+                x = _each(link.step, x, mesh)
             variables = {"params": params, "batch_stats": batch_stats}
             if not train:
                 return module.apply(variables, x, train=False), batch_stats
@@ -284,8 +266,10 @@ class _Steps:
             return found.metrics
 
         options = compiler_options()
-        self.train = jax.jit(train_step, donate_argnums=0, compiler_options=options)
-        self.metrics = jax.jit(metrics_step, compiler_options=options)
+        # Whole on every device, so that every process can read it.
+        whole = {"out_shardings": replicate(mesh), "compiler_options": options}
+        self.train = jax.jit(train_step, donate_argnums=0, **whole)
+        self.metrics = jax.jit(metrics_step, **whole)
 
     def validate(self, state, validation: Dataset, key: Key) -> tuple[float, float]:
         """Accuracy and loss, in equal batches: fewer rows than batches are left out."""
@@ -293,8 +277,8 @@ class _Steps:
         size = len(validation.y) // count
         found = []
         for index in range(count):
-            rows = slice(index * size, (index + 1) * size)
-            batch = Batch(validation.x[rows], validation.y[rows])
+            rows = np.arange(index * size, (index + 1) * size)
+            batch = _split(validation, rows, self.mesh)
             found.append(self.metrics(state, batch, jax.random.fold_in(key, index)))
         means = jax.tree.map(lambda *values: float(np.mean(values)), *found)
         return means["accuracy"], means["loss"]
@@ -313,9 +297,11 @@ def _judge(state, log: Log, recipe: Recipe, accuracy: float, loss: float):
         log.best, log.best_loss, log.best_step = accuracy, loss, step
     if recipe.schedule == "plateau" and log.since_cut >= recipe.plateau_patience:
         log.since_cut = 0
-        least = 1e-4 / recipe.learning_rate
-        scale = jnp.maximum(state.rate_scale / 2, jnp.minimum(least, 1.0))
-        state = state.replace(rate_scale=scale)
+        least = min(1e-4 / recipe.learning_rate, 1.0)
+        scale = np.float32(max(float(state.rate_scale) / 2, least))
+        state = state.replace(
+            rate_scale=_everywhere(scale, state.rate_scale.sharding.mesh)
+        )
     return state
 
 
@@ -331,68 +317,59 @@ def _batch_rows(num_examples: int, batch_size: int, seed: int, step: int) -> np.
     return order[place * batch_size : (place + 1) * batch_size]
 
 
-def _devices_for(batch_size: int) -> list[jax.Device]:
-    """As many devices as divide the batch evenly."""
-    devices = jax.devices()
-    return devices[: max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)]
-
-
-class _Keeper:
-    """Checkpoints of one training: last state, best weights and log, at once.
-
-    The three travel in one Orbax checkpoint, which appears whole or not at all: a kill
-    cannot leave a best that belongs to another last.
-    """
-
-    def __init__(self, workdir: str | pathlib.Path | None):
-        self.manager = None
-        if workdir is not None:
-            import orbax.checkpoint as ocp
-
-            self.workdir, self.ocp = pathlib.Path(workdir).absolute(), ocp
-            self.manager = ocp.CheckpointManager(
-                self.workdir,
-                options=ocp.CheckpointManagerOptions(max_to_keep=1, create=True),
-                item_names=("last", "best", "log"),
-            )
-
-    def has_checkpoint(self) -> bool:
-        return self.manager is not None and self.manager.latest_step() is not None
-
-    def save(self, state: TrainState, best: PyTree, log: Log) -> None:
-        if self.manager is None:
-            return
-        args = self.ocp.args
-        self.manager.save(
-            int(state.step),
-            args=args.Composite(
-                last=args.StandardSave(jax.device_get(state)),
-                best=args.StandardSave(best),
-                log=args.JsonSave(dataclasses.asdict(log)),
-            ),
+def _devices_for(batch_size: int) -> list:
+    """As many devices as divide the batch evenly, equally many of each process."""
+    owned: dict[int, list[jax.Device]] = {}
+    for device in jax.devices():
+        owned.setdefault(device.process_index, []).append(device)
+    if batch_size % len(owned):
+        raise ValueError(
+            f"a batch of {batch_size} cannot be shared equally by {len(owned)} "
+            f"processes: give --batch_size as a multiple of {len(owned)}"
         )
-        self.manager.wait_until_finished()
+    most = min(map(len, owned.values()))
+    share = max(n for n in range(1, most + 1) if batch_size // len(owned) % n == 0)
+    return [device for mine in owned.values() for device in mine[:share]]
 
-    def restore(self, state, best, settings: str) -> tuple[TrainState, PyTree, Log]:
-        args = self.ocp.args
-        try:
-            found = self.manager.restore(
-                self.manager.latest_step(),
-                args=args.Composite(
-                    last=args.StandardRestore(jax.device_get(state)),
-                    best=args.StandardRestore(best),
-                    log=args.JsonRestore(),
-                ),
-            )
-        except Exception as error:  # noqa: BLE001  Orbax and TensorStore raise many kinds
-            raise ValueError(
-                f"the training checkpoint in {self.workdir} cannot be read "
-                f"({str(error)[:200]}): delete that folder to train from the start"
-            ) from error
-        log = Log(**found["log"])
-        if log.settings != settings:
-            raise ValueError(
-                f"{self.workdir} holds a training with other settings: choose another "
-                f"folder, or delete it.\n  there: {log.settings}\n  asked: {settings}"
-            )
-        return found["last"], found["best"], log
+
+def _everywhere(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Arrays that are equal in every process, whole on every device of the mesh."""
+    return jax.tree.map(
+        lambda a: jax.make_array_from_callback(
+            a.shape, replicate(mesh), lambda index: a[index]
+        ),
+        jax.device_get(tree),
+    )
+
+
+def _split(data: Dataset, rows: Int[np.ndarray, "batch"], mesh: Mesh) -> Batch:
+    """Those rows, split over the mesh, or whole on each device if they do not divide.
+
+    Each process reads the rows of its own devices alone.
+    """
+    sharding = replicate(mesh) if len(rows) % mesh.size else split_batch(mesh)
+
+    def placed(a):
+        return jax.make_array_from_callback(
+            (len(rows), *a.shape[1:]), sharding, lambda index: a[rows[index[0]]]
+        )
+
+    return Batch(placed(data.x), placed(data.y))
+
+
+def _each(function, x, mesh: Mesh):
+    """The function of each example, computed by the device that has the example."""
+    many = jax.vmap(function)
+    if mesh.size == 1 or len(x) % mesh.size:
+        return many(x)
+    # The compiler would gather the whole batch on every device for a Fourier transform.
+    split = split_batch(mesh).spec
+    return jax.shard_map(
+        many, mesh=mesh, in_specs=split, out_specs=split, check_vma=False
+    )(x)
+
+
+def _progress(num_steps: int, done: int) -> Progress:
+    """The progress line; processes but the first keep theirs to themselves."""
+    stream = None if jax.process_index() == 0 else io.StringIO()
+    return Progress("train", total=num_steps, unit="steps", done=done, stream=stream)

@@ -1,4 +1,5 @@
 import dataclasses
+import types
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,8 @@ from flax import linen as nn
 
 from advjax import training
 from advjax.defences import gaussian, plain
-from advjax.representations import Waveform
+from advjax.parallel import data_mesh, split_batch
+from advjax.representations import Magnitude, MelEnergies, Waveform
 from advjax.training import Dataset, Recipe, fit
 
 WAVE = Waveform(num_samples=32)
@@ -183,3 +185,64 @@ def test_impossible_recipes_are_refused():
         Recipe(num_steps=0)
     with pytest.raises(ValueError, match="fewer than one batch"):
         train(recipe=dataclasses.replace(RECIPE, batch_size=100))
+
+
+class Mean(nn.Module):
+    """The mean over time and one layer, normalised over the batch."""
+
+    @nn.compact
+    def __call__(self, x, *, train: bool):
+        x = nn.BatchNorm(use_running_average=not train)(x.mean(axis=1).squeeze(-1))
+        return nn.Dense(2)(x)
+
+
+def fit_on_audio(devices, monkeypatch):
+    """A few steps on noisy audio through a whole chain, by these devices."""
+    chain = MelEnergies(
+        source=Magnitude(source=Waveform(num_samples=2000)), num_bands=8
+    )
+    rng = np.random.default_rng(5)
+    audio = rng.integers(-8000, 8000, (32, 2000)).astype(np.int16)
+    data = Dataset(audio, rng.integers(0, 2, 32).astype(np.int32))
+    monkeypatch.setattr(training, "_devices_for", lambda *_: devices)
+    return fit(
+        Mean(),
+        chain,
+        data,
+        data,
+        jax.random.key(0),
+        labels=("a", "b"),
+        at="waveform",
+        gradients=gaussian(sigma=0.01),
+        recipe=dataclasses.replace(RECIPE, num_steps=6, validate_every=3),
+    )
+
+
+def test_more_devices_change_rounding_alone(monkeypatch):
+    one, four = (weights(fit_on_audio(jax.devices()[:n], monkeypatch)) for n in (1, 4))
+    for a, b in zip(one, four, strict=True):
+        # Six steps of Adam at 0.01, whose first ones divide by small moments.
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_a_device_transforms_its_own_examples():
+    mesh = data_mesh(jax.devices()[:4])
+    x = jax.device_put(np.ones((8, 64), np.float32), split_batch(mesh))
+
+    def gathers(function):
+        return "all-gather" in jax.jit(function).lower(x).compile().as_text()
+
+    assert not gathers(lambda x: training._each(jnp.fft.rfft, x, mesh))
+    # If this fails, XLA splits Fourier transforms by itself: `_each` may go.
+    assert gathers(jax.vmap(jnp.fft.rfft))
+
+
+def test_processes_share_a_batch_equally(monkeypatch):
+    # Four devices of this process and three of another.
+    devices = [types.SimpleNamespace(id=i, process_index=i // 4) for i in range(7)]
+    monkeypatch.setattr(jax, "devices", lambda: devices)
+    ids = [device.id for device in training._devices_for(12)]
+    assert ids == [0, 1, 2, 4, 5, 6]
+    assert [device.id for device in training._devices_for(8)] == [0, 1, 4, 5]
+    with pytest.raises(ValueError, match="a multiple of 2"):
+        training._devices_for(9)
