@@ -1,0 +1,84 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.signal import correlate
+
+from advjax.models import winograd
+from advjax.models.blocks import conv2d
+
+# Against outputs of deviation 1. Direct sums in float32 err by some 1e-6; the transforms
+# in one direction multiply that by about ten, in both by about thirty.
+BOTH = [(winograd.conv_along_height, 1e-5), (winograd.conv_along_both, 4e-5)]
+
+
+def a_problem(height, width, channels=5, features=3):
+    keys = jax.random.split(jax.random.key(height * 100 + width))
+    x = jax.random.normal(keys[0], (2, height, width, channels))
+    kernel = jax.random.normal(keys[1], (3, 3, channels, features))
+    return x, kernel / (9 * channels) ** 0.5
+
+
+def by_scipy(x, kernel):
+    x, kernel = np.asarray(x, np.float64), np.asarray(kernel, np.float64)
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    return np.stack(
+        [
+            [
+                correlate(example, kernel[..., feature], mode="valid")[..., 0]
+                for feature in range(kernel.shape[-1])
+            ]
+            for example in padded
+        ]
+    ).transpose(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize("conv, tolerance", BOTH)
+@pytest.mark.parametrize("sizes", [(8, 4), (1, 1), (3, 9), (10, 4), (5, 6)])
+def test_it_is_the_convolution(conv, tolerance, sizes):
+    x, kernel = a_problem(*sizes)
+    expected = by_scipy(x, kernel)
+    np.testing.assert_allclose(conv(x, kernel), expected, atol=tolerance)
+
+
+@pytest.mark.parametrize("conv, tolerance", BOTH)
+def test_examples_under_vmap_and_in_a_loop_are_the_batch(conv, tolerance):
+    x, kernel = a_problem(6, 7)
+    each = jax.vmap(lambda example: conv(example[None], kernel)[0])(x)
+    np.testing.assert_allclose(each, conv(x, kernel), atol=tolerance)
+
+    @jax.jit
+    def in_a_loop(x):
+        return jax.lax.fori_loop(
+            0, 2, lambda i, total: total + conv(x, kernel), jnp.zeros((2, 6, 7, 3))
+        )
+
+    np.testing.assert_allclose(in_a_loop(x), 2 * conv(x, kernel), atol=2 * tolerance)
+
+
+def test_inference_on_a_cpu_uses_it_where_there_are_channels_enough():
+    def operations(channels, function=conv2d):
+        x, kernel = a_problem(8, 8, channels, channels)
+        program = jax.jit(lambda x, k: function(x, k, 1)).lower(x, kernel)
+        text = program.as_text()
+        return text.count("stablehlo.convolution"), text.count("stablehlo.dot_general")
+
+    if jax.default_backend() != "cpu":
+        pytest.skip("only CPUs take this path")
+    assert operations(8) == (1, 0)
+    assert operations(16) == (6, 0)
+    assert operations(256)[0] == 0 and operations(256)[1] > 0
+
+    def gradient(x, kernel, stride):
+        return jax.grad(lambda x: conv2d(x, kernel, stride).sum())(x)
+
+    # A gradient's own forward pass is direct; the loss itself is not computed.
+    assert operations(16, gradient)[0] <= 2
+
+
+@pytest.mark.parametrize("channels, tolerance", [(16, 1e-5), (256, 4e-5)])
+def test_inference_equals_the_pass_of_a_gradient(channels, tolerance):
+    x, kernel = a_problem(9, 6, channels, channels)
+    inference = conv2d(x, kernel, 1)
+    in_gradient, _ = jax.vjp(lambda x: conv2d(x, kernel, 1), x)
+    np.testing.assert_allclose(inference, in_gradient, atol=tolerance)
