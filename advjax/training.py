@@ -5,9 +5,10 @@ validation, early stopping, checkpoints and progress. Batch s of a run depends o
 (seed, s) alone and so do its keys: a run that is killed and continued ends with the
 weights of one that was not.
 
-A batch is split over the devices of all processes. Every process calls `fit` with equal
-arguments and data, and gets the same weights back. One program takes the step of the
-whole batch, batch statistics and all: the number of devices changes rounding alone.
+A batch is split over the devices of all processes, or of each by itself when it cannot
+be shared equally. Every process calls `fit` with equal arguments and data, and gets the
+same weights back. One program takes the step of the whole batch, batch statistics and
+all: the number of devices changes rounding alone.
 """
 
 import dataclasses
@@ -146,9 +147,8 @@ def fit(
             checkpoint bears another one is refused.
 
     Raises:
-        ValueError: fewer training examples than a batch, a batch that the processes
-            cannot share equally, a loss that is not finite, or a `workdir` with other
-            settings or an unreadable checkpoint.
+        ValueError: fewer training examples than a batch, a loss that is not finite, or
+            a `workdir` with other settings or an unreadable checkpoint.
     """
     if len(train.y) < recipe.batch_size:
         raise ValueError(
@@ -323,10 +323,8 @@ def _devices_for(batch_size: int) -> list:
     for device in jax.devices():
         owned.setdefault(device.process_index, []).append(device)
     if batch_size % len(owned):
-        raise ValueError(
-            f"a batch of {batch_size} cannot be shared equally by {len(owned)} "
-            f"processes: give --batch_size as a multiple of {len(owned)}"
-        )
+        # Every process takes every step, then, and has the same weights in the end.
+        owned = {0: owned[jax.process_index()]}
     most = min(map(len, owned.values()))
     share = max(n for n in range(1, most + 1) if batch_size // len(owned) % n == 0)
     return [device for mine in owned.values() for device in mine[:share]]

@@ -18,12 +18,16 @@ Prints the table, with a warning where gradients look masked, and writes rows.ts
 run.json, x_adv.npy, examples.png and, with --save_audio, WAV pairs into each run's
 folder. A run that was stopped goes on where it was, in mid-attack too, when the same
 command is given again.
+
+Several processes share the points as they do in `experiments.certify`, with the same
+flags; each writes rows-I-of-N.tsv and x_adv-I-of-N.npy.
 """
 
 import pathlib
 
 from absl import flags
 
+from advjax import parallel
 from advjax.attacks import ATTACKS
 from experiments import app, attack_report, attacking, pipeline
 
@@ -49,7 +53,12 @@ SAVE_AUDIO = flags.DEFINE_bool(
 )
 EXAMPLES = flags.DEFINE_integer("examples", 3, "Successes shown in examples.png.")
 app.declare_key(
-    *app.MODEL_FLAGS, *app.DATA_FLAGS, app.NUM_POINTS, app.WORKDIR, *app.RUN_FLAGS
+    *app.MODEL_FLAGS,
+    *app.DATA_FLAGS,
+    app.NUM_POINTS,
+    app.WORKDIR,
+    *app.RUN_FLAGS,
+    *app.PROCESS_FLAGS,
 )
 
 
@@ -59,10 +68,11 @@ def main() -> None:
 
     task = app.task(defence="plain")
     size = pipeline.size_of(jax.default_backend())
+    task.stage  # noqa: B018  a wrong --rep fails before any work
     requests = list(_requests(task))
-    num_points = app.NUM_POINTS.value or size.num_points
+    points = task.test_points(app.NUM_POINTS.value or size.num_points)
     out = pathlib.Path(app.WORKDIR.value or task.home / "attack")
-    folders = []
+    prepared = []
     for request in requests:
         workdir = out if app.WORKDIR.value and len(requests) == 1 else None
         if app.WORKDIR.value and len(requests) > 1:
@@ -70,18 +80,28 @@ def main() -> None:
             workdir = out / "".join(
                 c if c.isalnum() or c in "-." else "_" for c in words
             )
-        folder = attacking.attack(
-            task,
-            request,
-            num_points=num_points,
-            workdir=workdir,
-            environment=app.environment(),
+        prepared.append(
+            attacking.prepare(
+                task, request, points, workdir=workdir, environment=app.environment()
+            )
         )
-        attack_report.show(task, folder, count=EXAMPLES.value, audio=SAVE_AUDIO.value)
-        folders.append(folder)
+    parallel.part_ways()
+    folders = [each.folder for each in prepared]
+    for each in prepared:
+        attacking.attack(each)
+        if not attacking.num_missing(each.folder):
+            attack_report.show(
+                task, each.folder, count=EXAMPLES.value, audio=SAVE_AUDIO.value
+            )
+    if left := sum(map(attacking.num_missing, folders)):
+        pipeline.say(
+            f"{left} rows are left to the other processes, and the report to the last "
+            "of them; should one have ended early, give the same command again"
+        )
+        return
     where = folders[0] if len(folders) == 1 else out
     print(attack_report.report(folders, where))
-    pipeline.say(f"report      {where}/report.md; rows.tsv and x_adv.npy in each run")
+    pipeline.say(f"report      {where}/report.md; rows*.tsv and x_adv*.npy in each run")
 
 
 def _requests(task: pipeline.Task):
@@ -99,4 +119,4 @@ def _requests(task: pipeline.Task):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, several_processes=True)

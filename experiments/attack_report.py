@@ -10,7 +10,7 @@ from advjax import evaluation, records
 from advjax.metrics.robustness import accuracy_under_attack, fooling_rate
 from advjax.reports import attack_rows, plots, runs, tables
 from experiments import pipeline
-from experiments.attacking import EXAMPLES_FILE, parse_budget
+from experiments.attacking import examples, parse_budget
 from experiments.listening import onward, waveform_of, write_wav
 
 _NO_PLOTS = "no figures: pip install 'advjax[plots]'"
@@ -179,7 +179,7 @@ def show(task: pipeline.Task, folder: pathlib.Path, *, count: int, audio: bool) 
     if not chosen:
         return
     points = {p.id: n for n, p in enumerate(task.test_points(_num_points(folder)))}
-    stored = np.load(folder / EXAMPLES_FILE, mmap_mode="r", allow_pickle=False)
+    stored = examples(folder, points)
     source = records.read(task.records, "test")
     panels, titles, names = [], [], []
     for row in chosen[:count]:
@@ -188,7 +188,7 @@ def show(task: pipeline.Task, folder: pathlib.Path, *, count: int, audio: bool) 
             stage.name: evaluation.stage_features(stage, clip)
             for stage in task.representation.chain()
         }
-        x_adv = np.asarray(stored[points[rows.id[row]]])
+        x_adv = np.asarray(stored[rows.id[row]])
         labels = task.classifier.labels
         name = f"example{len(panels)}"
         if audio:

@@ -3,19 +3,21 @@
 import inspect
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
-from advjax import catalog, evaluation, records
+from advjax import catalog, evaluation, parallel, records
 from advjax.attacks import ATTACKS, Attack, eps_for_dbfs, eps_for_snr
 from advjax.progress import Progress
 from advjax.reports import attack_rows, runs
+from advjax.reports import rows as row_files
 from advjax.representations import definition
-from experiments import pipeline
+from advjax.types import LogitsFn
+from experiments import certification, pipeline
 
 EXAMPLES_FILE = "x_adv.npy"
 TARGETS = ("next", "random", "least_likely")
@@ -115,27 +117,48 @@ def check_budget(text: str | None, name: str, built: Attack) -> None:
         )
 
 
-def attack(
+class Prepared(NamedTuple):
+    """An attack on points that is known to be possible, and the folder it goes to."""
+
+    folder: pathlib.Path
+    settings: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    attack: Attack
+    logits_fn: LogitsFn
+    points: Sequence[evaluation.Point]
+    budgets: Sequence[float] | None
+    targets: Sequence[int] | None
+    num_slots: int | None
+
+    def open(self) -> runs.RunFolder:
+        """The run, ready for this process's rows."""
+        return runs.open_run(
+            self.folder,
+            settings=self.settings,
+            environment=self.environment,
+            row_format=attack_rows.ATTACKED,
+            shard=parallel.process(),
+        )
+
+
+def prepare(
     task: pipeline.Task,
     request: Request,
+    points: Sequence[evaluation.Point],
     *,
-    num_points: int | None,
     workdir: pathlib.Path | None,
     environment: Mapping[str, Any],
-) -> pathlib.Path:
-    """The folder of a finished run; what an earlier start attacked is kept.
-
-    Beside the rows it has `x_adv.npy`, [points, *features] in the order of the points.
+) -> Prepared:
+    """What `attack` needs; its folder is there when this returns, in every process.
 
     Raises:
-        ValueError: a wrong attack, budget or target, or a folder with other settings.
+        ValueError: a wrong attack, budget or target, a folder with other settings, or
+            one that the other processes do not see.
     """
     name, options = catalog.parse(request.attack)
-    task.stage  # noqa: B018  a wrong --rep fails before any work
     built = build(task, request.attack)
     check_budget(request.budget, name, built)
     classifier = task.classifier
-    points = task.test_points(num_points)
     budgets = None
     if built.fixed_budget:
         budgets = [budget_of(request.budget, p.x, built.norm) for p in points]
@@ -169,27 +192,57 @@ def attack(
         "classifier_folder": str(task.classifier_home),
         "records_folder": str(task.records),
     }
-    with runs.open_run(
-        workdir, settings=settings, environment=origin, row_format=attack_rows.ATTACKED
-    ) as run:
+    prepared = Prepared(
+        workdir, settings, origin, built, logits_fn, points, budgets, targets,
+        request.num_slots,
+    )  # fmt: skip
+    parallel.all_do(f"open {workdir}", lambda: prepared.open().close())
+    if (count := parallel.process().count) > 1:
+        certification.check_shared(workdir, count)
+    return prepared
+
+
+def attack(prepared: Prepared) -> None:
+    """Nothing; attacks what has no row yet and is this process's to attack.
+
+    Beside the rows are the adversarial examples, [points, *features] in the order of
+    the points, those of other processes left at zero: see `examples`.
+
+    A process's share does not depend on what is done, so that a snapshot of points in
+    mid-attack fits the next start with as many processes. With another number they
+    start anew.
+    """
+    here, folder = parallel.process(), prepared.folder
+    points = here.share(prepared.points)
+    places = here.share(range(len(prepared.points)))
+    position = {p.id: place for p, place in zip(points, places, strict=True)}
+    with prepared.open() as run:
         left = sum(point.id not in run.done for point in points)
-        pipeline.say(f"run         {workdir}: {left} of {len(points)} points to attack")
-        stored = _storage(workdir / EXAMPLES_FILE, len(points), points[0].x.shape)
-        position = {point.id: index for index, point in enumerate(points)}
+        pipeline.say(f"run         {folder}: {left} of {len(points)} points to attack")
+        if not left:
+            return
+        stored = _storage(
+            folder / _of_process(EXAMPLES_FILE, here),
+            (len(prepared.points), *points[0].x.shape),
+        )
         fooled, seen = 0, 0
         with Progress(
-            name, total=len(points), unit="points", done=len(points) - left
+            here.name(prepared.settings["attack"]["name"]),
+            total=len(points),
+            unit="points",
+            done=len(points) - left,
         ) as line:
             for row, x_adv in evaluation.attack_points(
-                built,
-                logits_fn,
+                prepared.attack,
+                prepared.logits_fn,
                 points,
-                jax.random.key(task.seed),
-                budgets=budgets,
-                targets=targets,
-                num_slots=request.num_slots,
+                jax.random.key(prepared.settings["seed"]),
+                budgets=prepared.budgets and here.share(prepared.budgets),
+                targets=prepared.targets and here.share(prepared.targets),
+                num_slots=prepared.num_slots,
+                mesh=parallel.local_mesh(),
                 done=run.done,
-                snapshot=workdir / "attack.npz",
+                snapshot=folder / _of_process("attack.npz", here),
                 on_round=lambda: line.advance(0),
             ):
                 stored[position[row.id]] = x_adv
@@ -197,7 +250,39 @@ def attack(
                 run.append(row)
                 fooled, seen = fooled + row.success, seen + 1
                 line.advance(note=f"success {fooled / seen:.2f}")
-    return workdir
+
+
+def num_missing(folder: pathlib.Path) -> int:
+    """How many points of a run have no row yet, from any process."""
+    wanted = runs.description(folder)["settings"]["num_points"]
+    return wanted - len(attack_rows.read(folder).id)
+
+
+def examples(
+    folder: pathlib.Path, position: Mapping[str, int]
+) -> dict[str, Float[np.ndarray, "*features"]]:
+    """The adversarial examples of a run by id, each read when it is looked at.
+
+    Args:
+        folder: the run's, with files of one process or of several.
+        position: each point's number among the points of the run.
+    """
+    found: dict[str, np.ndarray] = {}
+    for rows in row_files.shards(folder):
+        ids = attack_rows.ATTACKED.ids(rows.read_bytes(), rows)
+        mine = rows.with_name(f"x_adv{rows.stem.removeprefix('rows')}.npy")
+        if ids:
+            stored = np.load(mine, mmap_mode="r", allow_pickle=False)
+            found = {id: stored[position[id]] for id in ids} | found
+    return found
+
+
+def _of_process(name: str, here: parallel.Process) -> str:
+    """The file `name`, or that of one of several processes."""
+    if here.count == 1:
+        return name
+    stem, _, kind = name.partition(".")
+    return f"{stem}-{here.index}-of-{here.count}.{kind}"
 
 
 def _spelled(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,12 +296,10 @@ def _spelled(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return {**plain, **options}
 
 
-def _storage(path: pathlib.Path, count: int, shape: tuple[int, ...]) -> np.memmap:
+def _storage(path: pathlib.Path, shape: tuple[int, ...]) -> np.memmap:
     if path.exists():
         return np.lib.format.open_memmap(path, mode="r+")
-    return np.lib.format.open_memmap(
-        path, mode="w+", dtype=np.float32, shape=(count, *shape)
-    )
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
 
 
 def _targets(text: str, classifier, logits_fn, points) -> list[int]:

@@ -86,7 +86,7 @@ def certify(
         ),
     )
     if here.count > 1:
-        _check_shared(workdir, here.count)
+        check_shared(workdir, here.count)
     with opened as run:
         missing = [point for point in points if point.id not in run.done]
         mine = here.share(missing)
@@ -124,7 +124,7 @@ def certify(
     return workdir
 
 
-def _check_shared(workdir: pathlib.Path, count: int) -> None:
+def check_shared(workdir: pathlib.Path, count: int) -> None:
     """Nothing; refuses a folder that the other processes have on disks of their own."""
     there = {path.name for path in row_files.shards(workdir)}
     absent = {row_files.shard_name(index, count) for index in range(count)} - there

@@ -21,7 +21,7 @@ from advjax.metrics.transfer import transfer_rate
 from advjax.reports import attack_rows, runs, tables
 from experiments import app, pipeline
 from experiments.attack_report import label_of
-from experiments.attacking import EXAMPLES_FILE
+from experiments.attacking import examples
 
 CLASSIFIERS = flags.DEFINE_list(
     "classifiers", [], "Folders of further classifiers to ask."
@@ -83,12 +83,12 @@ def rate(target: str, source: dict, folder: pathlib.Path) -> float:
     count = int(source["settings"]["num_points"])
     spread = pipeline.spread(len(test), count)
     place = {test[int(index)]["id"]: number for number, index in enumerate(spread)}
-    stored = np.load(folder / EXAMPLES_FILE, mmap_mode="r", allow_pickle=False)
+    stored = examples(folder, place)
     stage = classifier.representation.stage(at)
     clean = np.stack(
         [evaluation.stage_features(stage, test[int(idx)]["audio"]) for idx in rows.idx]
     )
-    attacked = np.stack([stored[place[id]] for id in rows.id])
+    attacked = np.stack([stored[id] for id in rows.id])
     answers = [
         evaluation.logits_of_batch(logits_fn, x).argmax(axis=1)
         for x in (clean, attacked)
