@@ -7,8 +7,8 @@ from scipy.signal import correlate
 from advjax.models import winograd
 from advjax.models.blocks import conv2d
 
-# Against outputs of deviation 1. Direct sums in float32 err by some 1e-6; the transforms
-# in one direction multiply that by about ten, in both by about thirty.
+# Against outputs of deviation 1. Direct sums in float32 err by some 1e-6; the
+# transforms in one direction multiply that by about ten, in both by about thirty.
 BOTH = [(winograd.conv_along_height, 1e-5), (winograd.conv_along_both, 4e-5)]
 
 
