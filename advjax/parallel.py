@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -79,7 +80,7 @@ class Process(NamedTuple):
 
 
 def process() -> Process:
-    """This process among those that started together; starts the backend."""
+    """This process among those that started together."""
     return Process(jax.process_index(), jax.process_count())
 
 
@@ -134,6 +135,8 @@ def start_processes(
             f"the processes could not be joined: {str(error).splitlines()[0]}. Is "
             "process 0 started, and its port free and open to the others?"
         ) from error
+    # They tell each other their devices now: later no question waits for an answer.
+    jax.devices()
 
 
 def _check_given(coordinator, num_processes, process_id, cluster: bool) -> None:
@@ -239,8 +242,14 @@ def part_ways() -> None:
     """Nothing; from here on no process needs another, nor hears of it.
 
     All processes have to come here, so `all_do` something first. Collectives over
-    devices of several processes are over, too.
+    devices of several processes are over, those over `local_mesh` go on.
     """
+    mesh = local_mesh()
+    if _store().client is not None and mesh is not None:
+        # Gloo and NCCL introduce the devices of a process to each other, too, by way of
+        # the first process, and once only: before it is gone.
+        ones = jax.device_put(np.ones(mesh.size, np.float32), split_batch(mesh))
+        jax.jit(jnp.sum, out_shardings=replicate(mesh))(ones).block_until_ready()
     jax.distributed.shutdown()
 
 
@@ -255,8 +264,7 @@ def telling_failures() -> Iterator[None]:
     except BaseException as error:
         if (client := _store().client) is not None:
             atexit.register(_leave)
-            # Not `process()`: that waits for the others' devices.
-            index = _store().process_id
+            index = process().index
             text = f"process {index} ended: {error or type(error).__name__}"
             with contextlib.suppress(Exception):
                 client.key_value_set(f"{_ENDED}/{index}", text)
@@ -265,7 +273,7 @@ def telling_failures() -> Iterator[None]:
 
 def _leave() -> None:
     """Ends this process at once; what it was to print is printed."""
-    if _store().process_id == 0:
+    if process().index == 0:
         # Its messages end with it: the others hear the last one first.
         time.sleep(2 * _LISTEN_MS / 1000)
     sys.stdout.flush()
