@@ -8,7 +8,8 @@ import functools
 import hashlib
 import pathlib
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+import types
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -25,7 +26,7 @@ from advjax.metrics.distortion import radius_snr_db
 from advjax.reports.attack_rows import AttackRow
 from advjax.reports.rows import Row
 from advjax.representations import Representation
-from advjax.smoothing import Noise, certify
+from advjax.smoothing import Example, Noise, Tally, certify_each
 from advjax.types import Key, LogitsFn
 
 
@@ -109,9 +110,14 @@ def certify_points(
     chunk: int | None = None,
     mesh: Mesh | None = None,
     done: Collection[str] = (),
+    tallies: Mapping[str, Tally] = types.MappingProxyType({}),
+    on_tally: Callable[[str, Tally], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Row]:
     """One row per point that is not `done` yet, as soon as it is certified.
+
+    A row's time runs from the row before: while the last votes of a point are read, the
+    device is at work on the next.
 
     Args:
         logits_fn: the classifier after the stage that `points` are at.
@@ -125,24 +131,28 @@ def certify_points(
         chunk: tiles per dispatch; None for the default.
         mesh: devices that share the votes.
         done: ids that need no row.
+        tallies: by id, votes that an earlier start has counted.
+        on_tally: called after each dispatch with a point's id and its votes so far.
         clock: seconds from any fixed moment.
     """
-    for point in points:
-        if point.id in done:
-            continue
-        start = clock()
-        found = certify(
-            logits_fn,
-            point.x,
-            example_key(key, point.id),
-            noise=noise,
-            num_selection=num_selection,
-            num_estimation=num_estimation,
-            alpha=alpha,
-            tile=tile,
-            chunk=chunk,
-            mesh=mesh,
-        )
+    points = [point for point in points if point.id not in done]
+    certificates = certify_each(
+        logits_fn,
+        (
+            Example(point.x, example_key(key, point.id), tallies.get(point.id, Tally()))
+            for point in points
+        ),
+        noise=noise,
+        num_selection=num_selection,
+        num_estimation=num_estimation,
+        alpha=alpha,
+        tile=tile,
+        chunk=chunk,
+        mesh=mesh,
+        on_tally=on_tally and (lambda index, tally: on_tally(points[index].id, tally)),
+    )
+    start = clock()
+    for point, found in zip(points, certificates, strict=True):
         yield Row(
             idx=point.idx,
             label=point.label,
@@ -156,6 +166,7 @@ def certify_points(
             n=num_estimation,
             snr_db=radius_snr_db(point.x, found.radius),
         )
+        start = clock()
 
 
 class Attacked(NamedTuple):

@@ -9,30 +9,42 @@ from advjax.smoothing.bounds import (
 from advjax.smoothing.certificates import (
     ABSTAIN,
     Certificate,
+    Example,
     Plan,
     PlannedRadius,
     Prediction,
+    Tally,
     certificate,
     certify,
+    certify_each,
     plan,
     predict,
 )
 from advjax.smoothing.noise import Noise, gaussian, uniform
-from advjax.smoothing.votes import DEFAULT_CHUNK, count_votes, default_tile
+from advjax.smoothing.votes import (
+    DEFAULT_CHUNK,
+    count_votes,
+    default_tile,
+    fitting_tile,
+)
 
 __all__ = [
     "ABSTAIN",
     "DEFAULT_CHUNK",
     "Certificate",
+    "Example",
     "Noise",
     "Plan",
     "PlannedRadius",
     "Prediction",
+    "Tally",
     "certificate",
     "certify",
+    "certify_each",
     "clopper_pearson_lower",
     "count_votes",
     "default_tile",
+    "fitting_tile",
     "gaussian",
     "max_radius",
     "num_for_radius",

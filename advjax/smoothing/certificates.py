@@ -21,7 +21,7 @@ promised against an adversary who exploits rounding.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -37,7 +37,13 @@ from advjax.smoothing.bounds import (
     votes_needed,
 )
 from advjax.smoothing.noise import Noise
-from advjax.smoothing.votes import DEFAULT_CHUNK, count_votes, default_tile
+from advjax.smoothing.votes import (
+    DEFAULT_CHUNK,
+    count_votes,
+    default_tile,
+    queue_votes,
+    read_late,
+)
 from advjax.types import Features, Key, LogitsFn
 
 ABSTAIN = -1
@@ -146,6 +152,39 @@ def plan(
     )
 
 
+class Tally(NamedTuple):
+    """The votes of one example so far, which a later start continues from.
+
+    Attributes:
+        num_selection: copies counted that choose the class.
+        selection: their votes for each class; empty before the first.
+        num_estimation: copies counted that bound the class's probability.
+        estimation: their votes for each class; empty before the first.
+    """
+
+    num_selection: int = 0
+    selection: tuple[int, ...] = ()
+    num_estimation: int = 0
+    estimation: tuple[int, ...] = ()
+
+
+NO_VOTES = Tally()
+
+
+class Example(NamedTuple):
+    """One example to certify.
+
+    Attributes:
+        x: floating and finite, in the units of the noise.
+        key: its key; selection and estimation each get their half.
+        tally: votes that an earlier start has counted, with the same key and tile.
+    """
+
+    x: Features | Float[np.ndarray, "*features"]
+    key: Key
+    tally: Tally = NO_VOTES
+
+
 def certify(
     logits_fn: LogitsFn,
     x: Features | Float[np.ndarray, "*features"],
@@ -158,7 +197,8 @@ def certify(
     tile: int | None = None,
     chunk: int | None = None,
     mesh: Mesh | None = None,
-    on_chunk: Callable[[int], None] | None = None,
+    tally: Tally = NO_VOTES,
+    on_tally: Callable[[Tally], None] | None = None,
 ) -> Certificate:
     """The smoothed prediction at `x` and the radius within which it cannot change.
 
@@ -173,8 +213,8 @@ def certify(
         tile: noisy copies evaluated at once; None for `default_tile()`.
         chunk: tiles per dispatch and device; does not change the result.
         mesh: devices that share the work; does not change the result.
-        on_chunk: called after each dispatch with the copies evaluated so far, out of
-            num_selection + num_estimation.
+        tally: where an earlier call with the same arguments stood.
+        on_tally: called after each dispatch with the votes so far.
 
     Returns:
         The certificate; it abstains when the bound is below one half.
@@ -186,6 +226,40 @@ def certify(
 
     Source: Cohen et al. 2019, arXiv:1902.02918, Certify.
     """
+    (found,) = certify_each(
+        logits_fn,
+        [Example(x, key, tally)],
+        noise=noise,
+        num_selection=num_selection,
+        num_estimation=num_estimation,
+        alpha=alpha,
+        tile=tile,
+        chunk=chunk,
+        mesh=mesh,
+        on_tally=None if on_tally is None else lambda _, tally: on_tally(tally),
+    )
+    return found
+
+
+def certify_each(
+    logits_fn: LogitsFn,
+    examples: Iterable[Example],
+    *,
+    noise: Noise,
+    num_selection: int = 100,
+    num_estimation: int = 100_000,
+    alpha: float = 1e-3,
+    tile: int | None = None,
+    chunk: int | None = None,
+    mesh: Mesh | None = None,
+    on_tally: Callable[[int, Tally], None] | None = None,
+) -> Iterator[Certificate]:
+    """The certificate of each example, in their order, as `certify` gives it.
+
+    The next example's votes are queued on the device before the last ones of an example
+    are read. Arguments and errors are those of `certify`; `on_tally` is also told the
+    example's number.
+    """
     plan(noise, num_selection=num_selection, num_estimation=num_estimation, alpha=alpha)
     options = {
         "noise": noise,
@@ -193,37 +267,49 @@ def certify(
         "chunk": DEFAULT_CHUNK if chunk is None else chunk,
         "mesh": mesh,
     }
-    key_selection, key_estimation = jax.random.split(key)
-    selection = count_votes(
-        logits_fn,
-        x,
-        key_selection,
-        num_samples=num_selection,
-        on_chunk=on_chunk,
-        **options,
-    )
-    _refuse_no_votes(selection, num_selection)
-    top = int(selection.argmax())
+    tallies = {}
 
-    def after_selection(num_done: int) -> None:
-        if on_chunk is not None:
-            on_chunk(num_selection + num_done)
+    def queued():
+        for index, example in enumerate(examples):
+            tallies[index] = tally = example.tally
+            keys = jax.random.split(example.key)
+            halves = (
+                (0, keys[0], tally.num_selection, num_selection),
+                (1, keys[1], tally.num_estimation, num_estimation),
+            )
+            for half, key, first, last in halves:
+                if first == last:
+                    continue
+                rest = {"first": first, "num_samples": last - first}
+                for part in queue_votes(logits_fn, example.x, key, **rest, **options):
+                    yield (index, half), part
+            yield (index, None), None
 
-    estimation = count_votes(
-        logits_fn,
-        x,
-        key_estimation,
-        num_samples=num_estimation,
-        on_chunk=after_selection,
-        **options,
-    )
-    return certificate(
-        top,
-        int(estimation[top]),
-        noise=noise,
-        num_estimation=num_estimation,
-        alpha=alpha,
-    )
+    for (index, half), counts, stop in read_late(queued()):
+        if half is None:
+            tally = tallies.pop(index)
+            _refuse_no_votes(tally.selection, num_selection)
+            top = int(np.argmax(tally.selection))
+            yield certificate(
+                top,
+                tally.estimation[top],
+                noise=noise,
+                num_estimation=num_estimation,
+                alpha=alpha,
+            )
+            continue
+        tallies[index] = _added(tallies[index], half, counts, stop)
+        if on_tally is not None:
+            on_tally(index, tallies[index])
+
+
+def _added(tally: Tally, half: int, counts: np.ndarray, stop: int) -> Tally:
+    """The tally with the votes of the copies up to `stop` of one half."""
+    before = (tally.selection, tally.estimation)[half]
+    votes = tuple(int(n) for n in (counts + np.asarray(before) if before else counts))
+    if half == 0:
+        return tally._replace(num_selection=stop, selection=votes)
+    return tally._replace(num_estimation=stop, estimation=votes)
 
 
 def certificate(
@@ -298,7 +384,7 @@ def predict(
         chunk=DEFAULT_CHUNK if chunk is None else chunk,
         mesh=mesh,
     )
-    _refuse_no_votes(counts, num_samples)
+    _refuse_no_votes(counts.tolist(), num_samples)
     top = int(counts.argmax())
     rivals = [*np.delete(counts, top), num_samples - counts.sum()]
     first, second = int(counts[top]), int(max(rivals))
@@ -334,8 +420,8 @@ def _first_true(holds: Callable[[int], bool], low: int, high: int) -> int | None
     return low
 
 
-def _refuse_no_votes(counts: np.ndarray, num_samples: int) -> None:
-    if counts.sum() == 0:
+def _refuse_no_votes(counts: Sequence[int], num_samples: int) -> None:
+    if sum(counts) == 0:
         raise ValueError(
             f"the classifier gave no finite logits on any of {num_samples} noisy "
             "copies: its weights hold NaN, or the noise makes it overflow."

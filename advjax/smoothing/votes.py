@@ -12,10 +12,13 @@ is a function of one example; on small convolutional networks on CPU that measur
 equal, within the timing's spread, to one draw for the whole tile.
 """
 
+import collections
 import functools
+import math
+import pathlib
 import types
-from collections.abc import Callable, Hashable
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +36,7 @@ DEFAULT_CHUNK = 40
 _TILES = {"cpu": 20}
 _ACCELERATOR_TILE = 1000
 _MOST_COPIES = 2**31 - 1
+T = TypeVar("T")
 
 
 def default_tile() -> int:
@@ -42,6 +46,18 @@ def default_tile() -> int:
     there); an accelerator wants its batch large. 1000 is Cohen et al.'s batch.
     """
     return _TILES.get(jax.default_backend(), _ACCELERATOR_TILE)
+
+
+class Part(NamedTuple):
+    """Votes of the copies of one dispatch, which the device may still be counting.
+
+    Attributes:
+        counts: votes of each class.
+        stop: the number of the first copy after them.
+    """
+
+    counts: Int[Array, "classes"]
+    stop: int
 
 
 def count_votes(
@@ -55,7 +71,7 @@ def count_votes(
     chunk: int = DEFAULT_CHUNK,
     first: int = 0,
     mesh: Mesh | None = None,
-    on_chunk: Callable[[int], None] | None = None,
+    on_chunk: Callable[[int, Int[np.ndarray, "classes"]], None] | None = None,
 ) -> Int[np.ndarray, "classes"]:
     """How many of the noisy copies first..first + num_samples - 1 each class wins.
 
@@ -78,7 +94,8 @@ def count_votes(
         first: number of the first copy to count. A count up to copy m and another
             with `first=m` add up to the uninterrupted one, wherever m lies in a tile.
         mesh: devices that share the tiles; None for where `x` is.
-        on_chunk: called after each dispatch with the copies counted so far.
+        on_chunk: called after each dispatch with the number of copies counted so far
+            and their votes: what a later call with `first` continues from.
 
     Returns:
         int64 counts on the host.
@@ -88,29 +105,163 @@ def count_votes(
             that does not return one row.
         MemoryError: a tile does not fit the device.
     """
+    queued = queue_votes(
+        logits_fn, x, key, noise=noise, num_samples=num_samples, tile=tile,
+        chunk=chunk, first=first, mesh=mesh,
+    )  # fmt: skip
+    total = 0
+    for _, counts, stop in read_late((None, part) for part in queued):
+        total = total + counts
+        if on_chunk is not None:
+            on_chunk(stop - first, total)
+    return total
+
+
+def queue_votes(
+    logits_fn: LogitsFn,
+    x: Features | Float[np.ndarray, "*features"],
+    key: Key,
+    *,
+    noise: Noise,
+    num_samples: int,
+    tile: int,
+    chunk: int = DEFAULT_CHUNK,
+    first: int = 0,
+    mesh: Mesh | None = None,
+) -> Iterator[Part]:
+    """The parts of `count_votes`, each queued on the device when it is asked for.
+
+    Arguments and errors are those of `count_votes`. Reading `counts` waits for them;
+    `read_late` reads them while the device works on the next part.
+    """
     x = _checked(x, num_samples=num_samples, tile=tile, chunk=chunk, first=first)
+    program, operands = _bound(logits_fn, x, key, noise, tile, mesh)
+    last = first + num_samples
+    end_tile = -(-last // tile)
+    stride = chunk * (1 if mesh is None else mesh.size)
+    for start in range(first // tile, end_tile, stride):
+        stop = min(start + stride, end_tile)
+        bounds = np.asarray([start, stop, first, last], np.int32)
+        try:
+            counts = program(*operands, bounds)
+        except jax.errors.JaxRuntimeError as error:
+            raise _explained(error) from error
+        yield Part(counts, min(stop * tile, last))
+
+
+def read_late(
+    queued: Iterable[tuple[T, Part | None]],
+) -> Iterator[tuple[T, Int[np.ndarray, "classes"] | None, int]]:
+    """Each part's tag, its counts on the host, and where it stops.
+
+    A part is read once the next one is queued, so that the device never waits for the
+    host, from one example to the next either. A tag without a part (None, 0) comes when
+    all parts before it are read. So does the failure of a later part.
+    """
+    waiting, queued = collections.deque(), iter(queued)
+    while True:
+        try:
+            tag, part = next(queued)
+        except StopIteration:
+            yield from map(_read, waiting)
+            return
+        except Exception:
+            yield from map(_read, waiting)
+            raise
+        waiting.append((tag, part))
+        while part is not None and len(waiting) > 1:
+            yield _read(waiting.popleft())
+
+
+def _read(item):
+    tag, part = item
+    if part is None:
+        return tag, None, 0
+    try:
+        return tag, np.asarray(part.counts).astype(np.int64), part.stop
+    except jax.errors.JaxRuntimeError as error:
+        raise _explained(error) from error
+
+
+def fitting_tile(
+    logits_fn: LogitsFn,
+    x: Features | Float[np.ndarray, "*features"],
+    *,
+    noise: Noise,
+    tile: int | None = None,
+    mesh: Mesh | None = None,
+) -> int:
+    """`tile`, or the first of its halves whose program runs in the memory that is free.
+
+    What a program needs is what the compiler says of it; the free memory is what the
+    device says, or the operating system. A tile that should fit is tried, and halved if
+    it does not.
+
+    Args:
+        logits_fn: one example to one row of logits, see `count_votes`.
+        x: an example; the others need as much.
+        noise: the smoothing law.
+        tile: the largest tile wanted; None for `default_tile()`.
+        mesh: devices that share the tiles.
+
+    Raises:
+        ValueError: the arguments are those that `count_votes` refuses.
+        MemoryError: not even one noisy copy fits.
+    """
+    tile = default_tile() if tile is None else tile
+    while True:
+        x = _checked(x, num_samples=1, tile=tile, chunk=1, first=0)
+        program, operands = _bound(logits_fn, x, jax.random.key(0), noise, tile, mesh)
+        bounds = np.asarray([0, 1, 0, 1], np.int32)
+        try:
+            needed = _memory_of(program.lower(*operands, bounds).compile())
+            if needed <= _free_memory(mesh):
+                np.asarray(program(*operands, bounds))
+                return tile
+        except jax.errors.JaxRuntimeError as error:
+            if not isinstance(_explained(error), MemoryError):
+                raise
+        if tile == 1:
+            raise MemoryError(
+                "not even one noisy copy fits the device: take a smaller network or "
+                "a device with more memory"
+            )
+        tile //= 2
+
+
+def _memory_of(compiled) -> int:
+    """Bytes of a program on each device: arguments, results and all in between."""
+    sizes = compiled.memory_analysis()
+    return (
+        sizes.argument_size_in_bytes
+        + sizes.output_size_in_bytes
+        + sizes.temp_size_in_bytes
+    )
+
+
+def _free_memory(mesh: Mesh | None) -> float:
+    """Bytes that a program may take on a device; infinity where nothing tells."""
+    device = jax.local_devices()[0] if mesh is None else mesh.local_devices[0]
+    told = device.memory_stats()
+    if told is not None:
+        return told["bytes_limit"] - told["bytes_in_use"]
+    try:
+        lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return math.inf
+    free = {name: text for name, _, text in (line.partition(":") for line in lines)}
+    share = 1 if mesh is None else len(mesh.local_devices)
+    return int(free["MemAvailable"].split()[0]) * 1024 / share
+
+
+def _bound(logits_fn, x, key, noise, tile, mesh):
+    """The compiled count and all its arguments but the bounds."""
     parts = (_split(logits_fn), _split(noise.sample))
     arrays, static = zip(*parts, strict=True)
     operands = (arrays, x, key)
     if mesh is not None:
         operands = jax.device_put(operands, NamedSharding(mesh, PartitionSpec()))
-    program = _program(tile, mesh)
-    last = first + num_samples
-    end_tile = -(-last // tile)
-    stride = chunk * (1 if mesh is None else mesh.size)
-
-    total, waiting = None, None
-    for start in range(first // tile, end_tile, stride):
-        stop = min(start + stride, end_tile)
-        bounds = np.asarray([start, stop, first, last], np.int32)
-        try:
-            counts = program(static, *operands, bounds)
-        except jax.errors.JaxRuntimeError as error:
-            raise _explained(error) from error
-        # Read one dispatch late, so that the device does not wait for the host.
-        total = _collect(total, waiting, on_chunk)
-        waiting = (counts, min(stop * tile, last) - first)
-    return _collect(total, waiting, on_chunk)
+    return _program(tile, mesh), (static, *operands)
 
 
 def _checked(x, *, num_samples: int, tile: int, chunk: int, first: int) -> Features:
@@ -124,18 +275,18 @@ def _checked(x, *, num_samples: int, tile: int, chunk: int, first: int) -> Featu
             f"{num_samples} copies from copy {first} pass the {_MOST_COPIES} that an "
             "int32 can number: use another key for the rest."
         )
-    x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(
             f"the input holds {x.dtype}: smoothing adds real noise, so convert the "
             "example to float32 first."
         )
-    if not bool(jnp.isfinite(x).all()):
+    # On the host: a device at work on the example before would be waited for.
+    if not np.isfinite(np.asarray(x)).all():
         raise ValueError(
             "the input holds NaN or infinity: no noise around it means anything. "
             "Check how this example was read."
         )
-    return x
+    return jnp.asarray(x)
 
 
 def _split(function: Callable[..., Any]) -> tuple[list[Any], Hashable]:
@@ -252,20 +403,6 @@ def _num_classes(logits_fn: LogitsFn, x: Features) -> int:
             f"of floating logits [classes]; from shape {x.shape} it returned {row}."
         )
     return row.shape[0]
-
-
-def _collect(total, waiting, on_chunk):
-    """Adds the counts of a finished dispatch, if there is one, to the host's total."""
-    if waiting is None:
-        return total
-    counts, num_done = waiting
-    try:
-        counts = np.asarray(counts).astype(np.int64)
-    except jax.errors.JaxRuntimeError as error:
-        raise _explained(error) from error
-    if on_chunk is not None:
-        on_chunk(num_done)
-    return counts if total is None else total + counts
 
 
 def _explained(error: jax.errors.JaxRuntimeError) -> Exception:

@@ -8,7 +8,16 @@ from flax import nnx
 from scipy import stats
 
 from advjax import smoothing
-from advjax.smoothing import ABSTAIN, certify, gaussian, plan, predict, uniform
+from advjax.smoothing import (
+    ABSTAIN,
+    Example,
+    certify,
+    certify_each,
+    gaussian,
+    plan,
+    predict,
+    uniform,
+)
 from advjax.smoothing.noise import Noise
 from tests.problems import distance, half_space
 
@@ -152,19 +161,59 @@ def test_three_lines_for_a_network_of_ones_own():
     assert 0 < by_module.radius <= min(gaps)
 
 
-def test_progress_covers_selection_and_estimation():
-    seen = []
-    certify(
-        half_space(NORMAL, OFFSET),
-        at_distance(1.0),
-        jax.random.key(0),
-        noise=NOISE,
-        num_estimation=200,
-        tile=20,
-        chunk=5,
-        on_chunk=seen.append,
-    )
-    assert seen == [100, 200, 300]
+def test_a_certificate_goes_on_from_any_tally():
+    seen, options = [], {"noise": NOISE, "num_estimation": 250, "tile": 20, "chunk": 5}
+    arguments = half_space(NORMAL, OFFSET), at_distance(1.0), jax.random.key(0)
+    whole = certify(*arguments, on_tally=seen.append, **options)
+    assert [(t.num_selection, t.num_estimation) for t in seen] == [
+        (100, 0), (100, 100), (100, 200), (100, 250),
+    ]  # fmt: skip
+    for tally in seen:
+        again = []
+        found = certify(*arguments, tally=tally, on_tally=again.append, **options)
+        assert found == whole
+        assert [*seen[: seen.index(tally) + 1], *again] == seen
+
+
+def test_several_examples_are_each_alone():
+    logits_fn, options = half_space(NORMAL, OFFSET), {"noise": NOISE, "tile": 20}
+    options |= {"num_estimation": 130, "chunk": 2}
+    keys = jax.random.split(jax.random.key(3), 3)
+    xs = [at_distance(d) for d in (0.1, 1.0, 2.0)]
+    alone = [
+        certify(logits_fn, x, key, **options) for x, key in zip(xs, keys, strict=True)
+    ]
+    examples = map(Example, xs, keys)
+    assert list(certify_each(logits_fn, examples, **options)) == alone
+    assert len({c.votes for c in alone}) == 3
+
+
+def test_the_next_example_is_queued_before_the_last_votes_are_read():
+    events = []
+
+    def examples():
+        for number in range(3):
+            events.append(f"queue {number}")
+            yield Example(at_distance(1.0), jax.random.key(number))
+
+    options = {"noise": NOISE, "num_estimation": 40, "tile": 20}
+    for number, _ in enumerate(
+        certify_each(half_space(NORMAL, OFFSET), examples(), **options)
+    ):
+        events.append(f"found {number}")
+    assert events == [
+        "queue 0", "queue 1", "found 0", "queue 2", "found 1", "found 2",
+    ]  # fmt: skip
+
+
+def test_an_example_that_fails_leaves_those_before_it_their_certificates():
+    broken = np.full_like(at_distance(1.0), np.nan)
+    examples = [Example(x, jax.random.key(0)) for x in (at_distance(1.0), broken)]
+    options = {"noise": NOISE, "num_estimation": 40, "tile": 20}
+    found = certify_each(half_space(NORMAL, OFFSET), examples, **options)
+    assert next(found).prediction == 1
+    with pytest.raises(ValueError, match="NaN"):
+        next(found)
 
 
 def test_predict_answers_or_abstains():

@@ -1,4 +1,5 @@
 import functools
+import resource
 
 import flax.linen as nn
 import jax
@@ -7,9 +8,10 @@ import jaxtyping
 import numpy as np
 import pytest
 from flax import nnx
+from scipy import stats
 
 from advjax import parallel
-from advjax.smoothing import count_votes, default_tile, gaussian
+from advjax.smoothing import count_votes, default_tile, fitting_tile, gaussian, votes
 from advjax.smoothing.noise import Noise
 from tests.problems import half_space, linear
 
@@ -249,10 +251,14 @@ def test_a_logit_of_minus_infinity_may_lose():
 
 
 def test_progress_counts_up_to_all_copies():
-    seen = []
-    net_votes(chunk=9, first=5, num_samples=300, on_chunk=seen.append)
+    seen, options = [], {"chunk": 9, "first": 5, "num_samples": 300}
+    total = net_votes(on_chunk=lambda *told: seen.append(told), **options)
     # Tiles 0..30 in dispatches of nine; the first starts at copy 5.
-    assert seen == [85, 175, 265, 300]
+    assert [num_done for num_done, _ in seen] == [85, 175, 265, 300]
+    np.testing.assert_array_equal(seen[-1][1], total)
+    num_done, votes = seen[1]
+    rest = net_votes(first=5 + num_done, num_samples=300 - num_done)
+    np.testing.assert_array_equal(votes + rest, total)
 
 
 def test_default_tile_suits_the_backend():
@@ -315,3 +321,58 @@ def test_a_tile_too_large_says_so():
             num_samples=10,
             tile=2 * 10**9,
         )
+
+
+def wide(x):
+    # XLA sorts each copy in memory of its own: 4 MB a copy and more.
+    return jnp.stack([jnp.sort(x)[5], x[0]])
+
+
+def test_a_tile_is_halved_until_its_program_fits(monkeypatch):
+    x = jnp.zeros(10**6)
+    assert fitting_tile(wide, x, noise=NOISE, tile=20) == 20
+    monkeypatch.setattr(votes, "_free_memory", lambda mesh: 50e6)
+    tile = fitting_tile(wide, x, noise=NOISE, tile=64)
+    assert tile in (1, 2, 4, 8)
+    monkeypatch.setattr(votes, "_free_memory", lambda mesh: 100e6)
+    assert tile < fitting_tile(wide, x, noise=NOISE, tile=64) < 64
+    monkeypatch.setattr(votes, "_free_memory", lambda mesh: 1e6)
+    with pytest.raises(MemoryError, match="not even one"):
+        fitting_tile(wide, x, noise=NOISE, tile=64)
+
+
+def test_a_tile_that_fails_to_allocate_is_halved(monkeypatch):
+    # What a device says of its memory is not always so.
+    refusals = iter(["RESOURCE_EXHAUSTED: out of memory"] * 3)
+    memory_of = votes._memory_of
+
+    def refuse_three_times(compiled):
+        for message in refusals:
+            raise jax.errors.JaxRuntimeError(message)
+        return memory_of(compiled)
+
+    monkeypatch.setattr(votes, "_memory_of", refuse_three_times)
+    assert fitting_tile(wide, jnp.zeros(100), noise=NOISE, tile=64) == 8
+
+
+@pytest.mark.slow
+def test_ten_million_votes_continue_one_another_in_constant_memory():
+    """n = 10,000,000 on one input, as a whole and in ten parts."""
+    logits_fn, x, num = half_space([1.0, 0.0], 0.3), jnp.zeros(2), 10**7
+    options = {"noise": NOISE, "tile": 1000, "chunk": 100}
+    used = []
+
+    def note(*_):
+        used.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+    whole = count_votes(logits_fn, x, KEY, num_samples=num, on_chunk=note, **options)
+    parts = [
+        count_votes(logits_fn, x, KEY, first=first, num_samples=10**6, **options)
+        for first in range(0, num, 10**6)
+    ]
+    np.testing.assert_array_equal(np.sum(parts, axis=0), whole)
+    assert whole.sum() == num
+    # Class 1 wins with probability Phi(0.3 / 0.5).
+    assert stats.binomtest(int(whole[1]), num, stats.norm.cdf(0.6)).pvalue > 1e-3
+    # Kilobytes on Linux: nothing is kept of votes that are counted.
+    assert used[-1] - used[0] < 20_000
