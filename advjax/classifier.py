@@ -33,17 +33,23 @@ class Classifier:
         """Logits of one example at the network's own input."""
         return self.module.apply(self.variables, features[None], train=False)[0]
 
-    def logits_fn(self, at: str) -> LogitsFn:
+    def logits_fn(self, at: str, *, precision: str = "float32") -> LogitsFn:
         """The rest of the chain after the stage `at`, then the network.
+
+        The chain is computed in float32 whatever the precision of the network, and so
+        is the noise that is added before it.
 
         Args:
             at: a stage of the representation's chain ("waveform", "magnitude", ...).
+            precision: one of PRECISIONS. Another precision is another function, with
+                certificates of its own.
 
         Raises:
-            ValueError: no such stage.
+            ValueError: no such stage, or a precision that this backend lacks.
         """
         self.representation.stage(at)
-        return jax.tree_util.Partial(_logits_from(at), self)
+        check_precision(precision)
+        return jax.tree_util.Partial(_logits_from(at, precision), self)
 
     def num_parameters(self) -> int:
         """Trainable parameters."""
@@ -58,13 +64,41 @@ class Classifier:
         return sha.hexdigest()[:16]
 
 
+PRECISIONS = {
+    "float32": "all in float32",
+    "tf32": "float32 arrays whose products keep 10 bits of fraction: NVIDIA GPUs",
+    "bfloat16": "maps and kernels of the network in bfloat16, its end in float32",
+}
+"""How exactly a network is evaluated."""
+
+
+def check_precision(precision: str) -> None:
+    """Nothing; refuses a precision that is unknown or that the backend lacks."""
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"precision {precision!r} is none of {', '.join(PRECISIONS)}: choose one"
+        )
+    if precision == "tf32" and jax.default_backend() != "gpu":
+        raise ValueError(
+            "tf32 is a type of NVIDIA's tensor cores, which this backend "
+            f"({jax.default_backend()}) lacks: choose float32 or bfloat16"
+        )
+
+
 # Cached, so that two classifiers of a kind give jit one and the same function.
 @functools.cache
-def _logits_from(at: str):
+def _logits_from(at: str, precision: str):
+    # Said explicitly: the default on a GPU is tf32, and on a TPU bfloat16 products.
+    products = "tensorfloat32" if precision == "tf32" else "float32"
+
     def logits_from_stage(classifier: Classifier, x: Features) -> Logits:
-        for step in classifier.representation.after(at):
-            x = step.step(x)
-        return classifier.logits(x)
+        with jax.default_matmul_precision("float32"):
+            for step in classifier.representation.after(at):
+                x = step.step(x)
+        if precision == "bfloat16":
+            x = x.astype(jnp.bfloat16)
+        with jax.default_matmul_precision(products):
+            return classifier.logits(x).astype(jnp.float32)
 
     return logits_from_stage
 

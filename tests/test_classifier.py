@@ -51,6 +51,30 @@ def test_logits_are_equal_from_every_stage(wave):
         np.testing.assert_allclose(again, whole, atol=1e-4)
 
 
+def test_bfloat16_is_the_networks_alone(wave):
+    found = classifier()
+    exact = logits(found.logits_fn("waveform"), wave)
+    coarse = found.logits_fn("waveform", precision="bfloat16")
+    assert logits(coarse, wave).dtype == jnp.float32
+    difference = np.abs(logits(coarse, wave) - exact).max()
+    # Eight bits of fraction in some thirty layers, but not as much as another network.
+    assert 1e-5 < difference < 0.1 * np.abs(exact).max()
+    text = jax.jit(coarse).lower(wave).as_text()
+    convolutions = [line for line in text.splitlines() if ".convolution" in line]
+    assert len(convolutions) == 28
+    assert all(line.count("bf16") == 3 for line in convolutions)
+    front_end = [line for line in text.splitlines() if "fft" in line]
+    assert front_end and not any("bf16" in line for line in front_end)
+
+
+@pytest.mark.parametrize("precision", ["tf32", "float16"])
+def test_a_precision_that_is_not_to_be_had_is_refused(precision):
+    if precision == "tf32" and jax.default_backend() == "gpu":
+        pytest.skip("this backend has it")
+    with pytest.raises(ValueError, match="choose"):
+        classifier().logits_fn("mfbe", precision=precision)
+
+
 def test_unknown_stage_is_refused():
     with pytest.raises(ValueError, match="waveform, magnitude, mfbe"):
         classifier().logits_fn("logmel")

@@ -29,7 +29,8 @@ def conv2d(
     Only reverse-mode differentiation is defined. Without it, on a CPU, kernels of 3x3
     go through `winograd`, whose result differs in the last bits.
     """
-    if stride == 1 and kernel.shape[:2] == (3, 3) and jax.default_backend() == "cpu":
+    small = stride == 1 and kernel.shape[:2] == (3, 3) and x.dtype == jnp.float32
+    if small and jax.default_backend() == "cpu":
         fewest = min(kernel.shape[2:])
         # Measured on ResCNNs of width 16 and 64 on AVX2. With fewer channels the sums
         # cost more than the multiplications that they save.
@@ -178,7 +179,10 @@ batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
 
 
 class Conv(nn.Module):
-    """Convolution with bias and "same" padding; Glorot-uniform kernel, as in Keras."""
+    """Convolution with bias and "same" padding; Glorot-uniform kernel, as in Keras.
+
+    It computes in the type of its input, whatever that of its weights.
+    """
 
     features: int
     kernel_size: int = 3
@@ -192,6 +196,7 @@ class Conv(nn.Module):
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.glorot_uniform(), shape)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        kernel, bias = kernel.astype(x.dtype), bias.astype(x.dtype)
         return add_bias(conv2d(x, kernel, self.stride), bias)
 
 
@@ -228,7 +233,13 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros_init(), shape)
         if not train:
             gain = lax.rsqrt(variance.value + self.epsilon) * scale
-            return _affine(x, mean.value, gain, bias)
+            if x.dtype == jnp.float32:
+                return _affine(x, mean.value, gain, bias)
+            # Folded in float32: the mean rounded to bfloat16 would be felt.
+            shift = bias - mean.value * gain
+            return x * _per_channel(gain.astype(x.dtype)) + _per_channel(
+                shift.astype(x.dtype)
+            )
         x, *found = batch_norm(x, scale, bias, self.epsilon)
         if not self.is_initializing():
             for kept, new in zip((mean, variance), found, strict=True):

@@ -40,7 +40,8 @@ class ResCNN(nn.Module):
                 y = ConvNormClip(features)(x, train=train)
                 y = ConvNormClip(features)(y, train=train)
                 x = clipped_relu(x + y)
-        x = jnp.reshape(x, (*x.shape[:2], -1)).mean(axis=1)
+        # In float32 from here on, whatever the type of the maps.
+        x = jnp.reshape(x, (*x.shape[:2], -1)).mean(axis=1, dtype=jnp.float32)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         init = nn.initializers.glorot_uniform()
         x = nn.Dense(self.embedding_size, kernel_init=init, name="affine")(x)
