@@ -3,10 +3,11 @@ import pathlib
 import socket
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 
-from advjax.atomic import new_folder
+from advjax.atomic import new_file, new_folder
 
 
 def names(folder):
@@ -79,3 +80,33 @@ def test_a_killed_build_leaves_nothing_that_reads_as_complete(tmp_path):
     with new_folder(target) as partial:
         (partial / "a").write_text("2")
     assert names(tmp_path) == sorted([living.name, elsewhere.name, other.name, "set"])
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "report.md"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), new_file(path) as aside:
+        aside.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    with new_file(path) as aside:
+        aside.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_is_there_may_be_kept(tmp_path, monkeypatch, links):
+    def none(*names):
+        raise PermissionError("this file system has no links")
+
+    if not links:
+        monkeypatch.setattr("os.link", none)
+    path = tmp_path / "run.json"
+    for text in ("first", "second"):
+        kept = pytest.raises(FileExistsError) if text == "second" else nullcontext()
+        with kept, new_file(path, replace=False) as aside:
+            aside.write_text(text)
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]

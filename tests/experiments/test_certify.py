@@ -1,14 +1,19 @@
 """The whole command, from synthetic speakers to the table, at the smallest size."""
 
 import json
+import pathlib
 import shutil
+import subprocess
 import sys
 
 import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments import app, certify, pipeline, report, train
+from advjax import parallel
+from advjax.reports import rows
+from advjax.representations import REPRESENTATIONS
+from experiments import app, certification, certify, pipeline, report, train
 
 SMALL = {
     "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
@@ -78,18 +83,75 @@ def test_the_same_command_reuses_everything(home, capsys):
 def test_a_run_cut_in_the_middle_of_a_row_ends_with_the_same_rows(home, tmp_path):
     copy = tmp_path / "home"
     shutil.copytree(home, copy)
-    rows = run_folder(copy) / "rows.tsv"
-    whole = rows.read_bytes()
+    path = run_folder(copy) / "rows.tsv"
+    whole = path.read_bytes()
     lines = whole.splitlines(keepends=True)
-    rows.write_bytes(b"".join(lines[:3]) + lines[3][:9])
+    path.write_bytes(b"".join(lines[:3]) + lines[3][:9])
     with flagsaver.flagsaver(home=str(copy), **SMALL):
         certify.main()
 
     def without_time(content):
         return [line.split("\t")[:5] + line.split("\t")[6:] for line in content]
 
-    again = rows.read_text().splitlines()
+    again = path.read_text().splitlines()
     assert without_time(again) == without_time(whole.decode().splitlines())
+
+
+def test_one_process_goes_on_where_several_left_off(home, tmp_path):
+    copy = tmp_path / "home"
+    shutil.copytree(home, copy)
+    folder = run_folder(copy)
+    header, *lines = (folder / "rows.tsv").read_bytes().splitlines(keepends=True)
+    (folder / "rows.tsv").unlink()
+    # Process 1 of 2 was cut off in its second row; process 2 of 3 had one row.
+    (folder / "rows-1-of-2.tsv").write_bytes(header + lines[1] + lines[3][:9])
+    (folder / "rows-2-of-3.tsv").write_bytes(header + lines[2])
+    assert certification.num_missing(folder) == 2
+    with flagsaver.flagsaver(home=str(copy), **SMALL):
+        certify.main()
+    assert certification.num_missing(folder) == 0
+    new = (folder / "rows.tsv").read_bytes().splitlines()
+    ids = [line.split(b"\t")[6] for line in lines]
+    assert [line.split(b"\t")[6] for line in new[1:]] == [ids[0], ids[3]]
+    merged, whole = rows.read(folder), rows.read(run_folder(home))
+    for column in ("idx", "predict", "radius", "votes", "p_lower", "snr_db"):
+        before, after = getattr(whole, column), getattr(merged, column)
+        assert before.tolist() == after.tolist()
+
+
+def test_a_disk_that_the_other_processes_do_not_see_is_refused(
+    home, tmp_path, monkeypatch
+):
+    shutil.copytree(home, tmp_path / "home")
+    monkeypatch.setattr(parallel, "process", lambda: parallel.Process(0, 2))
+    with (
+        flagsaver.flagsaver(**SMALL | {"home": str(tmp_path / "home")}, seed=0),
+        pytest.raises(ValueError, match="no rows-1-of-2.tsv.*same --home"),
+    ):
+        # The others are heard: this one alone has what they say on its own disk.
+        monkeypatch.setattr(parallel, "_hear", lambda what, index: "done")
+        certify.main()
+
+
+def test_programs_of_one_process_refuse_the_flags_of_several():
+    with (
+        flagsaver.as_parsed(process_id="1"),
+        pytest.raises(ValueError, match="in one process: leave out --process_id"),
+    ):
+        app._start(report.main, several_processes=False)
+
+
+def test_help_names_every_stage_and_imports_no_jax():
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "experiments.certify", "--help"],
+        capture_output=True, text=True, cwd=pathlib.Path(__file__).parents[2],
+    )  # fmt: skip
+    text = " ".join(done.stdout.split())
+    assert f"a stage of --features ({', '.join(REPRESENTATIONS)})" in text
+    for flag in ("--coordinator", "--num_processes", "--process_id", "--[no]cluster"):
+        assert flag in done.stdout
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert "absl.flags" in imported and not imported & {"jax", "scipy", "flax"}
 
 
 def test_a_workdir_of_another_run_is_refused(home):

@@ -91,6 +91,24 @@ def test_a_last_line_still_being_written_is_left_out(tmp_path):
     assert len(read(path)) == 0
 
 
+def test_the_files_of_several_processes_read_as_one(tmp_path):
+    def write(name, *numbers):
+        lines = [line_of(ROW._replace(idx=n, id=f"clip-{n}")) for n in numbers]
+        (tmp_path / name).write_bytes(HEADER + b"".join(lines))
+
+    write("rows.tsv", 12, 3)
+    write("rows-0-of-2.tsv", 0, 8)
+    write("rows-1-of-2.tsv", 4, 8)  # 8 twice, as without locks it may be
+    (tmp_path / "rows-10-of-11.tsv").write_bytes(b"")  # only just begun
+    (tmp_path / "rows-of-mine.tsv").write_text("notes")
+    found = read(tmp_path)
+    assert found.idx.tolist() == [0, 3, 4, 8, 12]
+    assert found.id == ("clip-0", "clip-3", "clip-4", "clip-8", "clip-12")
+    assert len(found.radius) == 5 and found.correct.dtype == bool
+    # A file by its name is read as it stands.
+    assert read(tmp_path / "rows.tsv").idx.tolist() == [12, 3]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -119,6 +137,9 @@ def test_other_files_are_refused(tmp_path):
             read(path)
     with pytest.raises(FileNotFoundError, match="certify something first"):
         read(tmp_path / "none.tsv")
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="certify something first"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize("wrong", ["a\tb", "a\nb", "a\rb"])

@@ -185,6 +185,72 @@ def test_two_processes_cannot_write_one_run(tmp_path):
     open_run(tmp_path, settings={}, environment={}).close()
 
 
+def share(folder, index, count):
+    return open_run(
+        folder, settings=SETTINGS, environment=ENVIRONMENT, shard=(index, count)
+    )
+
+
+def test_processes_write_a_file_each_and_any_number_goes_on(tmp_path):
+    with share(tmp_path, 0, 2) as first, share(tmp_path, 1, 2) as second:
+        for number in (0, 2):
+            first.append(row(number))
+        second.append(row(1))
+        assert first.rows().id == ("clip-0", "clip-1", "clip-2")
+    # A kill in the middle of a row, of a process that is not there again.
+    with (tmp_path / "rows-1-of-2.tsv").open("ab") as file:
+        file.write(line_of(row(3))[:-7])
+    done = {"clip-0", "clip-1", "clip-2"}
+    with share(tmp_path, 2, 3) as third:
+        assert third.done == done
+        with pytest.raises(ValueError, match="already has a row"):
+            third.append(row(1))
+        third.append(row(4))
+    with start(tmp_path) as alone:
+        assert alone.done == done | {"clip-4"}
+        alone.append(row(3))
+        assert alone.rows().idx.tolist() == [0, 1, 2, 3, 4]
+    names = {path.name for path in tmp_path.iterdir()}
+    shards = {"rows-0-of-2.tsv", "rows-1-of-2.tsv", "rows-2-of-3.tsv"}
+    assert names == {"rows.tsv", "run.json"} | shards
+
+
+@pytest.mark.parametrize("other", [(0, 1), (1, 3), (1, 2)])
+def test_a_start_is_refused_while_a_process_of_another_is_writing(tmp_path, other):
+    with share(tmp_path, 1, 2) as at_work:
+        with pytest.raises(BlockingIOError, match="another process"):
+            share(tmp_path, *other)
+        at_work.append(row(1))
+        # The other one of the same start, however late, is welcome.
+        share(tmp_path, 0, 2).close()
+    share(tmp_path, *other).close()
+
+
+def test_other_settings_are_refused_by_every_process(tmp_path):
+    share(tmp_path, 0, 2).close()
+    with pytest.raises(ValueError, match="seed: 0 there, 1 now"):
+        open_run(
+            tmp_path, settings=SETTINGS | {"seed": 1}, environment={}, shard=(1, 2)
+        )
+
+
+def test_of_processes_that_start_together_one_writes_run_json(tmp_path, monkeypatch):
+    """The other has looked before it was there, and must not write over it."""
+    exists = pathlib.Path.exists
+
+    def not_yet(path, **options):
+        return path.name != "run.json" and exists(path, **options)
+
+    share(tmp_path, 0, 2).close()
+    monkeypatch.setattr(pathlib.Path, "exists", not_yet)
+    with pytest.raises(ValueError, match="seed: 0 there, 1 now"):
+        open_run(
+            tmp_path, settings=SETTINGS | {"seed": 1}, environment={}, shard=(1, 2)
+        )
+    monkeypatch.undo()
+    assert description(tmp_path)["settings"] == SETTINGS
+
+
 def test_a_full_disk_leaves_whole_rows_and_the_run_continues(tmp_path):
     """The kernel's own limit on file size: a short write, then an error."""
     code = """
