@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from advjax.defences import gaussian
 from tests.test_training import train, weights
@@ -19,6 +20,7 @@ port, index, folder, last_judged = sys.argv[1:]
 jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(index))
 
 import numpy as np
+import pytest
 
 from advjax import training
 from advjax.defences import gaussian
@@ -74,6 +76,7 @@ def trained(folder):
         return [one[f"arr_{i}"] for i in range(len(one) - 1)], int(one["judged"])
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_does_though_one_was_lost(tmp_path):
     first, second = started(tmp_path, last_judged=2)
     try:
