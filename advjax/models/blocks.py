@@ -13,7 +13,7 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
-from advjax.models import winograd
+from advjax.models import inference
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -26,18 +26,11 @@ def conv2d(
 ) -> Float[Array, "batch out_height out_width features"]:
     """Two-dimensional convolution with "same" zero padding.
 
-    Only reverse-mode differentiation is defined. Without it, on a CPU, kernels of 3x3
-    go through `winograd`, whose result differs in the last bits.
+    Only reverse-mode differentiation is defined. Without it, on a CPU, `inference`
+    does it, whose result differs in the last bits.
     """
-    small = stride == 1 and kernel.shape[:2] == (3, 3) and x.dtype == jnp.float32
-    if small and jax.default_backend() == "cpu":
-        fewest = min(kernel.shape[2:])
-        # Measured on ResCNNs of width 16 and 64 on AVX2. With fewer channels the sums
-        # cost more than the multiplications that they save.
-        if fewest >= 256:
-            return winograd.conv_along_both(x, kernel)
-        if fewest >= 16:
-            return winograd.conv_along_height(x, kernel)
+    if jax.default_backend() == "cpu" and x.dtype == jnp.float32:
+        return inference.conv2d(x, kernel, stride)
     return _direct(x, kernel, stride)
 
 

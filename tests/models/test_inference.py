@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 from scipy.signal import correlate
 
-from advjax.models import winograd
+from advjax.models import inference
 from advjax.models.blocks import conv2d
 
 # Against outputs of deviation 1. Direct sums in float32 err by some 1e-6; the
 # transforms in one direction multiply that by about ten, in both by about thirty.
-BOTH = [(winograd.conv_along_height, 1e-5), (winograd.conv_along_both, 4e-5)]
+WAYS = [
+    (inference.conv_along_height, 1e-5),
+    (inference.conv_along_both, 4e-5),
+    (inference.conv_in_pairs, 1e-5),
+]
 
 
 def a_problem(height, width, channels=5, features=3):
@@ -33,7 +37,7 @@ def by_scipy(x, kernel):
     ).transpose(0, 2, 3, 1)
 
 
-@pytest.mark.parametrize("conv, tolerance", BOTH)
+@pytest.mark.parametrize("conv, tolerance", WAYS)
 @pytest.mark.parametrize("sizes", [(8, 4), (1, 1), (3, 9), (10, 4), (5, 6)])
 def test_it_is_the_convolution(conv, tolerance, sizes):
     x, kernel = a_problem(*sizes)
@@ -41,7 +45,7 @@ def test_it_is_the_convolution(conv, tolerance, sizes):
     np.testing.assert_allclose(conv(x, kernel), expected, atol=tolerance)
 
 
-@pytest.mark.parametrize("conv, tolerance", BOTH)
+@pytest.mark.parametrize("conv, tolerance", WAYS)
 def test_examples_under_vmap_and_in_a_loop_are_the_batch(conv, tolerance):
     x, kernel = a_problem(6, 7)
     each = jax.vmap(lambda example: conv(example[None], kernel)[0])(x)
@@ -56,24 +60,42 @@ def test_examples_under_vmap_and_in_a_loop_are_the_batch(conv, tolerance):
     np.testing.assert_allclose(in_a_loop(x), 2 * conv(x, kernel), atol=2 * tolerance)
 
 
-def test_inference_on_a_cpu_uses_it_where_there_are_channels_enough():
-    def operations(channels, function=conv2d):
-        x, kernel = a_problem(8, 8, channels, channels)
-        program = jax.jit(lambda x, k: function(x, k, 1)).lower(x, kernel)
-        text = program.as_text()
-        return text.count("stablehlo.convolution"), text.count("stablehlo.dot_general")
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("sizes", [(8, 4), (1, 1), (3, 9), (10, 5)])
+def test_maps_of_one_channel_are_convolved_as_patches(sizes, stride):
+    x = jax.random.normal(jax.random.key(0), (2, *sizes, 1))
+    kernel = jax.random.normal(jax.random.key(1), (5, 5, 1, 3)) / 5
+    direct, _ = jax.vjp(lambda x: conv2d(x, kernel, stride), x)
+    found = inference.conv_of_patches(x, kernel, stride)
+    np.testing.assert_allclose(found, direct, atol=1e-5)
 
+
+def operations(function, *arguments):
+    text = jax.jit(function).lower(*arguments).as_text()
+    return text.count("stablehlo.convolution"), text.count("stablehlo.dot_general")
+
+
+def test_a_cpu_takes_the_way_that_suits_the_sizes():
     if jax.default_backend() != "cpu":
-        pytest.skip("only CPUs take this path")
-    assert operations(8) == (1, 0)
-    assert operations(16) == (6, 0)
-    assert operations(256)[0] == 0 and operations(256)[1] > 0
+        pytest.skip("only CPUs have these ways")
 
-    def gradient(x, kernel, stride):
-        return jax.grad(lambda x: conv2d(x, kernel, stride).sum())(x)
+    def count(channels, width=8):
+        x, kernel = a_problem(8, width, channels, channels)
+        return operations(lambda x, kernel: conv2d(x, kernel, 1), x, kernel)
 
-    # A gradient's own forward pass is direct; the loss itself is not computed.
-    assert operations(16, gradient)[0] <= 2
+    assert count(1) == (0, 1)
+    assert count(8) == count(8, 32) == count(16, 32) == (1, 0)
+    assert count(16) == count(32, 32) == (6, 0)
+    assert count(256)[0] == 0 and count(256)[1] > 0
+
+
+def test_a_gradient_goes_the_direct_way():
+    x, kernel = a_problem(8, 8, 16, 16)
+
+    def by_input(x, kernel):
+        return jax.grad(lambda x: (conv2d(x, kernel, 1) ** 2).sum())(x)
+
+    assert operations(by_input, x, kernel)[0] == 2
 
 
 @pytest.mark.parametrize("channels, tolerance", [(16, 1e-5), (256, 4e-5)])

@@ -1,4 +1,6 @@
-"""Convolution by 3x3 kernels with fewer multiplications, for inference on CPUs.
+"""Convolutions for inference on CPUs, faster than XLA's own.
+
+Which one is taken where was measured on ResCNNs of widths 8, 16 and 64, on AVX2.
 
 F(4, 3): four neighbouring outputs of a filter of three taps cost six multiplications
 instead of twelve, of sums of the inputs and sums of the taps that are taken beforehand.
@@ -48,6 +50,65 @@ Kernel = Float[Array | np.ndarray, "3 3 channels features"]
 Out = Float[Array, "batch height width features"]
 
 
+def conv2d(
+    x: Maps, kernel: Float[Array | np.ndarray, "kh kw channels features"], stride: int
+) -> Float[Array, "batch out_height out_width features"]:
+    """The convolution with "same" zero padding, by the way that suits its sizes."""
+    width, (size, _, channels, features) = x.shape[2], kernel.shape
+    if channels == 1:
+        return conv_of_patches(x, kernel, stride)
+    if stride > 1 or size != TAPS:
+        return _direct(x, kernel, (stride, stride), "SAME")
+    if features < 32 <= width:
+        return conv_in_pairs(x, kernel)
+    fewest = min(channels, features)
+    if fewest >= 256:
+        return conv_along_both(x, kernel)
+    # With fewer channels the sums cost more than the products that they save.
+    return conv_along_height(x, kernel) if fewest >= 16 else _same(x, kernel)
+
+
+def conv_of_patches(
+    x: Float[Array, "batch height width 1"],
+    kernel: Float[Array | np.ndarray, "kh kw 1 features"],
+    stride: int,
+) -> Float[Array, "batch out_height out_width features"]:
+    """The convolution of maps with one channel, as one matrix product.
+
+    The inputs that meet one tap are a plane, and the planes are laid out one after the
+    other: XLA's own patches put the taps side by side, a number at a time.
+    """
+    sizes, window = x.shape[1:3], kernel.shape[:2]
+    padding = lax.padtype_to_pads(sizes, window, (stride, stride), "SAME")
+    x = jnp.pad(x[..., 0], ((0, 0), *padding))
+    down, across = (stride * (-(-size // stride) - 1) + 1 for size in sizes)
+    planes = [
+        x[:, row : row + down : stride, column : column + across : stride]
+        for row in range(window[0])
+        for column in range(window[1])
+    ]
+    # Without the barrier XLA would write the planes as the product wants to read them.
+    planes = lax.optimization_barrier(jnp.stack(planes))
+    taps = jnp.reshape(kernel, (len(planes), -1))
+    return jnp.einsum("tbhw,tf->bhwf", planes, taps)
+
+
+def conv_in_pairs(x: Maps, kernel: Kernel) -> Out:
+    """The same convolution, two neighbours along the width at once.
+
+    A kernel one wider and with a stride of two gives both as channels. A third of its
+    taps are zero, and it is still faster: few features leave registers idle.
+    """
+    rows, columns, channels, features = kernel.shape
+    batch, height, width, _ = x.shape
+    pair = jnp.zeros((rows, columns + 1, channels, 2, features), kernel.dtype)
+    pair = pair.at[:, :-1, :, 0].set(kernel).at[:, 1:, :, 1].set(kernel)
+    pair = pair.reshape(rows, columns + 1, channels, -1)
+    padding = [(1, 1), (1, 1 + width % 2)]
+    found = _direct(x, pair, (1, 2), padding)
+    return found.reshape(batch, height, -1, features)[:, :, :width]
+
+
 def conv_along_height(x: Maps, kernel: Kernel) -> Out:
     """The convolution of stride 1 with "same" padding, by F(4, 3) along the height.
 
@@ -58,13 +119,7 @@ def conv_along_height(x: Maps, kernel: Kernel) -> Out:
     x = jnp.pad(x, ((0, 0), _margins(height), (0, 0), (0, 0)))
     rows = _every_fourth(x, groups, axis=1)
     products = [
-        lax.conv_general_dilated(
-            _sum(of_input, rows),
-            _sum(of_kernel, list(kernel))[None],
-            (1, 1),
-            "SAME",
-            dimension_numbers=_LAYOUT,
-        )
+        _same(_sum(of_input, rows), _sum(of_kernel, list(kernel))[None])
         for of_input, of_kernel in zip(_OF_INPUT, _OF_KERNEL, strict=True)
     ]
     out = jnp.stack([_sum(weights, products) for weights in _OF_OUTPUT], axis=2)
@@ -104,6 +159,16 @@ def conv_along_both(x: Maps, kernel: Kernel) -> Out:
     out = out.transpose(2, 3, 0, 4, 1, 5)
     out = out.reshape(batch, down * OUTPUTS, across * OUTPUTS, -1)
     return out[:, :height, :width]
+
+
+def _direct(x, kernel, strides, padding):
+    return lax.conv_general_dilated(
+        x, kernel, strides, padding, dimension_numbers=_LAYOUT
+    )
+
+
+def _same(x, kernel):
+    return _direct(x, kernel, (1, 1), "SAME")
 
 
 def _margins(size: int) -> tuple[int, int]:
