@@ -8,7 +8,7 @@ import contextlib
 import math
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +51,7 @@ _AXES_HEIGHT_IN = 4.4
 _LEGEND_LINE_IN = 0.22
 _PANEL_IN = (2.1, 1.5)
 _PANEL_DPI = 110
+_GROWTH_IN = (3.8, 2.6)
 
 
 def certified_accuracy_plot(
@@ -281,6 +282,77 @@ def image_grid_plot(
             bar.set_label(label)
         if title:
             figure.suptitle(title)
+        figure.savefig(path, metadata={"Software": None})
+    return path
+
+
+Line = Sequence[tuple[float, float]]
+
+
+def log_log_plot(
+    panels: Mapping[str, Mapping[str, Line]],
+    path: str | os.PathLike[str],
+    *,
+    x_label: str,
+    y_label: str,
+    title: str = "",
+) -> pathlib.Path:
+    """The path of a PNG with how something grows: panels of lines on logarithmic axes.
+
+    Panels share both scales and, below them, one legend.
+
+    Args:
+        panels: by title, two in a row: the points of each line by its label. A label
+            has one colour in all panels.
+        path: where the PNG goes; its folder is made if missing.
+        x_label: what points are at, with their unit.
+        y_label: what is drawn upwards, with its unit.
+        title: a line above the panels.
+
+    Raises:
+        ValueError: there are no panels, or a coordinate is not positive.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    lines = [line for panel in panels.values() for line in panel.values()]
+    if not lines:
+        raise ValueError("there is nothing to draw: give at least one line")
+    if not all(value > 0 for line in lines for point in line for value in point):
+        raise ValueError("a logarithmic axis shows positive numbers only")
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    labels = list(dict.fromkeys(label for panel in panels.values() for label in panel))
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    with matplotlib.rc_context(_STYLE):
+        height_in = rows * _GROWTH_IN[1] + _LEGEND_LINE_IN * len(labels)
+        size_in = (columns * _GROWTH_IN[0], height_in)
+        figure = Figure(figsize=size_in, dpi=_DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        shown = {}
+        for axes, (name, panel) in zip(grid.flat, panels.items(), strict=False):
+            axes.set(xscale="log", yscale="log", title=_plain(name))
+            for label, line in panel.items():
+                look = _look(labels.index(label))
+                (shown[label],) = axes.plot(
+                    *zip(*line, strict=True), marker="o", **look
+                )
+        for axes in grid.flat[len(panels) :]:
+            axes.remove()
+        figure.supxlabel(x_label)
+        figure.supylabel(y_label)
+        figure.suptitle(title)
+        names = [_plain(label) for label in labels]
+        figure.legend(
+            [shown[label] for label in labels],
+            names,
+            loc="outside lower center",
+            frameon=False,
+            ncols=2,
+        )
         figure.savefig(path, metadata={"Software": None})
     return path
 

@@ -13,6 +13,7 @@ from advjax.reports.plots import (
     certified_accuracy_plot,
     curve,
     image_grid_plot,
+    log_log_plot,
 )
 from advjax.reports.rows import HEADER, Row, Run, line_of, parse
 
@@ -170,3 +171,21 @@ def test_accuracy_under_attack_is_drawn_for_budgets_and_smallest_distances(tmp_p
     assert path.read_bytes() != turned.read_bytes()
     with pytest.raises(ValueError, match="at least one curve"):
         attacked_accuracy_plot([], tmp_path / "c.png", **given)
+
+
+def test_growth_is_drawn_in_a_panel_for_each_title(tmp_path):
+    line = [(1, 2.0), (32, 9.0), (256, 40.0)]
+    one = log_log_plot({"a": {"x": line}}, tmp_path / "1.png", x_label="n", y_label="t")
+    panels = {"a": {"x": line, "$y": line[:2]}, "b": {"z": line}, "c": {"x": line}}
+    three = log_log_plot(panels, tmp_path / "3.png", x_label="n", y_label="t")
+    assert size(three)[0] == 2 * size(one)[0]  # two panels in a row
+    assert size(three)[1] > 1.8 * size(one)[1]
+
+
+@pytest.mark.parametrize(
+    ("panels", "message"),
+    [({}, "nothing to draw"), ({"a": {"x": [(0, 1.0)]}}, "positive")],
+)
+def test_growth_without_points_or_at_zero_is_refused(tmp_path, panels, message):
+    with pytest.raises(ValueError, match=message):
+        log_log_plot(panels, tmp_path / "no.png", x_label="n", y_label="t")

@@ -1,0 +1,265 @@
+"""The representations beside PyTorch, librosa and python_speech_features.
+
+  python -m experiments.benchmarks.front_end
+
+Computes every representation from the waveform, for clips of a synthetic voice as long
+as the representation takes them: the features alone, and the features with the gradient
+at the waveform, which an attack on the waveform needs. The rivals read their constants
+from the representation; their features and gradients are compared with ours before
+anything is timed. Then all take turns, every turn in another order. The first call,
+which compiles, is apart. The last column relates ours to a ceiling measured in the same
+turns: the bare transforms and mel products of as many frames, ready in memory.
+
+Prints a Markdown table. --out=FOLDER also writes it there, as table.md, every turn as
+front_end.json, and front_end.png.
+
+PyTorch 2.13.0 comes with pip install 'advjax[bench]', python_speech_features with
+'advjax[test]'; --front_end_rivals leaves out what is not there.
+"""
+
+import dataclasses
+import importlib
+import importlib.metadata
+import json
+import pathlib
+import platform
+from collections.abc import Mapping
+
+import jax
+from absl import flags
+
+from advjax import catalog
+from advjax.reports import plots, tables
+from advjax.representations import REPRESENTATIONS, definition
+from experiments import app, pipeline
+from experiments.benchmarks import contest
+from experiments.benchmarks.front_end_contest import (
+    LOOP_CLIPS,
+    TOLERANCE,
+    TURN_S,
+    Contestant,
+    Result,
+    compete,
+    problem,
+)
+from experiments.benchmarks.front_end_rivals import RIVALS, check_torch
+
+_TIMED = [name for name in REPRESENTATIONS if name != "waveform"]
+
+REPRESENTATION = flags.DEFINE_multi_string(
+    "representation",
+    _TIMED,
+    "What is computed, with options if any: 'mfbe(num_bands=40)'. May be repeated.",
+)
+LIBRARIES = flags.DEFINE_list(
+    "front_end_rivals", list(RIVALS), "The packages beside ours."
+)
+CLIPS = flags.DEFINE_list("clips", ["1", "32", "256"], "Clips in a call, each a row.")
+TURNS = flags.DEFINE_integer(
+    "front_end_turns", 5, "Timed turns of each.", lower_bound=1
+)
+app.declare_key(app.OUT, app.SEED)
+
+
+def main() -> None:
+    """Compare, take turns, report."""
+    table = {name: REPRESENTATIONS[name] for name in _TIMED}
+    representations = {text: catalog.pick(text, table) for text in REPRESENTATION.value}
+    counts = [_count(text) for text in CLIPS.value]
+    _import_rivals(LIBRARIES.value)
+    # What compiling takes is measured, whatever an earlier start has left.
+    jax.config.update("jax_enable_compilation_cache", False)
+    results = []
+    for name, representation in representations.items():
+        for count in counts:
+            clips, cotangent = problem(representation, count, app.SEED.value)
+            for wanted in (None, cotangent):
+                result = compete(
+                    name,
+                    representation,
+                    clips,
+                    wanted,
+                    libraries=LIBRARIES.value,
+                    num_turns=TURNS.value,
+                )
+                results.append(result)
+                pipeline.say(_progress(result))
+    text = f"{tables.as_markdown(_table(results))}\n\n{_machine()}\n"
+    print(text)
+    if app.OUT.value is not None:
+        _write(pathlib.Path(app.OUT.value), text, results)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"--clips={text}: give whole numbers of 1 or more")
+    return int(text)
+
+
+def _import_rivals(libraries: list[str]) -> None:
+    """Nothing; says what is missing before anything is computed."""
+    for library in libraries:
+        if library not in RIVALS:
+            raise ValueError(
+                f"--front_end_rivals={library}: choose among {', '.join(RIVALS)}"
+            )
+        try:
+            importlib.import_module(library)
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"{error.name} is missing: pip install 'advjax[bench,test]', or leave "
+                f"{library} out of --front_end_rivals"
+            ) from error
+    if "torch" in libraries:
+        check_torch()
+
+
+def _progress(result: Result) -> str:
+    times = (f"{by} {one.median_s * 1e3:.3g}" for by, one in result.entrants.items())
+    return f"{_title(result)}, {result.num_clips} clips, ms: {', '.join(times)}"
+
+
+def _title(result: Result) -> str:
+    return f"{result.name}, {result.kind}"
+
+
+_FAMILIES = ("PyTorch", "librosa", "python_speech_features")
+"""What the names of a rival's ways begin with."""
+_HEADER = (
+    "representation",
+    "pass",
+    "clips",
+    "ours: first call, s",
+    "clips/s",
+    "s of audio/s",
+    *(f"{family}, clips/s" for family in _FAMILIES),
+    "best rival",
+    "differ by",
+    "times the best rival",
+    "turn by turn",
+    "by fastest turns",
+    "of the bare operations' speed",
+)
+
+
+def _table(results: list[Result]) -> tables.Table:
+    clips = {r.name: r.representation for r in results}
+    notes = [
+        "features: from the waveform; gradient: the features, and the gradient of a "
+        "weighted sum of them at the waveform. Clips of a synthetic voice, "
+        + ", ".join(
+            f"{name} of {one.num_samples:,} samples at {one.sample_rate_hz:,} Hz"
+            for name, one in clips.items()
+        ),
+        "PyTorch: the fastest of torch.stft and frames with torch.fft.rfft, each with "
+        "one thread and with all",
+        "differ by: the greatest difference of any rival from ours, relative to our "
+        "largest value; refused beyond "
+        + ", ".join(f"{limit:.0e} ({name})" for name, limit in TOLERANCE.items()),
+        f"medians of {len(results[0].entrants['ours'].wall_s)} turns, every turn in "
+        f"another order, of {TURN_S:g} s at least; turn by turn: the least and the "
+        "greatest ratio of a turn; by fastest turns: the ratio that other programs on "
+        "the machine disturb least",
+        "of the bare operations' speed: the time of the transforms and mel products of "
+        "as many frames that lie ready in memory, by the fastest of XLA, PyTorch and "
+        "SciPy (twice that with the gradient), over the time of ours",
+        f"{tables.DASH}: left out, without gradients, or a loop over clips, whose rate "
+        f"more than {LOOP_CLIPS} of them do not change",
+    ]
+    return tables.Table(_HEADER, [_row(result) for result in results], notes)
+
+
+def _row(result: Result) -> list[str]:
+    ours, best = result.entrants["ours"], result.best_rival
+    representation = result.representation
+    clip_s = representation.num_samples / representation.sample_rate_hz
+    against = [tables.DASH] * 5
+    if best is not None:
+        turns = result.ratios(best)
+        differences = [d[1] for by in result.difference.values() for d in by.values()]
+        fastest = min(one.fastest_s for one in result.rivals.values())
+        against = [
+            best,
+            f"{max(differences):.0e}",
+            f"{result.rivals[best].median_s / ours.median_s:.2f}",
+            f"{min(turns):.2f} to {max(turns):.2f}",
+            f"{fastest / ours.fastest_s:.2f}",
+        ]
+    return [
+        result.name,
+        result.kind,
+        str(result.num_clips),
+        f"{ours.first_s:.2f}",
+        f"{result.num_clips / ours.median_s:,.0f}",
+        f"{result.num_clips * clip_s / ours.median_s:,.0f}",
+        *(_best_rate(result, prefix) for prefix in _FAMILIES),
+        *against,
+        f"{result.least_s / ours.median_s:.2f}" if result.ceiling else tables.DASH,
+    ]
+
+
+def _best_rate(result: Result, family: str) -> str:
+    """Clips a second of the fastest among a rival's ways."""
+    times = [one.median_s for by, one in result.rivals.items() if by.startswith(family)]
+    return f"{result.num_clips / min(times):,.0f}" if times else tables.DASH
+
+
+def _machine() -> str:
+    """What the numbers depend on, without naming the machine."""
+    versions = app.environment()["versions"] | {
+        name: importlib.metadata.version(name) for name in LIBRARIES.value
+    }
+    said = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return (
+        f"{contest.processor()}, {contest.num_cores()} cores, JAX on "
+        f"{app.environment()['device']}; Python {platform.python_version()}; {said}."
+    )
+
+
+def _write(folder: pathlib.Path, table: str, results: list[Result]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "table.md").write_text(table)
+    every_turn = {
+        "environment": app.environment(),
+        "machine": _machine(),
+        "results": [_spelled(result) for result in results],
+    }
+    (folder / "front_end.json").write_text(json.dumps(every_turn, indent=1) + "\n")
+    _draw(folder / "front_end.png", results)
+
+
+def _spelled(result: Result) -> dict:
+    """A result as JSON has it."""
+
+    def times(contestants: Mapping[str, Contestant]) -> dict:
+        return {
+            name: {
+                field.name: getattr(one, field.name)
+                for field in dataclasses.fields(one)
+                if field.name != "call"
+            }
+            for name, one in contestants.items()
+        }
+
+    return {
+        "name": result.name,
+        "representation": definition(result.representation),
+        "pass": result.kind,
+        "clips": result.num_clips,
+        "difference": result.difference,
+        "entrants": times(result.entrants),
+        "ceiling": times(result.ceiling),
+    }
+
+
+def _draw(path: pathlib.Path, results: list[Result]) -> None:
+    panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for result in results:
+        for name, one in result.entrants.items():
+            points = panels.setdefault(_title(result), {}).setdefault(name, [])
+            points.append((result.num_clips, result.num_clips / one.median_s))
+    plots.log_log_plot(panels, path, x_label="clips in a call", y_label="clips/s")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,285 @@
+"""The representations again, as one would write them without this project.
+
+Every constant is read from the representation, so that a rival computes what ours does.
+The spectrum is the rival's own; from the power spectrum on, PyTorch and NumPy have the
+same names for the same few operations, and share `_from_power`.
+
+A rival is a function that gives, by name, the ways to do one pass over some clips: a
+`Pass` each. It gives none where it has nothing that computes the representation.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from advjax.representations import LogMel, Magnitude, MelEnergies, Representation
+from advjax.signal.fourier import WINDOWS
+from advjax.signal.framing import num_frames
+from advjax.signal.mel import mel_filterbank
+from experiments.benchmarks import contest
+
+Pass = Callable[[], tuple[Any, ...]]
+"""Computes and waits: features [clips, frames, bins], and gradients [clips, time]."""
+
+
+def torch_passes(
+    representation: Representation, clips: np.ndarray, cotangent: np.ndarray | None
+) -> dict[str, Pass]:
+    """PyTorch: `torch.stft`, and frames of our own with `torch.fft.rfft`.
+
+    Each with one thread and with all: its threads wait for each other after every
+    operation, which costs more than it gives for a few clips, or on a busy machine.
+
+    Args:
+        representation: what to compute.
+        clips: waveforms [clips, time].
+        cotangent: what multiplies the features before the sum whose gradient is asked
+            for, [clips, frames, bins]; None for the features alone.
+    """
+    import torch
+
+    finish = _from_power(representation, torch, _tensor)
+    if finish is None:
+        return {}
+    wave, weights = _tensor(clips), None if cotangent is None else _tensor(cotangent)
+    spectra = _torch_spectra(representation.stage("magnitude"))
+
+    def features(spectrum, x):
+        z = spectrum(x)
+        return finish(z.real.square() + z.imag.square())
+
+    def forward(spectrum):
+        with torch.inference_mode():
+            return (features(spectrum, wave),)
+
+    def gradient(spectrum):
+        x = wave.detach().requires_grad_()
+        y = features(spectrum, x)
+        return y.detach(), *torch.autograd.grad(y, x, weights)
+
+    one = forward if weights is None else gradient
+    cores = contest.num_cores()
+    threads = {1: "1 thread", cores: f"{cores} threads"}
+    if _torch_device() != "cpu":
+        threads = {cores: "on the accelerator"}
+    return {
+        f"{name}, {title}": _waiting(one, spectrum, threads=count)
+        for name, spectrum in spectra.items()
+        for count, title in threads.items()
+    }
+
+
+def torch_bare(operation: str, *given: np.ndarray) -> Pass:
+    """PyTorch's "rfft" or "matmul" of these arrays."""
+    import torch
+
+    tensors = [_tensor(x) for x in given]
+    run = {"rfft": torch.fft.rfft, "matmul": torch.matmul}[operation]
+
+    def forward():
+        with torch.inference_mode():
+            return (run(*tensors),)
+
+    return _waiting(forward, threads=contest.num_cores())
+
+
+def check_torch() -> None:
+    """Nothing; refuses a PyTorch that cannot compute where ours does."""
+    import torch
+
+    if _torch_device() != "cpu" and not torch.cuda.is_available():
+        raise ValueError(
+            "JAX computes on an accelerator that PyTorch does not see: install a "
+            "PyTorch for it, or set JAX_PLATFORMS=cpu"
+        )
+
+
+def _torch_device() -> str:
+    """Where ours computes."""
+    return "cpu" if jax.default_backend() == "cpu" else "cuda"
+
+
+def _tensor(x: np.ndarray):
+    import torch
+
+    return torch.from_numpy(np.array(x)).to(_torch_device())
+
+
+def _waiting(call: Callable, *arguments, threads: int) -> Pass:
+    """The call on so many threads, over when its arrays are there."""
+    import torch
+
+    on_cpu = _torch_device() == "cpu"
+
+    def waiting():
+        torch.set_num_threads(threads)
+        arrays = call(*arguments)
+        if not on_cpu:
+            torch.cuda.synchronize()
+        return arrays
+
+    return waiting
+
+
+def _torch_spectra(magnitude: Magnitude) -> dict[str, Callable]:
+    """Ways from clips [clips, time] to spectra [clips, frames, bins], by name."""
+    import torch
+
+    pad = torch.nn.functional.pad
+    length, hop, num_fft = magnitude.frame_length, magnitude.hop, magnitude.num_fft
+    window = _tensor(WINDOWS[magnitude.window](length))
+    # torch.stft would centre a shorter window in the transform; ours starts with it.
+    long_window = pad(window, (0, num_fft - length))
+
+    def emphasised(x, frame_length: int):
+        tail = _padding(magnitude, frame_length)
+        return pad(x - magnitude.preemphasis * pad(x[:, :-1], (1, 0)), (0, tail))
+
+    def stft(x):
+        spectrum = torch.stft(
+            emphasised(x, num_fft),
+            num_fft,
+            hop_length=hop,
+            window=long_window,
+            center=False,
+            return_complex=True,
+        )
+        return spectrum.transpose(1, 2)
+
+    def frames(x):
+        framed = emphasised(x, length).unfold(1, length, hop)
+        if magnitude.window != "rectangular":
+            framed = framed * window
+        return torch.fft.rfft(framed, num_fft)
+
+    return {"PyTorch stft": stft, "PyTorch frames": frames}
+
+
+def librosa_passes(
+    representation: Representation, clips: np.ndarray, cotangent: np.ndarray | None
+) -> dict[str, Pass]:
+    """librosa's pre-emphasis and transform, NumPy after; it has no gradients.
+
+    Its own mel filters are others than those of python_speech_features, which ours are.
+    """
+    import librosa
+
+    finish = _from_power(representation, np, np.asarray)
+    if finish is None or cotangent is not None:
+        return {}
+    magnitude = representation.stage("magnitude")
+    num_fft = magnitude.num_fft
+    window = np.zeros(num_fft, np.float32)
+    window[: magnitude.frame_length] = WINDOWS[magnitude.window](magnitude.frame_length)
+    before_first = np.zeros((len(clips), 1), np.float32)
+
+    def forward():
+        wave = librosa.effects.preemphasis(
+            clips, coef=magnitude.preemphasis, zi=before_first
+        )
+        spectrum = librosa.stft(
+            np.pad(wave, ((0, 0), (0, _padding(magnitude, num_fft)))),
+            n_fft=num_fft,
+            hop_length=magnitude.hop,
+            window=window,
+            center=False,
+        )
+        power = np.square(spectrum.real) + np.square(spectrum.imag)
+        return (finish(np.swapaxes(power, 1, 2)),)
+
+    return {"librosa": forward}
+
+
+def speech_features_passes(
+    representation: Representation, clips: np.ndarray, cotangent: np.ndarray | None
+) -> dict[str, Pass]:
+    """python_speech_features, clip by clip in float64; it has no gradients."""
+    from python_speech_features import base, sigproc
+
+    finish = _from_energies(representation, np)
+    if cotangent is not None or not (finish or isinstance(representation, Magnitude)):
+        return {}
+    magnitude = representation.stage("magnitude")
+    window, rate_hz = WINDOWS[magnitude.window], magnitude.sample_rate_hz
+
+    def spectrum(wave):
+        wave = sigproc.preemphasis(wave, magnitude.preemphasis)
+        frames = sigproc.framesig(wave, magnitude.frame_length, magnitude.hop, window)
+        return sigproc.magspec(frames, magnitude.num_fft)
+
+    def mel(wave):
+        energies, _ = base.fbank(
+            wave,
+            rate_hz,
+            winlen=magnitude.frame_length / rate_hz,
+            winstep=magnitude.hop / rate_hz,
+            nfilt=representation.num_bands,
+            nfft=magnitude.num_fft,
+            preemph=magnitude.preemphasis,
+            winfunc=window,
+        )
+        return finish(energies)
+
+    one = mel if finish else spectrum
+
+    def forward():
+        return (np.stack([one(wave) for wave in clips]),)
+
+    return {"python_speech_features": forward}
+
+
+def _padding(magnitude: Magnitude, length: int) -> int:
+    """Zeros after a clip that fill the last frame, when frames have `length` samples.
+
+    There are as many frames as ours, whatever the length.
+    """
+    count = num_frames(magnitude.num_samples, magnitude.frame_length, magnitude.hop)
+    return (count - 1) * magnitude.hop + length - magnitude.num_samples
+
+
+def _from_power(representation: Representation, xp, array) -> Callable | None:
+    """From power spectra [..., bins] to features, in the module `xp`.
+
+    None for a representation that nobody has written down here yet.
+    """
+    if isinstance(representation, Magnitude):
+        return lambda power: xp.sqrt(power + representation.floor)
+    finish = _from_energies(representation, xp)
+    if finish is None:
+        return None
+    magnitude = representation.source
+    filters = mel_filterbank(
+        num_bands=representation.num_bands,
+        num_fft=magnitude.num_fft,
+        sample_rate_hz=magnitude.sample_rate_hz,
+    )
+    # What is linear goes where it costs least: into the filters, and behind them.
+    scaled = filters / np.float32(magnitude.num_fft)
+    bias = array(magnitude.floor * scaled.sum(axis=0))
+    scaled = array(scaled)
+    return lambda power: finish(power @ scaled + bias)
+
+
+def _from_energies(representation: Representation, xp) -> Callable | None:
+    """From mel energies [..., bands] to features, in the module `xp`."""
+
+    def normalised(energies):
+        centred = energies - energies.mean(-1, keepdims=True)
+        variance = xp.square(centred).mean(-1, keepdims=True)
+        return centred / xp.sqrt(variance + representation.floor)
+
+    def logarithm(energies):
+        return xp.log(energies + representation.floor)
+
+    known = {MelEnergies: normalised, LogMel: logarithm}
+    return known.get(type(representation))
+
+
+RIVALS: Mapping[str, Callable[..., dict[str, Pass]]] = {
+    "torch": torch_passes,
+    "librosa": librosa_passes,
+    "python_speech_features": speech_features_passes,
+}
+"""By the name of the package that has to be there."""
