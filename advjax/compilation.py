@@ -12,6 +12,12 @@ _CPU_OPTIONS = {
 }
 
 
+def leave_xla_alone() -> None:
+    """Nothing; from here on `compiler_options` offers none."""
+    _CPU_OPTIONS.clear()
+    compiler_options.cache_clear()
+
+
 @functools.cache
 def compiler_options() -> dict[str, str]:
     """Compiler options that help the default backend, each tried before it is offered.

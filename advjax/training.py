@@ -16,6 +16,7 @@ import functools
 import io
 import math
 import pathlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -126,6 +127,7 @@ def fit(
     seed: int = 0,
     workdir: str | pathlib.Path | None = None,
     settings: str = "",
+    devices: Sequence[jax.Device] | None = None,
 ) -> Classifier:
     """The trained classifier with the best validation accuracy.
 
@@ -145,6 +147,7 @@ def fit(
             With several processes, a folder of the first one; no other touches it.
         settings: one line that tells this run from others; a `workdir` whose
             checkpoint bears another one is refused.
+        devices: those that may share a batch, of all processes; None for all.
 
     Raises:
         ValueError: fewer training examples than a batch, a loss that is not finite, or
@@ -156,7 +159,7 @@ def fit(
             f"{recipe.batch_size}: lower --batch_size or build more records"
         )
     key_init, key_steps, key_validation = jax.random.split(key, 3)
-    mesh = data_mesh(_devices_for(recipe.batch_size))
+    mesh = data_mesh(_devices_for(recipe.batch_size, devices))
     steps = _Steps(module, representation, at, gradients, recipe, mesh)
     variables = initialise(module, representation, key_init)
     state = TrainState(
@@ -317,10 +320,12 @@ def _batch_rows(num_examples: int, batch_size: int, seed: int, step: int) -> np.
     return order[place * batch_size : (place + 1) * batch_size]
 
 
-def _devices_for(batch_size: int) -> list:
+def _devices_for(
+    batch_size: int, devices: Sequence[jax.Device] | None = None
+) -> list[jax.Device]:
     """As many devices as divide the batch evenly, equally many of each process."""
     owned: dict[int, list[jax.Device]] = {}
-    for device in jax.devices():
+    for device in devices or jax.devices():
         owned.setdefault(device.process_index, []).append(device)
     if batch_size % len(owned):
         # Every process takes every step, then, and has the same weights in the end.

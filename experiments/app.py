@@ -92,6 +92,11 @@ BATCH_SIZE = flags.DEFINE_integer(
 CACHE = flags.DEFINE_bool(
     "compile_cache", True, "Keep compiled programs in --home for the next start."
 )
+XLA_SETTINGS = flags.DEFINE_bool(
+    "xla_settings",
+    True,
+    "Set what was measured to help XLA on this backend; the program names what it set.",
+)
 COORDINATOR = flags.DEFINE_string(
     "coordinator",
     None,
@@ -114,7 +119,7 @@ DEBUG = flags.DEFINE_bool("debug", False, "Show the whole traceback of a failure
 
 MODEL_FLAGS = (REP, FEATURES, SIGMA, DEFENCE, MODEL, CLASSIFIER, NUM_STEPS, BATCH_SIZE)
 DATA_FLAGS = (CORPUS, CORPUS_DIR, RECORDS, ON_ERROR)
-RUN_FLAGS = (HOME, SEED, CACHE)
+RUN_FLAGS = (HOME, SEED, CACHE, XLA_SETTINGS)
 PROCESS_FLAGS = (COORDINATOR, NUM_PROCESSES, PROCESS_ID, CLUSTER)
 
 
@@ -135,8 +140,12 @@ def task(*, defence: str = "gaussian") -> "pipeline.Task":
     """
     import jax
 
+    from advjax.compilation import compiler_options
     from experiments import pipeline
 
+    if settings := compiler_options():
+        text = ", ".join(f"{name}={value}" for name, value in settings.items())
+        pipeline.say(f"settings    {text} (--noxla_settings: none)")
     size = pipeline.size_of(jax.default_backend())
     given = {"num_steps": NUM_STEPS.value, "batch_size": BATCH_SIZE.value}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -170,11 +179,12 @@ def environment() -> dict[str, Any]:
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "processes": jax.process_count(),
         "machine": platform.machine(),
-        "git": _revision(),
+        "git": revision(),
     }
 
 
-def _revision() -> str:
+def revision() -> str:
+    """What git calls the code that runs; \"unknown\" outside a checkout."""
     here = pathlib.Path(__file__).parent
     command = ["git", "-C", str(here), "describe", "--always", "--dirty"]
     try:
@@ -184,7 +194,12 @@ def _revision() -> str:
     return found.stdout.strip() or "unknown"
 
 
-def run(main: Callable[[], None], *, several_processes: bool = False) -> None:
+def run(
+    main: Callable[[], None],
+    *,
+    several_processes: bool = False,
+    device_per_core: bool = False,
+) -> None:
     """Nothing; parses the flags, joins the other processes, then runs `main`.
 
     An error that a person can mend (a wrong flag, a missing folder, a full disk) ends
@@ -193,6 +208,7 @@ def run(main: Callable[[], None], *, several_processes: bool = False) -> None:
     Args:
         main: the program.
         several_processes: it can share its work; others refuse the flags for that.
+        device_per_core: on a CPU, its programs are spread over several devices.
     """
 
     def with_messages(argv: list[str]) -> int:
@@ -204,7 +220,7 @@ def run(main: Callable[[], None], *, several_processes: bool = False) -> None:
             # Orbax tells each of its steps at the level of information.
             logging.set_verbosity(logging.WARNING)
         try:
-            _start(main, several_processes)
+            _start(main, several_processes, device_per_core)
         except (ValueError, OSError, MemoryError) as error:
             if DEBUG.value:
                 raise
@@ -218,9 +234,10 @@ def run(main: Callable[[], None], *, several_processes: bool = False) -> None:
     app.run(with_messages)
 
 
-def _start(main: Callable[[], None], several_processes: bool) -> None:
-    from advjax import parallel
-    from advjax.compilation import use_disk_cache
+def _start(
+    main: Callable[[], None], several_processes: bool, device_per_core: bool = False
+) -> None:
+    from advjax import compilation, parallel
 
     given = [flag for flag in PROCESS_FLAGS if flags.FLAGS[flag.name].present]
     if given and not several_processes:
@@ -228,7 +245,11 @@ def _start(main: Callable[[], None], several_processes: bool) -> None:
             f"this program runs in one process: leave out --{given[0].name}"
         )
     if CACHE.value:
-        use_disk_cache(pathlib.Path(HOME.value).absolute() / "compiled")
+        compilation.use_disk_cache(pathlib.Path(HOME.value).absolute() / "compiled")
+    if not XLA_SETTINGS.value:
+        compilation.leave_xla_alone()
+    elif device_per_core:
+        parallel.device_per_core()
     parallel.start_processes(
         COORDINATOR.value,
         NUM_PROCESSES.value,

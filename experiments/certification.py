@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+from jax.sharding import Mesh
 
 from advjax import evaluation, parallel, records, smoothing
 from advjax.atomic import new_file
+from advjax.classifier import Classifier
 from advjax.progress import Progress, duration
 from advjax.reports import rows as row_files
 from advjax.reports import runs, tables
 from advjax.representations import definition
-from experiments import pipeline
+from experiments import pipeline, tallies
 
 
 class Certification(NamedTuple):
@@ -24,6 +26,11 @@ class Certification(NamedTuple):
     num_estimation: int
     alpha: float = 1e-3
     radii: Sequence[float] = tables.PUBLICATION_RADII
+    precision: str = "float32"
+    tile: int | None = None
+    """Noisy copies evaluated at once; None for the backend's, or as many as fit."""
+    profile: pathlib.Path | None = None
+    """A folder for a trace of some dispatches in the steady state."""
 
 
 def certify(
@@ -54,6 +61,9 @@ def certify(
     task.records  # noqa: B018  in the order of a newcomer's understanding
     classifier = task.classifier
     points = task.test_points(num_points)
+    logits_fn = classifier.logits_fn(task.at, precision=request.precision)
+    mesh = _mesh(classifier)
+    tile = _tile(logits_fn, points[0], task, request, mesh)
     settings = {
         "corpus": records.info(task.records).name,
         "records": pipeline.records_digest(task.records),
@@ -67,7 +77,8 @@ def certify(
         "num_estimation": request.num_estimation,
         "alpha": request.alpha,
         "bound": "clopper_pearson",
-        "tile": smoothing.default_tile(),
+        "tile": tile,
+        "precision": request.precision,
         "num_points": len(points),
         "seed": task.seed,
         "defence": task.trained_as,
@@ -76,7 +87,6 @@ def certify(
     if workdir is None:
         title = f"{task.records.name}-{task.at}-sigma{task.sigma:g}"
         workdir = task.home / "certify" / pipeline.named(title, settings)
-    logits_fn = classifier.logits_fn(task.at)
     key = jax.random.key(task.seed)
     here = parallel.process()
     opened = parallel.all_do(
@@ -96,9 +106,11 @@ def certify(
         )
         for line in _plan_lines(planned, request, task):
             pipeline.say(f"            {line}")
-        mesh = parallel.local_mesh()
-        if mine:
-            _say_time(logits_fn, mine[0], task, request, len(mine), mesh)
+        votes = functools.partial(
+            smoothing.count_votes, logits_fn, key=key, noise=task.noise, tile=tile,
+            mesh=mesh,
+        )  # fmt: skip
+        chunk = _chunk(votes, mine, request, tile, mesh) if mine else None
         correct, seen = 0, 0
         # One process alone counts the points of earlier starts, too.
         before = len(points) - len(missing) if here.count == 1 else 0
@@ -108,6 +120,12 @@ def certify(
             unit="points",
             done=before,
         ) as line:
+            write, every = tallies.writer(workdir, here), request.num_estimation
+
+            def on_tally(id: str, tally: smoothing.Tally) -> None:
+                write(id, tally)
+                line.advance(0, note=f"{tally.num_estimation:,} of {every:,} votes")
+
             for row in evaluation.certify_points(
                 logits_fn,
                 mine,
@@ -116,12 +134,39 @@ def certify(
                 num_selection=request.num_selection,
                 num_estimation=request.num_estimation,
                 alpha=request.alpha,
+                tile=tile,
+                chunk=chunk,
                 mesh=mesh,
+                tallies=tallies.read(workdir),
+                on_tally=on_tally,
             ):
                 run.append(row)
                 correct, seen = correct + row.correct, seen + 1
                 line.advance(note=f"right and certified {correct / seen:.2f}")
+    if not num_missing(workdir):
+        tallies.remove(workdir)
     return workdir
+
+
+def _mesh(classifier: Classifier) -> Mesh | None:
+    """The devices that share a point's votes: all of this process's, as a rule.
+
+    On a CPU a device is a thread. Small networks measured a fifth to a half faster with
+    one for each core, and one whose weights fill the cache a little slower.
+    """
+    if jax.default_backend() == "cpu" and 4 * classifier.num_parameters() > 32 * 2**20:
+        return None
+    return parallel.local_mesh()
+
+
+def _tile(logits_fn, point, task, request: Certification, mesh: Mesh | None) -> int:
+    wanted = smoothing.default_tile() if request.tile is None else request.tile
+    tile = smoothing.fitting_tile(
+        logits_fn, point.x, noise=task.noise, tile=wanted, mesh=mesh
+    )
+    if tile < wanted:
+        pipeline.say(f"memory      holds {tile} noisy copies at once, not {wanted}")
+    return tile
 
 
 def check_shared(workdir: pathlib.Path, count: int) -> None:
@@ -159,24 +204,27 @@ def _least_n(planned: smoothing.PlannedRadius) -> str:
     return "no n would do" if most is None or most > 10**9 else f"n >= {most:,}"
 
 
-def _say_time(
-    logits_fn, point, task: pipeline.Task, request: Certification, left: int, mesh
-) -> None:
-    """Times a few tiles of the very program that will run; compiling it is no waste."""
-    tile = smoothing.default_tile()
-    votes = functools.partial(
-        smoothing.count_votes, logits_fn, point.x, jax.random.key(0), noise=task.noise,
-        tile=tile, mesh=mesh,
-    )  # fmt: skip
-    votes(num_samples=tile)
-    copies = 5 * tile
+def _chunk(votes, mine, request: Certification, tile: int, mesh: Mesh | None) -> int:
+    """Tiles of a dispatch that takes about a second; says how long all will take.
+
+    Times a few tiles of the very program that will run, and traces them if asked to.
+    """
+    devices = 1 if mesh is None else mesh.size
+    copies = 5 * devices * tile
+    votes = functools.partial(votes, mine[0].x, num_samples=copies)
+    votes()
+    if request.profile is not None:
+        with jax.profiler.trace(request.profile):
+            votes()
+        pipeline.say(f"profile     {request.profile}")
     start = time.perf_counter()
-    votes(num_samples=copies)
+    votes()
     rate = copies / (time.perf_counter() - start)
-    total = left * (request.num_selection + request.num_estimation)
+    total = len(mine) * (request.num_selection + request.num_estimation)
     pipeline.say(
         f"            {rate:,.0f} votes/s here: about {duration(total / rate)}"
     )
+    return max(1, round(rate / (tile * devices)))
 
 
 def label_of(folder: pathlib.Path) -> str:

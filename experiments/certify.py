@@ -41,6 +41,23 @@ RADII = flags.DEFINE_list(
     None,
     "Radii of the table, in the units of --rep; default: the publication's.",
 )
+PRECISION = flags.DEFINE_enum(
+    "precision",
+    "float32",
+    ["float32", "tf32", "bfloat16"],
+    "That of the network; the front end and the noise stay in float32. A certificate "
+    "is for the network in this precision.",
+)
+TILE = flags.DEFINE_integer(
+    "tile",
+    None,
+    "Noisy copies evaluated at once; default 20 on a CPU and 1000 on an accelerator, "
+    "or as many as memory holds. Another tile draws other noise.",
+    lower_bound=1,
+)
+PROFILE = flags.DEFINE_string(
+    "profile", None, "Folder for a JAX trace of some dispatches in the steady state."
+)
 app.declare_key(
     *app.MODEL_FLAGS,
     *app.DATA_FLAGS,
@@ -66,6 +83,9 @@ def main() -> None:
         num_estimation=_or(NUM_ESTIMATION.value, size.num_estimation),
         alpha=ALPHA.value,
         radii=radii or tables.PUBLICATION_RADII,
+        precision=PRECISION.value,
+        tile=TILE.value,
+        profile=pathlib.Path(PROFILE.value) if PROFILE.value else None,
     )
     num_points = _or(app.NUM_POINTS.value, size.num_points)
     if size is pipeline.CPU:
@@ -97,4 +117,4 @@ def _or(given: int | None, default: int) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main, several_processes=True)
+    app.run(main, several_processes=True, device_per_core=True)

@@ -253,6 +253,7 @@ class Task:
             seed=self.seed,
             workdir=workdir,
             settings=json.dumps(settings, sort_keys=True),
+            devices=_training_devices(),
         )
         if parallel.process().index == 0:
             # Another start may have trained the same network meanwhile.
@@ -288,6 +289,18 @@ class Task:
                 evaluation.Point(int(index), example["id"], x, example["label"])
             )
         return points
+
+
+def _training_devices() -> list[jax.Device]:
+    """All of them; on a CPU one of each process, which has all of its cores.
+
+    There the step is no loop, so XLA spreads all of it over the cores by itself.
+    """
+    devices = jax.devices()
+    if devices[0].platform != "cpu":
+        return devices
+    first = {device.process_index: device for device in reversed(devices)}
+    return [first[index] for index in sorted(first)]
 
 
 class Accuracy(NamedTuple):

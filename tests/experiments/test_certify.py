@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from absl import flags
 from absl.testing import flagsaver
@@ -13,7 +14,16 @@ from absl.testing import flagsaver
 from advjax import parallel
 from advjax.reports import rows
 from advjax.representations import REPRESENTATIONS
-from experiments import app, certification, certify, pipeline, report, train
+from advjax.smoothing import certificates
+from experiments import (
+    app,
+    certification,
+    certify,
+    pipeline,
+    report,
+    tallies,
+    train,
+)
 
 SMALL = {
     "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
@@ -95,6 +105,75 @@ def test_a_run_cut_in_the_middle_of_a_row_ends_with_the_same_rows(home, tmp_path
 
     again = path.read_text().splitlines()
     assert without_time(again) == without_time(whole.decode().splitlines())
+
+
+def test_a_point_cut_in_mid_count_goes_on_from_its_votes(home, tmp_path, monkeypatch):
+    whole = rows.read(run_folder(home))
+    monkeypatch.setattr(tallies, "EVERY_S", 0.0)
+    counted = []
+
+    def stop_at_the_third(folder, here):
+        write = writer(folder, here)
+
+        def note(id, tally):
+            write(id, tally)
+            counted.append((id, tally))
+            if len(counted) == 3:
+                raise KeyboardInterrupt
+
+        return note
+
+    writer = tallies.writer
+    again = tmp_path / "again"
+    options = {"home": str(home), "workdir": str(again), **SMALL}
+    monkeypatch.setattr(tallies, "writer", stop_at_the_third)
+    # A dispatch of one tile of five copies: each point takes ten.
+    monkeypatch.setattr(certification, "_chunk", lambda *_: 1)
+    monkeypatch.setattr(parallel, "local_mesh", lambda: None)
+    with flagsaver.flagsaver(**options, tile=5), pytest.raises(KeyboardInterrupt):
+        certify.main()
+    (path,) = again.glob("votes*.json")
+    assert tallies.read(again) == dict(counted[-1:])
+    assert len(rows.read(again)) == 0
+    queued = []
+    queue_votes = certificates.queue_votes
+
+    def note_first(*args, **kwargs):
+        queued.append((kwargs["first"], kwargs["num_samples"]))
+        return queue_votes(*args, **kwargs)
+
+    monkeypatch.setattr(tallies, "writer", writer)
+    monkeypatch.setattr(certificates, "queue_votes", note_first)
+    with flagsaver.flagsaver(**options, tile=5):
+        certify.main()
+    # Ten selection votes were counted and five of forty others.
+    assert queued[:3] == [(5, 35), (0, 10), (0, 40)]
+    assert not path.exists()
+    monkeypatch.setattr(certificates, "queue_votes", queue_votes)
+    options["workdir"] = str(tmp_path / "undisturbed")
+    with flagsaver.flagsaver(**options, tile=5):
+        certify.main()
+    expected = rows.read(tmp_path / "undisturbed")
+    found = rows.read(again)
+    assert found.id == expected.id == whole.id
+    np.testing.assert_array_equal(found.votes, expected.votes)
+
+
+def test_a_trace_of_the_steady_state_is_written(home, tmp_path):
+    options = {"home": str(home), "workdir": str(tmp_path / "run"), **SMALL}
+    with flagsaver.flagsaver(**options, profile=str(tmp_path / "trace")):
+        certify.main()
+    assert list((tmp_path / "trace").rglob("*.xplane.pb"))
+
+
+def test_a_run_says_its_precision_and_tile(home, tmp_path):
+    options = {"home": str(home), "workdir": str(tmp_path / "run"), **SMALL}
+    with flagsaver.flagsaver(**options, precision="bfloat16", tile=7):
+        certify.main()
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+    assert (settings["precision"], settings["tile"]) == ("bfloat16", 7)
+    with flagsaver.flagsaver(**options), pytest.raises(ValueError, match="precision"):
+        certify.main()
 
 
 def test_one_process_goes_on_where_several_left_off(home, tmp_path):
