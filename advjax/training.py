@@ -30,7 +30,7 @@ from jaxtyping import Int, Num
 from advjax.classifier import Classifier, initialise
 from advjax.compilation import compiler_options
 from advjax.defences import GradFn
-from advjax.parallel import data_mesh, replicate, split_batch
+from advjax.parallel import all_do, data_mesh, replicate, split_batch
 from advjax.progress import Progress
 from advjax.representations import Representation
 from advjax.training_checkpoints import Checkpoints, Log, TrainState
@@ -175,6 +175,15 @@ def fit(
     )
     state = _everywhere(state, mesh)
     start = int(state.step)
+    if jax.process_count() > 1 and start < recipe.num_steps:
+        # For the same reason as before a checkpoint: the step is compiled before any
+        # process waits for another inside of it.
+        rows = _batch_rows(len(train.y), recipe.batch_size, seed, start)
+        arguments = state, _split(train, rows, mesh), key_steps
+        all_do(
+            f"compile the step: {settings}",
+            lambda: steps.train.lower(*arguments).compile(),
+        )
     with _progress(recipe.num_steps, start) as line:
         for step in range(start, recipe.num_steps):
             if log.gainless >= (recipe.stop_patience or math.inf):
@@ -320,9 +329,7 @@ def _batch_rows(num_examples: int, batch_size: int, seed: int, step: int) -> np.
     return order[place * batch_size : (place + 1) * batch_size]
 
 
-def _devices_for(
-    batch_size: int, devices: Sequence[jax.Device] | None = None
-) -> list[jax.Device]:
+def _devices_for(batch_size: int, devices: Sequence[jax.Device] | None = None) -> list:
     """As many devices as divide the batch evenly, equally many of each process."""
     owned: dict[int, list[jax.Device]] = {}
     for device in devices or jax.devices():

@@ -14,6 +14,7 @@ import numpy as np
 from flax import struct
 from jax.experimental import multihost_utils
 
+from advjax import parallel
 from advjax.types import PyTree
 
 
@@ -106,6 +107,9 @@ class Checkpoints:
                 state, best, log = self._restored(state, best, log.settings)
             except ValueError as refusal:
                 error = str(refusal)
+        # What the processes send each other below waits half a minute on CPUs, and one
+        # may still have been compiling, or reading a large checkpoint.
+        parallel.all_do(f"read the checkpoint: {log.settings}", lambda: None)
         said = _said_by_first({"error": error, "log": dataclasses.asdict(log)})
         if said["error"]:
             raise ValueError(said["error"])
