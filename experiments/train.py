@@ -4,19 +4,25 @@
 
 Writes the classifier to --home and prints its folder and its accuracy on held-out
 utterances, clean and under noise of --sigma at --rep. Training that was stopped goes on
-from its last checkpoint when the same command is given again.
+from its last checkpoint when the same command is given again. Several processes, with
+the flags of `experiments.certify`, take a part of every batch each.
 """
 
-from experiments import app, pipeline
+from experiments import app
 
-app.declare_key(*app.MODEL_FLAGS, *app.DATA_FLAGS, *app.RUN_FLAGS)
+app.declare_key(*app.MODEL_FLAGS, *app.DATA_FLAGS, *app.RUN_FLAGS, *app.PROCESS_FLAGS)
 
 
 def main() -> None:
     """Train, then measure."""
+    from advjax import parallel
+    from experiments import pipeline
+
     task = app.task()
     task.noise  # noqa: B018  a wrong --sigma fails before any work
     parameters = task.classifier.num_parameters()
+    if parallel.process().index > 0:
+        return
     found = pipeline.held_out_accuracy(task)
     print(
         f"{parameters:,} parameters; accuracy on held-out utterances {found.clean:.3f} "
@@ -26,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, several_processes=True)

@@ -12,6 +12,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from advjax import parallel
+from advjax.attacks import ATTACKS
 from advjax.reports import rows
 from advjax.representations import REPRESENTATIONS
 from advjax.smoothing import certificates
@@ -24,6 +25,7 @@ from experiments import (
     tallies,
     train,
 )
+from experiments.attacking import TARGETS
 
 SMALL = {
     "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
@@ -220,13 +222,17 @@ def test_programs_of_one_process_refuse_the_flags_of_several():
         app._start(report.main, several_processes=False)
 
 
-def test_help_names_every_stage_and_imports_no_jax():
+@pytest.mark.parametrize("program", ["certify", "attack", "train"])
+def test_help_names_what_there_is_and_imports_no_jax(program):
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "experiments.certify", "--help"],
+        [sys.executable, "-X", "importtime", "-m", f"experiments.{program}", "--help"],
         capture_output=True, text=True, cwd=pathlib.Path(__file__).parents[2],
     )  # fmt: skip
     text = " ".join(done.stdout.split())
     assert f"a stage of --features ({', '.join(REPRESENTATIONS)})" in text
+    if program == "attack":
+        assert f"There are: {', '.join(ATTACKS)}." in text
+        assert f"attacks reach: {', '.join(TARGETS)}, or" in text
     for flag in ("--coordinator", "--num_processes", "--process_id", "--[no]cluster"):
         assert flag in done.stdout
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
