@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,11 @@ TURN_S = 0.03
 """Seconds of a turn at least: a call with one clip is over before the clock is sure."""
 LOOP_CLIPS = 32
 """What goes through the clips one by one takes part up to this many: its rate stays."""
+SETTLE_S = 0.04
+"""Before each turn: threads of OpenBLAS and OpenMP look for more work about that long
+after a call. Ours took 1.6 times as long straight after a NumPy product."""
+HOPELESS = 3.0
+"""PyTorch has several ways, of which only the fastest counts."""
 _LOOPS = ("librosa", "python_speech_features")
 
 
@@ -36,6 +41,7 @@ class Contestant:
     Attributes:
         call: one pass.
         first_s: seconds of the first call, which compiles or imports.
+        second_s: of the next, which decides how many make a turn.
         num_calls: in a turn.
         wall_s: seconds a call, one entry a turn.
         cpu_s: the same in seconds of all cores together.
@@ -43,6 +49,7 @@ class Contestant:
 
     call: Pass
     first_s: float = 0.0
+    second_s: float = 0.0
     num_calls: int = 1
     wall_s: list[float] = dataclasses.field(default_factory=list)
     cpu_s: list[float] = dataclasses.field(default_factory=list)
@@ -77,7 +84,8 @@ class Result:
         num_clips: in a call.
         difference: for each rival and array of its pass ("features", "gradient"), the
             greatest difference from ours: absolute, and relative to our largest value.
-        entrants: ours, then the rivals.
+        entrants: ours, then the rivals' ways.
+        left_out: seconds of a call of the ways that are not worth a turn.
         ceiling: bare transforms ("transform ...") and products ("product ...").
     """
 
@@ -87,6 +95,7 @@ class Result:
     num_clips: int
     difference: dict[str, dict[str, tuple[float, float]]]
     entrants: dict[str, Contestant]
+    left_out: dict[str, float]
     ceiling: dict[str, Contestant]
 
     @property
@@ -168,8 +177,32 @@ def compete(
         for by in entrants
         if by != "ours"
     }
+    left_out = _not_worth_a_turn(entrants)
+    entrants = {by: one for by, one in entrants.items() if by not in left_out}
     _take_turns(list((entrants | ceiling).values()), num_turns)
-    return Result(name, representation, kind, len(clips), difference, entrants, ceiling)
+    return Result(
+        name,
+        representation,
+        kind,
+        len(clips),
+        difference,
+        entrants,
+        left_out,
+        ceiling,
+    )
+
+
+def _not_worth_a_turn(entrants: Mapping[str, Contestant]) -> dict[str, float]:
+    """Seconds of what took over `HOPELESS` times as long as its rival's best way."""
+    fastest: dict[str, float] = {}
+    for by, one in entrants.items():
+        family = by.split()[0]
+        fastest[family] = min(fastest.get(family, one.second_s), one.second_s)
+    return {
+        by: one.second_s
+        for by, one in entrants.items()
+        if one.second_s > HOPELESS * fastest[by.split()[0]]
+    }
 
 
 def our_pass(
@@ -238,7 +271,8 @@ def _first(one: Contestant):
     one.first_s = time.perf_counter() - start
     start = time.perf_counter()
     one.call()
-    one.num_calls = max(1, round(TURN_S / (time.perf_counter() - start)))
+    one.second_s = time.perf_counter() - start
+    one.num_calls = max(1, round(TURN_S / one.second_s))
     return arrays
 
 
@@ -262,4 +296,5 @@ def _difference(ours, theirs, title: str) -> dict[str, tuple[float, float]]:
 def _take_turns(contestants: list[Contestant], num_turns: int) -> None:
     for turn in range(num_turns):
         for place in range(len(contestants)):
+            time.sleep(SETTLE_S)
             contestants[(turn + place) % len(contestants)].turn()
