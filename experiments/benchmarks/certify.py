@@ -276,9 +276,9 @@ def _scaling(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _start(spec: dict[str, Any]) -> subprocess.Popen:
-    module = "experiments.benchmarks.certify_sides"
+    program = "from experiments.benchmarks import certify_sides; certify_sides.main()"
     return subprocess.Popen(
-        [sys.executable, "-m", module, json.dumps(spec)],
+        [sys.executable, "-c", program, json.dumps(spec)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -1,10 +1,9 @@
 """The sides of `benchmarks.certify`, each in a process of its own.
 
-  python -m experiments.benchmarks.certify_sides '{"side": "ours", "width": 16, ...}'
-
-Builds what the JSON object says, tells of it in one line of JSON, and then does what
-each line of its input asks: {"clips": 1, "votes": 1000} counts a thousand votes for
-each of so many clips. `benchmarks.certify` starts the sides and lets them take turns.
+A side builds what the JSON object of its first argument says and tells of it in one
+line of JSON. Then it does what each line of its input asks: {"clips": 1, "votes": 1000}
+counts a thousand votes for each of so many clips. `benchmarks.certify` starts the sides
+and lets them take turns.
 """
 
 import json
@@ -293,7 +292,3 @@ def flops(width: int) -> int:
         inputs = features
     # Four bands are left of 64; 512 units of embedding.
     return 2 * (total + 4 * inputs * 512 + 512 * NUM_CLASSES)
-
-
-if __name__ == "__main__":
-    main()

@@ -71,7 +71,7 @@ def torch_passes(
     one, cores = forward if weights is None else gradient, contest.num_cores()
     threads = {1, cores} if _torch_device() == "cpu" else {cores}
     return {
-        f"{name}, {at_once} at once, {count} threads": _waiting(
+        f"{name}, {at_once} at once, threads: {count}": _waiting(
             one, spectrum, at_once, threads=count
         )
         for name, spectrum in spectra.items()

@@ -56,9 +56,9 @@ def test_pytorchs_sides_are_the_same_network():
 
 def test_a_side_answers_line_by_line():
     spec = {"side": "matmul", "precision": "float32"}
-    module = "experiments.benchmarks.certify_sides"
+    program = "from experiments.benchmarks import certify_sides; certify_sides.main()"
     done = subprocess.run(
-        [sys.executable, "-m", module, json.dumps(spec)],
+        [sys.executable, "-c", program, json.dumps(spec)],
         input='{"clips": 1, "votes": 2}\n', capture_output=True, text=True, check=True,
     )  # fmt: skip
     tells, turn = map(json.loads, done.stdout.splitlines())
