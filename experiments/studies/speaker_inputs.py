@@ -231,4 +231,4 @@ _sample = jax.jit(lambda sample, key, x: sample(key, x))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, device_per_core=True)
