@@ -342,7 +342,10 @@ def log_log_plot(
                 )
         for axes in grid.flat[len(panels) :]:
             axes.remove()
-        figure.supxlabel(x_label)
+        # A label of the whole figure would lie on the legend.
+        for column in range(columns):
+            lowest = [axes for axes in grid[:, column] if axes.figure is not None][-1]
+            lowest.set_xlabel(x_label)
         figure.supylabel(y_label)
         figure.suptitle(title)
         names = [_plain(label) for label in labels]
