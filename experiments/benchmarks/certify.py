@@ -10,7 +10,7 @@ norm folded and with torch.compile; (c) a large matrix product, the ceiling. The
 turns, every round in another order. Of ours and of (b) the one with the best median
 counts, and the ratios are those of its turns of the same round.
 
-Then ours alone, over a 30-fold range of n and of clips: what a certificate costs, and
+Then ours alone, at the first width, over a 30-fold range of n and of clips: what a certificate costs, and
 whether memory grows. Writes certify.md, certify.json and certify.png to --out.
 
 The clip is normal noise at the stage mfbe and the network is not trained: neither
@@ -52,7 +52,9 @@ ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns of each.", lower_bound=1)
 TURN_S = flags.DEFINE_float(
     "turn_s", 2.0, "About how long a turn takes, in seconds; whole batches in any case."
 )
-SCALING = flags.DEFINE_bool("scaling", True, "Measure the cost as n and clips grow.")
+SCALING = flags.DEFINE_bool(
+    "scaling", True, "Measure the cost as n and clips grow, at the first width."
+)
 COMPILED = flags.DEFINE_bool("compiled", True, "Let torch.compile take part.")
 app.declare_key(app.OUT, app.CACHE, app.HOME)
 
@@ -148,11 +150,12 @@ def measure(width: int) -> dict[str, Any]:
             }
             for contestant, own in zip(contestants, turns, strict=True)
         ]
+    first = int(WIDTHS.value[0])
     best = max((r for r in results if r["kind"] == "ours"), key=median_rate)
     return {
         "flops": certify_sides.flops(width),
         "contestants": results,
-        "scaling": _scaling(best) if SCALING.value else None,
+        "scaling": _scaling(best) if SCALING.value and width == first else None,
     }
 
 
