@@ -10,8 +10,9 @@ norm folded and with torch.compile; (c) a large matrix product, the ceiling. The
 turns, every round in another order. Of ours and of (b) the one with the best median
 counts, and the ratios are those of its turns of the same round.
 
-Then ours alone, at the first width, over a 30-fold range of n and of clips: what a certificate costs, and
-whether memory grows. Writes certify.md, certify.json and certify.png to --out.
+Then ours alone, at the first width, over a 30-fold range of n and of clips: what a
+certificate costs, and whether memory grows. Writes certify.md, certify.json and the
+figures scaling.png and width.png to --out.
 
 The clip is normal noise at the stage mfbe and the network is not trained: neither
 changes the time of a vote. Needs PyTorch 2.13.0: pip install 'advjax[bench]'
