@@ -281,13 +281,18 @@ def _scaling(result: dict[str, Any]) -> dict[str, Any]:
 
 def _start(spec: dict[str, Any]) -> subprocess.Popen:
     program = "from experiments.benchmarks import certify_sides; certify_sides.main()"
+    # The contestants share an accelerator.
+    environment = dict(os.environ, XLA_PYTHON_CLIENT_PREALLOCATE="false")
+    if spec["side"] == "torch":
+        # JAX makes its weights; that need not be compiled for each of them.
+        home = pathlib.Path(app.HOME.value).absolute()
+        environment["JAX_COMPILATION_CACHE_DIR"] = str(home / "compiled")
     return subprocess.Popen(
         [sys.executable, "-c", program, json.dumps(spec)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        # The contestants share an accelerator.
-        env=dict(os.environ, XLA_PYTHON_CLIENT_PREALLOCATE="false"),
+        env=environment,
     )
 
 
