@@ -80,7 +80,7 @@ def ours(*, width: int, tile: int, devices: int, precision: str, cache: str) -> 
         # All but one tile estimate. A dispatch takes what a second or so would.
         found = smoothing.certify_each(
             logits_fn, examples, noise=noise, num_selection=tile,
-            num_estimation=max(20, votes - tile), tile=tile,
+            num_estimation=votes - tile, tile=tile,
             chunk=max(1, math.ceil(votes / tile / size / 4)), mesh=mesh,
         )  # fmt: skip
         for _ in found:
