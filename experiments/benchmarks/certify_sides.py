@@ -77,10 +77,10 @@ def ours(*, width: int, tile: int, devices: int, precision: str, cache: str) -> 
             smoothing.Example(clip, jax.random.fold_in(key, number))
             for number in range(clips)
         )
-        # All but one tile estimate. A dispatch takes what a second or so would.
+        # All but one tile estimate; few are enough at this alpha. A dispatch takes what a second or so would.
         found = smoothing.certify_each(
             logits_fn, examples, noise=noise, num_selection=tile,
-            num_estimation=votes - tile, tile=tile,
+            num_estimation=votes - tile, tile=tile, alpha=0.1,
             chunk=max(1, math.ceil(votes / tile / size / 4)), mesh=mesh,
         )  # fmt: skip
         for _ in found:
