@@ -77,7 +77,7 @@ def ours(*, width: int, tile: int, devices: int, precision: str, cache: str) -> 
             smoothing.Example(clip, jax.random.fold_in(key, number))
             for number in range(clips)
         )
-        # All but one tile estimate; few are enough at this alpha. A dispatch takes what a second or so would.
+        # All but one tile estimate; at this alpha few are enough. Four dispatches.
         found = smoothing.certify_each(
             logits_fn, examples, noise=noise, num_selection=tile,
             num_estimation=votes - tile, tile=tile, alpha=0.1,
