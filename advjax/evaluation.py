@@ -26,7 +26,7 @@ from advjax.metrics.distortion import radius_snr_db
 from advjax.reports.attack_rows import AttackRow
 from advjax.reports.rows import Row
 from advjax.representations import Representation
-from advjax.smoothing import Example, Noise, Tally, certify_each
+from advjax.smoothing import NO_VOTES, Example, Noise, Tally, certify_each
 from advjax.types import Key, LogitsFn
 
 
@@ -139,7 +139,9 @@ def certify_points(
     certificates = certify_each(
         logits_fn,
         (
-            Example(point.x, example_key(key, point.id), tallies.get(point.id, Tally()))
+            Example(
+                point.x, example_key(key, point.id), tallies.get(point.id, NO_VOTES)
+            )
             for point in points
         ),
         noise=noise,

@@ -8,6 +8,7 @@ from advjax.smoothing.bounds import (
 )
 from advjax.smoothing.certificates import (
     ABSTAIN,
+    NO_VOTES,
     Certificate,
     Example,
     Plan,
@@ -31,6 +32,7 @@ from advjax.smoothing.votes import (
 __all__ = [
     "ABSTAIN",
     "DEFAULT_CHUNK",
+    "NO_VOTES",
     "Certificate",
     "Example",
     "Noise",

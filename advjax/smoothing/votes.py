@@ -209,10 +209,10 @@ def fitting_tile(
         MemoryError: not even one noisy copy fits.
     """
     tile = default_tile() if tile is None else tile
+    x = _checked(x, num_samples=1, tile=tile, chunk=1, first=0)
+    bounds = np.asarray([0, 1, 0, 1], np.int32)
     while True:
-        x = _checked(x, num_samples=1, tile=tile, chunk=1, first=0)
         program, operands = _bound(logits_fn, x, jax.random.key(0), noise, tile, mesh)
-        bounds = np.asarray([0, 1, 0, 1], np.int32)
         try:
             needed = _memory_of(program.lower(*operands, bounds).compile())
             if needed <= _free_memory(mesh):

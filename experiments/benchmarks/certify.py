@@ -22,7 +22,6 @@ import contextlib
 import json
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
@@ -32,8 +31,8 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import app
-from experiments.benchmarks import certify_sides
+from experiments import app, pipeline
+from experiments.benchmarks import certify_sides, contest
 
 WIDTHS = flags.DEFINE_list(
     "widths", ["16", "64"], "Channels of the ResCNN's first stage; 64 is the published."
@@ -69,7 +68,7 @@ def main() -> None:
     out = pathlib.Path(app.OUT.value or "benchmark")
     out.mkdir(parents=True, exist_ok=True)
     found = {
-        "machine": _machine(),
+        "machine": f"{contest.num_cores()} cores of {contest.processor()}",
         "precision": PRECISION.value,
         "revision": app.revision(),
         "widths": {width: measure(int(width)) for width in WIDTHS.value},
@@ -134,7 +133,7 @@ def measure(width: int) -> dict[str, Any]:
                 f"{contestant.name} {rate:.4g}"
                 for contestant, rate in zip(contestants, rates, strict=True)
             )
-            _say(f"width {width}, round {number + 1}: {', '.join(said)}")
+            pipeline.say(f"width {width}, round {number + 1}: {', '.join(said)}")
         results = [
             {
                 "name": contestant.name,
@@ -172,7 +171,7 @@ def _contestants(width: int, stack: contextlib.ExitStack) -> Iterator[Contestant
         contestant = Contestant(*entry)
         stack.callback(contestant.stop)
         contestant.ready()
-        _say(f"width {width}: {contestant.name} is ready")
+        pipeline.say(f"width {width}: {contestant.name} is ready")
         return contestant
 
     ceiling = {"side": "matmul", "precision": PRECISION.value}
@@ -193,7 +192,7 @@ def _ours(width: int, accelerator: bool) -> Iterator[tuple]:
     }
     tiles = TILES.value or (["500", "1000", "2000"] if accelerator else ["10", "20"])
     for tile in map(int, tiles):
-        for devices in [1] if accelerator else sorted({1, _num_cores()}):
+        for devices in [1] if accelerator else sorted({1, contest.num_cores()}):
             name = f"ours, tile {tile}, {devices} device{'s' * (devices > 1)}"
             # One tile selects the class, and as many at least estimate.
             least = 2 * tile * devices
@@ -201,7 +200,7 @@ def _ours(width: int, accelerator: bool) -> Iterator[tuple]:
 
 
 def _theirs(width: int, accelerator: bool) -> Iterator[tuple]:
-    cores, batches = _num_cores(), [int(batch) for batch in BATCHES.value]
+    cores, batches = contest.num_cores(), [int(batch) for batch in BATCHES.value]
     if not batches:
         batches = [400, 1000, 2000] if accelerator else [16, 20, 32, 50]
     spec = {
@@ -229,10 +228,6 @@ def _theirs(width: int, accelerator: bool) -> Iterator[tuple]:
     if COMPILED.value:
         name = f"PyTorch, compiled, batch {few}"
         yield name, "torch", few, [spec | {"form": "compiled"}]
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def _agree(contestants: list[Contestant]) -> None:
@@ -276,7 +271,7 @@ def _scaling(result: dict[str, Any]) -> dict[str, Any]:
                 ):  # fmt: skip
                     turn = contestant.turn(votes, clips)
                     found[what].append({"multiple": multiple, **turn})
-            _say(f"scaling, round {number + 1} of 3")
+            pipeline.say(f"scaling, round {number + 1} of 3")
         return {"name": result["name"], "unit": unit, **found}
 
 
@@ -309,19 +304,6 @@ def _answer(process: subprocess.Popen) -> dict[str, Any]:
             "pip install 'advjax[bench]'"
         )
     return json.loads(line)
-
-
-def _machine() -> str:
-    names = [platform.processor() or platform.machine()]
-    with contextlib.suppress(OSError):
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        names = [x.split(":")[1].strip() for x in lines if x.startswith("model name")]
-    return f"{_num_cores()} cores of {names[0]}"
-
-
-def _say(text: str) -> None:
-    """Nothing; one line of progress, apart from the results."""
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

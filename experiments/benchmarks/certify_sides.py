@@ -149,9 +149,7 @@ def pytorch(
     memory_format = torch.channels_last if last else torch.contiguous_format
     net = torch_rescnn.twin(network(width)).to(device, memory_format=memory_format)
     clip = torch.from_numpy(a_clip()[..., 0])[None, None].to(device)
-    half = torch.autocast(
-        device.type, torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=True
-    )
+    half = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
     with torch.no_grad(), half:
         inputs = torch.from_numpy(np.moveaxis(parity_inputs(), -1, 1).copy())
         logits = net(inputs.to(device)).float().cpu().numpy()
