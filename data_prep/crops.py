@@ -5,10 +5,14 @@ and answers with (utterance, offset) pairs. Its answer is a function of the seed
 split, the name of the class and those lengths: it does not depend on which other
 classes a corpus holds. An example's id is the id of its utterance and the place where
 it starts in the whole decoded recording, `118-47824-0003@51200`, and occurs once.
+
+Under the policy "whole" nothing is chosen: every utterance is one example from its
+beginning, quiet parts and all.
 """
 
 import hashlib
 import heapq
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -29,12 +33,16 @@ Policy = Callable[..., list[Start]]
 
 
 class Crop(NamedTuple):
-    """One example as it is stored: `num_samples` of 16-bit audio."""
+    """One example as it is stored: `num_samples` of 16-bit audio.
+
+    Of its utterance, `num_after` samples come after it.
+    """
 
     id: str
     audio: Int16[np.ndarray, "time"]
     label: int
     speaker: str
+    num_after: int
 
 
 class Skipped(NamedTuple):
@@ -103,6 +111,7 @@ def spaced_crops(
 
 
 POLICIES: dict[str, Policy] = {"random": random_crops, "spaced": spaced_crops}
+WHOLE = "whole"  # not one of them: it needs no lengths, so clips pass one by one
 
 
 def crops(
@@ -119,15 +128,17 @@ def crops(
 ) -> Iterator[Crop]:
     """The examples of one split, class after class, read while they are asked for.
 
-    Every utterance of the split is read once, cut to its activity, rounded to 16 bits
-    and cropped; one that is shorter than an example is padded with zeros at its end.
+    Every utterance of the split is read once, cut to its activity (not under "whole"),
+    rounded to 16 bits and cropped; one that is shorter than an example is padded with
+    zeros at its end.
 
     Args:
         corpus: where the utterances come from.
         split: one of `SPLITS`.
-        policy: "random" or "spaced".
+        policy: "random", "spaced" or "whole".
         per_class: how many crops a class gets; fewer where its utterances are so
-            short that they hold fewer different ones.
+            short that they hold fewer different ones. Under "whole" it has one of
+            each utterance instead.
         num_samples: length of an example.
         seed: of the random policy.
         on_error: "stop" raises at the first recording that cannot be read; "skip"
@@ -140,8 +151,9 @@ def crops(
         UnreadableAudio: with `on_error="stop"`, while iterating.
     """
     check_split(split)
-    if policy not in POLICIES:
-        raise ValueError(f"no crop policy {policy!r}; choose {' or '.join(POLICIES)}")
+    if policy not in (*POLICIES, WHOLE):
+        names = " or ".join((*POLICIES, WHOLE))
+        raise ValueError(f"no crop policy {policy!r}; choose {names}")
     if on_error not in ("stop", "skip"):
         raise ValueError(f"on_error is 'stop' or 'skip', not {on_error!r}")
     if per_class < 1 or num_samples < 1:
@@ -155,14 +167,21 @@ def crops(
     def examples() -> Iterator[Crop]:
         for label, utterances in sorted(by_class.items()):
             name = corpus.labels[label]
-            recordings = list(_readable(utterances, on_error, skipped, progress))
-            if not recordings:
+            read = _whole if policy == WHOLE else _active
+            readable = _readable(utterances, read, on_error, skipped, progress)
+            first = next(readable, None)
+            if first is None:
                 raise ValueError(
                     f"none of the {len(utterances)} {split} recordings of {name} can "
                     "be read: repair them, or leave this class out of the corpus"
                 )
+            recordings = itertools.chain([first], readable)
+            if policy == WHOLE:
+                yield from (_crop(each, 0, num_samples) for each in recordings)
+                continue
+            recordings = list(recordings)
             starts = POLICIES[policy](
-                [len(recording.active) for recording in recordings],
+                [len(recording.audio) for recording in recordings],
                 per_class,
                 num_samples=num_samples,
                 generator=np.random.default_rng(_entropy(seed, split, name)),
@@ -174,15 +193,16 @@ def crops(
 
 
 class _Recording(NamedTuple):
-    """An utterance in memory: its active part, and where that begins."""
+    """An utterance in memory: the part to cut from, and where that begins."""
 
     utterance: Utterance
-    active: Int16[np.ndarray, "active"]
+    audio: Int16[np.ndarray, "part"]
     first: int
 
 
 def _readable(
     utterances: Sequence[Utterance],
+    read: Callable[[Utterance], _Recording],
     on_error: str,
     skipped: list[Skipped] | None,
     progress: Callable[[], object] | None,
@@ -190,7 +210,7 @@ def _readable(
     """The utterances that can be read; the others are listed, or the first raises."""
     for utterance in utterances:
         try:
-            yield _read(utterance)
+            yield read(utterance)
         except UnreadableAudio as error:
             if on_error == "stop":
                 raise
@@ -200,7 +220,12 @@ def _readable(
             progress()
 
 
-def _read(utterance: Utterance) -> _Recording:
+def _whole(utterance: Utterance) -> _Recording:
+    """An utterance read as it is."""
+    return _Recording(utterance, to_int16(utterance.load()), 0)
+
+
+def _active(utterance: Utterance) -> _Recording:
     """An utterance read and cut to its activity."""
     wave = utterance.load()
     first, stop = activity_bounds(wave)
@@ -208,13 +233,18 @@ def _read(utterance: Utterance) -> _Recording:
 
 
 def _crop(recording: _Recording, start: int, num_samples: int) -> Crop:
-    """The example that starts at a sample of the active part."""
+    """The example that starts at a sample of the part."""
     audio = np.zeros(num_samples, np.int16)
-    part = recording.active[start : start + num_samples]
+    part = recording.audio[start : start + num_samples]
     audio[: len(part)] = part
     utterance = recording.utterance
-    place = recording.first + start
-    return Crop(f"{utterance.id}@{place}", audio, utterance.label, utterance.speaker)
+    return Crop(
+        f"{utterance.id}@{recording.first + start}",
+        audio,
+        utterance.label,
+        utterance.speaker,
+        len(recording.audio) - start - len(part),
+    )
 
 
 def _num_starts(length: int, num_samples: int) -> int:

@@ -3,12 +3,16 @@
 from collections.abc import Callable
 
 from data_prep.corpora.base import Corpus
+from data_prep.corpora.esc50 import esc50
 from data_prep.corpora.free_spoken_digits import free_spoken_digits
 from data_prep.corpora.librispeech import librispeech
+from data_prep.corpora.urbansound8k import urbansound8k
 from data_prep.corpora.voices import voices
 
 CORPORA: dict[str, Callable[..., Corpus]] = {
     "voices": voices,
     "librispeech": librispeech,
     "free_spoken_digits": free_spoken_digits,
+    "esc50": esc50,
+    "urbansound8k": urbansound8k,
 }

@@ -1,11 +1,11 @@
 """What every corpus offers: labelled utterances in three splits, loaded one by one.
 
-A corpus is any object with a `name`, its `labels` and `utterances(split)`, a
-sequence of `Utterance`. An utterance is light: its id, its label, its speaker and a
-`load` function that gives the wave. Listing a corpus therefore reads no audio, its
-size is `len(corpus.utterances("test"))`, any part of it can be loaded in any order or
-thread, and one bad file is one failing `load` (`UnreadableAudio`) that the caller may
-step over.
+A corpus is any object with a `name`, its `labels`, whether its utterances are used
+`whole`, and `utterances(split)`, a sequence of `Utterance`. An utterance is light: its
+id, its label, its speaker and a `load` function that gives the wave. Listing a corpus
+therefore reads no audio, its size is `len(corpus.utterances("test"))`, any part of it
+can be loaded in any order or thread, and one bad file is one failing `load`
+(`UnreadableAudio`) that the caller may step over.
 
 Most corpora need no class of their own: a builder function fills a `ListedCorpus`
 with one tuple of utterances per split. `load` may decode a file
@@ -54,10 +54,15 @@ class Utterance(NamedTuple):
 
 @runtime_checkable
 class Corpus(Protocol):
-    """Labelled utterances in three splits; no utterance is in two of them."""
+    """Labelled utterances in three splits; no utterance is in two of them.
+
+    Where it is `whole`, an utterance is one example from its beginning, as the makers
+    of the corpus cut it; otherwise examples are cut from its active part.
+    """
 
     name: str
     labels: tuple[str, ...]
+    whole: bool
 
     def utterances(self, split: str) -> Sequence[Utterance]:
         """Every utterance of `split` (one of `SPLITS`), in a fixed order."""
@@ -71,6 +76,7 @@ class ListedCorpus:
     name: str
     labels: tuple[str, ...]
     splits: Mapping[str, tuple[Utterance, ...]]
+    whole: bool = False
 
     def utterances(self, split: str) -> Sequence[Utterance]:
         """Every utterance of `split`, in a fixed order."""

@@ -136,6 +136,41 @@ def test_few_spaced_crops_are_spread_over_the_utterances():
     assert len(spaced_crops([102, 101], 100, num_samples=100)) == 5
 
 
+def test_whole_clips_are_one_example_each_from_their_beginning():
+    source = corpus({"a": [900, 40], "b": [NUM_SAMPLES]})
+    waves = {each.id: each.load() for each in source.utterances("train")}
+    found = cut(source, policy="whole", per_class=1)
+    assert [crop.id for crop in found] == ["a-0@0", "a-1@0", "b-0@0"]
+    assert [crop.num_after for crop in found] == [800, 0, 0]
+    for crop in found:
+        # The quiet beginning that the activity cut takes off is there.
+        whole = to_int16(waves[crop.id[:3]])[:NUM_SAMPLES]
+        assert activity_bounds(waves[crop.id[:3]])[0] > 0
+        np.testing.assert_array_equal(crop.audio[: len(whole)], whole)
+        assert crop.audio.shape == (NUM_SAMPLES,) and not crop.audio[len(whole) :].any()
+
+
+def test_whole_clips_are_read_as_they_are_asked_for():
+    source = corpus({"a": [900, 900]}, bad=("a-1",))
+    found = crops(source, "train", policy="whole", per_class=1, num_samples=NUM_SAMPLES)
+    assert next(found).id == "a-0@0"
+    with pytest.raises(UnreadableAudio):
+        next(found)
+    found = cut(source, policy="whole", on_error="skip")
+    assert [crop.id for crop in found] == ["a-0@0"]
+    nothing = corpus({"a": [900]}, bad=("a-0",))
+    with pytest.raises(ValueError, match="none of the 1 train recordings of a"):
+        cut(nothing, policy="whole", on_error="skip")
+
+
+def test_what_follows_a_crop_is_counted():
+    for crop in cut(corpus({"a": [900]}), policy="spaced", per_class=3):
+        wave = corpus({"a": [900]}).utterances("train")[0].load()
+        assert crop.num_after == activity_bounds(wave)[1] - NUM_SAMPLES - int(
+            crop.id.split("@")[1]
+        )
+
+
 def test_an_unreadable_recording_stops_the_build_with_its_name():
     source = corpus({"a": [900, 900]}, bad=("a-1",))
     with pytest.raises(UnreadableAudio, match=r"a-1\.flac: broken"):

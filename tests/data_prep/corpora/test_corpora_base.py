@@ -67,7 +67,8 @@ def test_the_folder_of_a_corpus(tmp_path):
 
 
 def test_table_of_corpora():
-    assert list(CORPORA) == ["voices", "librispeech", "free_spoken_digits"]
-    for name in ("librispeech", "free_spoken_digits"):
+    downloaded = ["librispeech", "free_spoken_digits", "esc50", "urbansound8k"]
+    assert list(CORPORA) == ["voices", *downloaded]
+    for name in downloaded:
         with pytest.raises(ValueError, match="--corpus_dir"):
             CORPORA[name]()

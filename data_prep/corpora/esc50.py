@@ -1,0 +1,89 @@
+"""ESC-50: 2,000 environmental sounds of 5 s in 50 classes and five folds.
+
+Layout: meta/esc50.csv and audio/FOLD-RECORDING-TAKE-TARGET.wav. ESC-10 is the part of
+it whose rows say so.
+
+Source: Piczak 2015, ACM Multimedia, doi:10.1145/2733373.2806390.
+"""
+
+import pathlib
+from collections.abc import Sequence
+
+from data_prep.corpora.base import SAMPLE_RATE_HZ, ListedCorpus, corpus_folder
+from data_prep.corpora.folds import FoldClip, in_folds, read_table
+
+TABLE = "meta/esc50.csv"
+LAYOUT = f"{TABLE} and audio/FOLD-RECORDING-TAKE-TARGET.wav"
+COLUMNS = {
+    "filename": str,
+    "fold": int,
+    "target": int,
+    "category": str,
+    "esc10": str,
+    "src_file": str,
+}
+
+
+def esc50(
+    corpus_dir: str | pathlib.Path = "",
+    *,
+    fold: int = 1,
+    validation_fold: int | None = None,
+    esc10: bool = False,
+    classes: str | Sequence[str] | None = None,
+    pitch_shift: str | None = None,
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
+) -> ListedCorpus:
+    """The clips that ESC-50's table lists, in the official folds.
+
+    Labels are the classes that are present, in the order of the official targets.
+    Only the table is read here, no audio.
+
+    Args:
+        corpus_dir: the data set's folder, with `meta` and `audio` in it.
+        fold: what is tested on.
+        validation_fold: what is validated on. None: the next fold that has every class.
+        esc10: only the ten classes of ESC-10.
+        classes: names such as "dog"; all that are there by default.
+        pitch_shift: None, "resample" or "phase_vocoder", which add four versions of
+            each training clip in other pitches.
+        sample_rate_hz: of the waves that the utterances give.
+
+    Raises:
+        FileNotFoundError: no such folder, or no table in it.
+        ValueError: an unknown class, a table or folds that do not fit; see
+            `folds.in_folds`.
+    """
+    root = corpus_folder(corpus_dir, corpus="ESC-50", layout=LAYOUT)
+    rows = read_table(root / TABLE, COLUMNS)
+    if esc10:
+        rows = [row for row in rows if row["esc10"] == "True"]
+    if classes is not None:
+        chosen = {classes} if isinstance(classes, str) else set(classes)
+        present = {row["category"] for row in rows}
+        if not chosen or chosen - present:
+            missing = ", ".join(map(str, chosen - present)) or "(none was named)"
+            raise ValueError(
+                f"no class {missing} in {root / TABLE}; there are "
+                f"{', '.join(sorted(present))}"
+            )
+        rows = [row for row in rows if row["category"] in chosen]
+    clips = [
+        FoldClip(
+            path=root / "audio" / row["filename"],
+            fold=row["fold"],
+            target=row["target"],
+            category=row["category"],
+            recording=row["src_file"],
+        )
+        for row in rows
+    ]
+    return in_folds(
+        clips,
+        name="esc50",
+        table=root / TABLE,
+        fold=fold,
+        validation_fold=validation_fold,
+        pitch_shift=pitch_shift,
+        sample_rate_hz=sample_rate_hz,
+    )

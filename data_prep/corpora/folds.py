@@ -1,0 +1,235 @@
+"""Corpora that bring a table of their clips and official folds.
+
+One fold is tested on, another chooses the network, and the rest trains it. Nothing is
+shuffled: the makers of such corpora put all clips of one recording into one fold, and
+a network tested on another cut of a recording it was trained on looks better than it
+is.
+
+Clips are used whole (`ListedCorpus.whole`), and training clips in other pitches too
+where that is asked for (`data_prep.pitch_shift`).
+"""
+
+import csv
+import functools
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float32
+
+from data_prep.clips import UnreadableAudio, decode
+from data_prep.corpora.base import SPLITS, ListedCorpus, Utterance
+from data_prep.pitch_shift import FACTORS, check_way, read_shifted
+
+
+class FoldClip(NamedTuple):
+    """One row of a corpus's table.
+
+    `target` is the class's number in the corpus and `category` its name; `recording` is
+    what the clip was cut from.
+    """
+
+    path: pathlib.Path
+    fold: int
+    target: int
+    category: str
+    recording: str
+
+
+def read_table(path: pathlib.Path, columns: Mapping[str, type]) -> list[dict[str, Any]]:
+    """The rows of the table at `path`, each wanted column read by its type.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a column is missing, or a row lacks a value or has one of another
+            type.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no {path}: this corpus is read by its table of clips, with the columns "
+            f"{', '.join(columns)}; --corpus_dir must be the folder that holds it"
+        )
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in columns if name not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(
+                f"{path} has no column {', '.join(missing)}; it has "
+                f"{', '.join(reader.fieldnames or ()) or 'none'}: take the table of "
+                "the official download"
+            )
+        rows = []
+        for row in reader:
+            values = {name: row[name] for name in columns}
+            try:
+                if not all(values.values()):
+                    raise ValueError("a value is missing")
+                rows.append({name: columns[name](values[name]) for name in columns})
+            except ValueError as error:
+                raise ValueError(
+                    f"{path}, line {reader.line_num}: cannot read {values}: {error}"
+                ) from error
+    return rows
+
+
+def in_folds(
+    clips: Sequence[FoldClip],
+    *,
+    name: str,
+    table: pathlib.Path,
+    fold: int,
+    validation_fold: int | None,
+    pitch_shift: str | None,
+    sample_rate_hz: int,
+) -> ListedCorpus:
+    """The clips of a table, split by fold.
+
+    Labels are the classes that are present, in the order of their targets. An
+    utterance's id is its file's name, and its speaker the recording.
+
+    Args:
+        clips: the rows to use.
+        name: of the corpus.
+        table: where the rows are from, for messages.
+        fold: what is tested on.
+        validation_fold: what is validated on. None: the next fold that has clips of
+            every class, the first one following on the last.
+        pitch_shift: None, or how training clips are shifted, a name in
+            `data_prep.pitch_shift.SHIFTS`: each is there four times more, with ids
+            such as `dog~x0.75`.
+        sample_rate_hz: of the waves that the utterances give.
+
+    Raises:
+        ValueError: no clips, a fold that is not there, one fold for two purposes, fewer
+            than three folds, a class that is not trained on, two names for one class,
+            a clip listed twice, a recording on two sides.
+    """
+    if not clips:
+        raise ValueError(f"{table} lists no clips to use")
+    if pitch_shift is not None:
+        check_way(pitch_shift)
+    names = _class_names(clips, table)
+    targets = sorted(names)
+    split_of = _split_of_folds(clips, fold, validation_fold, table)
+    _check_apart(clips, split_of, table)
+    splits: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
+    for clip in clips:
+        split = split_of[clip.fold]
+        read = functools.partial(_read, clip.path, table)
+        utterance = Utterance(
+            clip.path.stem,
+            targets.index(clip.target),
+            clip.recording,
+            functools.partial(read, sample_rate_hz),
+        )
+        splits[split].append(utterance)
+        # What is measured stays as it was recorded.
+        if pitch_shift is not None and split == "train":
+            splits[split] += [
+                utterance._replace(
+                    id=f"{utterance.id}~x{factor:g}",
+                    load=functools.partial(
+                        read_shifted,
+                        read,
+                        factor,
+                        way=pitch_shift,
+                        sample_rate_hz=sample_rate_hz,
+                    ),
+                )
+                for factor in FACTORS
+            ]
+    untrained = set(range(len(targets))) - {each.label for each in splits["train"]}
+    if untrained:
+        raise ValueError(
+            f"no training clips of {', '.join(names[targets[i]] for i in untrained)} "
+            f"in {table} with fold {fold} for testing: choose another fold or "
+            "validation_fold"
+        )
+    return ListedCorpus(
+        name=name,
+        labels=tuple(names[target] for target in targets),
+        splits={split: tuple(utterances) for split, utterances in splits.items()},
+        whole=True,
+    )
+
+
+def _read(
+    path: pathlib.Path, table: pathlib.Path, sample_rate_hz: int
+) -> Float32[np.ndarray, "time"]:
+    """A clip; where it is missing, the message says who wants it."""
+    if not path.is_file():
+        raise UnreadableAudio(
+            path, f"no such file, though {table} lists it: add it, or remove its row"
+        )
+    return decode(path, sample_rate_hz)
+
+
+def _class_names(clips: Sequence[FoldClip], table: pathlib.Path) -> dict[int, str]:
+    """The name of each target."""
+    pairs = sorted({(clip.target, clip.category) for clip in clips})
+    names = dict(pairs)
+    if len(names) < len(pairs) or len(set(names.values())) < len(pairs):
+        raise ValueError(
+            f"{table} gives one class two names or two numbers: "
+            + ", ".join(f"{target} {name}" for target, name in pairs)
+        )
+    return names
+
+
+def _split_of_folds(
+    clips: Sequence[FoldClip],
+    fold: int,
+    validation_fold: int | None,
+    table: pathlib.Path,
+) -> dict[int, str]:
+    """What each fold is for."""
+    classes: dict[int, set[int]] = {}
+    for clip in clips:
+        classes.setdefault(clip.fold, set()).add(clip.target)
+    present = sorted(classes)
+    for wanted in (fold, validation_fold):
+        if wanted is not None and wanted not in classes:
+            raise ValueError(
+                f"no fold {wanted!r} in {table}; there are "
+                f"{', '.join(map(str, present))}"
+            )
+    if len(present) < 3:
+        raise ValueError(
+            f"{table} has clips in {len(present)} folds only, and three are needed: "
+            "to train, to validate and to test"
+        )
+    if fold == validation_fold:
+        raise ValueError(
+            f"fold {fold} cannot be for testing and for validation: choose another "
+            f"validation_fold out of {', '.join(map(str, present))}"
+        )
+    if validation_fold is None:
+        place = present.index(fold)
+        others = present[place + 1 :] + present[:place]
+        every_class = set().union(*classes.values())
+        # A few clips of a few classes would choose a network by chance.
+        full = [each for each in others if classes[each] == every_class]
+        validation_fold = (full or others)[0]
+    roles = {fold: "test", validation_fold: "validation"}
+    return {each: roles.get(each, "train") for each in present}
+
+
+def _check_apart(
+    clips: Sequence[FoldClip], split_of: Mapping[int, str], table: pathlib.Path
+) -> None:
+    """Nothing, or ValueError where a clip or a recording is in two places."""
+    fold_of: dict[str, int] = {}
+    stems: set[str] = set()
+    for clip in clips:
+        if clip.path.stem in stems:
+            raise ValueError(f"{table} lists {clip.path.stem} twice")
+        stems.add(clip.path.stem)
+        fold = fold_of.setdefault(clip.recording, clip.fold)
+        if split_of[fold] != split_of[clip.fold]:
+            raise ValueError(
+                f"clips of the recording {clip.recording} are in fold {fold} "
+                f"({split_of[fold]}) and in fold {clip.fold} "
+                f"({split_of[clip.fold]}): a network would be measured on a recording "
+                f"that it knows; correct the folds in {table}"
+            )

@@ -1,0 +1,70 @@
+"""UrbanSound8K: 8,732 urban sounds of at most 4 s in ten classes and ten folds.
+
+Layout: metadata/UrbanSound8K.csv and audio/foldN/RECORDING-CLASS-OCCURRENCE-SLICE.wav.
+The files have the rates, depths and channels of their uploads; all come out mono at
+one rate.
+
+Source: Salamon, Jacoby and Bello 2014, ACM Multimedia.
+"""
+
+import pathlib
+
+from data_prep.corpora.base import SAMPLE_RATE_HZ, ListedCorpus, corpus_folder
+from data_prep.corpora.folds import FoldClip, in_folds, read_table
+
+TABLE = "metadata/UrbanSound8K.csv"
+LAYOUT = f"{TABLE} and audio/foldN/RECORDING-CLASS-OCCURRENCE-SLICE.wav"
+COLUMNS = {
+    "slice_file_name": str,
+    "fsID": str,
+    "fold": int,
+    "classID": int,
+    "class": str,
+}
+
+
+def urbansound8k(
+    corpus_dir: str | pathlib.Path = "",
+    *,
+    fold: int = 1,
+    validation_fold: int | None = None,
+    pitch_shift: str | None = None,
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
+) -> ListedCorpus:
+    """The clips that UrbanSound8K's table lists, in the official folds.
+
+    Labels are the classes in the order of the official numbers. Only the table is read
+    here, no audio.
+
+    Args:
+        corpus_dir: the data set's folder, with `metadata` and `audio` in it.
+        fold: what is tested on.
+        validation_fold: what is validated on. None: the next fold that has every class.
+        pitch_shift: None, "resample" or "phase_vocoder", which add four versions of
+            each training clip in other pitches.
+        sample_rate_hz: of the waves that the utterances give.
+
+    Raises:
+        FileNotFoundError: no such folder, or no table in it.
+        ValueError: a table or folds that do not fit; see `folds.in_folds`.
+    """
+    root = corpus_folder(corpus_dir, corpus="UrbanSound8K", layout=LAYOUT)
+    clips = [
+        FoldClip(
+            path=root / "audio" / f"fold{row['fold']}" / row["slice_file_name"],
+            fold=row["fold"],
+            target=row["classID"],
+            category=row["class"],
+            recording=row["fsID"],
+        )
+        for row in read_table(root / TABLE, COLUMNS)
+    ]
+    return in_folds(
+        clips,
+        name="urbansound8k",
+        table=root / TABLE,
+        fold=fold,
+        validation_fold=validation_fold,
+        pitch_shift=pitch_shift,
+        sample_rate_hz=sample_rate_hz,
+    )

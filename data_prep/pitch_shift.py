@@ -1,0 +1,107 @@
+"""Clips in other pitches, for training.
+
+The publication augments "by pitch-shifting as 1-D filtration" with the scales 0.75,
+0.9, 1.15 and 1.5, and does not say what becomes of the length. Both readings are here:
+"resample" plays the clip faster or slower, as Boddapati's thesis does, which the
+publication's lineage goes back to, and "phase_vocoder" keeps the length.
+
+Source: SYSTEMS.md A.2.
+"""
+
+import fractions
+import functools
+import math
+import sys
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float32
+
+from data_prep.clips import resampled
+
+FACTORS = (0.75, 0.9, 1.15, 1.5)  # new frequency over old (SYSTEMS.md A.2)
+# Clips are read at twice the rate wanted, and shifted there: 0.75 times the frequencies
+# of a clip at 16 kHz would end at 6 kHz, and the empty band above would tell a network
+# which clips are augmented. Enough for any factor above one half.
+HEADROOM = 2
+
+
+def by_resampling(
+    wave: Float32[np.ndarray, "time"], factor: float, *, rate_hz: int, new_rate_hz: int
+) -> Float32[np.ndarray, "new_time"]:
+    """The wave played `factor` times as fast: that pitch, and 1/factor of the length.
+
+    Args:
+        wave: at `rate_hz`.
+        factor: new frequency over old.
+        rate_hz: of the wave.
+        new_rate_hz: of what comes back.
+    """
+    ratio = fractions.Fraction(str(factor))
+    return resampled(wave, rate_hz * ratio.numerator, new_rate_hz * ratio.denominator)
+
+
+def by_phase_vocoder(
+    wave: Float32[np.ndarray, "time"], factor: float, *, rate_hz: int, new_rate_hz: int
+) -> Float32[np.ndarray, "new_time"]:
+    """The wave at another pitch in the same time: 12 log2(factor) semitones.
+
+    librosa's phase vocoder stretches the wave, and resampling brings it back to its
+    length. Arguments as for `by_resampling`.
+    """
+    shifted = _librosa_pitch_shift()(
+        wave, sr=rate_hz, n_steps=12 * math.log2(factor)
+    ).astype(np.float32)
+    return resampled(shifted, rate_hz, new_rate_hz)
+
+
+SHIFTS: dict[str, Callable[..., Float32[np.ndarray, "new_time"]]] = {
+    "resample": by_resampling,
+    "phase_vocoder": by_phase_vocoder,
+}
+
+
+def check_way(way: str) -> None:
+    """Nothing, or ValueError where `way` is not in `SHIFTS`."""
+    if way not in SHIFTS:
+        raise ValueError(
+            f"no pitch shift {way!r}; choose {' or '.join(SHIFTS)}, or None for none"
+        )
+
+
+def read_shifted(
+    read: Callable[[int], Float32[np.ndarray, "time"]],
+    factor: float,
+    *,
+    way: str,
+    sample_rate_hz: int,
+) -> Float32[np.ndarray, "new_time"]:
+    """A clip in another pitch; what goes beyond full scale is clipped.
+
+    Args:
+        read: the clip as it was recorded, at any rate in Hz.
+        factor: new frequency over old.
+        way: a name in `SHIFTS`.
+        sample_rate_hz: of what comes back.
+
+    Raises:
+        ValueError: no such way.
+    """
+    check_way(way)
+    rate_hz = HEADROOM * sample_rate_hz
+    shifted = SHIFTS[way](
+        read(rate_hz), factor, rate_hz=rate_hz, new_rate_hz=sample_rate_hz
+    )
+    return np.clip(shifted, -1.0, 1.0)
+
+
+@functools.cache
+def _librosa_pitch_shift() -> Callable[..., np.ndarray]:
+    print(
+        "librosa compiles its phase vocoder; the first time this may take a minute",
+        file=sys.stderr,
+        flush=True,
+    )
+    import librosa
+
+    return librosa.effects.pitch_shift
