@@ -3,6 +3,7 @@
   python -m data_prep.build --corpus=voices --rep=mfbe --out=FOLDER
   python -m data_prep.build --corpus=librispeech --corpus_dir=DIR --out=FOLDER
   python -m data_prep.build --corpus="voices(num_speakers=20)" --crops_train=200 ...
+  python -m data_prep.build --corpus="esc50(fold=2)" --corpus_dir=DIR --out=FOLDER
 
 The features come from the audio that is stored: recordings are decoded, resampled, cut
 and rounded to 16 bits, and the representation is computed from those 16 bits, by the
@@ -35,7 +36,7 @@ from data_prep.corpora.base import (
     ListedCorpus,
     Utterance,
 )
-from data_prep.crops import POLICIES, Crop, Skipped, crops
+from data_prep.crops import POLICIES, WHOLE, Crop, Skipped, crops
 
 # 1,500 examples of ten speakers: what a first command on two cores has the time for.
 CROPS_PER_CLASS = {"train": 100, "validation": 20, "test": 30}
@@ -65,8 +66,10 @@ def build(
         representation: what the features are; its waveform says how long an example is.
         folder: a new folder.
         crops_per_class: examples a class gets in each split; a split that is left out,
-            or has no utterances in this corpus, is not built.
+            or has no utterances in this corpus, is not built. Of a corpus of whole
+            clips a class gets all.
         policy: where the crops of each split lie, names in `data_prep.crops.POLICIES`.
+            A corpus of whole clips has the policy "whole" instead.
         seed: of the random policy.
         on_error: "stop" raises at the first recording that cannot be used; "skip"
             leaves it out and lists it under `metadata["skipped"]`.
@@ -89,16 +92,19 @@ def build(
         )
     skipped: list[Skipped] = []
     counts = {split: dict.fromkeys(corpus.labels, 0) for split in wanted}
+    manners: dict[str, dict[str, Any]] = {
+        split: {"policy": WHOLE, "trimmed": 0}
+        if corpus.whole
+        else {"policy": policy[split], "per_class": crops_per_class[split]}
+        for split in wanted
+    }
     # Tuples and counters are JSON too, and whatever is appended while the examples are
     # made is in them when they are stored.
     manifest = {
         "corpus": corpus.name,
         "corpus_options": dict(options or {}),
         "seed": seed,
-        "crops": {
-            split: {"policy": policy[split], "per_class": crops_per_class[split]}
-            for split in wanted
-        },
+        "crops": manners,
         "counts": counts,
         "utterances": {split: sizes[split] for split in wanted},
         "on_error": on_error,
@@ -113,7 +119,7 @@ def build(
                 crops(
                     corpus,
                     split,
-                    policy=policy[split],
+                    policy=manners[split]["policy"],
                     per_class=crops_per_class[split],
                     num_samples=representation.num_samples,
                     seed=seed,
@@ -124,6 +130,7 @@ def build(
                 representation,
                 corpus.labels,
                 counts[split],
+                manners[split],
             )
             for split in wanted
         }
@@ -155,6 +162,7 @@ def _examples(
     representation: Representation,
     labels: Sequence[str],
     counts: dict[str, int],
+    manner: dict[str, Any],
 ) -> Iterator[records.Example]:
     """The crops with their features, computed a batch at a time."""
     cut = iter(cut)
@@ -166,6 +174,8 @@ def _examples(
         features = features_of(representation, from_int16(audio))
         for crop, of_crop in zip(batch, features, strict=False):
             counts[labels[crop.label]] += 1
+            if "trimmed" in manner:
+                manner["trimmed"] += crop.num_after > 0
             yield records.Example(
                 id=crop.id,
                 audio=crop.audio,
@@ -187,6 +197,7 @@ def _usable(corpus: Corpus) -> Corpus:
             )
             for split in SPLITS
         },
+        whole=corpus.whole,
     )
 
 
@@ -299,13 +310,22 @@ def summary(info: records.Info, folder: records.Path) -> str:
         f"{info.representation.name} {shape}, in {folder}"
     ]
     for split, of_class in info.metadata["counts"].items():
-        asked = info.metadata["crops"][split]["per_class"]
+        manner = info.metadata["crops"][split]
+        asked = manner.get("per_class", 1)
         fewer = collections.Counter(of_class).most_common()[::-1]
         short = [f"{name} {count}" for name, count in fewer if count < asked]
         if short:
+            few = f"fewer than {asked} different" if asked > 1 else "no"
             lines.append(
-                f"{split}: fewer than {asked} different examples in {len(short)} "
+                f"{split}: {few} examples in {len(short)} "
                 f"classes ({', '.join(short[:5])}{' ...' if len(short) > 5 else ''})"
+            )
+        if trimmed := manner.get("trimmed", 0):
+            root = info.representation
+            seconds = root.num_samples / root.sample_rate_hz
+            lines.append(
+                f"{split}: {trimmed} clips are longer than the {seconds:.3g} s of an "
+                "example, and their ends were left out"
             )
     skipped = info.metadata["skipped"]
     if skipped:

@@ -51,8 +51,9 @@ MODEL = flags.DEFINE_string(
 CORPUS = flags.DEFINE_string(
     "corpus",
     "voices",
-    "The audio: voices (synthetic speakers, nothing to download), librispeech or "
-    "free_spoken_digits, with options if any: 'voices(num_speakers=20)'.",
+    "The audio: voices (synthetic speakers, nothing to download), librispeech, "
+    "free_spoken_digits, esc50 or urbansound8k (environmental sound), with options if "
+    "any: 'voices(num_speakers=20)', \"esc50(fold=2,pitch_shift='resample')\".",
 )
 CORPUS_DIR = flags.DEFINE_string(
     "corpus_dir", None, "Folder of a real corpus, in its official layout."

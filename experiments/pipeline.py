@@ -162,9 +162,12 @@ class Task:
         if folder.exists():
             say(f"records     {folder} (found)")
             return folder
+        what = f"cutting {self.crops['train']} training crops of each"
+        if corpus.whole:
+            what = f"{len(corpus.utterances('train'))} whole training clips"
         say(
-            f"records     {folder}: cutting {self.crops['train']} training crops of "
-            f"each of {len(corpus.labels)} classes of {self.corpus}"
+            f"records     {folder}: {what} of {len(corpus.labels)} classes of "
+            f"{self.corpus}"
         )
         build.build(
             corpus,

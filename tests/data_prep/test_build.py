@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import io
 import pathlib
@@ -13,7 +14,7 @@ from advjax import records
 from advjax.representations import Magnitude, MelEnergies, Waveform
 from data_prep import build as building
 from data_prep.build import build, define_flags, main, pick_corpus
-from data_prep.clips import UnreadableAudio, from_int16
+from data_prep.clips import UnreadableAudio, from_int16, to_int16
 from data_prep.corpora.base import SPLITS, ListedCorpus, Utterance
 
 ROOT = Waveform(num_samples=1600)
@@ -184,6 +185,41 @@ def test_fewer_examples_than_asked_for_are_said(tmp_path):
     )
 
 
+def test_whole_clips_ignore_the_crops_and_say_what_was_trimmed(tmp_path):
+    source = corpus(
+        {
+            "0-test-0": functools.partial(speak, 7, 1600),  # as long as an example
+            "1-test-1": functools.partial(speak, 8, 300),
+        }
+    )
+    source = dataclasses.replace(source, whole=True)
+    info = make(tmp_path / "set", source)
+    assert info.splits == {"train": 6, "validation": 2, "test": 4}
+    assert info.metadata["crops"] == {
+        "train": {"policy": "whole", "trimmed": 6},
+        "validation": {"policy": "whole", "trimmed": 2},
+        "test": {"policy": "whole", "trimmed": 2},
+    }
+    assert info.metadata["counts"]["train"] == {"anna": 3, "bert": 3}
+    told = building.summary(info, "set")
+    assert "fewer" not in told and "no examples" not in told
+    assert "test: 2 clips are longer than the 0.1 s of an example, and" in told
+    loaded = records.load(records.read(tmp_path / "set", "test"))
+    assert list(loaded["id"]) == [f"{a}-test-{i}@0" for a in (0, 1) for i in (0, 1)]
+    np.testing.assert_array_equal(loaded["audio"][0], to_int16(speak(7, 1600)))
+    np.testing.assert_array_equal(loaded["audio"][3][:300], to_int16(speak(8, 300)))
+    assert not loaded["audio"][3][300:].any()
+
+
+def test_a_class_without_whole_clips_in_a_split_is_said(tmp_path):
+    source = corpus()
+    splits = dict(source.splits, test=source.splits["test"][:2])
+    info = make(
+        tmp_path / "set", dataclasses.replace(source, splits=splits, whole=True)
+    )
+    assert "test: no examples in 1 classes (bert 0)" in building.summary(info, "set")
+
+
 def test_the_corpus_is_asked_for_what_the_representation_needs():
     made, options = pick_corpus("voices(num_speakers=3)")
     assert len(made.labels) == 3
@@ -298,3 +334,24 @@ def test_real_speech_from_end_to_end(advjax_data, tmp_path, capsys):
         np.testing.assert_allclose(of_clip, 8.0 * sounding, atol=1e-3)
     assert np.mean(norms > 1) > 0.9
     assert set(loaded["speaker"]) == {"1088", "118"}
+
+
+def test_real_environmental_sound_from_end_to_end(advjax_data, tmp_path, capsys):
+    command(
+        "--corpus=esc50(classes=('dog', 'rain'), fold=2, pitch_shift='resample')",
+        f"--corpus_dir={advjax_data / 'ESC-50'}",
+        f"--out={tmp_path / 'set'}",
+        "--rep=magnitude",
+        "--file_format=npz",
+    )
+    printed = capsys.readouterr().out
+    assert "esc50: 90 train, 6 validation, 6 test examples of 2 classes" in printed
+    assert "train: 90 clips are longer than the 1.61 s of an example" in printed
+    ids = {
+        split: list(records.load(records.read(tmp_path / "set", split))["id"])
+        for split in SPLITS
+    }
+    # Pitch-shifted clips are for training; what is measured is as it was recorded.
+    assert sum("~x" in each for each in ids["train"]) == 72
+    assert not any("~x" in each for each in ids["validation"] + ids["test"])
+    assert {each[0] for each in ids["test"]} == {"2"}
