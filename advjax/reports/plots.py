@@ -1,4 +1,4 @@
-"""Figures of runs, as PNG. This is the only file that imports matplotlib.
+"""Figures of runs, as PNG. This and `panels` are the files that import matplotlib.
 
 Figures are made through matplotlib's objects, never through `pyplot`: no window, no
 state shared between figures, and the same rows give the same bytes.
@@ -19,9 +19,9 @@ from advjax.reports.rows import Run
 
 # Okabe and Ito, "Color universal design" (2008): told apart under every common colour
 # blindness. Their yellow is left out, being unreadable as a line on white.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-_DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
-_STYLE = {
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
+STYLE = {
     "font.size": 11,
     "axes.titlesize": 13,
     "axes.labelsize": 12,
@@ -45,7 +45,7 @@ _END = {
     "in_layout": False,
     "zorder": 3,
 }
-_DPI = 160
+DPI = 160
 _WIDTH_IN = 7.5
 _AXES_HEIGHT_IN = 4.4
 _LEGEND_LINE_IN = 0.22
@@ -175,9 +175,9 @@ def _accuracy_axes(path, *, num_lines: int, x_label: str, y_label: str, title: s
     from matplotlib.figure import Figure
 
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         height_in = _AXES_HEIGHT_IN + _LEGEND_LINE_IN * num_lines
-        figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=_DPI, layout="constrained")
+        figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         yield axes
@@ -193,8 +193,8 @@ def _accuracy_axes(path, *, num_lines: int, x_label: str, y_label: str, title: s
 
 def _look(index: int) -> dict[str, Any]:
     return {
-        "color": _COLOURS[index % len(_COLOURS)],
-        "linestyle": _DASHES[index % len(_DASHES)],
+        "color": COLOURS[index % len(COLOURS)],
+        "linestyle": DASHES[index % len(DASHES)],
         "linewidth": 2,
     }
 
@@ -251,7 +251,7 @@ def image_grid_plot(
         largest = np.percentile(np.abs(images[:, -1]), 99) or 1.0
         scales[-1] = {"vmin": -largest, "vmax": largest, "cmap": "RdBu_r"}
     plain = {"axes.grid": False, "axes.titlesize": 10, "axes.labelsize": 11}
-    with matplotlib.rc_context(_STYLE | plain):
+    with matplotlib.rc_context(STYLE | plain):
         margin_in = 1.6 if last_is_difference else 0.8
         size_in = (columns * _PANEL_IN[0] + margin_in, rows * _PANEL_IN[1] + 0.6)
         figure = Figure(figsize=size_in, dpi=_PANEL_DPI, layout="constrained")
@@ -326,10 +326,10 @@ def log_log_plot(
     labels = list(dict.fromkeys(label for panel in panels.values() for label in panel))
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         height_in = rows * _GROWTH_IN[1] + _LEGEND_LINE_IN * len(labels)
         size_in = (columns * _GROWTH_IN[0], height_in)
-        figure = Figure(figsize=size_in, dpi=_DPI, layout="constrained")
+        figure = Figure(figsize=size_in, dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         shown = {}

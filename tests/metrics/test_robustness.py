@@ -3,9 +3,11 @@ import pytest
 
 from advjax.metrics.robustness import (
     accuracy_under_attack,
+    budget_for_auc,
     fooling_rate,
     perturbation_ratio,
     success_auc,
+    success_rate_auc,
 )
 from advjax.metrics.transfer import transfer_rate
 
@@ -44,3 +46,30 @@ def test_transfer_is_a_change_of_the_targets_own_answer():
     # The second already answered the target before: that is no change.
     assert transfer_rate(success, clean, attacked, target) == 1 / 3
     assert np.isnan(transfer_rate(~success[:1], clean[:1], attacked[:1]))
+
+
+def test_the_area_under_a_staircase_is_that_of_its_curve():
+    sizes = np.array([0.1, 0.3, 0.3, np.inf])
+    edges = np.linspace(0, 2, 200_001)
+    curve = (sizes[:, None] <= edges).mean(axis=0)
+    expected = np.trapezoid(curve, edges) / 2
+    assert success_rate_auc(sizes, 2.0) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("resisting", [0, 1, 2])
+def test_the_budget_for_an_area_gives_that_area(resisting):
+    sizes = np.random.default_rng(0).gamma(2, 0.1, 30)
+    sizes[:resisting] = np.inf
+    limit = budget_for_auc(sizes, 0.9)
+    assert success_rate_auc(sizes, limit) == pytest.approx(0.9)
+    # The least one: less budget, less area.
+    assert success_rate_auc(sizes, 0.99 * limit) < 0.9
+
+
+def test_no_budget_does_where_a_tenth_resists():
+    sizes = np.array([0.1] * 9 + [np.inf])
+    assert budget_for_auc(sizes, 0.9) == np.inf
+    assert budget_for_auc(np.array([0.1] * 9 + [50.0]), 0.9) < np.inf
+    assert budget_for_auc(np.full(3, np.inf)) == np.inf
+    with pytest.raises(ValueError, match="no rows"):
+        budget_for_auc(np.array([]))

@@ -1,0 +1,116 @@
+"""A figure of many small panels. Like `plots`, it imports matplotlib when it draws."""
+
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+_PANEL_IN = (2.5, 1.9)
+_LEGEND_LINE_IN = 0.3
+
+
+class Staircase(NamedTuple):
+    """How many examples a perturbation of some size is enough for.
+
+    Attributes:
+        label: its name in the legend; what precedes a comma has one colour, and what
+            follows it one style, in all panels.
+        sizes: what each example needs; inf where nothing was enough.
+        unit: of the sizes.
+    """
+
+    label: str
+    sizes: Float[np.ndarray, "examples"]
+    unit: str
+
+
+def staircase_plot(
+    panels: Mapping[tuple[str, str], Sequence[Staircase]],
+    path: str | os.PathLike[str],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    y_label: str,
+) -> pathlib.Path:
+    """The path of a PNG with the share of examples that each size is enough for.
+
+    Sizes are on a logarithmic axis that the panels of a column share.
+
+    Args:
+        panels: the curves of each (row, column); one may be missing.
+        path: where the PNG goes; its folder is made if missing.
+        rows: names of the rows, from above.
+        columns: names of the columns, from the left.
+        y_label: what the shares are of.
+
+    Raises:
+        ValueError: there are no panels.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from advjax.reports.plots import COLOURS, DASHES, DPI, STYLE
+
+    if not panels:
+        raise ValueError("there is nothing to draw: give at least one panel")
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    labels = list(
+        dict.fromkeys(one.label for panel in panels.values() for one in panel)
+    )
+    names = list(dict.fromkeys(label.partition(",")[0] for label in labels))
+    kinds = list(dict.fromkeys(label.partition(",")[2] for label in labels))
+    with matplotlib.rc_context({**STYLE, "font.size": 9, "axes.titlesize": 10}):
+        figure = Figure(
+            figsize=(
+                len(columns) * _PANEL_IN[0],
+                len(rows) * _PANEL_IN[1] + _LEGEND_LINE_IN * (len(labels) + 2) / 3,
+            ),
+            dpi=DPI,
+            layout="constrained",
+        )
+        FigureCanvasAgg(figure)
+        grid = figure.subplots(
+            len(rows), len(columns), sharex="col", sharey=True, squeeze=False
+        )
+        shown = {}
+        for (row, column), panel in panels.items():
+            axes = grid[rows.index(row), columns.index(column)]
+            axes.set(xscale="log", ylim=(-0.02, 1.02))
+            for one in panel:
+                name, _, kind = one.label.partition(",")
+                edges = np.sort(one.sizes[np.isfinite(one.sizes)])
+                shares = np.arange(1, len(edges) + 1) / max(1, len(one.sizes))
+                (shown[one.label],) = axes.step(
+                    edges,
+                    shares,
+                    where="post",
+                    linewidth=1.5,
+                    color=COLOURS[names.index(name) % len(COLOURS)],
+                    linestyle=DASHES[kinds.index(kind) % len(DASHES)],
+                )
+        for index, column in enumerate(columns):
+            grid[0, index].set_title(column)
+            units = {
+                one.unit
+                for (_, at), panel in panels.items()
+                if at == column
+                for one in panel
+            }
+            grid[-1, index].set_xlabel(" or ".join(sorted(units)))
+        for index, row in enumerate(rows):
+            grid[index, 0].set_ylabel(row)
+        figure.supylabel(y_label)
+        figure.legend(
+            [shown[label] for label in labels],
+            labels,
+            loc="outside lower center",
+            frameon=False,
+            ncols=3,
+        )
+        figure.savefig(path, metadata={"Software": None})
+    return path
