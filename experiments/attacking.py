@@ -148,15 +148,25 @@ def prepare(
     *,
     workdir: pathlib.Path | None,
     environment: Mapping[str, Any],
+    built: Attack | None = None,
 ) -> Prepared:
     """What `attack` needs; its folder is there when this returns, in every process.
+
+    Args:
+        task: whose classifier is attacked.
+        request: the attack and its budget.
+        points: what to attack.
+        workdir: the run's folder; None for one in the task's home.
+        environment: where the rows come from.
+        built: what `build` made of the attack before. Runs that share it also share its
+            compiled programs, whatever their budgets.
 
     Raises:
         ValueError: a wrong attack, budget or target, a folder with other settings, or
             one that the other processes do not see.
     """
     name, options = catalog.parse(request.attack)
-    built = build(task, request.attack)
+    built = built or build(task, request.attack)
     check_budget(request.budget, name, built)
     classifier = task.classifier
     budgets = None
@@ -202,11 +212,11 @@ def prepare(
     return prepared
 
 
-def attack(prepared: Prepared) -> None:
+def attack(prepared: Prepared, *, keep_examples: bool = True) -> None:
     """Nothing; attacks what has no row yet and is this process's to attack.
 
-    Beside the rows are the adversarial examples, [points, *features] in the order of
-    the points, those of other processes left at zero: see `examples`.
+    Beside the rows are, if kept, the adversarial examples, [points, *features] in the
+    order of the points, those of other processes left at zero: see `examples`.
 
     A process's share does not depend on what is done, so that a snapshot of points in
     mid-attack fits the next start with as many processes. With another number they
@@ -221,10 +231,11 @@ def attack(prepared: Prepared) -> None:
         pipeline.say(f"run         {folder}: {left} of {len(points)} points to attack")
         if not left:
             return
-        stored = _storage(
-            folder / _of_process(EXAMPLES_FILE, here),
-            (len(prepared.points), *points[0].x.shape),
-        )
+        if keep_examples:
+            stored = _storage(
+                folder / _of_process(EXAMPLES_FILE, here),
+                (len(prepared.points), *points[0].x.shape),
+            )
         fooled, seen = 0, 0
         with Progress(
             here.name(prepared.settings["attack"]["name"]),
@@ -245,8 +256,9 @@ def attack(prepared: Prepared) -> None:
                 snapshot=folder / _of_process("attack.npz", here),
                 on_round=lambda: line.advance(0),
             ):
-                stored[position[row.id]] = x_adv
-                stored.flush()
+                if keep_examples:
+                    stored[position[row.id]] = x_adv
+                    stored.flush()
                 run.append(row)
                 fooled, seen = fooled + row.success, seen + 1
                 line.advance(note=f"success {fooled / seen:.2f}")

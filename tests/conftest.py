@@ -38,6 +38,7 @@ _COMPILING = (
     "/defences/",
     "/experiments/test_attack.py",
     "/experiments/test_certify.py",
+    "/experiments/test_needed_budgets.py",
     "/representations/",
     "/signal/",
     "/test_classifier.py",

@@ -1,0 +1,123 @@
+import json
+
+import numpy as np
+import pytest
+
+from advjax.reports import attack_rows, runs
+from experiments.studies import adversarial_tables as study
+from experiments.studies.needed_budgets import Needed, needed
+
+EPS = 0.1
+
+
+def row(number, *, success, budget=np.inf, l2=1.0):
+    numbers = dict.fromkeys(attack_rows.COLUMNS, 0.0)
+    counts = {"idx": number, "queries": 10, "l0": 5}
+    texts = {"id": f"clip{number}", "success": success, "budget": budget, "l2": l2}
+    return attack_rows.AttackRow(**{**numbers, **counts, **texts})
+
+
+def write_run(folder, rows, *, norm, budget):
+    settings = {"norm": norm, "budget": budget}
+    with runs.open_run(
+        folder, settings=settings, environment={}, row_format=attack_rows.ATTACKED
+    ) as run:
+        for each in rows:
+            run.append(each)
+
+
+def write_cell(out, name, *, accuracy, fgsm, l2):
+    """A cell of two attacks: FGSM at two budgets, and a smallest perturbation."""
+    folder = out / "cells" / name
+    for budget in (0.05, 0.2):
+        left = [i for i, size in enumerate(fgsm) if size >= budget]
+        rows = [row(i, success=fgsm[i] <= budget, budget=budget) for i in left]
+        write_run(folder / "FGSM" / f"{budget}", rows, norm="linf", budget=str(budget))
+    rows = [row(i, success=size < np.inf, l2=size) for i, size in enumerate(l2)]
+    write_run(folder / "C&W" / "smallest", rows, norm="l2", budget=None)
+    told = {"accuracy": accuracy, "num_entries": 100}
+    (folder / "cell.json").write_text(json.dumps(told))
+
+
+@pytest.fixture
+def out(tmp_path):
+    """Two clips; the twin needs more of the one attack, and resists the other once."""
+    name = "esc50/stft/alexnet/fold1"
+    write_cell(tmp_path, f"{name}/plain", accuracy=0.9, fgsm=[0.05, 0.2], l2=[0.5, 1.5])
+    write_cell(
+        tmp_path, f"{name}/adversarial", accuracy=0.8, fgsm=[0.2, 0.2], l2=[2.0, np.inf]
+    )
+    return tmp_path
+
+
+def test_a_clip_needs_the_first_budget_that_fools_it(out):
+    found = needed(out / "cells/esc50/stft/alexnet/fold1/plain/FGSM")
+    np.testing.assert_array_equal(found.sizes, [0.05, 0.2])
+    # The second was asked at both budgets.
+    np.testing.assert_array_equal(found.queries, [10, 20])
+    with pytest.raises(FileNotFoundError, match="not been run"):
+        needed(out / "nothing")
+
+
+def test_the_three_tables(out):
+    (pair,) = study.pairs(study.read_cells(out))
+    assert study.accuracy_table([pair]).rows == [["ESC-50, STFT", "90.0, (10.0)"]]
+    # Within linf 0.1 one clip of the plain network and none of the twin; within l2
+    # 0.1 * sqrt(100) likewise.
+    ((_, cell),) = study.fooling_table([pair], EPS).rows
+    assert cell == "0.0, (plain 50.0)"
+    # FGSM: 0.2 over the mean of 0.05 and 0.2. C&W: the one fooled over a mean of 1.
+    assert study.ratio(pair, "FGSM") == pytest.approx(1.6)
+    assert study.ratio(pair, "C&W") == pytest.approx(2.0)
+    assert study.ratio_table([pair]).rows == [["ESC-50, STFT", "1.800"]]
+
+
+def test_a_ratio_without_an_area_of_nine_tenths_is_starred(out):
+    (pair,) = study.pairs(study.read_cells(out))
+    table = study.attack_table([pair], EPS)
+    ratios = {line[2]: line[11] for line in table.rows}
+    assert ratios == {"FGSM (linf)": "1.6", "C&W (l2)": "2*"}
+
+
+def test_an_attack_that_fools_nothing_has_no_ratio(out):
+    (pair,) = study.pairs(study.read_cells(out))
+    pair.adversarial.attacks["C&W"] = Needed(
+        np.array([np.inf, np.inf]), "l2", np.zeros(2)
+    )
+    assert np.isnan(study.ratio(pair, "C&W"))
+    assert study.ratio_table([pair]).rows == [["ESC-50, STFT", "1.600"]]
+
+
+def test_folds_are_averaged_and_a_missing_network_is_a_dash(out):
+    for training, accuracy in (("plain", 0.7), ("adversarial", 0.7)):
+        write_cell(
+            out,
+            f"esc50/stft/alexnet/fold2/{training}",
+            accuracy=accuracy,
+            fgsm=[0.2],
+            l2=[1.0],
+        )
+        write_cell(
+            out,
+            f"esc50/dwt/vgg16/fold1/{training}",
+            accuracy=0.5,
+            fgsm=[0.2],
+            l2=[1.0],
+        )
+    table = study.accuracy_table(study.pairs(study.read_cells(out)))
+    assert table.header == ["data", "AlexNet", "VGG-16"]
+    rows = {line[0]: line[1:] for line in table.rows}
+    assert rows["ESC-50, STFT"] == ["80.0, (5.0)", "–"]
+    assert rows["ESC-50, DWT"] == ["–", "50.0, (0.0)"]
+
+
+def test_the_report_has_tables_and_a_figure(out):
+    study.write_report(out, eps=EPS)
+    text = (out / "study.md").read_text()
+    assert "| ESC-50, STFT | 90.0, (10.0) |" in text
+    assert "success.png" in text
+    assert (out / "success.png").stat().st_size > 10_000
+    # The adversarial twin of the next cell is still missing.
+    write_cell(out, "esc50/stft/vgg16/fold1/plain", accuracy=0.5, fgsm=[0.2], l2=[1.0])
+    study.write_report(out, eps=EPS)
+    assert "VGG" not in (out / "study.md").read_text()
