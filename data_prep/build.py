@@ -26,7 +26,7 @@ from jaxtyping import Float32
 
 from advjax import catalog, records
 from advjax.progress import Progress
-from advjax.representations import REPRESENTATIONS, Representation
+from advjax.representations import FRONT_ENDS, Representation
 from data_prep.clips import UnreadableAudio, from_int16
 from data_prep.corpora import CORPORA
 from data_prep.corpora.base import (
@@ -256,7 +256,7 @@ def define_flags(values: flags.FlagValues) -> None:
     choice = functools.partial(flags.DEFINE_enum, flag_values=values)
     text("corpus", "voices", f"One of {', '.join(CORPORA)}; options as name(seed=1).")
     text("corpus_dir", "", "The folder of a corpus that you downloaded.")
-    text("rep", "mfbe", f"One of {', '.join(REPRESENTATIONS)}; options likewise.")
+    text("rep", "mfbe", f"One of {', '.join(FRONT_ENDS)}; options likewise.")
     text("out", None, "The new folder of the records.", required=True)
     for split in SPLITS:
         add(f"crops_{split}", CROPS_PER_CLASS[split], f"{split} examples of a class.")
@@ -275,7 +275,7 @@ def main(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
         raise app.UsageError(f"{argv[1]!r} is not a flag")
     log_warnings_only(values)
     try:
-        representation = catalog.pick(values.rep, REPRESENTATIONS)
+        representation = catalog.pick(values.rep, FRONT_ENDS)
         corpus, options = pick_corpus(
             values.corpus, values.corpus_dir, representation.sample_rate_hz
         )

@@ -17,7 +17,11 @@ from absl import app, flags, logging
 if TYPE_CHECKING:
     from experiments import pipeline
 
-_STAGES = "waveform, magnitude, mfbe, logmel"  # those of advjax.representations
+# Those of advjax.representations: REPRESENTATIONS, and PRESETS that chain several.
+_STAGES = (
+    "waveform, magnitude, mfbe, logmel, scalogram, chroma, tonnetz, image, stacked"
+)
+_PRESETS = "stft, dwt, stft_tonnetz, dwt_tonnetz"
 
 REP = flags.DEFINE_string(
     "rep",
@@ -29,7 +33,8 @@ FEATURES = flags.DEFINE_string(
     "features",
     "mfbe",
     "What the network takes in, with options if any: mfbe, or 'mfbe(num_bands=40)'. "
-    f"There are: {_STAGES}.",
+    f"There are: {_STAGES}, and images made of several: {_PRESETS}, or "
+    "'dwt_tonnetz(seconds=4.0, scale=14)'.",
 )
 SIGMA = flags.DEFINE_float(
     "sigma", 0.25, "Standard deviation of the smoothing noise, in the units of --rep."

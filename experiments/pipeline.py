@@ -25,7 +25,7 @@ from advjax import catalog, checkpoint, evaluation, parallel, records, smoothing
 from advjax.classifier import Classifier
 from advjax.defences import DEFENCES
 from advjax.models import MODELS
-from advjax.representations import REPRESENTATIONS, Representation, definition
+from advjax.representations import FRONT_ENDS, Representation, definition
 from advjax.training import Dataset, Recipe, fit
 
 
@@ -105,7 +105,7 @@ class Task:
         """What the network takes in; a given classifier decides it."""
         if self.classifier_folder is not None:
             return self.classifier.representation
-        return self.front_end or catalog.pick(self.features, REPRESENTATIONS)
+        return self.front_end or catalog.pick(self.features, FRONT_ENDS)
 
     @functools.cached_property
     def stage(self) -> Representation:

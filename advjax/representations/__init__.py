@@ -1,25 +1,58 @@
 """Representations of audio: the table of contents."""
 
+from collections.abc import Callable
+
 from advjax.representations.base import (
     Representation,
     definition,
     from_definition,
     probe,
 )
+from advjax.representations.chroma import Chroma, Tonnetz
+from advjax.representations.image import Image, Stacked
 from advjax.representations.magnitude import Magnitude
 from advjax.representations.mel import LogMel, MelEnergies
+from advjax.representations.presets import dwt, dwt_tonnetz, stft, stft_tonnetz
+from advjax.representations.scalogram import Scalogram
 from advjax.representations.waveform import Waveform
 
 REPRESENTATIONS: dict[str, type[Representation]] = {
-    cls.name: cls for cls in (Waveform, Magnitude, MelEnergies, LogMel)
+    cls.name: cls
+    for cls in (
+        Waveform,
+        Magnitude,
+        MelEnergies,
+        LogMel,
+        Scalogram,
+        Chroma,
+        Tonnetz,
+        Image,
+        Stacked,
+    )
 }
+PRESETS: dict[str, Callable[..., Representation]] = {
+    "stft": stft,
+    "dwt": dwt,
+    "stft_tonnetz": stft_tonnetz,
+    "dwt_tonnetz": dwt_tonnetz,
+}
+"""Chains of several representations under one name."""
+FRONT_ENDS: dict[str, Callable[..., Representation]] = REPRESENTATIONS | PRESETS
+"""All that text can name, for `catalog.pick`."""
 
 __all__ = [
+    "FRONT_ENDS",
+    "PRESETS",
     "REPRESENTATIONS",
+    "Chroma",
+    "Image",
     "LogMel",
     "Magnitude",
     "MelEnergies",
     "Representation",
+    "Scalogram",
+    "Stacked",
+    "Tonnetz",
     "Waveform",
     "definition",
     "from_definition",

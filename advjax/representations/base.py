@@ -136,9 +136,14 @@ def from_definition(
         raise ValueError(
             f"{name} was written by another version: its fields differ ({odd})"
         )
-    if isinstance(fields.get("source"), Mapping):
-        fields["source"] = from_definition(fields["source"], table)
-    return table[name](**fields)
+    return table[name](
+        **{
+            field: from_definition(value, table)
+            if isinstance(value, Mapping)
+            else value
+            for field, value in fields.items()
+        }
+    )
 
 
 def probe(representation: Representation) -> Float[np.ndarray, "16"]:

@@ -4,6 +4,8 @@ The floor is added inside the logarithm or root: taken outside, the gradient at 
 zero is NaN, and digital silence is a normal input.
 """
 
+import math
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -16,3 +18,8 @@ def safe_sqrt(power: Float[Array, "*shape"], floor: float) -> Float[Array, "*sha
 def safe_log(power: Float[Array, "*shape"], floor: float) -> Float[Array, "*shape"]:
     """`log(power + floor)`, natural."""
     return jnp.log(power + floor)
+
+
+def level_db(amplitude: Float[Array, "*shape"], floor: float) -> Float[Array, "*shape"]:
+    """`10 log10(amplitude^2 + floor)`: decibels above an amplitude of 1."""
+    return 10 / math.log(10) * safe_log(jnp.square(amplitude), floor)

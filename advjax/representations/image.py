@@ -1,0 +1,104 @@
+"""Representations as images of a chosen size, alone and side by side."""
+
+import dataclasses
+from typing import ClassVar, final
+
+import jax
+import jax.numpy as jnp
+
+from advjax.representations.base import Representation
+from advjax.representations.magnitude import Magnitude
+from advjax.representations.waveform import Waveform
+from advjax.signal.decibels import level_db
+from advjax.types import Bounds, Features, Source
+
+
+@final
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Image(Representation):
+    """A [frames, bins, 1] representation brought to [0, 1] and to another size.
+
+    Decibels, clipped `range_db` below the clip's greatest; the least becomes 0 and the
+    greatest 1; then bilinear interpolation, whose triangles widen where the image
+    shrinks, so that no entry is left out. A clip of one value, as silence is, is black.
+
+    1568 x 768 is the size that "Adversarially Training for Audio Classifiers" (Sallo,
+    Esmaeilpour, Cardinal) states for its spectrograms. How it came about is not stated;
+    the steps above are our reading.
+
+    Attributes:
+        source: any representation [frames, bins, 1].
+        frames: rows of the image.
+        bins: columns of the image.
+        decibels: whether the source's entries are amplitudes to be shown as levels.
+        range_db: between the least level shown and the greatest.
+        floor: added to the squared amplitude inside the logarithm.
+    """
+
+    name: ClassVar[str] = "image"
+    source: Representation = Magnitude()
+    frames: int = 1568
+    bins: int = 768
+    decibels: bool = True
+    range_db: float = 80.0
+    floor: float = 1e-24
+
+    def step(self, x: Source) -> Features:
+        """The image of one example of the source."""
+        values = x[..., 0]
+        if self.decibels:
+            levels = level_db(values, self.floor)
+            values = jnp.maximum(levels, levels.max() - self.range_db)
+        least = values.min()
+        extent = values.max() - least
+        # Not `extent + floor`: the greatest entry is to be 1.
+        shown = (values - least) / jnp.where(extent > 0, extent, 1.0)
+        return jax.image.resize(shown, (self.frames, self.bins), "linear")[..., None]
+
+    @property
+    def bounds(self) -> Bounds:
+        """Black to white."""
+        return (0.0, 1.0)
+
+
+@final
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stacked(Representation):
+    """Two representations of one waveform, the bins of the second after the first's.
+
+    Attributes:
+        source: the waveform of both.
+        first: what comes first.
+        second: what comes after it, with as many frames and channels.
+    """
+
+    name: ClassVar[str] = "stacked"
+    source: Representation = Waveform()
+    first: Representation = Image()
+    second: Representation = Image(bins=540)
+
+    def __post_init__(self):
+        """Refuses representations of different waveforms."""
+        for member in (self.first, self.second):
+            if member.chain()[0] != self.source:
+                raise ValueError(
+                    f"{member.name} starts from {member.chain()[0]}, not from "
+                    f"{self.source}: give all three the same waveform"
+                )
+
+    def step(self, x: Source) -> Features:
+        """Both representations of one waveform."""
+        first, second = self.first.apply(x), self.second.apply(x)
+        if first.shape[::2] != second.shape[::2]:
+            raise ValueError(
+                f"{self.first.name} of shape {first.shape} and {self.second.name} of "
+                f"shape {second.shape} cannot be stacked: give them as many frames, "
+                "for instance as images"
+            )
+        return jnp.concatenate([first, second], axis=1)
+
+    @property
+    def bounds(self) -> Bounds:
+        """What holds for both."""
+        lows, highs = zip(self.first.bounds, self.second.bounds, strict=True)
+        return (min(lows), max(highs))

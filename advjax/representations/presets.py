@@ -1,0 +1,115 @@
+"""The four images of "Adversarially Training for Audio Classifiers", by name.
+
+Sallo, Esmaeilpour, Cardinal: spectrograms of 1568 x 768, chromagrams or tonnetz of 1568
+x 540, and both side by side, 1568 x 1308. Hann frames of 2048 samples every 512 and the
+range of the scalogram are ours, for the publication states none.
+"""
+
+from advjax.representations.base import Representation
+from advjax.representations.chroma import Chroma, Tonnetz
+from advjax.representations.image import Image, Stacked
+from advjax.representations.magnitude import Magnitude
+from advjax.representations.scalogram import Scalogram
+from advjax.representations.waveform import Waveform
+
+_FRAMES, _BINS, _TONAL_BINS = 1568, 768, 540
+
+
+def stft(
+    *, seconds: float = 5.0, sample_rate_hz: int = 16_000, scale: float = 1.0
+) -> Representation:
+    """A spectrogram as an image.
+
+    Args:
+        seconds: length of a clip; 5 for ESC-50, 4 for UrbanSound8K.
+        sample_rate_hz: of the clip; the group used 8,000 for ESC and 16,000 for
+            UrbanSound8K.
+        scale: divides both sides of the image; the clip stays as it is.
+    """
+    source = _magnitude(seconds, sample_rate_hz)
+    return Image(source=source, frames=_side(_FRAMES, scale), bins=_side(_BINS, scale))
+
+
+def dwt(
+    *, seconds: float = 5.0, sample_rate_hz: int = 16_000, scale: float = 1.0
+) -> Representation:
+    """A Morlet scalogram as an image; options as for `stft`."""
+    frame_length = 2 * round(0.025 * sample_rate_hz)  # 50 ms, the half a whole number
+    source = Scalogram(
+        source=_waveform(seconds, sample_rate_hz),
+        max_hz=0.375 * sample_rate_hz,
+        frame_length=frame_length,
+        hop=frame_length // 2,
+    )
+    return Image(source=source, frames=_side(_FRAMES, scale), bins=_side(_BINS, scale))
+
+
+def stft_tonnetz(
+    *,
+    seconds: float = 5.0,
+    sample_rate_hz: int = 16_000,
+    scale: float = 1.0,
+    chroma: bool = False,
+) -> Representation:
+    """A spectrogram and beside it the tonnetz; options as for `stft`.
+
+    Args:
+        seconds: length of a clip.
+        sample_rate_hz: of the clip.
+        scale: divides both sides of the image.
+        chroma: whether the chromagram takes the tonnetz' place; the publication calls
+            one and the same block by both names.
+    """
+    first = stft(seconds=seconds, sample_rate_hz=sample_rate_hz, scale=scale)
+    return _beside_tonal(first, scale, chroma)
+
+
+def dwt_tonnetz(
+    *,
+    seconds: float = 5.0,
+    sample_rate_hz: int = 16_000,
+    scale: float = 1.0,
+    chroma: bool = False,
+) -> Representation:
+    """A Morlet scalogram and beside it the tonnetz; options as for `stft_tonnetz`."""
+    first = dwt(seconds=seconds, sample_rate_hz=sample_rate_hz, scale=scale)
+    return _beside_tonal(first, scale, chroma)
+
+
+def _beside_tonal(first: Representation, scale: float, chroma: bool) -> Stacked:
+    waveform = first.chain()[0]
+    source = Chroma(source=_magnitude_of(waveform))
+    tonal = Image(
+        source=source if chroma else Tonnetz(source=source),
+        frames=_side(_FRAMES, scale),
+        bins=_side(_TONAL_BINS, scale),
+        decibels=False,
+    )
+    return Stacked(source=waveform, first=first, second=tonal)
+
+
+def _waveform(seconds: float, sample_rate_hz: int) -> Waveform:
+    return Waveform(
+        sample_rate_hz=sample_rate_hz, num_samples=round(seconds * sample_rate_hz)
+    )
+
+
+def _magnitude(seconds: float, sample_rate_hz: int) -> Magnitude:
+    return _magnitude_of(_waveform(seconds, sample_rate_hz))
+
+
+def _magnitude_of(waveform: Representation) -> Magnitude:
+    return Magnitude(
+        source=waveform,
+        frame_length=2048,
+        hop=512,
+        num_fft=2048,
+        window="hann",
+        preemphasis=0.0,
+    )
+
+
+def _side(full: int, scale: float) -> int:
+    if scale <= 0:
+        raise ValueError(f"scale={scale:g}: positive numbers only, 2 for half the size")
+    return max(1, round(full / scale))
