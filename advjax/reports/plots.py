@@ -315,6 +315,7 @@ def log_log_plot(
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
     lines = [line for panel in panels.values() for line in panel.values()]
     if not lines:
@@ -335,6 +336,11 @@ def log_log_plot(
         shown = {}
         for axes, (name, panel) in zip(grid.flat, panels.items(), strict=False):
             axes.set(xscale="log", yscale="log", title=_plain(name))
+            for axis in (axes.xaxis, axes.yaxis):
+                # Between powers of ten, too: an axis may hold only one of these.
+                axis.set_major_locator(LogLocator(subs=(1, 3)))
+                axis.set_major_formatter(EngFormatter(sep=""))
+                axis.set_minor_formatter(NullFormatter())
             for label, line in panel.items():
                 look = _look(labels.index(label))
                 (shown[label],) = axes.plot(
