@@ -1,15 +1,37 @@
 """Networks: the table of contents.
 
 Every network takes `[batch, *features]` and a keyword `train: bool`, and returns
-`[batch, classes]`.
+`[batch, classes]`; in training it may return a tuple of these, whose first are its
+logits and the others those of auxiliary heads.
 """
 
 from collections.abc import Callable
 
 from flax import linen as nn
 
+from advjax.models.alexnet import AlexNet
+from advjax.models.googlenet import GoogLeNet
 from advjax.models.rescnn import ResCNN
+from advjax.models.resnet import ResNet18, ResNet34, ResNet56
+from advjax.models.vgg import VGG16
 
-MODELS: dict[str, Callable[..., nn.Module]] = {"rescnn": ResCNN}
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "rescnn": ResCNN,
+    "alexnet": AlexNet,
+    "googlenet": GoogLeNet,
+    "vgg16": VGG16,
+    "resnet18": ResNet18,
+    "resnet34": ResNet34,
+    "resnet56": ResNet56,
+}
 
-__all__ = ["MODELS", "ResCNN"]
+__all__ = [
+    "MODELS",
+    "AlexNet",
+    "GoogLeNet",
+    "ResCNN",
+    "ResNet18",
+    "ResNet34",
+    "ResNet56",
+    "VGG16",
+]

@@ -1,7 +1,8 @@
 """Layers that two or more networks share. Layout is [batch, height, width, channels].
 
-Every network convolves with `Conv`: its input gradient stays fast inside a compiled
-loop on CPUs, where XLA's own transposed kernel is 5 to 6 times slower.
+Every network convolves with `Conv` and pools with `max_pool`. On CPUs XLA's own input
+gradient of a convolution is 5 to 6 times slower inside a compiled loop, and its
+convolutions of small maps and its pooling are several times slower in training.
 """
 
 import functools
@@ -17,41 +18,107 @@ from advjax.models import inference
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
+FEW_POSITIONS = 32
+"""Maps of at most so many outputs are convolved as one product on a CPU."""
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+
 def conv2d(
     x: Float[Array, "batch height width channels"],
     kernel: Float[Array | np.ndarray, "kh kw channels features"],
     stride: int,
+    padding: int | None = None,
 ) -> Float[Array, "batch out_height out_width features"]:
-    """Two-dimensional convolution with "same" zero padding.
+    """Two-dimensional convolution.
 
     Only reverse-mode differentiation is defined. Without it, on a CPU, `inference`
     does it, whose result differs in the last bits.
+
+    Args:
+        x: maps.
+        kernel: weights of each input entry and channel that an output meets.
+        stride: input entries from one output to the next.
+        padding: zeros on every side of a map; None for as many as "same" padding has.
+
+    Raises:
+        ValueError: the kernel is larger than the padded maps.
     """
+    sizes = _out_sizes(x, kernel, stride, padding)
+    on_cpu = jax.default_backend() == "cpu"
+    if on_cpu and (kernel.shape[:2] == (1, 1) or np.prod(sizes) <= FEW_POSITIONS):
+        return _as_product(x, kernel, stride, padding)
+    return _conv2d(x, kernel, stride, padding)
+
+
+def _ends(x, kernel, stride, padding) -> tuple[tuple[int, int], ...]:
+    """Zeros before and behind each axis of a map."""
+    if padding is None:
+        strides = (stride, stride)
+        ends = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, "SAME")
+        return tuple(ends)
+    return ((padding, padding),) * 2
+
+
+def _out_sizes(x, kernel, stride, padding) -> tuple[int, int]:
+    ends = _ends(x, kernel, stride, padding)
+    height, width = (
+        (size + sum(end) - window) // stride + 1
+        for size, window, end in zip(x.shape[1:3], kernel.shape[:2], ends, strict=True)
+    )
+    if min(height, width) < 1:
+        raise ValueError(
+            f"a convolution of {kernel.shape[0]}x{kernel.shape[1]} with padding "
+            f"{padding} does not fit into maps of {x.shape[1]}x{x.shape[2]}: give the "
+            "network larger inputs, or let it resize them"
+        )
+    return height, width
+
+
+def _as_product(x, kernel, stride, padding):
+    """The convolution as one product of the input's patches with the kernel.
+
+    XLA exchanges a map with a kernel that is larger than the map, and has no fast path
+    on CPUs for what comes of it.
+    """
+    height, width = _out_sizes(x, kernel, stride, padding)
+    window = kernel.shape[:2]
+    x = jnp.pad(x, ((0, 0), *_ends(x, kernel, stride, padding), (0, 0)))
+    down, across = stride * (height - 1) + 1, stride * (width - 1) + 1
+    patches = [
+        x[:, row : row + down : stride, column : column + across : stride]
+        for row in range(window[0])
+        for column in range(window[1])
+    ]
+    patches = jnp.concatenate(patches, axis=-1)
+    return jnp.matmul(patches, jnp.reshape(kernel, (-1, kernel.shape[-1])))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _conv2d(x, kernel, stride, padding):
     if jax.default_backend() == "cpu" and x.dtype == jnp.float32:
-        return inference.conv2d(x, kernel, stride)
-    return _direct(x, kernel, stride)
+        ends = _ends(x, kernel, stride, padding)
+        return inference.conv2d(x, kernel, stride, ends)
+    return _direct(x, kernel, stride, padding)
 
 
-def _direct(x, kernel, stride):
+def _direct(x, kernel, stride, padding=None):
+    ends = _ends(x, kernel, stride, padding)
     return lax.conv_general_dilated(
-        x, kernel, (stride, stride), "SAME", dimension_numbers=_LAYOUT
+        x, kernel, (stride, stride), ends, dimension_numbers=_LAYOUT
     )
 
 
-def _conv2d_forward(x, kernel, stride):
-    return _direct(x, kernel, stride), (x, kernel)
+def _conv2d_forward(x, kernel, stride, padding):
+    return _direct(x, kernel, stride, padding), (x, kernel)
 
 
-def _conv2d_backward(stride, saved, cotangent):
+def _conv2d_backward(stride, padding, saved, cotangent):
     x, kernel = saved
-    x_bar = _by_input(cotangent, kernel, x.shape[1:3], stride)
-    _, transpose = jax.vjp(lambda kernel: _direct(x, kernel, stride), kernel)
+    x_bar = _by_input(cotangent, x, kernel, stride, padding)
+    _, transpose = jax.vjp(lambda kernel: _direct(x, kernel, stride, padding), kernel)
     return x_bar, *transpose(cotangent)
 
 
-def _by_input(cotangent, kernel, sizes, stride):
+def _by_input(cotangent, x, kernel, stride, padding):
     """The cotangent of the input, by one convolution that meets no zeros.
 
     Along an axis, input entry stride * m + phase has met output m + offset through
@@ -59,11 +126,13 @@ def _by_input(cotangent, kernel, sizes, stride):
     the cotangent; all are taken at once, as channels, and then interleaved. The usual
     way, with stride - 1 zeros between the cotangent's entries, multiplies by each.
     """
-    windows, padding = kernel.shape[:2], []
-    ends = lax.padtype_to_pads(sizes, windows, (stride, stride), "SAME")
+    sizes, windows, reach = x.shape[1:3], kernel.shape[:2], []
+    ends = _ends(x, kernel, stride, padding)
     for axis, (window, (low, _)) in enumerate(zip(windows, ends, strict=True)):
         first, last = -((window - 1 - low) // stride), (stride - 1 + low) // stride
-        padding.append((-first, last))
+        # As many m as the input has, which are not always as many as outputs.
+        more = -(-sizes[axis] // stride) - cotangent.shape[1 + axis]
+        reach.append((-first, last + more))
         offsets = np.arange(first, last + 1)[:, None]
         taken = np.arange(stride)[None, :] + low - stride * offsets
         # Entries that the kernel does not have are taken from a row of zeros after it.
@@ -79,7 +148,7 @@ def _by_input(cotangent, kernel, sizes, stride):
     # body.
     phases = lax.optimization_barrier(phases.reshape(*phases.shape[:3], -1))
     found = lax.conv_general_dilated(
-        cotangent, phases, (1, 1), padding, dimension_numbers=_LAYOUT
+        cotangent, phases, (1, 1), reach, dimension_numbers=_LAYOUT
     )
     batch, height, width = found.shape[:3]
     found = found.reshape(batch, height, width, stride, stride, channels)
@@ -87,7 +156,47 @@ def _by_input(cotangent, kernel, sizes, stride):
     return found[:, : sizes[0], : sizes[1]]
 
 
-conv2d.defvjp(_conv2d_forward, _conv2d_backward)
+_conv2d.defvjp(_conv2d_forward, _conv2d_backward)
+
+
+def max_pool(
+    x: Float[Array, "batch height width channels"],
+    window: int,
+    stride: int,
+    padding: int = 0,
+) -> Float[Array, "batch out_height out_width channels"]:
+    """The greatest entry of each window, by comparing strided slices.
+
+    The last window of an axis may hang over its end, as in Caffe: n entries become
+    ceil((n + 2 * padding - window) / stride) + 1, and at least one. Where entries are
+    equal the gradient goes to the first of them, row by row, as in XLA's own pooling,
+    whose gradient takes several times as long on CPUs.
+
+    Args:
+        x: maps.
+        window: entries along both axes; at least stride + padding.
+        stride: entries from one window to the next.
+        padding: entries on every side that are never the greatest.
+    """
+    # Along the width first: the first row that holds the maximum then wins a tie.
+    for axis in (2, 1):
+        size = x.shape[axis]
+        count = max(1, -(-(size + 2 * padding - window) // stride) + 1)
+        span = stride * (count - 1) + 1
+        ends = [(0, 0)] * x.ndim
+        ends[axis] = (padding, span - 1 + window - size - padding)
+        x = jnp.pad(x, ends, constant_values=-jnp.inf)
+        slices = [
+            lax.slice_in_dim(x, first, first + span, stride, axis)
+            for first in range(window)
+        ]
+        x = functools.reduce(_first_greatest, slices)
+    return x
+
+
+def _first_greatest(first, second):
+    """The greater one; NaN where either is."""
+    return jnp.where((first >= second) | jnp.isnan(first), first, second)
 
 
 def channel_sums(
@@ -172,25 +281,58 @@ batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
 
 
 class Conv(nn.Module):
-    """Convolution with bias and "same" padding; Glorot-uniform kernel, as in Keras.
+    """Convolution; by default with bias, "same" padding and Keras' initial kernel.
 
     It computes in the type of its input, whatever that of its weights.
+
+    Attributes:
+        features: output channels.
+        kernel_size: entries of the kernel along both axes.
+        stride: as in `conv2d`.
+        padding: as in `conv2d`.
+        groups: into so many parts are the channels split, each convolved for itself.
+        use_bias: whether each output channel has one.
+        kernel_init: how the kernel starts.
     """
 
     features: int
     kernel_size: int = 3
     stride: int = 1
+    padding: int | None = None
+    groups: int = 1
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = nn.initializers.glorot_uniform()
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch out_height out_width {self.features}"]:
         """The convolved maps."""
-        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.glorot_uniform(), shape)
+        window = (self.kernel_size, self.kernel_size)
+        shape = (*window, x.shape[-1] // self.groups, self.features)
+        kernel = self.param("kernel", self.kernel_init, shape).astype(x.dtype)
+        if self.groups == 1:
+            x = conv2d(x, kernel, self.stride, self.padding)
+        else:
+            found = [
+                conv2d(part, weights, self.stride, self.padding)
+                for part, weights in zip(
+                    jnp.split(x, self.groups, axis=-1),
+                    jnp.split(kernel, self.groups, axis=-1),
+                    strict=True,
+                )
+            ]
+            x = jnp.concatenate(found, axis=-1)
+        if not self.use_bias:
+            return x
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
-        kernel, bias = kernel.astype(x.dtype), bias.astype(x.dtype)
-        return add_bias(conv2d(x, kernel, self.stride), bias)
+        return add_bias(x, bias.astype(x.dtype))
+
+
+def relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """`max(x, 0)`, whose slope at 0 is 0."""
+    # A select, for the reason told at `clipped_relu`.
+    return jnp.where(x <= 0, 0.0, x)
 
 
 def clipped_relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -206,8 +348,8 @@ def clipped_relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 class BatchNorm(nn.Module):
     """Batch normalisation over all axes but the last, by `batch_norm` in training.
 
-    Epsilon is Keras', 1e-3. Momentum is 0.9 instead of Keras' 0.99, whose running
-    statistics lag behind a training of a few hundred steps. Variables as in
+    Epsilon is Keras', 1e-3, unless told. Momentum is 0.9 instead of Keras' 0.99, whose
+    running statistics lag behind a training of a few hundred steps. Variables as in
     `flax.linen.BatchNorm`, to which it is equal.
     """
 

@@ -48,17 +48,28 @@ _LAYOUT = ("NHWC", "HWIO", "NHWC")
 Maps = Float[Array, "batch height width channels"]
 Kernel = Float[Array | np.ndarray, "3 3 channels features"]
 Out = Float[Array, "batch height width features"]
+Padding = tuple[tuple[int, int], tuple[int, int]]
 
 
 def conv2d(
-    x: Maps, kernel: Float[Array | np.ndarray, "kh kw channels features"], stride: int
+    x: Maps,
+    kernel: Float[Array | np.ndarray, "kh kw channels features"],
+    stride: int,
+    padding: Padding,
 ) -> Float[Array, "batch out_height out_width features"]:
-    """The convolution with "same" zero padding, by the way that suits its sizes."""
+    """The convolution, by the way that suits its sizes.
+
+    Args:
+        x: maps.
+        kernel: weights of each input entry and channel that an output meets.
+        stride: input entries from one output to the next.
+        padding: zeros before and behind each axis of a map.
+    """
     width, (size, _, channels, features) = x.shape[2], kernel.shape
     if channels == 1:
-        return conv_of_patches(x, kernel, stride)
-    if stride > 1 or size != TAPS:
-        return _direct(x, kernel, (stride, stride), "SAME")
+        return conv_of_patches(x, kernel, stride, padding)
+    if stride > 1 or size != TAPS or padding != ((1, 1), (1, 1)):
+        return _direct(x, kernel, (stride, stride), padding)
     if features < 32 <= width:
         return conv_in_pairs(x, kernel)
     fewest = min(channels, features)
@@ -72,16 +83,19 @@ def conv_of_patches(
     x: Float[Array, "batch height width 1"],
     kernel: Float[Array | np.ndarray, "kh kw 1 features"],
     stride: int,
+    padding: Padding,
 ) -> Float[Array, "batch out_height out_width features"]:
     """The convolution of maps with one channel, as one matrix product.
 
     The inputs that meet one tap are a plane, and the planes are laid out one after the
     other: XLA's own patches put the taps side by side, a number at a time.
     """
-    sizes, window = x.shape[1:3], kernel.shape[:2]
-    padding = lax.padtype_to_pads(sizes, window, (stride, stride), "SAME")
+    window = kernel.shape[:2]
     x = jnp.pad(x[..., 0], ((0, 0), *padding))
-    down, across = (stride * (-(-size // stride) - 1) + 1 for size in sizes)
+    down, across = (
+        (size - taps) // stride * stride + 1
+        for size, taps in zip(x.shape[1:], window, strict=True)
+    )
     planes = [
         x[:, row : row + down : stride, column : column + across : stride]
         for row in range(window[0])

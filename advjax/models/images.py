@@ -1,0 +1,60 @@
+"""What the networks for images share, from their input to their head."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+from jaxtyping import Array, Float
+
+HE = nn.initializers.he_normal()
+"""The kernels of networks with ReLU. Source: He et al. 2015, arXiv:1502.01852."""
+
+
+def scaled(size: int, width: int, full: int, multiple: int = 1) -> int:
+    """`size` of a network whose first layer has `width` channels instead of `full`.
+
+    The nearest multiple of `multiple`, and at least one.
+    """
+    return multiple * max(1, round(size * width / full / multiple))
+
+
+def centred(
+    images: Float[Array, "batch height width channels"], resize: int | None
+) -> Float[Array, "batch out_height out_width channels"]:
+    """Images in [0, 1] stretched to [-1, 1], and to a square of `resize` if given.
+
+    Bilinear. What is made smaller is smoothed before, so that every entry counts.
+    """
+    if resize is not None:
+        shape = (len(images), resize, resize, images.shape[-1])
+        images = jax.image.resize(images, shape, "bilinear")
+    return 2 * images - 1
+
+
+def vectors(
+    x: Float[Array, "batch height width channels"], *, pooled: bool
+) -> Float[Array, "batch features"]:
+    """Each example's maps in a row: the mean of each if `pooled`, else all entries.
+
+    In float32, whatever the type of the maps, and so is what follows.
+    """
+    x = x.astype(jnp.float32)
+    return x.mean(axis=(1, 2)) if pooled else x.reshape(len(x), -1)
+
+
+def local_response_norm(
+    x: Float[Array, "batch height width channels"],
+) -> Float[Array, "batch height width channels"]:
+    """Each entry over (1 + 1e-4 / 5 * s)^0.75; s sums the squares of five channels.
+
+    These are the entry's own channel and two on either side, where there are any.
+
+    Source: Krizhevsky et al. 2012, section 3.3, in the form and with the constants of
+    Caffe's AlexNet and GoogLeNet. They were made for pixels up to 255: images within
+    [-1, 1] are hardly changed.
+    """
+    channels = x.shape[-1]
+    squares = jnp.pad(x * x, ((0, 0), (0, 0), (0, 0), (2, 2)))
+    sums = sum(squares[..., first : first + channels] for first in range(5))
+    root = lax.rsqrt(1 + 1e-4 / 5 * sums)
+    return x * root * jnp.sqrt(root)

@@ -1,0 +1,50 @@
+"""VGG-16."""
+
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from advjax.models.blocks import Conv, max_pool, relu
+from advjax.models.images import HE, centred, vectors
+
+_STAGES = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))
+"""Convolutions of each stage, and their channels as multiples of the first one's."""
+
+
+class VGG16(nn.Module):
+    """Thirteen 3x3 convolutions in five stages, and three fully connected layers.
+
+    Width 64 is the published network: 138,356,392 parameters for 1000 classes and one
+    input channel (138,357,544 for three). It has no batch norm; its kernels start as He
+    et al. propose for networks that deep, where the authors trained shallower ones
+    first.
+
+    Source: Simonyan and Zisserman 2015, arXiv:1409.1556, configuration D.
+
+    Attributes:
+        num_classes: classes.
+        width: channels of the first stage; all other layers are in proportion.
+        resize: the side that inputs are resized to; None for their own size and the
+            mean of each map before the first fully connected layer.
+        dropout: share dropped of the first two fully connected layers in training.
+    """
+
+    num_classes: int
+    width: int = 64
+    resize: int | None = 224
+    dropout: float = 0.5
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width 1"], *, train: bool
+    ) -> Float[Array, "batch {self.num_classes}"]:
+        """Logits of images in [0, 1]; `train` turns on dropout."""
+        x = centred(x, self.resize)
+        for count, multiple in _STAGES:
+            for _ in range(count):
+                x = relu(Conv(self.width * multiple, kernel_init=HE)(x))
+            x = max_pool(x, 2, 2)
+        x = vectors(x, pooled=self.resize is None)
+        for _ in range(2):
+            x = relu(nn.Dense(64 * self.width, kernel_init=HE)(x))
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return nn.Dense(self.num_classes)(x)
