@@ -18,7 +18,7 @@ class Classifier:
     """Weights are traced by `jit`; everything else is static.
 
     Attributes:
-        variables: Flax variables, `params` and `batch_stats`.
+        variables: Flax variables, `params` and, if the network has any, `batch_stats`.
         module: the network.
         representation: what the network takes in.
         labels: the name of each class.

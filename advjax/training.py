@@ -165,7 +165,7 @@ def fit(
     state = TrainState(
         step=jnp.zeros((), jnp.int32),
         params=variables["params"],
-        batch_stats=variables["batch_stats"],
+        batch_stats=variables.get("batch_stats", {}),
         opt_state=steps.optimizer.init(variables["params"]),
         rate_scale=jnp.ones(()),
     )
@@ -202,8 +202,7 @@ def fit(
                 state = _judge(state, log, recipe, accuracy, loss)
                 if log.best_step == done:
                     # On the host: the next step takes the state's buffers over.
-                    weights = {"params": state.params, "batch_stats": state.batch_stats}
-                    best = jax.device_get(weights)
+                    best = jax.device_get(_variables(state))
                 checkpoints.save(state, best, log)
             if done % 10 == 0 or done == recipe.num_steps:
                 note = (
@@ -217,6 +216,12 @@ def fit(
         representation=representation,
         labels=labels,
     )
+
+
+def _variables(state: TrainState) -> PyTree:
+    """The network's, as Flax has them: no statistics where it keeps none."""
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    return {name: tree for name, tree in variables.items() if tree}
 
 
 class _Steps:
@@ -243,7 +248,7 @@ class _Steps:
             logits, updated = module.apply(
                 variables, x, train=True, mutable=["batch_stats"], rngs={"dropout": key}
             )
-            return logits, updated["batch_stats"]
+            return logits, updated.get("batch_stats", {})
 
         def train_step(state: TrainState, batch: Batch, key: Key):
             found = gradients(

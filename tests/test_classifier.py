@@ -1,6 +1,7 @@
 import copy
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from advjax import checkpoint
 from advjax.classifier import Classifier, initialise
-from advjax.models import ResCNN
+from advjax.models import VGG16, ResCNN
 from advjax.representations import Magnitude, MelEnergies, Waveform
 
 SHORT = MelEnergies(source=Magnitude(source=Waveform(num_samples=2000)))
@@ -114,6 +115,22 @@ def test_checkpoint_gives_back_the_same_classifier(tmp_path, wave):
         logits(loaded.logits_fn("waveform"), wave),
         logits(saved.logits_fn("waveform"), wave),
     )
+
+
+def test_a_network_without_statistics_is_saved_and_loaded(tmp_path):
+    module = VGG16(num_classes=3, width=2, resize=None)
+    saved = Classifier(
+        variables=jax.device_get(initialise(module, SHORT, jax.random.key(0))),
+        module=module,
+        representation=SHORT,
+        labels=("a", "b", "c"),
+    )
+    assert set(saved.variables) == {"params"}
+    checkpoint.save(tmp_path / "c", saved)
+    loaded = checkpoint.load(tmp_path / "c")
+    assert loaded.module == module
+    assert loaded.digest() == saved.digest()
+    chex.assert_trees_all_equal(loaded.variables, saved.variables)
 
 
 def test_a_checkpoint_is_never_written_over_another(tmp_path):

@@ -40,9 +40,19 @@ def problem(seed, count=64):
     return Dataset(x.astype(np.float32), y)
 
 
-def train(recipe=RECIPE, gradients=None, **options):
+class Plain(nn.Module):
+    """A network without batch norm, whose auxiliary head speaks in training."""
+
+    @nn.compact
+    def __call__(self, x, *, train: bool):
+        x = nn.relu(nn.Dense(8)(x))
+        logits, auxiliary = nn.Dense(2)(x), nn.Dense(2)(x)
+        return (logits, auxiliary) if train else logits
+
+
+def train(recipe=RECIPE, gradients=None, module=None, **options):
     return fit(
-        Tiny(),
+        module or Tiny(),
         WAVE,
         problem(0),
         problem(1),
@@ -93,6 +103,19 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatc
     again = train(gradients=gaussian(sigma=0.3), workdir=tmp_path)
     for a, b in zip(weights(whole), weights(again), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_network_without_statistics_is_trained_kept_and_continued(tmp_path):
+    plain_network = Plain()
+    whole = train(module=plain_network)
+    assert set(whole.variables) == {"params"}
+    test = problem(2, 400)
+    logits = jax.vmap(whole.logits)(jnp.asarray(test.x))
+    assert (np.asarray(logits).argmax(axis=1) == test.y).mean() > 0.9
+    half = dataclasses.replace(RECIPE, num_steps=20)
+    train(half, module=plain_network, workdir=tmp_path)
+    again = train(module=plain_network, workdir=tmp_path)
+    assert again.digest() == whole.digest()
 
 
 def test_a_finished_training_is_not_trained_further(tmp_path, monkeypatch):

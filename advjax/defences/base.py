@@ -11,12 +11,19 @@ from advjax.types import Batch, Key, PyTree
 
 Apply = Callable[
     [PyTree, PyTree, Float[Array, "batch *features"], Key],
-    tuple[Float[Array, "batch classes"], PyTree],
+    tuple[
+        Float[Array, "batch classes"] | tuple[Float[Array, "batch classes"], ...],
+        PyTree,
+    ],
 ]
 """(params, batch_stats, batch at the defence's stage, key) -> (logits, batch_stats).
 
-The rest of the chain after that stage, then the network in training mode.
+The rest of the chain after that stage, then the network in training mode, which may
+give the logits of auxiliary heads behind its own.
 """
+
+AUXILIARY_WEIGHT = 0.3
+"""Weight of an auxiliary head's loss. Source: Szegedy et al. 2015, section 5."""
 
 
 class Gradients(NamedTuple):
@@ -34,13 +41,24 @@ GradFn = Callable[[Apply, PyTree, PyTree, Batch, Key], Gradients]
 def cross_entropy_gradients(
     apply: Apply, params: PyTree, batch_stats: PyTree, batch: Batch, key: Key
 ) -> Gradients:
-    """Gradients of the mean cross-entropy on `batch`; metrics `loss` and `accuracy`."""
+    """Gradients of the mean cross-entropy on `batch`; metrics `loss` and `accuracy`.
+
+    Auxiliary heads add `AUXILIARY_WEIGHT` of theirs to the loss, and nothing to the
+    accuracy.
+    """
+
+    def cross_entropy(logits):
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.y)
+        return losses.mean()
 
     def loss_fn(params):
-        logits, stats = apply(params, batch_stats, batch.x, key)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.y)
+        found, stats = apply(params, batch_stats, batch.x, key)
+        logits, *auxiliary = found if isinstance(found, tuple) else (found,)
+        loss = cross_entropy(logits)
+        for others in auxiliary:
+            loss = loss + AUXILIARY_WEIGHT * cross_entropy(others)
         accuracy = (logits.argmax(axis=-1) == batch.y).mean()
-        return losses.mean(), (stats, accuracy)
+        return loss, (stats, accuracy)
 
     (loss, (stats, accuracy)), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
     return Gradients(grads, stats, {"loss": loss, "accuracy": accuracy})
