@@ -90,7 +90,7 @@ def build(
             f"{corpus.name} has no utterances to build records from: "
             + ", ".join(f"{sizes[split]} in {split}" for split in SPLITS)
         )
-    skipped: list[Skipped] = []
+    skipped = [Skipped(*each) for each in corpus.left_out.items()]
     counts = {split: dict.fromkeys(corpus.labels, 0) for split in wanted}
     manners: dict[str, dict[str, Any]] = {
         split: {"policy": WHOLE, "trimmed": 0}
@@ -198,6 +198,7 @@ def _usable(corpus: Corpus) -> Corpus:
             for split in SPLITS
         },
         whole=corpus.whole,
+        left_out=corpus.left_out,
     )
 
 

@@ -1,11 +1,12 @@
 """What every corpus offers: labelled utterances in three splits, loaded one by one.
 
 A corpus is any object with a `name`, its `labels`, whether its utterances are used
-`whole`, and `utterances(split)`, a sequence of `Utterance`. An utterance is light: its
-id, its label, its speaker and a `load` function that gives the wave. Listing a corpus
-therefore reads no audio, its size is `len(corpus.utterances("test"))`, any part of it
-can be loaded in any order or thread, and one bad file is one failing `load`
-(`UnreadableAudio`) that the caller may step over.
+`whole`, what was `left_out`, and `utterances(split)`, a sequence of `Utterance`. An
+utterance is light: its id, its label, its speaker and a `load` function that gives the
+wave. Listing a corpus therefore reads no audio, its size is
+`len(corpus.utterances("test"))`, any part of it can be loaded in any order or thread,
+and one bad file is one failing `load` (`UnreadableAudio`) that the caller may step
+over.
 
 Most corpora need no class of their own: a builder function fills a `ListedCorpus`
 with one tuple of utterances per split. `load` may decode a file
@@ -57,12 +58,14 @@ class Corpus(Protocol):
     """Labelled utterances in three splits; no utterance is in two of them.
 
     Where it is `whole`, an utterance is one example from its beginning, as the makers
-    of the corpus cut it; otherwise examples are cut from its active part.
+    of the corpus cut it; otherwise examples are cut from its active part. `left_out`
+    says why recordings of the corpus are in no split, by id.
     """
 
     name: str
     labels: tuple[str, ...]
     whole: bool
+    left_out: Mapping[str, str]
 
     def utterances(self, split: str) -> Sequence[Utterance]:
         """Every utterance of `split` (one of `SPLITS`), in a fixed order."""
@@ -77,6 +80,7 @@ class ListedCorpus:
     labels: tuple[str, ...]
     splits: Mapping[str, tuple[Utterance, ...]]
     whole: bool = False
+    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def utterances(self, split: str) -> Sequence[Utterance]:
         """Every utterance of `split`, in a fixed order."""

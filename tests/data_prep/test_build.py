@@ -211,6 +211,17 @@ def test_whole_clips_ignore_the_crops_and_say_what_was_trimmed(tmp_path):
     assert not loaded["audio"][3][300:].any()
 
 
+def test_what_the_corpus_left_out_is_listed_with_what_could_not_be_read(tmp_path):
+    source = corpus({"1-test-1": lambda: np.zeros(0, np.float32)})
+    source = dataclasses.replace(source, left_out={"0-train-9": "known already"})
+    info = make(tmp_path / "set", source, on_error="skip")
+    assert info.metadata["skipped"] == [
+        ["0-train-9", "known already"],
+        ["1-test-1", "holds no samples"],
+    ]
+    assert "0-train-9: known already" in building.summary(info, "set")
+
+
 def test_a_class_without_whole_clips_in_a_split_is_said(tmp_path):
     source = corpus()
     splits = dict(source.splits, test=source.splits["test"][:2])

@@ -73,15 +73,38 @@ def test_a_fold_that_lacks_classes_does_not_validate_unless_it_is_asked_to():
     assert folds_of(asked)["validation"] == {3}
 
 
-def test_no_recording_on_two_sides():
+def test_clips_of_a_recording_that_is_measured_on_are_left_out():
     clips = two_classes([1, 2, 3, 4])
-    same = clips[0].recording
     # Twice in one fold and in two folds that both train is no leak.
-    listed([*clips, clip(1, 7, same, "1-again")])
-    listed([*clips, clip(3, 7, "shared"), clip(4, 7, "shared")])
-    for fold in (2, 3):
-        with pytest.raises(ValueError, match=rf"{same} are in fold 1 .test. and in"):
-            listed([*clips, clip(fold, 7, same)])
+    harmless = [
+        clip(1, 7, clips[0].recording, "1-again"),
+        clip(3, 7, "shared"),
+        clip(4, 7, "shared"),
+    ]
+    assert listed([*clips, *harmless]).left_out == {}
+    tested, validated = clips[0].recording, clips[4].recording
+    leaks = [clip(2, 3, tested), clip(3, 3, validated)]
+    corpus = listed([*clips, *harmless, *leaks], pitch_shift="resample")
+    assert corpus.left_out == {
+        f"2-{tested}-3": f"its recording {tested} is in fold 1 too, for test",
+        f"3-{validated}-3": f"its recording {validated} is in fold 2 too, for "
+        "validation",
+    }
+    sizes = [len(corpus.utterances(split)) for split in SPLITS]
+    assert sizes == [5 * 10, 4, 5]
+    sides = [{each.speaker for each in corpus.utterances(split)} for split in SPLITS]
+    assert sum(map(len, sides)) == len(set().union(*sides))
+    # Where folds 3 and 2 are measured on, it is fold 1 that lacks a clip.
+    assert list(listed([*clips, leaks[0]], fold=2, validation_fold=3).left_out) == [
+        clips[0].path.stem
+    ]
+
+
+def test_shuffled_folds_are_refused():
+    clips = two_classes([1, 2, 3, 4])
+    pairs = [each._replace(recording=f"r{n % 8}") for n, each in enumerate(clips)]
+    with pytest.raises(ValueError, match="8 of 16 clips in .*take the official folds"):
+        listed(pairs)
 
 
 @pytest.mark.parametrize(
