@@ -1,0 +1,31 @@
+import numpy as np
+import soundfile
+
+from advjax import records
+from experiments.pipeline import Task
+
+
+def test_records_of_a_corpus_of_whole_clips(tmp_path, capsys):
+    audio, meta = tmp_path / "ESC-50" / "audio", tmp_path / "ESC-50" / "meta"
+    audio.mkdir(parents=True)
+    meta.mkdir()
+    lines = ["filename,fold,target,category,esc10,src_file,take"]
+    for fold in (1, 2, 3, 4):
+        for target, name in ((0, "dog"), (10, "rain")):
+            file = f"{fold}-{fold}{target}-A-{target}.wav"
+            noise = np.random.default_rng([fold, target]).uniform(-0.5, 0.5, 40_000)
+            soundfile.write(audio / file, noise, 16_000)
+            lines.append(f"{file},{fold},{target},{name},True,{fold}{target},A")
+    (meta / "esc50.csv").write_text("\n".join(lines))
+    task = Task(
+        home=tmp_path / "runs",
+        corpus="esc50(fold=4, pitch_shift='resample')",
+        corpus_dir=str(tmp_path / "ESC-50"),
+        features="magnitude",
+        at="magnitude",
+    )
+    folder = task.records
+    assert "20 whole training clips of 2 classes of esc50(" in capsys.readouterr().err
+    assert records.info(folder).splits == {"train": 20, "validation": 2, "test": 2}
+    assert Task.records.func(task) == folder
+    assert "(found)" in capsys.readouterr().err
