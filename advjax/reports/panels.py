@@ -52,6 +52,7 @@ def staircase_plot(
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     from advjax.reports.plots import COLOURS, DASHES, DPI, STYLE
 
@@ -81,6 +82,7 @@ def staircase_plot(
         for (row, column), panel in panels.items():
             axes = grid[rows.index(row), columns.index(column)]
             axes.set(xscale="log", ylim=(-0.02, 1.02))
+            axes.xaxis.set_minor_formatter(NullFormatter())
             for one in panel:
                 name, _, kind = one.label.partition(",")
                 edges = np.sort(one.sizes[np.isfinite(one.sizes)])

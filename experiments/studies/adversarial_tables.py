@@ -26,6 +26,7 @@ NAMES = {
     "resnet56": "ResNet-56",
     "vgg16": "VGG-16",
 }
+ATTACKS = ("FGSM", "BIM", "JSMA", "DeepFool", "PIA", "C&W")  # the publication's order
 LEVEL = 0.9
 L0_SHARE = 0.01  # of the entries: the limit of attacks that count them, our choice
 
@@ -55,7 +56,7 @@ def read_cells(out: pathlib.Path) -> list[Result]:
     for file in sorted((out / "cells").glob("*/*/*/*/*/cell.json")):
         told = json.loads(file.read_text())
         corpus, representation, network, fold, training = file.parent.parts[-5:]
-        scans = [folder for folder in file.parent.iterdir() if folder.is_dir()]
+        scans = [name for name in ATTACKS if (file.parent / name).is_dir()]
         found.append(
             Result(
                 corpus,
@@ -64,7 +65,7 @@ def read_cells(out: pathlib.Path) -> list[Result]:
                 int(fold.removeprefix("fold")),
                 training,
                 told,
-                {folder.name: needed(folder) for folder in sorted(scans)},
+                {name: needed(file.parent / name) for name in scans},
             )
         )
     return found
