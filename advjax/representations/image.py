@@ -7,10 +7,15 @@ import jax
 import jax.numpy as jnp
 
 from advjax.representations.base import Representation
+from advjax.representations.chroma import Tonnetz
 from advjax.representations.magnitude import Magnitude
 from advjax.representations.waveform import Waveform
 from advjax.signal.decibels import level_db
 from advjax.types import Bounds, Features, Source
+
+_FLAT = 1e-6
+"""A clip with less between its least and greatest entry has one value. Levels around
+-80 dB are 1e-5 apart in float32; the chromagram's rounding at silence is 1e-8."""
 
 
 @final
@@ -20,7 +25,8 @@ class Image(Representation):
 
     Decibels, clipped `range_db` below the clip's greatest; the least becomes 0 and the
     greatest 1; then bilinear interpolation, whose triangles widen where the image
-    shrinks, so that no entry is left out. A clip of one value, as silence is, is black.
+    shrinks, so that no entry is left out. A clip of one value, as silence is, is black:
+    all zeros.
 
     1568 x 768 is the size that "Adversarially Training for Audio Classifiers" (Sallo,
     Esmaeilpour, Cardinal) states for its spectrograms. How it came about is not stated;
@@ -51,8 +57,10 @@ class Image(Representation):
             values = jnp.maximum(levels, levels.max() - self.range_db)
         least = values.min()
         extent = values.max() - least
-        # Not `extent + floor`: the greatest entry is to be 1.
-        shown = (values - least) / jnp.where(extent > 0, extent, 1.0)
+        # Divided by the extent alone, so that the greatest entry is 1.
+        flat = extent < _FLAT
+        shown = (values - least) / jnp.where(flat, 1.0, extent)
+        shown = jnp.where(flat, 0.0, shown)
         return jax.image.resize(shown, (self.frames, self.bins), "linear")[..., None]
 
     @property
@@ -75,7 +83,7 @@ class Stacked(Representation):
     name: ClassVar[str] = "stacked"
     source: Representation = Waveform()
     first: Representation = Image()
-    second: Representation = Image(bins=540)
+    second: Representation = Image(source=Tonnetz(), bins=540, decibels=False)
 
     def __post_init__(self):
         """Refuses representations of different waveforms."""

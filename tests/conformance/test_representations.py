@@ -10,7 +10,7 @@ import pytest
 from advjax.representations import REPRESENTATIONS, definition, from_definition, probe
 
 ALL = pytest.mark.parametrize(
-    "rep", [cls() for cls in REPRESENTATIONS.values()], ids=str
+    "rep", [cls() for cls in REPRESENTATIONS.values()], ids=list(REPRESENTATIONS)
 )
 
 

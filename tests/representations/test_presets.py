@@ -71,27 +71,33 @@ def wave():
 
 
 @EACH
-def test_gradient_at_the_waveform_is_the_slope(name):
+def test_gradient_at_the_waveform_is_the_slope_and_finite_at_silence(name):
     rep = short(name)
     weights = jnp.asarray(
         np.random.default_rng(1).normal(size=rep.feature_shape), jnp.float32
     )
     score = jax.jit(lambda x: jnp.vdot(weights, rep.apply(x)))
-    gradient = np.asarray(jax.grad(score)(wave()))
+    slope = jax.jit(jax.grad(score))
+    gradient = np.asarray(slope(wave()))
     # So little that weak bins stay on their logarithms, so much that float32 sees it.
     step = 3e-5 * gradient / np.linalg.norm(gradient)
     rise = float(score(wave() + step)) - float(score(wave() - step))
     assert rise == pytest.approx(6e-5 * np.linalg.norm(gradient), rel=0.03)
+    for quiet in (0.0 * wave(), 1e-6 * wave(), wave().at[1600:].set(0.0)):
+        assert np.isfinite(slope(quiet)).all()
+    assert float(score(0.0 * wave())) == 0.0
 
 
-@EACH
+# Both spectrograms, and the tonnetz with each.
+@pytest.mark.parametrize("name", ["stft_tonnetz", "dwt_tonnetz"])
 def test_an_attack_starts_at_the_waveform(name):
     rep = short(name)
-    features = rep.apply(wave())
+    apply = jax.jit(rep.apply)
+    features = apply(wave())
     planes = jax.random.normal(jax.random.key(0), (3, features.size))
 
     def logits_fn(x):
-        return (planes - planes.mean()) @ (rep.apply(x) - features).ravel()
+        return planes @ (apply(x) - features).ravel()
 
     # At the wave itself all logits are 0; PGD has to find what tells 1 from the rest.
     attack = attacks.pgd(num_steps=5, norm="linf", targeted=True, bounds=(-1.0, 1.0))
