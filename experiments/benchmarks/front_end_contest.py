@@ -5,6 +5,7 @@ import functools
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -175,7 +176,7 @@ def compete(
     bare = _bare_passes(representation, len(clips), libraries)
     entrants = {by: Contestant(call) for by, call in calls.items()}
     ceiling = {by: Contestant(call) for by, call in bare.items()}
-    arrays = {by: _first(one) for by, one in (entrants | ceiling).items()}
+    arrays = {by: first_call(one) for by, one in (entrants | ceiling).items()}
     difference = {
         by: _difference(arrays["ours"], arrays[by], f"{by}, {title}")
         for by in entrants
@@ -183,7 +184,7 @@ def compete(
     }
     left_out = _not_worth_a_turn(entrants)
     entrants = {by: one for by, one in entrants.items() if by not in left_out}
-    _take_turns(list((entrants | ceiling).values()), num_turns)
+    take_turns(list((entrants | ceiling).values()), num_turns)
     return Result(
         name,
         representation,
@@ -285,7 +286,7 @@ def _xla(operation, *given: np.ndarray) -> Pass:
     return lambda: jax.block_until_ready(compiled(*on_device))
 
 
-def _first(one: Contestant):
+def first_call(one: Contestant) -> tuple[Any, ...]:
     """The arrays of the first call; the second tells how many calls make a turn."""
     start = time.perf_counter()
     arrays = one.call()
@@ -314,7 +315,8 @@ def _difference(ours, theirs, title: str) -> dict[str, tuple[float, float]]:
     return found
 
 
-def _take_turns(contestants: list[Contestant], num_turns: int) -> None:
+def take_turns(contestants: list[Contestant], num_turns: int) -> None:
+    """Nothing; times all contestants, every turn in another order."""
     for turn in range(num_turns):
         for place in range(len(contestants)):
             time.sleep(SETTLE_S)

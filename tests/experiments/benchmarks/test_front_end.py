@@ -113,7 +113,7 @@ def test_clips_are_loud_and_differ():
 def test_every_turn_has_another_order():
     order = []
     contestants = [Contestant(lambda i=i: order.append(i)) for i in range(3)]
-    front_end_contest._take_turns(contestants, 3)
+    front_end_contest.take_turns(contestants, 3)
     assert order == [0, 1, 2, 1, 2, 0, 2, 0, 1]
     assert all(len(one.wall_s) == len(one.cpu_s) == 3 for one in contestants)
 
