@@ -169,14 +169,16 @@ class Task:
             f"records     {folder}: {what} of {len(corpus.labels)} classes of "
             f"{self.corpus}"
         )
-        build.build(
-            corpus,
-            self.representation,
-            folder,
-            crops_per_class=self.crops,
-            on_error=self.on_error,
-            options=options,
-        )
+        # Another start may build the same records meanwhile; whole, they are as good.
+        with contextlib.suppress(FileExistsError):
+            build.build(
+                corpus,
+                self.representation,
+                folder,
+                crops_per_class=self.crops,
+                on_error=self.on_error,
+                options=options,
+            )
         return folder
 
     def dataset(self, split: str, at: str) -> Dataset:

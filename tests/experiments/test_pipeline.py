@@ -2,6 +2,7 @@ import numpy as np
 import soundfile
 
 from advjax import records
+from data_prep import build
 from experiments.pipeline import Task
 
 
@@ -29,3 +30,15 @@ def test_records_of_a_corpus_of_whole_clips(tmp_path, capsys):
     assert records.info(folder).splits == {"train": 20, "validation": 2, "test": 2}
     assert Task.records.func(task) == folder
     assert "(found)" in capsys.readouterr().err
+
+
+def test_records_that_another_start_has_built_meanwhile_are_taken(
+    tmp_path, monkeypatch
+):
+    def built_by_another(corpus, representation, folder, **options):
+        folder.mkdir(parents=True)
+        raise FileExistsError(folder)
+
+    monkeypatch.setattr(build, "build", built_by_another)
+    task = Task(home=tmp_path, corpus="voices(num_speakers=2, minutes_per_speaker=0.5)")
+    assert task._build_records().is_dir()
