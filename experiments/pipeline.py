@@ -147,7 +147,7 @@ class Task:
             "options": options,
             "labels": corpus.labels,
             "utterances": {s: len(corpus.utterances(s)) for s in self.crops},
-            "crops": dict(self.crops),
+            "crops": None if corpus.whole else dict(self.crops),
             "representation": definition(self.representation),
             "on_error": self.on_error,
         }

@@ -53,7 +53,7 @@ def read_table(path: pathlib.Path, columns: Mapping[str, type]) -> list[dict[str
     if not path.is_file():
         raise FileNotFoundError(
             f"no {path}: this corpus is read by its table of clips, with the columns "
-            f"{', '.join(columns)}; --corpus_dir must be the folder that holds it"
+            f"{', '.join(columns)}; give the folder that holds it"
         )
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)

@@ -36,6 +36,7 @@ from absl import flags
 
 from advjax import catalog, evaluation
 from advjax.atomic import new_file
+from advjax.models import MODELS
 from advjax.progress import duration
 from advjax.representations import FRONT_ENDS
 from advjax.training import Recipe
@@ -322,6 +323,8 @@ def _chosen_size(size: Size) -> Size:
     networks = size.networks
     if _NETWORKS.value:
         networks = {catalog.parse(text)[0]: text for text in _NETWORKS.value}
+        for text in networks.values():
+            catalog.pick(text, MODELS, num_classes=2)  # a wrong one fails here
     for name in _REPRESENTATIONS.value or ():
         if name not in REPRESENTATIONS:
             raise ValueError(
