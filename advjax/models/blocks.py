@@ -79,17 +79,28 @@ def _as_product(x, kernel, stride, padding):
     XLA exchanges a map with a kernel that is larger than the map, and has no fast path
     on CPUs for what comes of it.
     """
-    height, width = _out_sizes(x, kernel, stride, padding)
-    window = kernel.shape[:2]
-    x = jnp.pad(x, ((0, 0), *_ends(x, kernel, stride, padding), (0, 0)))
-    down, across = stride * (height - 1) + 1, stride * (width - 1) + 1
+    ends, met, spans = _ends(x, kernel, stride, padding), [], []
+    for size, count, window, (low, _) in zip(
+        x.shape[1:3],
+        _out_sizes(x, kernel, stride, padding),
+        kernel.shape[:2],
+        ends,
+        strict=True,
+    ):
+        span = stride * (count - 1) + 1
+        # Entries of the kernel that meet nothing but padding are left out.
+        met.append(range(max(0, low - span + 1), min(window, low + size)))
+        spans.append(span)
+    x = jnp.pad(x, ((0, 0), *ends, (0, 0)))
     patches = [
-        x[:, row : row + down : stride, column : column + across : stride]
-        for row in range(window[0])
-        for column in range(window[1])
+        x[:, row : row + spans[0] : stride, column : column + spans[1] : stride]
+        for row in met[0]
+        for column in met[1]
     ]
     patches = jnp.concatenate(patches, axis=-1)
-    return jnp.matmul(patches, jnp.reshape(kernel, (-1, kernel.shape[-1])))
+    rows, columns = (slice(taken.start, taken.stop) for taken in met)
+    taps = jnp.reshape(kernel[rows, columns], (-1, kernel.shape[-1]))
+    return jnp.matmul(patches, taps)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -380,19 +391,3 @@ class BatchNorm(nn.Module):
             for kept, new in zip((mean, variance), found, strict=True):
                 kept.value = self.momentum * kept.value + (1 - self.momentum) * new
         return x
-
-
-class ConvNormClip(nn.Module):
-    """Convolution, batch norm, clipped ReLU."""
-
-    features: int
-    kernel_size: int = 3
-    stride: int = 1
-
-    @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch height width channels"], *, train: bool
-    ) -> Float[Array, "batch out_height out_width {self.features}"]:
-        """The activated maps; `train` normalises by the batch's own statistics."""
-        x = Conv(self.features, self.kernel_size, self.stride)(x)
-        return clipped_relu(BatchNorm()(x, train=train))

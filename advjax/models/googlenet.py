@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 from jaxtyping import Array, Float
 
 from advjax.models.blocks import Conv, max_pool, relu
@@ -60,6 +61,18 @@ class Inception(nn.Module):
         return jnp.concatenate(branches, axis=-1)
 
 
+def _averages(x):
+    """Means of 5x5 entries, three apart; a smaller map has one, of the whole of it."""
+    for axis in (1, 2):
+        window = min(5, x.shape[axis])
+        span = (x.shape[axis] - window) // 3 * 3 + 1
+        slices = [
+            lax.slice_in_dim(x, first, first + span, 3, axis) for first in range(window)
+        ]
+        x = sum(slices) / window
+    return x
+
+
 class AuxiliaryHead(nn.Module):
     """A classifier of maps in mid-network.
 
@@ -79,9 +92,7 @@ class AuxiliaryHead(nn.Module):
     ) -> Float[Array, "batch {self.num_classes}"]:
         """Logits; `train` turns on dropout."""
         if not self.pooled:
-            # A smaller map has one window, the whole of it.
-            height, width = (min(5, size) for size in x.shape[1:3])
-            x = nn.avg_pool(x, (height, width), (3, 3))
+            x = _averages(x)
         x = ConvRelu(scaled(128, self.width, 64))(x)
         x = vectors(x, pooled=self.pooled)
         x = relu(nn.Dense(scaled(1024, self.width, 64), kernel_init=HE)(x))

@@ -4,7 +4,23 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from advjax.models.blocks import ConvNormClip, clipped_relu
+from advjax.models.blocks import BatchNorm, Conv, clipped_relu
+
+
+class ConvNormClip(nn.Module):
+    """Convolution, batch norm, clipped ReLU."""
+
+    features: int
+    kernel_size: int = 3
+    stride: int = 1
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], *, train: bool
+    ) -> Float[Array, "batch out_height out_width {self.features}"]:
+        """The activated maps; `train` normalises by the batch's own statistics."""
+        x = Conv(self.features, self.kernel_size, self.stride)(x)
+        return clipped_relu(BatchNorm()(x, train=train))
 
 
 class ResCNN(nn.Module):

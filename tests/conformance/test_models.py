@@ -1,42 +1,104 @@
 """Every network keeps the contract of `advjax.models`."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from advjax.checkpoint import describe_module
 from advjax.models import MODELS
 
-SMALL = {"rescnn": {"width": 2, "embedding_size": 8}}
+SMALL = {
+    "rescnn": {"width": 2, "embedding_size": 8},
+    "alexnet": {"width": 12, "resize": 35},
+    "googlenet": {"width": 8, "resize": 16},
+    "vgg16": {"width": 4, "resize": 16},
+    "resnet18": {"width": 4, "resize": 16},
+    "resnet34": {"width": 4, "resize": 16},
+    "resnet56": {"width": 4, "resize": 16},
+}
+FOR_IMAGES = [name for name in MODELS if "resize" in SMALL[name]]
+
+
+def small(name, **options):
+    return MODELS[name](num_classes=3, **{**SMALL[name], **options})
+
+
+def variable_shapes(network, x):
+    init = lambda key, x: network.init(key, x, train=False)  # noqa: E731
+    return jax.eval_shape(init, jax.random.key(0), x)
+
+
+def drawn(shapes):
+    """Variables of those shapes; compiling the initial ones would take longest."""
+    rng = np.random.default_rng(0)
+
+    def leaf(path, shape):
+        if len(shape.shape) > 1:
+            deviation = (2 / np.prod(shape.shape[:-1])) ** 0.5
+            return jnp.asarray(rng.normal(0, deviation, shape.shape), jnp.float32)
+        at_one = path[-1].key in ("var", "scale")
+        return (jnp.ones if at_one else jnp.zeros)(shape.shape)
+
+    return jax.tree_util.tree_map_with_path(leaf, shapes)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_shapes_modes_and_a_gradient_for_every_weight(name):
-    network = MODELS[name](num_classes=3, **SMALL[name])
-    x = jax.random.normal(jax.random.key(0), (4, 160, 64, 1))
-    variables = jax.jit(lambda k: network.init(k, x, train=False))(jax.random.key(1))
+    network = small(name)
+    x = jax.random.uniform(jax.random.key(0), (4, 160, 64, 1))
+    variables = drawn(variable_shapes(network, x))
 
     def loss(params):
-        logits, updated = network.apply(
+        found, updated = network.apply(
             {**variables, "params": params},
             x,
             train=True,
             mutable=["batch_stats"],
             rngs={"dropout": jax.random.key(2)},
         )
-        return jnp.sum(logits[:, 0] ** 2 + logits[:, 1] + logits[:, 2] ** 3), updated
+        # Those of auxiliary heads too, where there are any.
+        total = 0.0
+        for logits in found if isinstance(found, tuple) else (found,):
+            assert logits.shape == (4, 3)
+            total += jnp.sum(logits[:, 0] ** 2 + logits[:, 1] + logits[:, 2] ** 3)
+        return total, updated
 
     grads, updated = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
     for path, grad in jax.tree_util.tree_leaves_with_path(grads):
         # The bias of a convolution before batch norm is cancelled by the mean.
-        if "Conv_0" not in jax.tree_util.keystr(path) or "kernel" in str(path):
+        cancelled = "batch_stats" in variables and "Conv_0" in str(path)
+        if not cancelled or "kernel" in str(path):
             assert np.abs(grad).max() > 0, path
     moved = jax.tree.map(
         lambda a, b: bool((a != b).any()),
-        variables["batch_stats"],
-        updated["batch_stats"],
+        variables.get("batch_stats", {}),
+        updated.get("batch_stats", {}),
     )
     assert all(jax.tree.leaves(moved))
     predict = jax.jit(lambda x: network.apply(variables, x, train=False))
-    assert predict(x).shape == (4, 3)
-    np.testing.assert_allclose(predict(x[:1]), predict(x)[:1], atol=1e-5)
+    found = predict(x)
+    assert found.shape == (4, 3)
+    assert (found[0] != found[1]).any()
+    # What is not in training sees one example at a time.
+    np.testing.assert_allclose(predict(x.at[1:].set(0.5))[0], found[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_network_is_rebuilt_from_its_description(name):
+    network = small(name)
+    options = json.loads(json.dumps(describe_module(network)))
+    assert MODELS[options.pop("name")](**options) == network
+
+
+@pytest.mark.parametrize("name", FOR_IMAGES)
+def test_the_weights_fit_inputs_of_any_size(name):
+    def shapes(*sizes, **options):
+        x = jax.ShapeDtypeStruct((1, *sizes, 1), jnp.float32)
+        found = variable_shapes(small(name, **options), x)
+        return jax.tree.map(lambda leaf: leaf.shape, found)
+
+    assert shapes(12, 300) == shapes(160, 64)
+    assert shapes(23, 11, resize=None) == shapes(160, 64, resize=None)

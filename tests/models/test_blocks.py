@@ -7,28 +7,134 @@ import pytest
 from flax import linen as nn
 from jax import lax
 
-from advjax.models.blocks import BatchNorm, Conv, channel_sums, clipped_relu, conv2d
+from advjax.models import blocks
+from advjax.models.blocks import (
+    BatchNorm,
+    Conv,
+    channel_sums,
+    clipped_relu,
+    conv2d,
+    max_pool,
+    relu,
+)
 
 
-def stock(x, kernel, stride):
+def stock(x, kernel, stride, padding=None, **options):
     return lax.conv_general_dilated(
-        x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x,
+        kernel,
+        (stride, stride),
+        "SAME" if padding is None else [(padding, padding)] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        **options,
     )
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("size", [3, 5])
-@pytest.mark.parametrize("shape", [(8, 6), (7, 5), (10, 4)])
-def test_conv2d_and_both_gradients_equal_xla(stride, size, shape):
+# No map has few positions for 0, every map has for 1000.
+@pytest.mark.parametrize(
+    ("few", "sizes", "size", "stride", "padding"),
+    [
+        (0, (13, 12), 3, 1, None),
+        (0, (13, 12), 5, 2, None),
+        (0, (13, 12), 11, 4, 0),
+        (0, (13, 12), 3, 2, 1),
+        (0, (13, 12), 2, 3, 0),
+        (0, (13, 12), 3, 1, 2),
+        (1000, (7, 6), 5, 2, None),
+        (1000, (7, 6), 3, 2, 1),
+        (1000, (7, 6), 2, 3, 0),
+        (1000, (7, 6), 1, 2, 0),
+        (1000, (2, 1), 5, 1, None),
+        (1000, (2, 1), 7, 2, 3),
+    ],
+)
+def test_conv2d_and_both_gradients_equal_xla(
+    monkeypatch, few, sizes, size, stride, padding
+):
+    monkeypatch.setattr(blocks, "FEW_POSITIONS", few)
     keys = jax.random.split(jax.random.key(0), 3)
-    x = jax.random.normal(keys[0], (2, *shape, 3))
+    x = jax.random.normal(keys[0], (2, *sizes, 3))
     kernel = jax.random.normal(keys[1], (size, size, 3, 4))
-    out, ours = jax.vjp(lambda x, k: conv2d(x, k, stride), x, kernel)
-    expected, theirs = jax.vjp(lambda x, k: stock(x, k, stride), x, kernel)
+
+    @jax.jit
+    def answers(x, kernel):
+        out, ours = jax.vjp(lambda x, k: conv2d(x, k, stride, padding), x, kernel)
+        expected, theirs = jax.vjp(lambda x, k: stock(x, k, stride, padding), x, kernel)
+        cotangent = jax.random.normal(keys[2], out.shape)
+        return (out, *ours(cotangent)), (expected, *theirs(cotangent))
+
+    for ours, theirs in zip(*answers(x, kernel), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=3e-5)
+
+
+def test_a_kernel_larger_than_its_maps_is_refused():
+    with pytest.raises(ValueError, match="larger inputs"):
+        conv2d(jnp.zeros((1, 10, 12, 1)), jnp.zeros((11, 11, 1, 2)), 4, 0)
+    assert conv2d(jnp.zeros((1, 1, 1, 1)), jnp.zeros((7, 7, 1, 2)), 2, 3).size == 2
+
+
+def test_a_convolution_in_groups_equals_xla():
+    x = jax.random.normal(jax.random.key(0), (2, 9, 8, 6))
+    module = Conv(4, stride=2, groups=2, use_bias=False)
+    params = module.init(jax.random.key(1), x)["params"]
+    expected = stock(x, params["kernel"], 2, feature_group_count=2)
+    found = module.apply({"params": params}, x)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(9, 7), (8, 6), (2, 1)])
+@pytest.mark.parametrize(
+    ("window", "stride", "padding"), [(3, 2, 0), (2, 2, 0), (3, 1, 1)]
+)
+def test_max_pool_and_its_gradient_equal_xla(shape, window, stride, padding):
+    # Of four values, so that most windows hold ties.
+    x = jax.random.randint(jax.random.key(0), (2, *shape, 3), -2, 2).astype(jnp.float32)
+    ends = [(0, 0)]
+    for size in shape:
+        # From left to right until a window reaches the end.
+        last = -padding
+        while last + window < size + padding:
+            last += stride
+        ends.append((padding, last + window - size))
+
+    def theirs(x):
+        windows, strides = (1, window, window, 1), (1, stride, stride, 1)
+        return lax.reduce_window(
+            x, -jnp.inf, lax.max, windows, strides, [*ends, (0, 0)]
+        )
+
+    @jax.jit
+    def answers(x):
+        out, by_us = jax.vjp(lambda x: max_pool(x, window, stride, padding), x)
+        expected, by_xla = jax.vjp(theirs, x)
+        cotangent = jax.random.normal(jax.random.key(1), out.shape)
+        return (out, *by_us(cotangent)), (expected, *by_xla(cotangent))
+
+    (out, ours), (expected, slopes) = answers(x)
     np.testing.assert_array_equal(out, expected)
-    cotangent = jax.random.normal(keys[2], out.shape)
-    for a, b in zip(ours(cotangent), theirs(cotangent), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+    np.testing.assert_allclose(ours, slopes, atol=1e-6)
+
+
+def test_max_pool_has_the_sizes_of_the_published_networks():
+    sizes = [55]
+    while sizes[-1] > 6:
+        x = jax.ShapeDtypeStruct((1, sizes[-1], 224, 1), jnp.float32)
+        sizes.append(jax.eval_shape(lambda x: max_pool(x, 3, 2), x).shape[1])
+    assert sizes == [55, 27, 13, 6]
+    assert jax.eval_shape(lambda x: max_pool(x, 3, 2), x).shape[2] == 112
+
+
+@pytest.mark.parametrize("place", [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_max_pool_lets_nan_through(place):
+    x = jnp.ones((1, 2, 2, 1)).at[0, *place, 0].set(jnp.nan)
+    assert jnp.isnan(max_pool(x, 2, 2)).all()
+
+
+def test_relu_is_flat_up_to_0_and_lets_nan_through():
+    points = jnp.asarray([-1.0, 0.0, 3.0])
+    assert relu(points).tolist() == [0, 0, 3]
+    assert jax.vmap(jax.grad(relu))(points).tolist() == [0, 0, 1]
+    assert jnp.isnan(relu(jnp.asarray(jnp.nan)))
 
 
 def test_conv2d_under_vmap_equals_the_batch():
