@@ -84,7 +84,8 @@ def test_an_image_of_ours_that_is_wrong_is_refused(monkeypatch):
 
 def test_a_row_says_what_the_turns_took():
     def took(*wall_s):
-        return Contestant(lambda: (), wall_s=list(wall_s))
+        cpu = [2 * wall for wall in wall_s[:2]]
+        return Contestant(lambda: (), wall_s=list(wall_s), cpu_s=cpu)
 
     rival = "librosa and PyWavelets, threads: "
     result = Result(
@@ -103,7 +104,7 @@ def test_a_row_says_what_the_turns_took():
         },
     )
     assert front_end_images._row(result) == [
-        "dwt", "56 x 27", "0.0", "10", "5", "2", "2", "5.0", "1.0 to 12.0",
+        "dwt", "56 x 27", "0.0", "10", "5", "2", "2", "5.0", "1.0 to 12.0", "10.0",
         "1e-04", "1e-06", "2e-06", "3e-01", "2e-02", "1e-01",
     ]  # fmt: skip
 
