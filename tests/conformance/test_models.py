@@ -9,6 +9,7 @@ import pytest
 
 from advjax.checkpoint import describe_module
 from advjax.models import MODELS
+from tests.models.shapes import drawn, variable_shapes
 
 SMALL = {
     "rescnn": {"width": 2, "embedding_size": 8},
@@ -24,25 +25,6 @@ FOR_IMAGES = [name for name in MODELS if "resize" in SMALL[name]]
 
 def small(name, **options):
     return MODELS[name](num_classes=3, **{**SMALL[name], **options})
-
-
-def variable_shapes(network, x):
-    init = lambda key, x: network.init(key, x, train=False)  # noqa: E731
-    return jax.eval_shape(init, jax.random.key(0), x)
-
-
-def drawn(shapes):
-    """Variables of those shapes; compiling the initial ones would take longest."""
-    rng = np.random.default_rng(0)
-
-    def leaf(path, shape):
-        if len(shape.shape) > 1:
-            deviation = (2 / np.prod(shape.shape[:-1])) ** 0.5
-            return jnp.asarray(rng.normal(0, deviation, shape.shape), jnp.float32)
-        at_one = path[-1].key in ("var", "scale")
-        return (jnp.ones if at_one else jnp.zeros)(shape.shape)
-
-    return jax.tree_util.tree_map_with_path(leaf, shapes)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import pytest
 
 from advjax.models import AlexNet
-from tests.models.counting import num_parameters
+from tests.models.shapes import num_parameters
 
 # Side of the kernel, input channels that a feature meets, features; as published.
 CONVOLUTIONS = [(11, 1, 96), (5, 48, 256), (3, 256, 384), (3, 192, 384), (3, 192, 256)]

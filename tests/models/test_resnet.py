@@ -1,7 +1,7 @@
 import pytest
 
 from advjax.models import ResNet18, ResNet34, ResNet56
-from tests.models.counting import num_parameters, shapes
+from tests.models.shapes import heights, num_parameters
 
 
 def conv(size, inputs, outputs):
@@ -46,5 +46,5 @@ def test_resnet56_has_the_parameters_of_cifar():
     ],
 )
 def test_maps_have_the_sizes_of_the_paper(network, sides):
-    maps = shapes(network(num_classes=10, width=4), (300, 200))
+    maps = heights(network(num_classes=10, width=4), (300, 200))
     assert [maps[f"BasicBlock_{index}"] for index in range(len(sides))] == sides

@@ -1,5 +1,5 @@
 from advjax.models import VGG16
-from tests.models.counting import num_parameters
+from tests.models.shapes import num_parameters
 
 # The column of configuration D.
 CHANNELS = [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
