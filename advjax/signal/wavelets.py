@@ -41,7 +41,6 @@ import math
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.fft
 from jaxtyping import Array, Float
 
 from advjax.signal.framing import frame
@@ -131,4 +130,7 @@ def scalogram_power(
 
 
 def _num_fft(frame_length: int) -> int:
+    # Half a second to import, for all programs that need no scalogram.
+    import scipy.fft
+
     return scipy.fft.next_fast_len(6 * frame_length, real=True)
