@@ -38,7 +38,6 @@ _COMPILING = (
     "/defences/",
     "/experiments/test_attack.py",
     "/experiments/test_certify.py",
-    "/models/test_googlenet.py",
     "/experiments/test_needed_budgets.py",
     "/experiments/test_speaker_inputs.py",
     "/models/",

@@ -213,6 +213,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_jax_finds_its_peers_and_its_devices_in_a_slurm_job(cluster):
     (cluster.root / "experiments/__init__.py").touch()
     (cluster.root / "experiments/attack.py").write_text(PEER)

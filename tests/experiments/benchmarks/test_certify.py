@@ -10,6 +10,7 @@ from advjax.models import blocks
 from experiments.benchmarks import certify_report, certify_sides
 
 
+@pytest.mark.slow
 def test_operations_are_those_that_the_compiler_counts(monkeypatch):
     classifier = certify_sides.network(16)
     # The direct convolutions of a gradient's forward pass.
