@@ -310,6 +310,8 @@ def main() -> None:
             num_points=size.num_points, environment=environment,
         )  # fmt: skip
         adversarial_tables.write_report(out, eps=EPS.value)
+        # Half a gigabyte of programs that no other cell can use.
+        jax.clear_caches()
     print((out / "study.md").read_text())
 
 
