@@ -292,7 +292,10 @@ def _draw(path: pathlib.Path, results: list[Result]) -> None:
         panel = panels.setdefault(catalog.parse(result.name)[0], {})
         pixels = float(np.prod(result.representation.feature_shape))
         for by, one in result.entrants.items():
-            panel.setdefault(by, []).append((pixels, result.num_clips / one.median_s))
+            title = by.replace(_RIVAL, "rival")  # the legend is narrow
+            panel.setdefault(title, []).append(
+                (pixels, result.num_clips / one.median_s)
+            )
     panels = {
         name: {by: sorted(line) for by, line in panel.items()}
         for name, panel in panels.items()
