@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from advjax.models import GoogLeNet
 from tests.models.shapes import drawn, heights, num_parameters, variable_shapes
@@ -54,6 +55,7 @@ def test_the_count_at_native_size_does_not_depend_on_the_size():
     assert num_parameters(network, (1, 1)) == num_parameters(network, (90, 70))
 
 
+@pytest.mark.slow
 def test_auxiliary_heads_speak_in_training_alone_and_reach_mid_network():
     network = GoogLeNet(num_classes=3, width=8, resize=16)
     x = jax.random.uniform(jax.random.key(0), (2, 16, 16, 1))
