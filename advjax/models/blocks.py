@@ -22,6 +22,9 @@ FEW_POSITIONS = 32
 """Maps of at most so many outputs are convolved as one product on a CPU."""
 
 
+# Traced once for all layers of equal sizes: a network is traced whenever a process
+# starts, cached compilation or not.
+@functools.partial(jax.jit, static_argnums=(2, 3), inline=True)
 def conv2d(
     x: Float[Array, "batch height width channels"],
     kernel: Float[Array | np.ndarray, "kh kw channels features"],

@@ -12,10 +12,8 @@ Source: Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks"
 arXiv:1509.09308, section 4.1 and its matrices for F(4x4, 3x3) in section 4.3.
 """
 
-import functools
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -53,9 +51,6 @@ Out = Float[Array, "batch height width features"]
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
 
-# A program of its own, so that JAX traces it once for all layers of equal sizes: a
-# network is traced whenever a process starts, cached compilation or not.
-@functools.partial(jax.jit, static_argnums=(2, 3), inline=True)
 def conv2d(
     x: Maps,
     kernel: Float[Array | np.ndarray, "kh kw channels features"],
