@@ -371,9 +371,8 @@ def _program(tile: int, mesh: Mesh | None) -> Callable[..., Int[Array, "classes"
 
 def _count_tiles(static, tile, device, num_devices, arrays, x, key, bounds):
     """Votes in every num_devices-th tile of start..stop - 1, from start + device on."""
-    logits_fn, sample = (
-        _join(part, rest) for part, rest in zip(arrays, static, strict=True)
-    )
+    logits_fn = functools.partial(_logits, static[0], arrays[0])
+    sample = _join(arrays[1], static[1])
     num_classes = _num_classes(logits_fn, x)
     start, stop, first, last = bounds
     start = start + device
@@ -393,6 +392,13 @@ def _count_tiles(static, tile, device, num_devices, arrays, x, key, bounds):
         return counts + votes.sum(axis=0, dtype=jnp.int32)
 
     return jax.lax.fori_loop(0, num_steps, add_tile, jnp.zeros(num_classes, jnp.int32))
+
+
+# Traced once for the number of classes and for the copies: half of what a start with
+# cached programs takes is tracing.
+@functools.partial(jax.jit, static_argnums=0, inline=True)
+def _logits(static, arrays, x):
+    return _join(arrays, static)(x)
 
 
 def _num_classes(logits_fn: LogitsFn, x: Features) -> int:
