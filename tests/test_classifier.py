@@ -62,8 +62,11 @@ def test_bfloat16_is_the_networks_alone(wave):
     assert 1e-5 < difference < 0.1 * np.abs(exact).max()
     text = jax.jit(coarse).lower(wave).as_text()
     convolutions = [line for line in text.splitlines() if ".convolution" in line]
-    assert len(convolutions) == 28
-    assert all(line.count("bf16") == 3 for line in convolutions)
+    assert convolutions and all(line.count("bf16") == 3 for line in convolutions)
+    # On a CPU those of small maps are products.
+    products = [line for line in text.splitlines() if ".dot_general" in line]
+    products = [line for line in products if line.count("bf16") == 3]
+    assert len(convolutions) + len(products) == 28
     front_end = [line for line in text.splitlines() if "fft" in line]
     assert front_end and not any("bf16" in line for line in front_end)
 

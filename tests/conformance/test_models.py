@@ -14,7 +14,8 @@ from tests.models.shapes import drawn, variable_shapes
 SMALL = {
     "rescnn": {"width": 2, "embedding_size": 8},
     "alexnet": {"width": 12, "resize": 35},
-    "googlenet": {"width": 8, "resize": 16},
+    # Smaller maps leave a layer of some seeds without a single positive entry.
+    "googlenet": {"width": 8, "resize": 64},
     "vgg16": {"width": 4, "resize": 16},
     "resnet18": {"width": 4, "resize": 16},
     "resnet34": {"width": 4, "resize": 16},

@@ -199,5 +199,5 @@ def test_a_bad_table_is_named(tmp_path, text, complaint):
 
 
 def test_no_table(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"table.csv: .*file, fold; give the folder"):
+    with pytest.raises(FileNotFoundError, match="csv: .*file, fold; give the folder"):
         read_table(tmp_path / "table.csv", {"file": str, "fold": int})

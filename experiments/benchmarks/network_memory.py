@@ -1,0 +1,127 @@
+"""The memory of one adversarial training step of each network on the largest image.
+
+  python -m experiments.benchmarks.network_memory
+
+The image is the one of the study, 1568x1308, in a batch of one; the network has its
+full width and 50 classes; the step is that of `fused_adversarial` and Adam, as `fit`
+compiles it. Each step is compiled for the inputs that the network resizes by itself and
+for images of their own size. Nothing is run: the figures are those of XLA's account of
+the compiled program, and belong to the backend that it was compiled for. Weights,
+gradients and Adam's averages are in them.
+
+Prints a Markdown table. --out=FOLDER also writes it there, as network_memory.md.
+"""
+
+import functools
+import pathlib
+import time
+
+import jax
+import jax.numpy as jnp
+import optax
+from absl import flags
+
+from advjax.compilation import compiler_options
+from advjax.defences import fused_adversarial
+from advjax.models import MODELS
+from advjax.reports import tables
+from advjax.training import Recipe
+from advjax.types import Batch
+from experiments import app, pipeline
+
+NUM_CLASSES = 50
+SIZES = (1568, 1308)
+"""Of a spectrogram or scalogram beside the tonnetz, in the publication of Sallo,
+Esmaeilpour and Cardinal."""
+EPS = 0.03
+"""Of images in [0, 1]. No step's memory depends on it."""
+
+NETWORKS = flags.DEFINE_list(
+    "networks", [name for name in MODELS if name != "rescnn"], "What is compiled."
+)
+app.declare_key(app.OUT)
+
+
+def main() -> None:
+    """Compile each, tell what XLA says of it."""
+    header = (
+        "network", "parameters", "input", "step, GiB", "of these weights and averages",
+        "compile, s",
+    )  # fmt: skip
+    rows = []
+    for name in NETWORKS.value:
+        if name not in MODELS:
+            raise ValueError(f"no network {name!r}; there are: {', '.join(MODELS)}")
+        for resized in (True, False):
+            options = {} if resized else {"resize": None}
+            module = MODELS[name](num_classes=NUM_CLASSES, **options)
+            start = time.perf_counter()
+            count, state, whole = step_memory(module, SIZES)
+            rows.append(
+                [
+                    name,
+                    f"{count:,}",
+                    f"resized to {module.resize}" if resized else "native",
+                    f"{whole / 2**30:.2f}",
+                    f"{state / 2**30:.2f}",
+                    f"{time.perf_counter() - start:.0f}",
+                ]
+            )
+            pipeline.say("  ".join(rows[-1]))
+    notes = [
+        f"batch of one image of {SIZES[0]}x{SIZES[1]}, {NUM_CLASSES} classes, "
+        f"fused_adversarial and Adam; XLA's account for {jax.default_backend()}, "
+        f"JAX {jax.__version__}"
+    ]
+    text = tables.as_markdown(tables.Table(header, rows, notes)) + "\n"
+    print(text)
+    if app.OUT.value is not None:
+        folder = pathlib.Path(app.OUT.value)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "network_memory.md").write_text(text)
+
+
+def step_memory(module, sizes: tuple[int, int]) -> tuple[int, int, int]:
+    """Parameters, bytes that one step gives the next, and bytes of the whole step."""
+    batch = Batch(
+        jax.ShapeDtypeStruct((1, *sizes, 1), jnp.float32),
+        jax.ShapeDtypeStruct((1,), jnp.int32),
+    )
+    optimizer, gradients = Recipe().optimizer(), fused_adversarial(eps=EPS)
+
+    def initialise(key, x):
+        variables = module.init(key, x, train=False)
+        params = variables["params"]
+        return params, variables.get("batch_stats", {}), optimizer.init(params)
+
+    def apply(params, batch_stats, x, key):
+        variables = {"params": params, "batch_stats": batch_stats}
+        logits, updated = module.apply(
+            variables, x, train=True, mutable=["batch_stats"], rngs={"dropout": key}
+        )
+        return logits, updated.get("batch_stats", {})
+
+    @functools.partial(jax.jit, donate_argnums=0, compiler_options=compiler_options())
+    def step(state, batch, key):
+        params, batch_stats, averages = state
+        found = gradients(apply, params, batch_stats, batch, key)
+        updates, averages = optimizer.update(found.params, averages, params)
+        params = optax.apply_updates(params, updates)
+        return (params, found.batch_stats, averages), found.metrics
+
+    key = jax.random.key(0)
+    state = jax.eval_shape(initialise, key, batch.x)
+    memory = step.lower(state, batch, key).compile().memory_analysis()
+    whole = (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes
+        + memory.temp_size_in_bytes
+    )
+    count = sum(leaf.size for leaf in jax.tree.leaves(state[0]))
+    kept = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    return count, kept, whole
+
+
+if __name__ == "__main__":
+    app.run(main)
