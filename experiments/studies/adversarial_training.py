@@ -265,31 +265,11 @@ def main() -> None:
     """Run the cells, then report."""
     publication = PRESET.value or jax.default_backend() != "cpu"
     size = _chosen_size(PUBLICATION if publication else CPU)
-    given = {"esc50": ESC50_DIR.value, "urbansound8k": URBANSOUND8K_DIR.value}
-    folders = {name: folder for name, folder in given.items() if folder}
-    if not folders:
-        raise ValueError("give --esc50_dir=FOLDER, --urbansound8k_dir=FOLDER, or both")
-    wanted = scans(size.attacks)
-    if unknown := set(ATTACKS.value or ()) - set(wanted):
-        raise ValueError(
-            f"--attacks: no {', '.join(sorted(unknown))}; there are: "
-            f"{', '.join(wanted)}"
-        )
-    wanted = {name: wanted[name] for name in ATTACKS.value or wanted}
+    folders, wanted = _folders(), _wanted(size)
+    chosen = _chosen_cells(size, folders)
     out = pathlib.Path(
         app.OUT.value or pathlib.Path(app.HOME.value) / "studies/adversarial_training"
     )
-    folds = [_fold(text) for text in FOLDS.value]
-    chosen = [
-        cell
-        for cell in _shared(list(cells(size, folders, folds)), SHARE.value)
-        if fnmatch.fnmatch(cell.path, CELLS.value)
-    ]
-    if not chosen:
-        raise ValueError(
-            f"--cells={CELLS.value!r} matches no cell; they are called like "
-            "esc50/stft/resnet18/fold1/plain"
-        )
     begun, environment = time.perf_counter(), app.environment()
     for number, cell in enumerate(chosen, start=1):
         passed = time.perf_counter() - begun
@@ -315,6 +295,41 @@ def main() -> None:
     print((out / "study.md").read_text())
 
 
+def _folders() -> dict[str, str]:
+    """The folder of each corpus that was given."""
+    given = {"esc50": ESC50_DIR.value, "urbansound8k": URBANSOUND8K_DIR.value}
+    folders = {name: folder for name, folder in given.items() if folder}
+    if not folders:
+        raise ValueError("give --esc50_dir=FOLDER, --urbansound8k_dir=FOLDER, or both")
+    return folders
+
+
+def _wanted(size: Size) -> dict[str, Scan]:
+    """The attacks that --attacks names."""
+    found = scans(size.attacks)
+    if unknown := set(ATTACKS.value or ()) - set(found):
+        raise ValueError(
+            f"--attacks: no {', '.join(sorted(unknown))}; there are: {', '.join(found)}"
+        )
+    return {name: found[name] for name in ATTACKS.value or found}
+
+
+def _chosen_cells(size: Size, folders: Mapping[str, str]) -> list[Cell]:
+    """The cells of this start, which --folds, --share and --cells choose."""
+    everything = list(cells(size, folders, [_fold(text) for text in FOLDS.value]))
+    chosen = [
+        cell
+        for cell in _shared(everything, SHARE.value)
+        if fnmatch.fnmatch(cell.path, CELLS.value)
+    ]
+    if not chosen:
+        raise ValueError(
+            f"--cells={CELLS.value!r} matches no cell; they are called like "
+            "esc50/stft/resnet18/fold1/plain"
+        )
+    return chosen
+
+
 def _chosen_size(size: Size) -> Size:
     """The machine's size with what the flags change."""
     steps, batch = app.NUM_STEPS.value, app.BATCH_SIZE.value
@@ -327,6 +342,11 @@ def _chosen_size(size: Size) -> Size:
         networks = {catalog.parse(text)[0]: text for text in _NETWORKS.value}
         for text in networks.values():
             catalog.pick(text, MODELS, num_classes=2)  # a wrong one fails here
+        if len(networks) < len(_NETWORKS.value):
+            raise ValueError(
+                "--network: a network twice, with other options, would be two cells of "
+                "one name; give each start an --out of its own"
+            )
     for name in _REPRESENTATIONS.value or ():
         if name not in REPRESENTATIONS:
             raise ValueError(

@@ -77,6 +77,7 @@ def test_shares_are_disjoint_and_keep_a_networks_trainings_together():
         ({"folds": ["one"]}, "'one' is no number"),
         ({"cells": "esc50/stft/none/*"}, "matches no cell"),
         ({"network": ["resnet9"]}, "resnet9"),
+        ({"network": ["vgg16(width=4)", "vgg16(width=8)"]}, "an --out of its own"),
     ],
 )
 def test_wrong_choices_are_told_before_any_work(tmp_path, given, message):
