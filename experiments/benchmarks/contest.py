@@ -1,18 +1,20 @@
 """Contestants in turns: how fast each is, and what its results are worth."""
 
 import dataclasses
+import importlib.metadata
 import os
 import pathlib
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from advjax.types import Bounds, LogitsFn
+from experiments import app
 
 TOLERANCE = 0.02
 """Success rates and median distances that differ by less count as equal."""
@@ -203,6 +205,22 @@ def num_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def setting(packages: Iterable[str]) -> str:
+    """What figures depend on, without naming the machine.
+
+    Args:
+        packages: those of the rivals, beside our own.
+    """
+    versions = app.environment()["versions"] | {
+        name: importlib.metadata.version(name) for name in packages
+    }
+    said = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return (
+        f"{processor()}, {num_cores()} cores, JAX on {app.environment()['device']}; "
+        f"Python {platform.python_version()}; {said}."
+    )
 
 
 def processor() -> str:

@@ -22,7 +22,6 @@ import importlib
 import importlib.metadata
 import json
 import pathlib
-import platform
 from collections.abc import Mapping
 
 import jax
@@ -85,7 +84,9 @@ def main() -> None:
                 )
                 results.append(result)
                 pipeline.say(_progress(result))
-    text = f"{tables.as_markdown(_table(results))}\n\n{_machine()}\n"
+    text = (
+        f"{tables.as_markdown(_table(results))}\n\n{contest.setting(LIBRARIES.value)}\n"
+    )
     print(text)
     if app.OUT.value is not None:
         _write(pathlib.Path(app.OUT.value), text, results)
@@ -222,24 +223,12 @@ def _rates(result: Result) -> dict[str, float]:
     return {title: result.num_clips / took for title, took in times.items()}
 
 
-def _machine() -> str:
-    """What the numbers depend on, without naming the machine."""
-    versions = app.environment()["versions"] | {
-        name: importlib.metadata.version(name) for name in LIBRARIES.value
-    }
-    said = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return (
-        f"{contest.processor()}, {contest.num_cores()} cores, JAX on "
-        f"{app.environment()['device']}; Python {platform.python_version()}; {said}."
-    )
-
-
 def _write(folder: pathlib.Path, table: str, results: list[Result]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "table.md").write_text(table)
     every_turn = {
         "environment": app.environment(),
-        "machine": _machine(),
+        "machine": contest.setting(LIBRARIES.value),
         "results": [_spelled(result) for result in results],
     }
     (folder / "front_end.json").write_text(json.dumps(every_turn, indent=1) + "\n")

@@ -15,10 +15,8 @@ front_end_images.json, and front_end_images.png.
 
 import dataclasses
 import functools
-import importlib.metadata
 import json
 import pathlib
-import platform
 
 import jax
 import numpy as np
@@ -37,6 +35,7 @@ from experiments.benchmarks.front_end_contest import (
     take_turns,
 )
 
+_RIVAL_PACKAGES = ("librosa", "PyWavelets")
 _OURS, _GRADIENT, _RIVAL = "ours", "ours, with gradient", "librosa and PyWavelets"
 _JUDGED = 1
 """Clips that are compared with the definitions, whose transform takes seconds."""
@@ -106,7 +105,8 @@ def main() -> None:
             f"{by} {one.median_s * 1e3:.3g}" for by, one in results[-1].entrants.items()
         )
         pipeline.say(f"{name}, {CLIPS.value} clips, ms: {times}")
-    text = f"{tables.as_markdown(_table(results))}\n\n{_machine()}\n"
+    setting = contest.setting(_RIVAL_PACKAGES)
+    text = f"{tables.as_markdown(_table(results))}\n\n{setting}\n"
     print(text)
     if app.OUT.value is not None:
         _write(pathlib.Path(app.OUT.value), text, results)
@@ -244,23 +244,12 @@ def _row(result: Result) -> list[str]:
     ]
 
 
-def _machine() -> str:
-    """What the numbers depend on, without naming the machine."""
-    rivals = {x: importlib.metadata.version(x) for x in ("librosa", "PyWavelets")}
-    versions = app.environment()["versions"] | rivals
-    said = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return (
-        f"{contest.processor()}, {contest.num_cores()} cores, JAX on "
-        f"{app.environment()['device']}; Python {platform.python_version()}; {said}."
-    )
-
-
 def _write(folder: pathlib.Path, table: str, results: list[Result]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "table.md").write_text(table)
     every_turn = {
         "environment": app.environment(),
-        "machine": _machine(),
+        "machine": contest.setting(_RIVAL_PACKAGES),
         "results": [
             {
                 "name": result.name,
