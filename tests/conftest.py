@@ -1,7 +1,10 @@
 """Strict JAX, checked annotations, fake devices, and the door to real recordings."""
 
+import gc
 import os
 import pathlib
+import subprocess
+import sys
 
 import jax
 import jaxtyping
@@ -21,6 +24,34 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     jax.config.update("jax_num_cpu_devices", 4)
 
+# Half of the time of these tests is that of XLA's compiler, and a third of that goes
+# into its newer way of making loops on CPUs.
+_OLDER_LOOPS = "--xla_cpu_use_fusion_emitters=false"
+
+
+def pytest_configure(config):
+    """Has XLA compile faster, in all processes, if this jaxlib knows how to."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if hasattr(config, "workerinput") or "fusion_emitters" in flags:
+        return
+    flags = f"{flags} {_OLDER_LOOPS}".strip()
+    # A flag that it does not know ends the process, so another one tries.
+    tried = subprocess.run(
+        [sys.executable, "-c", "import jax; jax.devices()"],
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},
+        capture_output=True,
+        check=False,
+    )
+    if tried.returncode == 0:
+        os.environ["XLA_FLAGS"] = flags
+
+
+def pytest_collection_finish(session):
+    """Spares what is loaded by now from the collector, which tracing calls often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 100)
+
 
 @pytest.fixture(scope="session")
 def advjax_data() -> pathlib.Path:
@@ -36,6 +67,7 @@ _COMPILING = (
     "/attacks/",
     "/conformance/",
     "/defences/",
+    "/experiments/benchmarks/",
     "/experiments/test_attack.py",
     "/experiments/test_certify.py",
     "/experiments/test_needed_budgets.py",

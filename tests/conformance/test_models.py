@@ -26,9 +26,17 @@ FOR_IMAGES = [name for name in MODELS if "resize" in SMALL[name]]
 
 def small(name, **options):
     return MODELS[name](num_classes=3, **{**SMALL[name], **options})
+# More layers of the kinds that others have, and most of the time.
+DEEP = ("resnet34", "resnet56")
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in DEEP else [])
+        for name in MODELS
+    ],
+)
 def test_shapes_modes_and_a_gradient_for_every_weight(name):
     network = small(name)
     x = jax.random.uniform(jax.random.key(0), (4, 160, 64, 1))
