@@ -40,8 +40,8 @@ _UNPOLISHED = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
 }
-"""What is never run need not be fast. XLA gives out memory before it makes machine code,
-so the figures are the same; the largest programs compile in one minute instead of ten."""
+"""What is never run need not be fast. XLA gives out memory before it makes machine
+code, so the figures are the same, in a third of the time."""
 
 NETWORKS = flags.DEFINE_list(
     "networks", [name for name in MODELS if name != "rescnn"], "What is compiled."

@@ -26,6 +26,8 @@ FOR_IMAGES = [name for name in MODELS if "resize" in SMALL[name]]
 
 def small(name, **options):
     return MODELS[name](num_classes=3, **{**SMALL[name], **options})
+
+
 # More layers of the kinds that others have, and most of the time.
 DEEP = ("resnet34", "resnet56")
 
