@@ -40,8 +40,8 @@ from data_prep.crops import POLICIES, WHOLE, Crop, Skipped, crops
 
 # 1,500 examples of ten speakers: what a first command on two cores has the time for.
 CROPS_PER_CLASS = {"train": 100, "validation": 20, "test": 30}
-# Training draws as Deep Speaker does (SYSTEMS.md D.4); what is measured is spread
-# evenly instead, so that it depends on no seed.
+# Training draws as Deep Speaker does; what is measured is spread evenly instead,
+# so that it depends on no seed.
 POLICY = {"train": "random", "validation": "spaced", "test": "spaced"}
 BATCH_SIZE = 64
 

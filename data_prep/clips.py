@@ -90,7 +90,7 @@ def activity_bounds(wave: Float[np.ndarray, "time"]) -> tuple[int, int]:
     the first to the last of them. A wave without any such sample (digital silence, a
     constant) is kept whole.
 
-    Source: SYSTEMS.md D.2 step 2.
+    Source: the cut of Deep Speaker's code.
     """
     if wave.size == 0:
         return 0, 0

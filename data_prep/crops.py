@@ -65,7 +65,7 @@ def random_crops(
     one; fewer than `num_crops` come back where there are hardly that many to draw.
     Fewer crops are the beginning of the list of more.
 
-    Source: SYSTEMS.md D.4 (Deep Speaker's way of drawing, which keeps repetitions).
+    Source: the drawing of Deep Speaker's code, which keeps repetitions.
     """
     room = [_num_starts(length, num_samples) for length in lengths]
     goal = min(num_crops, sum(room))

@@ -1,11 +1,11 @@
 """Clips in other pitches, for training.
 
-The publication augments "by pitch-shifting as 1-D filtration" with the scales 0.75,
-0.9, 1.15 and 1.5, and does not say what becomes of the length. Both readings are here:
+Sallo et al. (2020) augment "by pitch-shifting as 1-D filtration" with the scales 0.75,
+0.9, 1.15 and 1.5, and do not say what becomes of the length. Both readings are here:
 "resample" plays the clip faster or slower, as Boddapati's thesis does, which the
 publication's lineage goes back to, and "phase_vocoder" keeps the length.
 
-Source: SYSTEMS.md A.2.
+Source: arXiv:2008.11618.
 """
 
 import fractions
@@ -19,7 +19,7 @@ from jaxtyping import Float32
 
 from data_prep.clips import resampled
 
-FACTORS = (0.75, 0.9, 1.15, 1.5)  # new frequency over old (SYSTEMS.md A.2)
+FACTORS = (0.75, 0.9, 1.15, 1.5)  # new frequency over old
 # Clips are read at twice the rate wanted, and shifted there: 0.75 times the frequencies
 # of a clip at 16 kHz would end at 6 kHz, and the empty band above would tell a network
 # which clips are augmented. Enough for any factor above one half.

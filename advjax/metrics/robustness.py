@@ -89,7 +89,7 @@ def budget_for_auc(sizes: Float[np.ndarray, "rows"], level: float = 0.9) -> floa
         ValueError: there are no rows.
 
     Source: the rule "AUC > 0.9" of Sallo et al., arXiv:2008.11618; the curve is our
-    reading, see SYSTEMS.md A.6.
+    reading, since it gives none.
     """
     _refuse_empty(sizes)
     ordered = np.sort(np.asarray(sizes, np.float64))

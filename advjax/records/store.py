@@ -26,7 +26,7 @@ FILE_FORMATS = {"array_record": array_record, "npz": npz}
 LAYOUT_VERSION = 1
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 # Float32 sums differ in the last bits between backends, and a probe's largest values
-# are below 10; other code was off by 1.6 where it was tried (HOUSE.md 2.4).
+# are below 10; other code was off by 1.6 where it was tried.
 PROBE_TOLERANCE = 1e-3
 
 

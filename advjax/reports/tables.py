@@ -18,8 +18,8 @@ from advjax.metrics.certified import (
 )
 from advjax.reports.rows import Run
 
-# The radii and noises of O'Reilly's tables, SYSTEMS.md D.5 to D.7; the noises go on to
-# those of his table of maximum radii.
+# The radii and noises of O'Reilly's tables; the noises go on to those of his table of
+# maximum radii.
 PUBLICATION_RADII = (0.01, 0.05, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 PUBLICATION_SIGMAS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
 PUBLICATION_COUNTS = (1_000, 10_000, 100_000)

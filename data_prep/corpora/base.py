@@ -103,9 +103,9 @@ def clips(corpus: Corpus, split: str) -> Iterator[Clip]:
 def split_by_order(items: Sequence[Item], *, name: str) -> dict[str, tuple[Item, ...]]:
     """The items of one speaker in three disjoint runs: train, validation, test.
 
-    The first 80 % (rounded down) train and the rest test (SYSTEMS.md D.4: Deep
-    Speaker's rule); the last tenth of the training part, at least one item where it
-    has two, is kept for validation, so that model selection never sees the test side.
+    The first 80 % (rounded down) train and the rest test (Deep Speaker's rule); the
+    last tenth of the training part, at least one item where it has two, is kept for
+    validation, so that model selection never sees the test side.
 
     Args:
         items: the speaker's utterances, already in their lasting order.

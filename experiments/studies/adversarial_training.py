@@ -44,8 +44,8 @@ from experiments import app, pipeline
 from experiments.studies import adversarial_tables
 from experiments.studies.needed_budgets import Scan, scan_budgets
 
-# The sample rates that the group's sister papers use (SYSTEMS.md A.2), and the length
-# of a clip of each corpus.
+# The sample rates that the authors' sister papers use, and the length of a clip of each
+# corpus.
 CORPORA = {
     "esc50": {"sample_rate_hz": 8_000, "seconds": 5.0},
     "urbansound8k": {"sample_rate_hz": 16_000, "seconds": 4.0},
@@ -100,8 +100,8 @@ CPU = Size(
     },
 )
 # Adam at 1e-3 and early stopping after 20 validations: readings of ours, since the
-# publication gives no recipe (SYSTEMS.md A.3). Pairs of all of JSMA's 2 million entries
-# cannot be scored, so single entries are taken (SYSTEMS.md A.5).
+# publication gives no recipe. Pairs of all of JSMA's 2 million entries cannot be scored,
+# so single entries are taken.
 PUBLICATION = Size(
     scale=1,
     representations=REPRESENTATIONS,

@@ -134,7 +134,7 @@ def write_report(
     (out / "study.md").write_text("\n\n".join(parts) + "\n")
 
 
-# Gaussian-augmented waveform models of the publication (SYSTEMS.md D.4).
+# Gaussian-augmented waveform models of the publication: accuracies without attack.
 PUBLISHED_NOISY = {0.01: "0.89", 0.05: "0.62", 0.10: "0.38", 0.25: "0.17"}
 
 

@@ -337,7 +337,7 @@ def test_real_speech_from_end_to_end(advjax_data, tmp_path, capsys):
     )
     assert "librispeech: 16 train, 4 validation, 8 test" in capsys.readouterr().out
     loaded = records.load(records.read(tmp_path / "set", "test", expect=MelEnergies()))
-    # SYSTEMS.md D.2: every frame has norm 8, but for the padding of short recordings.
+    # Every frame has norm 8, but for the padding of short recordings.
     norms = np.linalg.norm(loaded["features"][..., 0], axis=2)
     last = [np.flatnonzero(audio)[-1] for audio in loaded["audio"]]
     for of_clip, end in zip(norms, last, strict=True):

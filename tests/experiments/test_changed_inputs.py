@@ -127,7 +127,7 @@ def test_other_front_ends_by_hand():
         distance = np.linalg.norm(np.subtract(x, first), axis=1)
         assert float(row[1]) == pytest.approx(distance.mean(), abs=0.006)
         assert float(row[2]) == pytest.approx(distance.max(), abs=0.006)
-        # PhiInv of 0.001 ** (1 / 10,000), SYSTEMS.md D.6.
+        # PhiInv of 0.001 ** (1 / 10,000): the largest radius of that many votes.
         assert float(row[3]) == pytest.approx(distance.mean() / 3.19858, abs=0.006)
         here = np.asarray([each[0] > 0 for each in x])
         assert float(row[4]) == pytest.approx((here == labels).mean(), abs=1e-3)
@@ -158,7 +158,7 @@ def test_front_ends_that_cannot_be_are_refused(representation, options, message)
 
 
 def test_distances_on_real_speech(advjax_data):
-    """A Hann window moves them by about 35 (SYSTEMS.md D.2), the mildest by 12."""
+    """A Hann window moves them by about 35, the mildest by 12."""
     from data_prep.clips import decode
 
     files = sorted((advjax_data / "LibriSpeech").rglob("*.flac"))[::100][:6]

@@ -136,7 +136,7 @@ def test_statistics_of_records(task):
     named = {row[0]: row for row in table.rows}
     assert len(table.rows) == 6
     assert "3 crops of the test split" in table.notes[0]
-    # Every frame has mean 0 and deviation 1, so norm 8: SYSTEMS.md D.2.
+    # Every frame has mean 0 and deviation 1, so norm 8.
     _, shape, low, high, _, _, mean, deviation, norm = named["mfbe"]
     assert [shape, deviation, norm] == ["160x64x1", "1", "101.19"]
     assert abs(float(mean)) < 1e-6
