@@ -100,8 +100,8 @@ CPU = Size(
     },
 )
 # Adam at 1e-3 and early stopping after 20 validations: readings of ours, since the
-# publication gives no recipe. Pairs of all of JSMA's 2 million entries cannot be scored,
-# so single entries are taken.
+# publication gives no recipe. Pairs of all of JSMA's 2 million entries cannot be
+# scored, so single entries are taken.
 PUBLICATION = Size(
     scale=1,
     representations=REPRESENTATIONS,
