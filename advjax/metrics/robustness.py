@@ -34,31 +34,6 @@ def fooling_rate(
     return float(np.mean(success[correct])) if correct.any() else float("nan")
 
 
-def success_auc(
-    budgets: Float[np.ndarray, "budgets"], rates: Float[np.ndarray, "budgets"]
-) -> float:
-    """The area under success over the budget, divided by the largest budget.
-
-    The curve starts at (0, 0): no budget, no success. 1 is an attack that always
-    succeeds with nothing.
-
-    Args:
-        budgets: increasing, positive.
-        rates: the fooling rate at each.
-
-    Raises:
-        ValueError: budgets that do not increase from above 0.
-
-    Source: the "AUC > 0.9" rule of Sallo et al., arXiv:2008.11618, which does not
-    define its curve; this reading is ours.
-    """
-    budgets = np.concatenate([[0.0], np.asarray(budgets, np.float64)])
-    if len(budgets) < 2 or (np.diff(budgets) <= 0).any():
-        raise ValueError(f"budgets must increase from above 0, got {budgets[1:]}")
-    rates = np.concatenate([[0.0], np.asarray(rates, np.float64)])
-    return float(np.trapezoid(rates, budgets) / budgets[-1])
-
-
 def success_rate_auc(sizes: Float[np.ndarray, "rows"], limit: float) -> float:
     """The area under success over budgets from 0 to `limit`, divided by `limit`.
 
@@ -68,6 +43,9 @@ def success_rate_auc(sizes: Float[np.ndarray, "rows"], limit: float) -> float:
     Args:
         sizes: the smallest budget that fools each attacked example, inf where none did.
         limit: the largest budget, positive.
+
+    Source: the rule "AUC > 0.9" of Sallo et al., arXiv:2008.11618, which does not
+    define its curve; this reading is ours.
     """
     return float(np.mean(np.maximum(0.0, 1.0 - np.asarray(sizes) / limit)))
 
@@ -87,9 +65,6 @@ def budget_for_auc(sizes: Float[np.ndarray, "rows"], level: float = 0.9) -> floa
 
     Raises:
         ValueError: there are no rows.
-
-    Source: the rule "AUC > 0.9" of Sallo et al., arXiv:2008.11618; the curve is our
-    reading, since it gives none.
     """
     _refuse_empty(sizes)
     ordered = np.sort(np.asarray(sizes, np.float64))

@@ -6,7 +6,6 @@ from advjax.metrics.robustness import (
     budget_for_auc,
     fooling_rate,
     perturbation_ratio,
-    success_auc,
     success_rate_auc,
 )
 from advjax.metrics.transfer import transfer_rate
@@ -22,15 +21,6 @@ def test_rates_count_what_they_say():
     for rate in (accuracy_under_attack, fooling_rate):
         with pytest.raises(ValueError, match="no rows"):
             rate(CORRECT[:0], SUCCESS[:0])
-
-
-def test_the_area_under_success():
-    # 0 to 1 in a straight line up to 1, then 1 up to 4.
-    assert success_auc(np.array([1.0, 4.0]), np.array([1.0, 1.0])) == 3.5 / 4
-    assert success_auc(np.array([2.0]), np.array([0.0])) == 0
-    for budgets in ([], [0.0, 1.0], [2.0, 1.0]):
-        with pytest.raises(ValueError, match="increase"):
-            success_auc(np.array(budgets), np.ones(len(budgets)))
 
 
 def test_a_ratio_above_one_means_attacks_became_dearer():
