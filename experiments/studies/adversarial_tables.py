@@ -1,5 +1,6 @@
 """The tables and figure of the adversarial-training study, from the cells' rows."""
 
+import csv
 import itertools
 import json
 import pathlib
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from advjax.atomic import new_file
 from advjax.metrics.robustness import budget_for_auc, perturbation_ratio
 from advjax.reports import panels, tables
 from experiments.studies.needed_budgets import Needed, needed
@@ -118,8 +120,10 @@ def ratio(pair: Pair, attack: str) -> float:
 
 
 def write_report(out: pathlib.Path, *, eps: float) -> None:
-    """Nothing; writes study.md and the figure from the cells finished so far."""
-    found = pairs(read_cells(out))
+    """Nothing; writes study.md, the figure and needed.tsv from the finished cells."""
+    results = read_cells(out)
+    write_needed(results, out / "needed.tsv")
+    found = pairs(results)
     parts = ["# Adversarially trained audio classifiers"]
     if not found:
         parts.append("No network has both of its trainings yet.")
@@ -140,6 +144,22 @@ def write_report(out: pathlib.Path, *, eps: float) -> None:
         except ImportError:
             pass
     (out / "study.md").write_text("\n\n".join(parts) + "\n")
+
+
+def write_needed(results: Sequence[Result], file: pathlib.Path) -> None:
+    """Nothing; a line for every attack on every clip: what tables and figure count."""
+    with new_file(file) as aside, aside.open("w", newline="") as opened:
+        lines = csv.writer(opened, delimiter="\t", lineterminator="\n")
+        lines.writerow(
+            (*Result._fields[:5], "attack", "clip", "norm", "needed", "queries")
+        )
+        for result in results:
+            for name, found in result.attacks.items():
+                for id, size, queries in zip(
+                    found.ids, found.sizes, found.queries, strict=True
+                ):
+                    needs = f"{size:.6g}", f"{queries:.0f}"
+                    lines.writerow((*result[:5], name, id, found.norm, *needs))
 
 
 def accuracy_table(found: Sequence[Pair]) -> tables.Table:

@@ -6,11 +6,12 @@
 The grid {corpus} x {representation} x {network} x {plain, adversarial} x {six attacks}:
 trains every network plainly and on a clean + FGSM loss, finds what perturbation each
 attack needs to fool it, and writes study.md with the publication's three tables (and
-the range of its own entries beside ours), and a figure for each corpus and
-representation. A cell is called corpus/representation/network/fold/training; after a
-kill the same command goes on inside of the cell it was in. --cells="esc50/*/plain" runs
-a part of the grid. --share=0/4 to --share=3/4 share it among four starts with one
---out, on one host or on several that see it; a start afterwards writes the report.
+the range of its own entries beside ours), success.png, and needed.tsv with a line for
+every attack on every clip. A cell is called
+corpus/representation/network/fold/training; after a kill the same command goes on
+inside of the cell it was in. --cells="esc50/*/plain" runs a part of the grid.
+--share=0/4 to --share=3/4 share it among four starts with one --out, on one host or on
+several that see it; a start afterwards writes the report.
 
 At CPU size (images of 1/14, narrow networks, three networks, two representations, one
 fold) the default grid takes about three hours on two cores. The whole grid of the

@@ -37,12 +37,14 @@ class Needed(NamedTuple):
     """What an attack needed on each of its examples.
 
     Attributes:
+        ids: of the examples, sorted.
         sizes: the smallest budget that did, or the norm of the perturbation found; inf
             where nothing did.
         norm: whose units the sizes are in.
         queries: forward passes spent on each example, over all budgets.
     """
 
+    ids: tuple[str, ...]
     sizes: Float[np.ndarray, "examples"]
     norm: str
     queries: Float[np.ndarray, "examples"]
@@ -90,7 +92,7 @@ def scan_budgets(
 
 
 def needed(folder: pathlib.Path) -> Needed:
-    """What the runs of a scan found, by the id of the examples.
+    """What the runs of a scan found.
 
     Raises:
         FileNotFoundError: nothing has been run there.
@@ -112,6 +114,7 @@ def needed(folder: pathlib.Path) -> Needed:
             queries[id] = queries.get(id, 0.0) + asked
     order = sorted(sizes)
     return Needed(
+        tuple(order),
         np.asarray([sizes[id] for id in order], np.float64),
         norm,
         np.asarray([queries[id] for id in order], np.float64),

@@ -52,6 +52,7 @@ def out(tmp_path):
 
 def test_a_clip_needs_the_first_budget_that_fools_it(out):
     found = needed(out / "cells/esc50/stft/alexnet/fold1/plain/FGSM")
+    assert found.ids == ("clip0", "clip1")
     np.testing.assert_array_equal(found.sizes, [0.05, 0.2])
     # The second was asked at both budgets.
     np.testing.assert_array_equal(found.queries, [10, 20])
@@ -82,7 +83,7 @@ def test_a_ratio_without_an_area_of_nine_tenths_is_starred(out):
 def test_an_attack_that_fools_nothing_has_no_ratio(out):
     (pair,) = study.pairs(study.read_cells(out))
     pair.adversarial.attacks["C&W"] = Needed(
-        np.array([np.inf, np.inf]), "l2", np.zeros(2)
+        ("a", "b"), np.array([np.inf, np.inf]), "l2", np.zeros(2)
     )
     assert np.isnan(study.ratio(pair, "C&W"))
     assert study.ratio_table([pair]).rows == [["ESC-50, STFT", "1.600"]]
@@ -121,3 +122,12 @@ def test_the_report_has_tables_and_a_figure(out):
     write_cell(out, "esc50/stft/vgg16/fold1/plain", accuracy=0.5, fgsm=[0.2], l2=[1.0])
     study.write_report(out, eps=EPS)
     assert "VGG" not in (out / "study.md").read_text()
+
+
+def test_every_clip_has_a_line(out):
+    study.write_report(out, eps=EPS)
+    header, *lines = (out / "needed.tsv").read_text().splitlines()
+    assert header.split("\t")[5:] == ["attack", "clip", "norm", "needed", "queries"]
+    assert len(lines) == 2 * 2 * 2
+    cell = ["esc50", "stft", "alexnet", "1", "adversarial"]
+    assert "\t".join([*cell, "C&W", "clip1", "l2", "inf", "10"]) in lines
