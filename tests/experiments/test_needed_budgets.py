@@ -22,7 +22,7 @@ def task(tmp_path_factory):
     return pipeline.Task(
         home=tmp_path_factory.mktemp("home"),
         corpus="voices(num_speakers=2, minutes_per_speaker=0.5)",
-        model="rescnn(width=1, embedding_size=8)",
+        model="alexnet(width=12, resize=35)",
         defence="plain",
         recipe=Recipe(num_steps=8, batch_size=16, validate_every=4),
         crops={"train": 20, "validation": 8, "test": 8},
