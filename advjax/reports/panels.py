@@ -10,6 +10,12 @@ from jaxtyping import Float
 
 _PANEL_IN = (2.5, 1.9)
 _LEGEND_LINE_IN = 0.3
+_SIZES = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "figure.labelsize": 10,
+}
 
 
 class Staircase(NamedTuple):
@@ -65,7 +71,7 @@ def staircase_plot(
     )
     names = list(dict.fromkeys(label.partition(",")[0] for label in labels))
     kinds = list(dict.fromkeys(label.partition(",")[2] for label in labels))
-    with matplotlib.rc_context({**STYLE, "font.size": 9, "axes.titlesize": 10}):
+    with matplotlib.rc_context({**STYLE, **_SIZES}):
         figure = Figure(
             figsize=(
                 len(columns) * _PANEL_IN[0],
@@ -105,7 +111,8 @@ def staircase_plot(
             }
             grid[-1, index].set_xlabel(" or ".join(sorted(units)))
         for index, row in enumerate(rows):
-            grid[index, 0].set_ylabel(row)
+            # A panel is too low for long names on one line.
+            grid[index, 0].set_ylabel(row.replace(", ", ",\n"))
         figure.supylabel(y_label)
         figure.legend(
             [shown[label] for label in labels],

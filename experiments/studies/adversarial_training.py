@@ -176,6 +176,9 @@ PRESET = flags.DEFINE_enum(
 app.declare_key(app.NUM_STEPS, app.BATCH_SIZE, app.OUT, *app.RUN_FLAGS)
 
 
+_OF_THE_START = ("seconds", "environment")
+
+
 class Cell(NamedTuple):
     """One classifier of the grid."""
 
@@ -258,8 +261,18 @@ def run_cell(
         "seconds": time.perf_counter() - start,
         "environment": environment,
     }
-    with new_file(folder / "cell.json") as aside:
-        aside.write_text(json.dumps(told, indent=2))
+    _tell(told, folder / "cell.json")
+
+
+def _tell(told: dict[str, Any], file: pathlib.Path) -> None:
+    """Nothing; writes `told` unless an earlier start has found the same.
+
+    Its time and its versions are those of the work; this one's only those of looking.
+    """
+    before = json.loads(file.read_text()) if file.exists() else {}
+    if {**told, **{name: before.get(name) for name in _OF_THE_START}} != before:
+        with new_file(file) as aside:
+            aside.write_text(json.dumps(told, indent=2))
 
 
 def main() -> None:

@@ -117,3 +117,12 @@ def test_a_cell_and_its_twin_on_real_clips(advjax_data, tmp_path, capsys):
     assert cell["num_test"] == 30 and cell["num_entries"] == 112 * 55
     if cell["num_attacked"]:
         assert np.isfinite(needed(folder / "DeepFool").sizes).any()
+
+
+def test_a_start_that_finds_the_same_leaves_a_cell_s_file_alone(tmp_path):
+    file = tmp_path / "cell.json"
+    study._tell({"accuracy": 0.5, "seconds": 600.0, "environment": "a"}, file)
+    study._tell({"accuracy": 0.5, "seconds": 3.0, "environment": "b"}, file)
+    assert json.loads(file.read_text())["seconds"] == 600.0
+    study._tell({"accuracy": 0.6, "seconds": 3.0, "environment": "b"}, file)
+    assert json.loads(file.read_text())["seconds"] == 3.0
