@@ -29,7 +29,7 @@ def small(name, **options):
 
 
 # More layers of the kinds that others have, and most of the time.
-DEEP = ("resnet34", "resnet56")
+DEEP = ("googlenet", "resnet34", "resnet56")
 
 
 @pytest.mark.parametrize(

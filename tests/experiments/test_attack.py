@@ -14,7 +14,7 @@ from experiments import attack, attack_report, attacking, pipeline, report, tran
 
 SMALL = {
     "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
-    "model": "rescnn(width=1, embedding_size=8)",
+    "model": "alexnet(width=12, resize=35)",
     "num_steps": 2,
     "batch_size": 16,
     "num_points": 4,

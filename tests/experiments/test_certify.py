@@ -29,7 +29,7 @@ from experiments.attacking import TARGETS
 
 SMALL = {
     "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
-    "model": "rescnn(width=1, embedding_size=8)",
+    "model": "alexnet(width=12, resize=35)",
     "num_steps": 2,
     "batch_size": 16,
     "num_selection": 10,
