@@ -129,6 +129,8 @@ def _frames(path: pathlib.Path) -> tuple[Float32[np.ndarray, "time channels"], i
 
     if not path.is_file():
         raise UnreadableAudio(path, "no such file")
+    if not path.stat().st_size:
+        raise UnreadableAudio(path, "an empty file; copy or download it again")
     blocks = []
     try:
         with soundfile.SoundFile(str(path)) as audio:

@@ -96,7 +96,7 @@ def flip_one_bit_of_the_middle(data):
         ("a.flac", flip_one_bit_of_the_middle, "cannot be decoded"),
         ("a.flac", lambda data: data[: len(data) // 2], "cannot be decoded"),
         ("a.flac", lambda data: data[:-1], "cannot be decoded"),
-        ("a.flac", lambda data: b"", "cannot be decoded"),
+        ("a.flac", lambda data: b"", "an empty file"),
         ("a.wav", lambda data: data[: len(data) // 2], "shortened: 19978 of 40000"),
         ("a.wav", lambda data: data[:-1], "shortened: 39999 of 40000"),
         ("a.wav", lambda data: data[:20], "cannot be decoded"),
