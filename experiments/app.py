@@ -59,8 +59,9 @@ CORPUS = flags.DEFINE_string(
     "corpus",
     "voices",
     "The audio: voices (synthetic speakers, nothing to download), librispeech, "
-    "free_spoken_digits, esc50 or urbansound8k (environmental sound), with options if "
-    "any: 'voices(num_speakers=20)', \"esc50(fold=2,pitch_shift='resample')\".",
+    "free_spoken_digits, esc50, urbansound8k or fsdkaggle2018 (environmental sound), "
+    "with options if any: 'voices(num_speakers=20)', "
+    "\"esc50(fold=2,pitch_shift='resample')\".",
 )
 CORPUS_DIR = flags.DEFINE_string(
     "corpus_dir", None, "Folder of a real corpus, in its official layout."

@@ -67,7 +67,9 @@ def test_the_folder_of_a_corpus(tmp_path):
 
 
 def test_table_of_corpora():
-    downloaded = ["librispeech", "free_spoken_digits", "esc50", "urbansound8k"]
+    downloaded = [
+        "librispeech", "free_spoken_digits", "esc50", "urbansound8k", "fsdkaggle2018",
+    ]  # fmt: skip
     assert list(CORPORA) == ["voices", *downloaded]
     for name in downloaded:
         with pytest.raises(ValueError, match="--corpus_dir"):

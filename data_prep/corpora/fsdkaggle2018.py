@@ -1,0 +1,158 @@
+"""FSDKaggle2018: sounds of 41 classes from Freesound, 0.3 to 30 s, in two layouts.
+
+As Kaggle gave it: train.csv and audio_train/ID.wav. As Zenodo keeps it:
+FSDKaggle2018.meta/train_post_competition.csv, FSDKaggle2018.audio_train/ID.wav, and the
+scored test clips in FSDKaggle2018.meta/test_post_competition_scoring_clips.csv and
+FSDKaggle2018.audio_test/ID.wav.
+
+Source: Fonseca et al. 2018, DCASE workshop; doi:10.5281/zenodo.2552860.
+"""
+
+import collections
+import pathlib
+from collections.abc import Sequence
+
+from data_prep.corpora.base import SAMPLE_RATE_HZ, ListedCorpus, corpus_folder
+from data_prep.corpora.folds import FoldClip, in_folds, read_table
+
+LABELS = (
+    "Acoustic_guitar", "Applause", "Bark", "Bass_drum", "Burping_or_eructation", "Bus",
+    "Cello", "Chime", "Clarinet", "Computer_keyboard", "Cough", "Cowbell",
+    "Double_bass", "Drawer_open_or_close", "Electric_piano", "Fart", "Finger_snapping",
+    "Fireworks", "Flute", "Glockenspiel", "Gong", "Gunshot_or_gunfire", "Harmonica",
+    "Hi-hat", "Keys_jangling", "Knock", "Laughter", "Meow", "Microwave_oven", "Oboe",
+    "Saxophone", "Scissors", "Shatter", "Snare_drum", "Squeak", "Tambourine", "Tearing",
+    "Telephone", "Trumpet", "Violin_or_fiddle", "Writing",
+)  # fmt: skip
+"""In the order of their numbers, which is that of the alphabet."""
+
+LAYOUT = "train.csv and audio_train/ID.wav, or FSDKaggle2018.meta and what goes with it"
+# With the recording of each clip where there are both.
+TRAINING_TABLES = (
+    ("FSDKaggle2018.meta/train_post_competition.csv", "FSDKaggle2018.audio_train"),
+    ("train_post_competition.csv", "audio_train"),
+    ("train.csv", "audio_train"),
+)
+TEST_TABLES = (
+    (
+        "FSDKaggle2018.meta/test_post_competition_scoring_clips.csv",
+        "FSDKaggle2018.audio_test",
+    ),
+    ("test_post_competition_scoring_clips.csv", "audio_test"),
+)
+COLUMNS = {"fname": str, "label": str}
+VERIFIED, RECORDING = {"manually_verified": int}, {"freesound_id": str}
+NUM_FOLDS = 5
+_OFFICIAL = 0  # the scored test clips, as a fold
+
+
+def fsdkaggle2018(
+    corpus_dir: str | pathlib.Path = "",
+    *,
+    fold: int = 1,
+    official_test: bool = False,
+    classes: str | Sequence[str] | None = None,
+    verified_only: bool = False,
+    pitch_shift: str | None = None,
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
+) -> ListedCorpus:
+    """The clips that the tables list; only these are read here, no audio.
+
+    The training table has no official folds: the clips of a class go to folds 1 to 5 in
+    turn, in the order of the table. Labels are the classes that are present, in the
+    order of `LABELS`.
+
+    Args:
+        corpus_dir: the data set's folder, in either layout.
+        fold: of the training table, 1 to 5, for testing; the next one validates.
+        official_test: tests on the scored test clips instead, and validates on `fold`.
+        classes: names such as "Cello"; all that are there by default.
+        verified_only: only training clips whose label somebody has verified.
+        pitch_shift: None, "resample" or "phase_vocoder", which add four versions of
+            each training clip in other pitches.
+        sample_rate_hz: of the waves that the utterances give.
+
+    Raises:
+        FileNotFoundError: no such folder, or no table in it.
+        ValueError: an unknown class, a table or folds that do not fit; see
+            `folds.in_folds`.
+    """
+    root = corpus_folder(corpus_dir, corpus="FSDKaggle2018", layout=LAYOUT)
+    chosen = _chosen(classes)
+    table, folder = _first(root, TRAINING_TABLES)
+    rows = _rows(table, VERIFIED)
+    if verified_only:
+        rows = [row for row in rows if row["manually_verified"]]
+    clips, seen = [], collections.Counter()
+    for row in rows:
+        turn = seen[row["label"]] % NUM_FOLDS + 1
+        seen[row["label"]] += 1
+        clips.append(_clip(row, folder, turn, table))
+    if official_test:
+        test_table, test_folder = _first(root, TEST_TABLES)
+        scored = _rows(test_table, {})
+        clips += [_clip(row, test_folder, _OFFICIAL, test_table) for row in scored]
+    present = {clip.category for clip in clips}
+    if chosen is not None and chosen - present:
+        raise ValueError(
+            f"no clips of {', '.join(sorted(chosen - present))} in {table}; there are "
+            f"some of {', '.join(sorted(present))}"
+        )
+    return in_folds(
+        [clip for clip in clips if chosen is None or clip.category in chosen],
+        name="fsdkaggle2018",
+        table=table,
+        fold=_OFFICIAL if official_test else fold,
+        validation_fold=fold if official_test else None,
+        pitch_shift=pitch_shift,
+        sample_rate_hz=sample_rate_hz,
+    )
+
+
+def _chosen(classes: str | Sequence[str] | None) -> set[str] | None:
+    """The classes that were asked for, known ones."""
+    if classes is None:
+        return None
+    chosen = {classes} if isinstance(classes, str) else set(classes)
+    if not chosen or chosen - set(LABELS):
+        missing = (
+            ", ".join(map(str, sorted(chosen - set(LABELS)))) or "(none was named)"
+        )
+        raise ValueError(f"no class {missing}; there are {', '.join(LABELS)}")
+    return chosen
+
+
+def _first(
+    root: pathlib.Path, choices: Sequence[tuple[str, str]]
+) -> tuple[pathlib.Path, pathlib.Path]:
+    """The first table that is there, and the folder of its clips."""
+    for table, folder in choices:
+        if (root / table).is_file():
+            return root / table, root / folder
+    raise FileNotFoundError(
+        f"{root} has none of {', '.join(table for table, _ in choices)}: give the "
+        "folder of the official download, as Kaggle or Zenodo has it"
+    )
+
+
+def _rows(table: pathlib.Path, more: dict[str, type]) -> list[dict]:
+    """The rows, with the recording where the table tells it."""
+    with table.open(encoding="utf-8-sig") as file:
+        told = "freesound_id" in file.readline()
+    return read_table(table, {**COLUMNS, **more, **(RECORDING if told else {})})
+
+
+def _clip(row: dict, folder: pathlib.Path, fold: int, table: pathlib.Path) -> FoldClip:
+    if row["label"] not in LABELS:
+        raise ValueError(
+            f"{table} has a clip {row['fname']} of {row['label']!r}, which is none of "
+            "the 41 classes"
+        )
+    path = folder / row["fname"]
+    return FoldClip(
+        path=path,
+        fold=fold,
+        target=LABELS.index(row["label"]),
+        category=row["label"],
+        recording=row.get("freesound_id", path.stem),
+    )
