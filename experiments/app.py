@@ -50,8 +50,9 @@ DEFENCE = flags.DEFINE_string(
 MODEL = flags.DEFINE_string(
     "model",
     None,
-    "The network: rescnn, or for images alexnet, googlenet, vgg16, resnet18, resnet34 "
-    "or resnet56, with options if any: 'resnet18(width=16, resize=None)'. Default "
+    "The network: rescnn, for images alexnet, googlenet, vgg16, resnet18, resnet34 or "
+    "resnet56, for log-mels vgg13, crnn or gcnn, with options if any: "
+    "'resnet18(width=16, resize=None)'. Default "
     "'rescnn(width=8, dropout=0.2)' on a CPU, and the published 'rescnn(width=64)' on "
     "an accelerator.",
 )

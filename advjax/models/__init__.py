@@ -10,10 +10,13 @@ from collections.abc import Callable
 from flax import linen as nn
 
 from advjax.models.alexnet import AlexNet
+from advjax.models.crnn import CRNN
+from advjax.models.gcnn import GCNN
 from advjax.models.googlenet import GoogLeNet
 from advjax.models.rescnn import ResCNN
 from advjax.models.resnet import ResNet18, ResNet34, ResNet56
 from advjax.models.vgg import VGG16
+from advjax.models.vgg13 import VGG13
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "rescnn": ResCNN,
@@ -23,15 +26,21 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet18": ResNet18,
     "resnet34": ResNet34,
     "resnet56": ResNet56,
+    "vgg13": VGG13,
+    "crnn": CRNN,
+    "gcnn": GCNN,
 }
 
 __all__ = [
+    "CRNN",
+    "GCNN",
     "MODELS",
+    "VGG13",
+    "VGG16",
     "AlexNet",
     "GoogLeNet",
     "ResCNN",
     "ResNet18",
     "ResNet34",
     "ResNet56",
-    "VGG16",
 ]

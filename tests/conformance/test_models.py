@@ -20,6 +20,9 @@ SMALL = {
     "resnet18": {"width": 4, "resize": 16},
     "resnet34": {"width": 4, "resize": 16},
     "resnet56": {"width": 4, "resize": 16},
+    "vgg13": {"width": 2},
+    "crnn": {"width": 2},
+    "gcnn": {"width": 2},
 }
 FOR_IMAGES = [name for name in MODELS if "resize" in SMALL[name]]
 

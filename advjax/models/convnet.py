@@ -1,0 +1,66 @@
+"""The convolutions that VGG13, GCNN and CRNN share: five stages of two units.
+
+Source: Iqbal, Kong, Plumbley and Wang 2018, "General-purpose audio tagging from noisy
+labels using convolutional neural networks", DCASE workshop; layers and defaults as in
+the authors' code for Keras 2.2.4 (`dcase2018_task2`).
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from advjax.models.blocks import BatchNorm, Conv, max_pool, relu
+
+GLOROT = nn.initializers.glorot_uniform()
+"""Keras' initial kernel."""
+
+_CHANNELS = (1, 2, 4, 8, 8)  # of each stage, as multiples of the first one's
+
+
+class ConvUnit(nn.Module):
+    """3x3 convolution, its activation, and only then batch norm.
+
+    Attributes:
+        features: output channels.
+        gated: whether a second half of the maps, through a sigmoid, multiplies the
+            first, in place of ReLU.
+    """
+
+    features: int
+    gated: bool
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], *, train: bool
+    ) -> Float[Array, "batch height width {self.features}"]:
+        """The normalised maps; `train` normalises by the batch's own statistics."""
+        if self.gated:
+            linear, gate = jnp.split(Conv(2 * self.features)(x), 2, axis=-1)
+            x = linear * jax.nn.sigmoid(gate)
+        else:
+            x = relu(Conv(self.features)(x))
+        return BatchNorm()(x, train=train)
+
+
+class ConvStages(nn.Module):
+    """Five stages of two units and a 2x2 max pooling; each halves time and bands.
+
+    Attributes:
+        width: channels of the first stage; the later ones have 2, 4, 8 and 8 times it.
+        gated: as in `ConvUnit`.
+    """
+
+    width: int
+    gated: bool = False
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch frames bands 1"], *, train: bool
+    ) -> Float[Array, "batch out_frames out_bands {8*self.width}"]:
+        """The maps of the last stage; `train` takes the batch's own statistics."""
+        for multiple in _CHANNELS:
+            for _ in range(2):
+                x = ConvUnit(multiple * self.width, self.gated)(x, train=train)
+            x = max_pool(x, 2, 2)
+        return x
