@@ -10,13 +10,12 @@ from collections.abc import Callable
 from flax import linen as nn
 
 from advjax.models.alexnet import AlexNet
+from advjax.models.convnet import GCNN, VGG13
 from advjax.models.crnn import CRNN
-from advjax.models.gcnn import GCNN
 from advjax.models.googlenet import GoogLeNet
 from advjax.models.rescnn import ResCNN
 from advjax.models.resnet import ResNet18, ResNet34, ResNet56
 from advjax.models.vgg import VGG16
-from advjax.models.vgg13 import VGG13
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "rescnn": ResCNN,

@@ -1,9 +1,11 @@
-"""The convolutions that VGG13, GCNN and CRNN share: five stages of two units.
+"""VGG13 and GCNN for sound events, and the convolutions that CRNN shares with them.
 
 Source: Iqbal, Kong, Plumbley and Wang 2018, "General-purpose audio tagging from noisy
 labels using convolutional neural networks", DCASE workshop; layers and defaults as in
 the authors' code for Keras 2.2.4 (`dcase2018_task2`).
 """
+
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from advjax.models.blocks import BatchNorm, Conv, max_pool, relu
+from advjax.models.images import vectors
 
 GLOROT = nn.initializers.glorot_uniform()
 """Keras' initial kernel."""
@@ -64,3 +67,40 @@ class ConvStages(nn.Module):
                 x = ConvUnit(multiple * self.width, self.gated)(x, train=train)
             x = max_pool(x, 2, 2)
         return x
+
+
+class ConvNet(nn.Module):
+    """Ten convolutions in five stages, and the mean of each map before the head.
+
+    Attributes:
+        num_classes: classes.
+        width: channels of the first stage.
+    """
+
+    gated: ClassVar[bool]
+
+    num_classes: int
+    width: int = 64
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch frames bands 1"], *, train: bool
+    ) -> Float[Array, "batch {self.num_classes}"]:
+        """Logits of standardised log-mels; `train` takes the batch's statistics."""
+        x = vectors(ConvStages(self.width, self.gated)(x, train=train), pooled=True)
+        return nn.Dense(self.num_classes, kernel_init=GLOROT)(x)
+
+
+class VGG13(ConvNet):
+    """VGG13: 9,430,761 trainable parameters for 41 classes. Options as in `ConvNet`."""
+
+    gated = False
+
+
+class GCNN(ConvNet):
+    """GCNN, with gated convolutions in place of ReLU.
+
+    18,834,601 trainable parameters for 41 classes. Options as in `ConvNet`.
+    """
+
+    gated = True
