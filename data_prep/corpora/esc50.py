@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Sequence
 
 from data_prep.corpora.base import SAMPLE_RATE_HZ, ListedCorpus, corpus_folder
-from data_prep.corpora.folds import FoldClip, in_folds, read_table
+from data_prep.corpora.folds import FoldClip, chosen_classes, in_folds, read_table
 
 TABLE = "meta/esc50.csv"
 LAYOUT = f"{TABLE} and audio/FOLD-RECORDING-TAKE-TARGET.wav"
@@ -58,16 +58,9 @@ def esc50(
     rows = read_table(root / TABLE, COLUMNS)
     if esc10:
         rows = [row for row in rows if row["esc10"] == "True"]
-    if classes is not None:
-        chosen = {classes} if isinstance(classes, str) else set(classes)
-        present = {row["category"] for row in rows}
-        if not chosen or chosen - present:
-            missing = ", ".join(map(str, chosen - present)) or "(none was named)"
-            raise ValueError(
-                f"no class {missing} in {root / TABLE}; there are "
-                f"{', '.join(sorted(present))}"
-            )
-        rows = [row for row in rows if row["category"] in chosen]
+    present = {row["category"] for row in rows}
+    chosen = chosen_classes(classes, present, where=f" in {root / TABLE}")
+    rows = [row for row in rows if row["category"] in chosen]
     clips = [
         FoldClip(
             path=root / "audio" / row["filename"],

@@ -14,7 +14,7 @@ where that is asked for (`data_prep.pitch_shift`).
 import csv
 import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,6 +76,26 @@ def read_table(path: pathlib.Path, columns: Mapping[str, type]) -> list[dict[str
                     f"{path}, line {reader.line_num}: cannot read {values}: {error}"
                 ) from error
     return rows
+
+
+def chosen_classes(
+    classes: str | Sequence[str] | None, known: Collection[str], *, where: str = ""
+) -> set[str]:
+    """The classes that were asked for; None asks for all that are `known`.
+
+    Raises:
+        ValueError: one is not known, or none was named; `where` says of what.
+    """
+    if classes is None:
+        return set(known)
+    chosen = {classes} if isinstance(classes, str) else set(classes)
+    missing = chosen - set(known)
+    if not chosen or missing:
+        named = ", ".join(sorted(map(str, missing))) or "(none was named)"
+        raise ValueError(
+            f"no class {named}{where}; there are {', '.join(sorted(known))}"
+        )
+    return chosen
 
 
 def in_folds(

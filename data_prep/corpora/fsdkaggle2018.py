@@ -13,7 +13,7 @@ import pathlib
 from collections.abc import Sequence
 
 from data_prep.corpora.base import SAMPLE_RATE_HZ, ListedCorpus, corpus_folder
-from data_prep.corpora.folds import FoldClip, in_folds, read_table
+from data_prep.corpora.folds import FoldClip, chosen_classes, in_folds, read_table
 
 LABELS = (
     "Acoustic_guitar", "Applause", "Bark", "Bass_drum", "Burping_or_eructation", "Bus",
@@ -78,7 +78,7 @@ def fsdkaggle2018(
             `folds.in_folds`.
     """
     root = corpus_folder(corpus_dir, corpus="FSDKaggle2018", layout=LAYOUT)
-    chosen = _chosen(classes)
+    chosen = chosen_classes(classes, LABELS)
     table, folder = _first(root, TRAINING_TABLES)
     rows = _rows(table, VERIFIED)
     if verified_only:
@@ -93,13 +93,13 @@ def fsdkaggle2018(
         scored = _rows(test_table, {})
         clips += [_clip(row, test_folder, _OFFICIAL, test_table) for row in scored]
     present = {clip.category for clip in clips}
-    if chosen is not None and chosen - present:
+    if classes is not None and chosen - present:
         raise ValueError(
             f"no clips of {', '.join(sorted(chosen - present))} in {table}; there are "
             f"some of {', '.join(sorted(present))}"
         )
     return in_folds(
-        [clip for clip in clips if chosen is None or clip.category in chosen],
+        [clip for clip in clips if clip.category in chosen],
         name="fsdkaggle2018",
         table=table,
         fold=_OFFICIAL if official_test else fold,
@@ -107,19 +107,6 @@ def fsdkaggle2018(
         pitch_shift=pitch_shift,
         sample_rate_hz=sample_rate_hz,
     )
-
-
-def _chosen(classes: str | Sequence[str] | None) -> set[str] | None:
-    """The classes that were asked for, known ones."""
-    if classes is None:
-        return None
-    chosen = {classes} if isinstance(classes, str) else set(classes)
-    if not chosen or chosen - set(LABELS):
-        missing = (
-            ", ".join(map(str, sorted(chosen - set(LABELS)))) or "(none was named)"
-        )
-        raise ValueError(f"no class {missing}; there are {', '.join(LABELS)}")
-    return chosen
 
 
 def _first(
