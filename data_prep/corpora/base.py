@@ -44,13 +44,15 @@ class Utterance(NamedTuple):
 
     `id` is unique within the corpus, over all its splits. `label` indexes the
     corpus's `labels`. `load()` gives mono float32 in [-1, 1] at the target rate, and
-    raises `UnreadableAudio` where it cannot.
+    raises `UnreadableAudio` where it cannot. `verified` says whether a person has
+    checked the label.
     """
 
     id: str
     label: int
     speaker: str
     load: Callable[[], Float32[np.ndarray, "time"]]
+    verified: bool = True
 
 
 @runtime_checkable

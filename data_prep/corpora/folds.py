@@ -32,7 +32,7 @@ class FoldClip(NamedTuple):
     """One row of a corpus's table.
 
     `target` is the class's number in the corpus and `category` its name; `recording` is
-    what the clip was cut from.
+    what the clip was cut from. `verified` says whether a person has checked the class.
     """
 
     path: pathlib.Path
@@ -40,6 +40,7 @@ class FoldClip(NamedTuple):
     target: int
     category: str
     recording: str
+    verified: bool = True
 
 
 def read_table(path: pathlib.Path, columns: Mapping[str, type]) -> list[dict[str, Any]]:
@@ -148,6 +149,7 @@ def in_folds(
             targets.index(clip.target),
             clip.recording,
             functools.partial(read, sample_rate_hz),
+            clip.verified,
         )
         splits[split].append(utterance)
         # What is measured stays as it was recorded.

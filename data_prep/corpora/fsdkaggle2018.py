@@ -60,7 +60,7 @@ def fsdkaggle2018(
 
     The training table has no official folds: the clips of a class go to folds 1 to 5 in
     turn, in the order of the table. Labels are the classes that are present, in the
-    order of `LABELS`.
+    order of `LABELS`. All scored test clips are verified.
 
     Args:
         corpus_dir: the data set's folder, in either layout.
@@ -142,4 +142,5 @@ def _clip(row: dict, folder: pathlib.Path, fold: int, table: pathlib.Path) -> Fo
         target=LABELS.index(row["label"]),
         category=row["label"],
         recording=row.get("freesound_id", path.stem),
+        verified=bool(row.get("manually_verified", True)),
     )

@@ -70,6 +70,22 @@ def test_some_classes_and_verified_clips_only(kaggle):
     assert sum(len(corpus.utterances(split)) for split in SPLITS) == 8
 
 
+def test_utterances_know_whether_their_label_is_verified(zenodo):
+    corpus = fsdkaggle2018(zenodo, official_test=True, pitch_shift="resample")
+    utterances = [each for split in SPLITS for each in corpus.utterances(split)]
+    unverified = {each.id for each in utterances if not each.verified}
+    # The first clip of a class is in fold 1, which validates.
+    assert unverified == {"aBark0", "aCello0", "aTelephone0"}
+    corpus = fsdkaggle2018(zenodo, fold=3, pitch_shift="resample")
+    versions = {each.id for each in corpus.utterances("train") if not each.verified}
+    assert versions == {
+        f"{name}{version}"
+        for name in unverified
+        for version in ("", "~x0.75", "~x0.9", "~x1.15", "~x1.5")
+    }
+    assert all(type(each.verified) is bool for each in utterances)
+
+
 def test_zenodos_tables_know_recordings_and_test_clips(zenodo):
     corpus = fsdkaggle2018(zenodo)
     # aCello0 is tested on, and aCello1 is of its recording.
