@@ -12,6 +12,7 @@ from flax import linen as nn
 from advjax.models.alexnet import AlexNet
 from advjax.models.convnet import GCNN, VGG13
 from advjax.models.crnn import CRNN
+from advjax.models.densenet import DenseMel, DenseWav
 from advjax.models.googlenet import GoogLeNet
 from advjax.models.rescnn import ResCNN
 from advjax.models.resnet import ResNet18, ResNet34, ResNet56
@@ -28,6 +29,8 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "vgg13": VGG13,
     "crnn": CRNN,
     "gcnn": GCNN,
+    "dense_mel": DenseMel,
+    "dense_wav": DenseWav,
 }
 
 __all__ = [
@@ -37,6 +40,8 @@ __all__ = [
     "VGG13",
     "VGG16",
     "AlexNet",
+    "DenseMel",
+    "DenseWav",
     "GoogLeNet",
     "ResCNN",
     "ResNet18",

@@ -13,6 +13,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from advjax.models.blocks import BatchNorm, Conv, max_pool, relu
+from advjax.models.chunks import clip_logits, standardised_rows
 from advjax.models.images import vectors
 
 GLOROT = nn.initializers.glorot_uniform()
@@ -75,20 +76,26 @@ class ConvNet(nn.Module):
     Attributes:
         num_classes: classes.
         width: channels of the first stage.
+        mean: of all entries of the training set, one number.
+        deviation: of all entries of the training set, one number.
     """
 
     gated: ClassVar[bool]
 
     num_classes: int
     width: int = 64
+    mean: float = 0.0
+    deviation: float = 1.0
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch frames bands 1"], *, train: bool
+        self, x: Float[Array, "batch *chunks frames bands 1"], *, train: bool
     ) -> Float[Array, "batch {self.num_classes}"]:
-        """Logits of standardised log-mels; `train` takes the batch's statistics."""
-        x = vectors(ConvStages(self.width, self.gated)(x, train=train), pooled=True)
-        return nn.Dense(self.num_classes, kernel_init=GLOROT)(x)
+        """Logits of clips, in chunks or not; `train` takes the batch's statistics."""
+        rows = standardised_rows(x, self.mean, self.deviation)
+        rows = ConvStages(self.width, self.gated)(rows, train=train)
+        rows = vectors(rows, pooled=True)
+        return clip_logits(nn.Dense(self.num_classes, kernel_init=GLOROT)(rows), x)
 
 
 class VGG13(ConvNet):

@@ -6,6 +6,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from advjax.models.blocks import relu
+from advjax.models.chunks import clip_logits, standardised_rows
 from advjax.models.convnet import GLOROT, ConvStages
 
 
@@ -66,21 +67,27 @@ class CRNN(nn.Module):
     Attributes:
         num_classes: classes.
         width: channels of the first stage; either GRU has a state of 8 times as many.
+        mean: of all entries of the training set, one number.
+        deviation: of all entries of the training set, one number.
     """
 
     num_classes: int
     width: int = 64
+    mean: float = 0.0
+    deviation: float = 1.0
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch frames bands 1"], *, train: bool
+        self, x: Float[Array, "batch *chunks frames bands 1"], *, train: bool
     ) -> Float[Array, "batch {self.num_classes}"]:
-        """Logits of standardised log-mels; `train` takes the batch's statistics."""
-        x = ConvStages(self.width)(x, train=train)
+        """Logits of clips, in chunks or not; `train` takes the batch's statistics."""
+        rows = standardised_rows(x, self.mean, self.deviation)
+        rows = ConvStages(self.width)(rows, train=train)
         # In float32 from here on, whatever the type of the maps.
-        x = x.astype(jnp.float32).mean(axis=2)
+        rows = rows.astype(jnp.float32).mean(axis=2)
         states = [
-            GRU(8 * self.width, backwards=backwards)(x) for backwards in (False, True)
+            GRU(8 * self.width, backwards=backwards)(rows)
+            for backwards in (False, True)
         ]
-        x = jnp.concatenate(states, axis=-1).mean(axis=1)
-        return nn.Dense(self.num_classes, kernel_init=GLOROT)(x)
+        rows = jnp.concatenate(states, axis=-1).mean(axis=1)
+        return clip_logits(nn.Dense(self.num_classes, kernel_init=GLOROT)(rows), x)

@@ -9,6 +9,7 @@ from advjax.representations.base import (
     probe,
 )
 from advjax.representations.chroma import Chroma, Tonnetz
+from advjax.representations.chunks import ConstantQChunks, LogMelChunks
 from advjax.representations.image import Image, Stacked
 from advjax.representations.magnitude import Magnitude
 from advjax.representations.mel import LogMel, MelEnergies
@@ -23,6 +24,8 @@ REPRESENTATIONS: dict[str, type[Representation]] = {
         Magnitude,
         MelEnergies,
         LogMel,
+        LogMelChunks,
+        ConstantQChunks,
         Scalogram,
         Chroma,
         Tonnetz,
@@ -45,8 +48,10 @@ __all__ = [
     "PRESETS",
     "REPRESENTATIONS",
     "Chroma",
+    "ConstantQChunks",
     "Image",
     "LogMel",
+    "LogMelChunks",
     "Magnitude",
     "MelEnergies",
     "Representation",

@@ -1,0 +1,41 @@
+"""What networks on chunks of a clip do before their first layer and after their last.
+
+Source: Subramanian et al. 2019, arXiv:1907.02477, whose classifiers answer with the
+mean of the probabilities of all chunks.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def standardised_rows(
+    x: Float[Array, "batch *chunks frames bands 1"], mean: float, deviation: float
+) -> Float[Array, "rows frames bands 1"]:
+    """All chunks of all clips side by side, in units of the training set's spread."""
+    return (x.reshape(-1, *x.shape[-3:]) - mean) / deviation
+
+
+def clip_logits(
+    rows: Float[Array, "rows classes"],
+    like: Float[Array, "batch *chunks frames bands 1"],
+) -> Float[Array, "batch classes"]:
+    """The logarithm of the mean of a clip's softmaxes; without chunks, the row itself.
+
+    Args:
+        rows: logits of every chunk.
+        like: what the network was given.
+    """
+    if like.ndim == 4:
+        return rows
+    return log_mean_softmax(rows.reshape(*like.shape[:2], rows.shape[-1]))
+
+
+def log_mean_softmax(
+    logits: Float[Array, "batch parts classes"],
+) -> Float[Array, "batch classes"]:
+    """The logarithm of the mean over parts of their softmaxes, computed in logs."""
+    logs = jax.nn.log_softmax(logits.astype(jnp.float32))
+    return jax.nn.logsumexp(logs, axis=1) - math.log(logits.shape[1])

@@ -1,0 +1,195 @@
+"""Densely connected networks on waveforms, with mel levels as first layers or without.
+
+Source: Jeong and Lim 2018, "Audio tagging system using densely connected convolutional
+networks", DCASE workshop, and their code (`dcase2018_task2_cochlearai`, the network of
+its comments), over kapre 0.1.3.1. The authors never published the layers of their
+network on raw waveforms: `DenseWav` is a reconstruction.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from advjax.models.blocks import BatchNorm, Conv, add_bias, max_pool, relu
+from advjax.models.chunks import log_mean_softmax
+from advjax.signal.fourier import stft
+from advjax.signal.mel import slaney_filterbank
+
+NUM_MODULES = 8
+NUM_HEADS = 8
+SAMPLE_RATE_HZ = 32_000
+FRAME_LENGTH, HOP, NUM_BANDS = 1024, 128, 64
+# kapre's amplitude_to_decibel: 10 log10 of at least 1e-10, at most 80 dB down.
+LEAST, RANGE_DB = 1e-10, 80.0
+
+
+def kapre_mel_db(
+    wave: Float[Array, "time"],
+) -> Float[Array, "frames bands"]:
+    """Levels of a wave below its loudest entry, in kapre's "dB", at least -80.
+
+    kapre takes the root of a band's power and then 10 log10 of it, which is half of
+    what dB are. It subtracts the maximum of a whole batch; here it is that of the
+    example, on which a decision then depends alone.
+    """
+    count = -(-wave.shape[0] // HOP)
+    missing = max((count - 1) * HOP + FRAME_LENGTH - wave.shape[0], 0)
+    # "Same" padding: half of it in front.
+    padded = jnp.pad(wave, (missing // 2, missing - missing // 2))
+    spectrum = stft(
+        padded, length=FRAME_LENGTH, hop=HOP, num_fft=FRAME_LENGTH, window="hann"
+    )
+    power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
+    bands = jnp.dot(power, _filters(), precision="highest")
+    levels = 10 / np.log(10) / 2 * jnp.log(bands + np.float32(LEAST**2))
+    return jnp.maximum(levels - levels.max(), -RANGE_DB)
+
+
+@functools.cache
+def _filters() -> np.ndarray:
+    return slaney_filterbank(
+        num_bands=NUM_BANDS, num_fft=FRAME_LENGTH, sample_rate_hz=SAMPLE_RATE_HZ
+    )
+
+
+class LineConv(nn.Module):
+    """Three taps along time, as one product of shifted copies with the kernel.
+
+    Attributes:
+        features: output channels.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch time 1 channels"]
+    ) -> Float[Array, "batch time 1 {self.features}"]:
+        """The convolved maps, "same" padding."""
+        kernel = self.param(
+            "kernel",
+            nn.initializers.glorot_uniform(),
+            (3, 1, x.shape[-1], self.features),
+        ).astype(x.dtype)
+        padded = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))
+        size = x.shape[1]
+        patches = [padded[:, tap : tap + size] for tap in range(3)]
+        taps = kernel.reshape(-1, self.features)
+        found = jnp.matmul(jnp.concatenate(patches, axis=-1), taps)
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        return add_bias(found, bias.astype(x.dtype))
+
+
+def pool_along_time(
+    x: Float[Array, "batch time 1 channels"], window: int
+) -> Float[Array, "batch out_time 1 channels"]:
+    """The greatest entry of each window; the last one may hang over the end."""
+    behind = -x.shape[1] % window
+    x = jnp.pad(x, ((0, 0), (0, behind), (0, 0), (0, 0)), constant_values=-jnp.inf)
+    parts = x.reshape(x.shape[0], -1, window, x.shape[-1])
+    return functools.reduce(jnp.maximum, [parts[:, :, i] for i in range(window)])[
+        :, :, None
+    ]
+
+
+class DenseModule(nn.Module):
+    """Two convolutions with squeeze and excitation, their maps beside the input's.
+
+    Source: Huang et al. 2017, arXiv:1608.06993; Hu et al. 2018, arXiv:1709.01507.
+
+    Attributes:
+        features: maps that are added.
+        flat: whether it convolves along both axes, or along time alone.
+    """
+
+    features: int
+    flat: bool
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], *, train: bool
+    ) -> Float[Array, "batch height width more"]:
+        """New maps, then those of the input."""
+        new = relu(BatchNorm()(x, train=train))
+        new = Conv(self.features, kernel_size=1)(new)
+        new = relu(BatchNorm()(new, train=train))
+        new = (Conv if self.flat else LineConv)(self.features)(new)
+        squeezed = new.astype(jnp.float32).mean(axis=(1, 2))
+        squeezed = relu(nn.Dense(self.features // 2)(squeezed))
+        gate = jax.nn.sigmoid(nn.Dense(self.features)(squeezed)).astype(new.dtype)
+        return jnp.concatenate([new * gate[:, None, None], x], axis=-1)
+
+
+class DenseNet(nn.Module):
+    """Eight dense modules, a pooling after each, and eight heads whose answers average.
+
+    Attributes:
+        num_classes: classes.
+        width: maps after the first layer, 16 in the original; module i adds
+            width * 2^i of them, at most 32 * width.
+    """
+
+    num_classes: int
+    width: int = 16
+
+    def front(self, waves: Float[Array, "batch time 1"], *, train: bool):
+        """The first layer's input, [batch, height, width, 1]."""
+        raise NotImplementedError
+
+    @property
+    def flat(self) -> bool:
+        """Whether maps have two axes, or time alone."""
+        raise NotImplementedError
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch time"], *, train: bool
+    ) -> Float[Array, "batch {self.num_classes}"]:
+        """The logarithm of the heads' mean softmax, of waves of any length."""
+        x = BatchNorm()(x[:, :, None, None], train=train)
+        x = self.front(x, train=train)
+        first = (Conv if self.flat else LineConv)(self.width - 1)(x)
+        x = jnp.concatenate([first, x], axis=-1)
+        for index in range(NUM_MODULES):
+            features = self.width * min(2**index, 32)
+            x = DenseModule(features, self.flat)(x, train=train)
+            x = max_pool(x, 2, 2) if self.flat else pool_along_time(x, 4)
+        x = relu(BatchNorm()(x, train=train)).astype(jnp.float32)
+        # Heads are linear, so the mean over positions may come first.
+        heads = nn.Dense(NUM_HEADS * self.num_classes)(x.mean(axis=(1, 2)))
+        return log_mean_softmax(heads.reshape(len(x), NUM_HEADS, self.num_classes))
+
+
+class DenseMel(DenseNet):
+    """DenseNet on mel levels of the normalised wave.
+
+    11,092,200 trainable parameters for 41 classes. Options as in `DenseNet`.
+    """
+
+    flat = True
+
+    def front(self, waves, *, train: bool):
+        """Mel levels, each band normalised."""
+        levels = jax.vmap(kapre_mel_db)(waves[:, :, 0, 0])
+        return BatchNorm(name="BandNorm")(levels[:, :, None], train=train).reshape(
+            *levels.shape, 1
+        )
+
+
+class DenseWav(DenseNet):
+    """DenseNet on the wave itself, reconstructed: the original's layers are not public.
+
+    One-dimensional kernels in place of two-dimensional ones, and pooling by four.
+    Options as in `DenseNet`.
+    """
+
+    flat = False
+
+    def front(self, waves, *, train: bool):
+        """The normalised wave."""
+        del train
+        return waves

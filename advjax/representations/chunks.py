@@ -1,0 +1,160 @@
+"""Spectrograms of clips of any length, in chunks that a network takes one by one.
+
+A clip is padded with zeros to whole chunks, and levels are relative to its loudest
+entry: both as in the code of Subramanian et al. 2019 (arXiv:1907.02477), through which
+the publication attacks waveforms. The step works on every length; `num_samples` of the
+waveform is that of one chunk.
+"""
+
+import dataclasses
+import functools
+import math
+from typing import ClassVar, final
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from advjax.representations.base import Representation
+from advjax.representations.waveform import Waveform
+from advjax.signal.constant_q import constant_q_power
+from advjax.signal.decibels import safe_log
+from advjax.signal.fourier import stft
+from advjax.signal.mel import slaney_filterbank
+from advjax.types import Features, Source
+
+CHUNK_SAMPLES = 65_536
+"""128 frames of 512 new samples: 2.048 s at 32 kHz."""
+
+# Nothing is louder than the loudest entry.
+_BOUNDS = property(lambda self: (-float("inf"), 0.0))
+_UNITS = property(lambda self: "dB")
+
+_CHUNK = Waveform(sample_rate_hz=32_000, num_samples=CHUNK_SAMPLES)
+
+
+def relative_db(
+    power: Float[Array, "frames bins"], floor: float
+) -> Float[Array, "frames bins"]:
+    """Levels in dB below the greatest entry, `floor` added to the power inside."""
+    logs = safe_log(power, floor)
+    return 10 / math.log(10) * (logs - logs.max())
+
+
+def in_chunks(
+    levels: Float[Array, "frames bins"], chunk_frames: int
+) -> Float[Array, "chunks {chunk_frames} bins 1"]:
+    """Frames cut into chunks; their number must be a multiple."""
+    return levels.reshape(-1, chunk_frames, levels.shape[1], 1)
+
+
+@final
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogMelChunks(Representation):
+    """Mel levels in dB below a clip's loudest entry, [chunks, frames, bands, 1].
+
+    Hann frames that begin every hop, the last of them half over the end; power; mel
+    filters of equal area on Slaney's scale from 0 Hz to half the sample rate.
+
+    Source: Subramanian et al. 2019, arXiv:1907.02477, and all constants from their
+    code; the features are those of Iqbal et al. 2018, but for the way a clip is padded.
+
+    Attributes:
+        source: the waveform.
+        frame_length: samples in a frame and in its transform.
+        hop: samples between frames.
+        num_bands: mel filters.
+        chunk_frames: frames in a chunk.
+        floor: added to a band's power inside the logarithm.
+    """
+
+    name: ClassVar[str] = "logmel_chunks"
+    source: Representation = _CHUNK
+    frame_length: int = 1024
+    hop: int = 512
+    num_bands: int = 64
+    chunk_frames: int = 128
+    floor: float = 1e-6
+
+    def levels(self, wave: Float[Array, "time"]) -> Float[Array, "frames bands"]:
+        """All frames of a wave in one piece; a last hop that is not whole is padded."""
+        count = -(-wave.shape[0] // self.hop)
+        behind = (count - 1) * self.hop + self.frame_length - wave.shape[0]
+        spectrum = stft(
+            jnp.pad(wave, (0, behind)),
+            length=self.frame_length,
+            hop=self.hop,
+            num_fft=self.frame_length,
+            window="hann",
+        )
+        power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
+        # Full float32 on every backend: less would be another front end.
+        bands = jnp.dot(power, _filters(self), precision="highest")
+        return relative_db(bands, self.floor)
+
+    def step(self, x: Source) -> Features:
+        """The chunks of one waveform, padded with zeros to whole ones."""
+        behind = -x.shape[0] % (self.hop * self.chunk_frames)
+        return in_chunks(self.levels(jnp.pad(x, (0, behind))), self.chunk_frames)
+
+    bounds = _BOUNDS
+    units = _UNITS
+
+
+@final
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConstantQChunks(Representation):
+    """Constant-Q levels in dB below a clip's loudest entry, [chunks, frames, bins, 1].
+
+    As many frames and bins as `LogMelChunks` has, so that the same networks take them
+    in: the front end that Subramanian et al. 2019 leave for future work. All constants
+    are ours: 64 bins, 9 an octave, span 110 Hz to 14 kHz.
+
+    Attributes:
+        source: the waveform.
+        hop: samples between frames.
+        num_bins: bins.
+        bins_per_octave: of them, in one octave.
+        low_hz: the lowest one's frequency.
+        chunk_frames: frames in a chunk.
+        floor: added to a bin's power inside the logarithm; a tone of amplitude 1 has
+            the power 1 / 4.
+    """
+
+    name: ClassVar[str] = "constant_q_chunks"
+    source: Representation = _CHUNK
+    hop: int = 512
+    num_bins: int = 64
+    bins_per_octave: int = 9
+    low_hz: float = 110.0
+    chunk_frames: int = 128
+    floor: float = 1e-10
+
+    def levels(self, wave: Float[Array, "time"]) -> Float[Array, "frames bins"]:
+        """All frames of a wave in one piece."""
+        power = constant_q_power(
+            wave,
+            sample_rate_hz=self.sample_rate_hz,
+            hop=self.hop,
+            num_bins=self.num_bins,
+            bins_per_octave=self.bins_per_octave,
+            low_hz=self.low_hz,
+        )
+        return relative_db(power, self.floor)
+
+    def step(self, x: Source) -> Features:
+        """The chunks of one waveform, padded with zeros to whole ones."""
+        behind = -x.shape[0] % (self.hop * self.chunk_frames)
+        return in_chunks(self.levels(jnp.pad(x, (0, behind))), self.chunk_frames)
+
+    bounds = _BOUNDS
+    units = _UNITS
+
+
+@functools.cache
+def _filters(of: LogMelChunks) -> np.ndarray:
+    return slaney_filterbank(
+        num_bands=of.num_bands,
+        num_fft=of.frame_length,
+        sample_rate_hz=of.sample_rate_hz,
+    )
