@@ -20,6 +20,7 @@ def carlini_wagner(
     learning_rate: float = 1e-2,
     initial_c: float = 1e-3,
     confidence: float = 0.0,
+    probability: float | None = None,
     abort_early: bool = True,
     change_of_variables: str = "auto",
     targeted: bool = False,
@@ -44,6 +45,9 @@ def carlini_wagner(
             otherwise in the units of the example.
         initial_c: the first c.
         confidence: the margin in logits that a success must have (kappa).
+        probability: instead, what the probability of the label must fall below, or that
+            of the target reach; the hinge keeps its confidence. Subramanian et al.
+            take a confidence of 500, so that it is never flat, and 1/41 or 0.975.
         abort_early: end a run once its loss stalls and, for "l0" and "linf", at its
             first success.
         change_of_variables: "tanh", whose image is the inside of finite bounds; "none",
@@ -77,12 +81,15 @@ def carlini_wagner(
             raise ValueError(f"{name}={value}: give a positive number")
     if not confidence >= 0:
         raise ValueError(f"confidence={confidence}: give a margin of at least 0")
+    if probability is not None and not 0 < probability < 1:
+        raise ValueError(f"probability={probability}: give one between 0 and 1")
     options = inner.Options(
         num_searches,
         num_steps,
         learning_rate,
         initial_c,
         confidence,
+        probability,
         abort_early,
         targeted,
         bounds,

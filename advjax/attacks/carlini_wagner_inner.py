@@ -31,6 +31,7 @@ class Options(NamedTuple):
     learning_rate: float
     initial_c: float
     confidence: float
+    probability: float | None
     abort_early: bool
     targeted: bool
     bounds: Bounds
@@ -100,7 +101,8 @@ class Judged(NamedTuple):
     Attributes:
         gap: how far the margin has yet to move, confidence included; the hinge of the
             paper is its positive part, up to a constant.
-        hit: whether the point is adversarial, by the confidence asked for.
+        hit: whether the point is adversarial, by the confidence or probability asked
+            for.
         slope: the gradient of `gap`, hinge or no hinge.
     """
 
@@ -115,7 +117,12 @@ def judged(logits_fn: LogitsFn, point: Features, y: Label, options: Options) -> 
     logits, pull = jax.vjp(logits_fn, point)
     ahead, cotangent = jax.value_and_grad(margin)(logits, y)
     gap = sign * ahead + options.confidence
-    hit = (gap <= 0) & is_adversarial(logits, y, targeted=options.targeted)
+    sure = gap <= 0
+    if options.probability is not None:
+        share = jax.nn.softmax(logits)[y]
+        reached = share >= options.probability
+        sure = reached if options.targeted else share < options.probability
+    hit = sure & is_adversarial(logits, y, targeted=options.targeted)
     return Judged(gap, hit, pull(sign * cotangent)[0])
 
 
