@@ -25,7 +25,7 @@ import numpy as np
 import optax
 from flax import linen as nn
 from jax.sharding import Mesh
-from jaxtyping import Int, Num
+from jaxtyping import Bool, Int, Num
 
 from advjax.classifier import Classifier, initialise
 from advjax.compilation import compiler_options
@@ -45,6 +45,7 @@ class Dataset(NamedTuple):
 
     x: Num[np.ndarray, "examples *shape"]
     y: Int[np.ndarray, "examples"]
+    verified: Bool[np.ndarray, "examples"] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,8 +56,9 @@ class Recipe:
         num_steps: optimiser steps, at most.
         batch_size: examples in a step; a remainder of an epoch is dropped.
         learning_rate: Adam's, at its highest.
-        schedule: "cosine" (one warm cosine over `num_steps`) or "plateau" (constant,
-            and halved when validation accuracy stalls).
+        schedule: "cosine" (one warm cosine over `num_steps`), "plateau" (constant, and
+            halved when validation accuracy stalls) or "staircase" (times 0.9 at once
+            and after every `decay_every` steps: Iqbal et al. 2018, every two epochs).
         weight_decay: coefficient of the squared l2 norm of convolution kernels in the
             loss; 1e-4 is deep-speaker's.
         validate_every: steps from one validation (and checkpoint) to the next.
@@ -64,6 +66,9 @@ class Recipe:
             the least.
         stop_patience: validations without a gain of 0.001 before training stops; 0 to
             never stop early.
+        decay_every: steps, for the schedule "staircase".
+        balanced: draw each example of a batch from a class drawn uniformly, instead of
+            whole epochs.
     """
 
     num_steps: int = 100_000
@@ -74,14 +79,18 @@ class Recipe:
     validate_every: int = 60
     plateau_patience: int = 10
     stop_patience: int = 20
+    decay_every: int = 0
+    balanced: bool = False
 
     def __post_init__(self):
         """Refuses recipes that cannot train."""
-        if self.schedule not in ("cosine", "plateau"):
+        if self.schedule not in ("cosine", "plateau", "staircase"):
             raise ValueError(
-                f"schedule must be cosine or plateau, not {self.schedule!r}"
+                f"schedule must be cosine, plateau or staircase, not {self.schedule!r}"
             )
-        for name in ("num_steps", "batch_size", "validate_every"):
+        counts = ["num_steps", "batch_size", "validate_every"]
+        counts += ["decay_every"] * (self.schedule == "staircase")
+        for name in counts:
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"{name} must be at least 1, got {getattr(self, name)}"
@@ -97,6 +106,10 @@ class Recipe:
                 warmup_steps=max(1, self.num_steps // 20),
                 decay_steps=self.num_steps,
                 end_value=rate / 100,
+            )
+        elif self.schedule == "staircase":
+            rate = optax.exponential_decay(
+                0.9 * rate, self.decay_every, 0.9, staircase=True
             )
         l2 = optax.add_decayed_weights(2 * self.weight_decay, mask=_is_conv_kernel)
         adam = optax.chain(l2, optax.adam(rate))
@@ -124,6 +137,7 @@ def fit(
     at: str,
     gradients: GradFn,
     recipe: Recipe,
+    judge: GradFn | None = None,
     seed: int = 0,
     workdir: str | pathlib.Path | None = None,
     settings: str = "",
@@ -142,6 +156,7 @@ def fit(
         at: the stage of the chain at which the defence works.
         gradients: the defence.
         recipe: how long and how fast.
+        judge: instead of the defence, what validates; only its metrics are used.
         seed: of the order of examples.
         workdir: where checkpoints go; None keeps none, so a killed run starts again.
             With several processes, a folder of the first one; no other touches it.
@@ -153,14 +168,15 @@ def fit(
         ValueError: fewer training examples than a batch, a loss that is not finite, or
             a `workdir` with other settings or an unreadable checkpoint.
     """
-    if len(train.y) < recipe.batch_size:
+    if len(train.y) < recipe.batch_size and not recipe.balanced:
         raise ValueError(
             f"{len(train.y)} training examples are fewer than one batch of "
             f"{recipe.batch_size}: lower --batch_size or build more records"
         )
     key_init, key_steps, key_validation = jax.random.split(key, 3)
     mesh = data_mesh(_devices_for(recipe.batch_size, devices))
-    steps = _Steps(module, representation, at, gradients, recipe, mesh)
+    judge = judge or gradients
+    steps = _Steps(module, representation, at, gradients, judge, recipe, mesh)
     variables = initialise(module, representation, key_init)
     state = TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -178,7 +194,7 @@ def fit(
     if jax.process_count() > 1 and start < recipe.num_steps:
         # For the same reason as before a checkpoint: the step is compiled before any
         # process waits for another inside of it.
-        rows = _batch_rows(len(train.y), recipe.batch_size, seed, start)
+        rows = _batch_rows(train.y, recipe, seed, start)
         arguments = state, _split(train, rows, mesh), key_steps
         all_do(
             f"compile the step: {settings}",
@@ -188,7 +204,7 @@ def fit(
         for step in range(start, recipe.num_steps):
             if log.gainless >= (recipe.stop_patience or math.inf):
                 break
-            rows = _batch_rows(len(train.y), recipe.batch_size, seed, step)
+            rows = _batch_rows(train.y, recipe, seed, step)
             batch = _split(train, rows, mesh)
             state, metrics = steps.train(state, batch, key_steps)
             done = step + 1
@@ -227,7 +243,7 @@ def _variables(state: TrainState) -> PyTree:
 class _Steps:
     """The two compiled programs of a training: one step, and one validation batch."""
 
-    def __init__(self, module, representation, at, gradients, recipe, mesh):
+    def __init__(self, module, representation, at, gradients, judge, recipe, mesh):
         self.optimizer = recipe.optimizer()
         self.batch_size, self.mesh = recipe.batch_size, mesh
         stage = representation.stage(at)
@@ -273,7 +289,7 @@ class _Steps:
 
         def metrics_step(state: TrainState, batch: Batch, key: Key):
             # The gradients are not used, so the compiler leaves their computation out.
-            found = gradients(
+            found = judge(
                 functools.partial(apply, train=False),
                 state.params,
                 state.batch_stats,
@@ -327,11 +343,25 @@ def _epoch_order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(num_examples)
 
 
-def _batch_rows(num_examples: int, batch_size: int, seed: int, step: int) -> np.ndarray:
-    """Rows of batch `step`: whole batches of one shuffled epoch after another."""
-    epoch, place = divmod(step, num_examples // batch_size)
-    order = _epoch_order(num_examples, seed, epoch)
-    return order[place * batch_size : (place + 1) * batch_size]
+def _batch_rows(
+    labels: Int[np.ndarray, "examples"], recipe: Recipe, seed: int, step: int
+) -> Int[np.ndarray, "batch"]:
+    """Rows of batch `step`: whole batches of one shuffled epoch after another.
+
+    Balanced ones are drawn anew for every batch, with replacement.
+    """
+    if recipe.balanced:
+        rng = np.random.default_rng([seed, step, 1])
+        order = np.argsort(labels, kind="stable")
+        present, first, count = np.unique(
+            labels[order], return_index=True, return_counts=True
+        )
+        drawn = rng.integers(len(present), size=recipe.batch_size)
+        place = rng.random(recipe.batch_size) * count[drawn]
+        return order[first[drawn] + place.astype(int)]
+    epoch, place = divmod(step, len(labels) // recipe.batch_size)
+    order = _epoch_order(len(labels), seed, epoch)
+    return order[place * recipe.batch_size : (place + 1) * recipe.batch_size]
 
 
 def _devices_for(batch_size: int, devices: Sequence[jax.Device] | None = None) -> list:
@@ -369,7 +399,7 @@ def _split(data: Dataset, rows: Int[np.ndarray, "batch"], mesh: Mesh) -> Batch:
             (len(rows), *a.shape[1:]), sharding, lambda index: a[rows[index[0]]]
         )
 
-    return Batch(placed(data.x), placed(data.y))
+    return Batch(*(None if part is None else placed(part) for part in data))
 
 
 def _each(function, x, mesh: Mesh):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 Key = PRNGKeyArray
 Wave = Float[Array, "time"]
@@ -31,3 +31,5 @@ class Batch(NamedTuple):
 
     x: Float[Array, "batch *features"]
     y: Int[Array, "batch"]
+    verified: Bool[Array, "batch"] | None = None
+    """Whether a person has checked the label, where the corpus tells."""

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 # Those of advjax.representations: REPRESENTATIONS, and PRESETS that chain several.
 _STAGES = (
-    "waveform, magnitude, mfbe, logmel, scalogram, chroma, tonnetz, image, stacked"
+    "waveform, magnitude, mfbe, logmel, logmel_chunks, constant_q_chunks, scalogram, "
+    "chroma, tonnetz, image, stacked"
 )
 _PRESETS = "stft, dwt, stft_tonnetz, dwt_tonnetz"
 
@@ -44,14 +45,15 @@ DEFENCE = flags.DEFINE_string(
     None,
     "How the network is trained: 'gaussian' (noise of --sigma at --rep in every step), "
     "'gaussian(sigma=0.5)', 'plain' (the publication's choice), "
-    "'fused_adversarial(eps=0.05)' or 'pgd_adversarial(eps=0.05)'. Default: plain for "
-    "what attacks, gaussian for the rest.",
+    "'fused_adversarial(eps=0.05)', 'pgd_adversarial(eps=0.05)' or 'mixup'. Default: "
+    "plain for what attacks, gaussian for the rest.",
 )
 MODEL = flags.DEFINE_string(
     "model",
     None,
     "The network: rescnn, for images alexnet, googlenet, vgg16, resnet18, resnet34 or "
-    "resnet56, for log-mels vgg13, crnn or gcnn, with options if any: "
+    "resnet56, for (chunks of) log-mels vgg13, crnn or gcnn, for waveforms dense_mel "
+    "or dense_wav, with options if any: "
     "'resnet18(width=16, resize=None)'. Default "
     "'rescnn(width=8, dropout=0.2)' on a CPU, and the published 'rescnn(width=64)' on "
     "an accelerator.",

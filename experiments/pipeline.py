@@ -23,7 +23,7 @@ import numpy as np
 
 from advjax import catalog, checkpoint, evaluation, parallel, records, smoothing
 from advjax.classifier import Classifier
-from advjax.defences import DEFENCES
+from advjax.defences import DEFENCES, plain
 from advjax.models import MODELS
 from advjax.representations import FRONT_ENDS, Representation, definition
 from advjax.training import Dataset, Recipe, fit
@@ -255,6 +255,7 @@ class Task:
             at=at,
             gradients=catalog.pick(self.defence, DEFENCES, sigma=self.sigma),
             recipe=self.recipe,
+            judge=plain() if catalog.parse(self.defence)[0] == "mixup" else None,
             seed=self.seed,
             workdir=workdir,
             settings=json.dumps(settings, sort_keys=True),

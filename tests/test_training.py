@@ -202,7 +202,7 @@ def test_a_diverging_loss_is_an_error():
 
 
 def test_impossible_recipes_are_refused():
-    with pytest.raises(ValueError, match="cosine or plateau"):
+    with pytest.raises(ValueError, match="cosine, plateau or staircase"):
         Recipe(schedule="linear")
     with pytest.raises(ValueError, match="num_steps"):
         Recipe(num_steps=0)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from advjax.defences.base import Apply, GradFn, Gradients, cross_entropy_gradients
 from advjax.defences.fused_adversarial import fused_adversarial
 from advjax.defences.gaussian import gaussian
+from advjax.defences.mixup import mixup
 from advjax.defences.pgd_adversarial import pgd_adversarial
 from advjax.defences.plain import plain
 
@@ -18,6 +19,7 @@ DEFENCES: dict[str, Callable[..., GradFn]] = {
     "gaussian": gaussian,
     "fused_adversarial": fused_adversarial,
     "pgd_adversarial": pgd_adversarial,
+    "mixup": mixup,
 }
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "cross_entropy_gradients",
     "fused_adversarial",
     "gaussian",
+    "mixup",
     "pgd_adversarial",
     "plain",
 ]

@@ -1,0 +1,78 @@
+"""Mixup, and the masking of losses that labels nobody has checked may have caused."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from advjax.defences.base import GradFn, Gradients
+
+
+def mixup(*, alpha: float = 1.0, masking: float | None = None) -> GradFn:
+    """The gradients of the loss on mixtures of two halves of the batch.
+
+    Example i of the first half is mixed with example i of the second, in shares drawn
+    from Beta(alpha, alpha), and so are their labels: a batch of 2 B examples gives B
+    mixtures. Where its size is odd, the last example is left out.
+
+    Args:
+        alpha: of the Beta distribution; 1 draws shares uniformly.
+        masking: a mixture of which more than a tenth has unchecked labels
+            (`Batch.verified`) counts for nothing when its loss exceeds this share of
+            the greatest loss in the batch; 0.8 is Jeong and Lim's. None: never.
+
+    Returns:
+        A defence whose `accuracy` asks for the label with the greater share. Choose
+        weights by examples that are not mixed: see `fit`'s `judge`.
+
+    Raises:
+        ValueError: alpha or masking cannot be used.
+
+    Source: Zhang et al. 2018, arXiv:1710.09412; two independent halves and alpha = 1:
+    Iqbal et al. 2018; masking: Jeong and Lim 2018, both of the DCASE workshop.
+    """
+    if not alpha > 0:
+        raise ValueError(f"alpha must be positive, got {alpha}")
+    if masking is not None and not 0 < masking <= 1:
+        raise ValueError(
+            f"masking={masking}: give a share of the greatest loss, as 0.8"
+        )
+
+    def gradients(apply, params, batch_stats, batch, key):
+        size = len(batch.y) // 2
+        if size == 0:
+            raise ValueError("mixup takes batches of at least two examples")
+        key_share, key_apply = jax.random.split(key)
+        share = jax.random.beta(key_share, alpha, alpha, (size,))
+        x = _mixed(share, batch.x[:size], batch.x[size : 2 * size])
+        first, second = batch.y[:size], batch.y[size : 2 * size]
+
+        def loss_fn(params):
+            found, stats = apply(params, batch_stats, x, key_apply)
+            logits = found[0] if isinstance(found, tuple) else found
+            of = optax.softmax_cross_entropy_with_integer_labels
+            losses = _mixed(share, of(logits, first), of(logits, second))
+            if masking is not None and batch.verified is not None:
+                doubt = 1.0 - batch.verified.astype(jnp.float32)
+                doubt = _mixed(share, doubt[:size], doubt[size : 2 * size])
+                kept = (doubt <= 0.1) | (losses <= masking * losses.max())
+                losses = jnp.where(jax.lax.stop_gradient(kept), losses, 0.0)
+            answer = jnp.where(share >= 0.5, first, second)
+            accuracy = (logits.argmax(axis=-1) == answer).mean()
+            return losses.mean(), (stats, accuracy)
+
+        (loss, (stats, accuracy)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
+            params
+        )
+        return Gradients(grads, stats, {"loss": loss, "accuracy": accuracy})
+
+    return gradients
+
+
+def _mixed(
+    share: Float[Array, "size"],
+    first: Float[Array, "size *shape"],
+    second: Float[Array, "size *shape"],
+) -> Float[Array, "size *shape"]:
+    share = share.reshape(-1, *(1,) * (first.ndim - 1))
+    return share * first + (1 - share) * second
