@@ -1,0 +1,121 @@
+"""Figures of counts by class: bars and matrices. matplotlib is imported to draw."""
+
+import contextlib
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+_CELL_IN = 0.62
+_PANEL_WIDTH_IN = 3.1
+
+
+def label_bars_plot(
+    counts: Mapping[str, Int[np.ndarray, "classes"]],
+    path: str | os.PathLike[str],
+    *,
+    labels: Sequence[str],
+    x_label: str,
+    y_label: str,
+) -> pathlib.Path:
+    """The path of a PNG with one panel of bars over the classes for each entry.
+
+    Args:
+        counts: by title, how often each class occurs.
+        path: where the PNG goes; its folder is made if missing.
+        labels: the name of each class.
+        x_label: what the classes are of.
+        y_label: what is counted.
+
+    Raises:
+        ValueError: there is nothing to draw.
+    """
+    if not counts:
+        raise ValueError("there is nothing to draw: give at least one panel")
+    with _figure(path, 0.32 * len(labels) + 1.6, 1.5 * len(counts) + 1.1) as figure:
+        grid = figure.subplots(len(counts), 1, sharex=True, sharey=True, squeeze=False)
+        for axes, (title, bars) in zip(grid[:, 0], counts.items(), strict=True):
+            axes.bar(np.arange(len(labels)), bars, color="#3b6ea5")
+            axes.set_title(title, loc="left")
+            axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.set_xticks(np.arange(len(labels)), [_plain(name) for name in labels])
+        axes.tick_params(axis="x", rotation=60 if len(labels) < 16 else 90)
+        axes.set_xlabel(x_label)
+        figure.supylabel(y_label)
+    return pathlib.Path(path)
+
+
+def matrix_plot(
+    matrices: Mapping[str, Float[np.ndarray, "rows columns"]],
+    path: str | os.PathLike[str],
+    *,
+    texts: Mapping[str, Sequence[Sequence[str]]],
+    labels: Sequence[str],
+    row_label: str,
+    column_label: str,
+    value_label: str,
+) -> pathlib.Path:
+    """The path of a PNG with one coloured matrix of classes for each entry.
+
+    Args:
+        matrices: by title, values from 0 to 1; NaN stays blank.
+        path: where the PNG goes; its folder is made if missing.
+        texts: by title, what stands in each cell.
+        labels: the names of the rows, which are those of the columns.
+        row_label: what the rows are.
+        column_label: what the columns are.
+        value_label: what the colours are.
+
+    Raises:
+        ValueError: there is nothing to draw.
+    """
+    if not matrices:
+        raise ValueError("there is nothing to draw: give at least one matrix")
+    columns = min(3, len(matrices))
+    rows = -(-len(matrices) // columns)
+    side = max(_PANEL_WIDTH_IN, _CELL_IN * len(labels) + 1.3)
+    with _figure(path, columns * side + 0.8, rows * side) as figure:
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        ticks = np.arange(len(labels)), [_plain(name) for name in labels]
+        for axes, (title, values) in zip(grid.flat, matrices.items(), strict=False):
+            shown = axes.imshow(values, vmin=0, vmax=1, cmap="Blues")
+            axes.grid(visible=False)
+            axes.set_title(title)
+            axes.set_yticks(*ticks)
+            axes.set_xticks(*ticks, rotation=60, ha="right", rotation_mode="anchor")
+            for row, column in np.ndindex(values.shape):
+                dark = values[row, column] > 0.6
+                axes.text(
+                    column, row, texts[title][row][column], ha="center", va="center",
+                    fontsize=8, color="white" if dark else "black",
+                )  # fmt: skip
+        for axes in grid.flat[len(matrices) :]:
+            axes.set_axis_off()
+        figure.supylabel(row_label)
+        figure.supxlabel(column_label)
+        figure.colorbar(shown, ax=grid, aspect=40, pad=0.01).set_label(value_label)
+    return pathlib.Path(path)
+
+
+@contextlib.contextmanager
+def _figure(path, width_in: float, height_in: float):
+    """A figure in the house's style, saved when the block ends."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from advjax.reports.plots import DPI, STYLE
+
+    small = {"font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9}
+    with matplotlib.rc_context({**STYLE, **small}):
+        figure = Figure(figsize=(width_in, height_in), dpi=DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
+        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Software": None})
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
