@@ -269,3 +269,43 @@ def test_processes_share_a_batch_equally(monkeypatch):
     assert [device.id for device in training._devices_for(8)] == [0, 1, 4, 5]
     # Two cannot share nine: each goes by itself.
     assert [device.id for device in training._devices_for(9)] == [0, 1, 2]
+
+
+def test_the_staircase_falls_to_nine_tenths_at_once_and_after_every_stretch():
+    recipe = Recipe(
+        schedule="staircase", decay_every=3, learning_rate=0.5, weight_decay=0.0
+    )
+    optimizer = recipe.optimizer()
+    params = {"w": jnp.ones(1)}
+    state = optimizer.init(params)
+    # Adam's step on a constant gradient is the rate itself.
+    for step in range(8):
+        updates, state = optimizer.update({"w": jnp.ones(1)}, state, params)
+        rate = 0.5 * 0.9 ** (step // 3 + 1)
+        assert float(-updates["w"][0]) == pytest.approx(rate, rel=1e-4)
+
+
+def test_balanced_batches_draw_every_class_alike_and_every_example_of_it():
+    labels = np.asarray([0] * 90 + [1] * 9 + [4])
+    recipe = dataclasses.replace(RECIPE, balanced=True, batch_size=300)
+    rows = training._batch_rows(labels, recipe, 0, 5)
+    shares = [(labels[rows] == label).mean() for label in (0, 1, 4)]
+    np.testing.assert_allclose(shares, 1 / 3, atol=0.09)
+    assert set(range(90, 100)) <= set(rows.tolist())
+    np.testing.assert_array_equal(rows, training._batch_rows(labels, recipe, 0, 5))
+    assert (rows != training._batch_rows(labels, recipe, 0, 6)).any()
+
+
+def test_weights_are_chosen_by_the_judge_and_not_by_the_defence():
+    def failing(apply, params, batch_stats, batch, key):
+        found = plain()(apply, params, batch_stats, batch, key)
+        zero = {name: 0.0 * value for name, value in found.metrics.items()}
+        return found._replace(metrics=zero)
+
+    recipe = dataclasses.replace(
+        RECIPE, validate_every=10, schedule="plateau", plateau_patience=99
+    )
+    # Judged as equally good throughout, the first weights stay the best.
+    found = train(recipe=recipe, judge=failing)
+    first = train(recipe=dataclasses.replace(recipe, num_steps=10))
+    assert found.digest() == first.digest() != train(recipe=recipe).digest()

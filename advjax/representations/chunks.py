@@ -76,8 +76,8 @@ class LogMelChunks(Representation):
     chunk_frames: int = 128
     floor: float = 1e-6
 
-    def levels(self, wave: Float[Array, "time"]) -> Float[Array, "frames bands"]:
-        """All frames of a wave in one piece; a last hop that is not whole is padded."""
+    def band_power(self, wave: Float[Array, "time"]) -> Float[Array, "frames bands"]:
+        """Of all frames of a wave; a last hop that is not whole is padded."""
         count = -(-wave.shape[0] // self.hop)
         behind = (count - 1) * self.hop + self.frame_length - wave.shape[0]
         spectrum = stft(
@@ -89,8 +89,11 @@ class LogMelChunks(Representation):
         )
         power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
         # Full float32 on every backend: less would be another front end.
-        bands = jnp.dot(power, _filters(self), precision="highest")
-        return relative_db(bands, self.floor)
+        return jnp.dot(power, _filters(self), precision="highest")
+
+    def levels(self, wave: Float[Array, "time"]) -> Float[Array, "frames bands"]:
+        """All frames of a wave in one piece, not in chunks."""
+        return relative_db(self.band_power(wave), self.floor)
 
     def step(self, x: Source) -> Features:
         """The chunks of one waveform, padded with zeros to whole ones."""
@@ -131,7 +134,7 @@ class ConstantQChunks(Representation):
     floor: float = 1e-10
 
     def levels(self, wave: Float[Array, "time"]) -> Float[Array, "frames bins"]:
-        """All frames of a wave in one piece."""
+        """All frames of a wave in one piece, not in chunks."""
         power = constant_q_power(
             wave,
             sample_rate_hz=self.sample_rate_hz,

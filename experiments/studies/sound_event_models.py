@@ -15,6 +15,7 @@ from advjax import checkpoint
 from advjax.atomic import new_file
 from advjax.classifier import Classifier
 from advjax.defences import mixup, plain
+from advjax.evaluation import logits_of_batch
 from advjax.models import MODELS
 from advjax.progress import Progress
 from advjax.representations import ConstantQChunks, LogMelChunks, Waveform, definition
@@ -276,3 +277,16 @@ def build_network(
         spread = {"mean": train.x.mean(), "deviation": train.x.std()}
         options |= {key: round(float(value), 6) for key, value in spread.items()}
     return build(**options)
+
+
+def clip_accuracy(classifier: Classifier, sounds: Sequence[Sound]) -> float:
+    """The share of whole clips that a classifier knows."""
+    groups: dict[int, list[Sound]] = {}
+    for sound in sounds:
+        groups.setdefault(len(padded_wave(sound.audio)), []).append(sound)
+    logits_fn, right = classifier.logits_fn("waveform"), 0
+    for group in groups.values():
+        x = np.stack([padded_wave(sound.audio) for sound in group])
+        answers = logits_of_batch(logits_fn, x, batch_size=8).argmax(axis=1)
+        right += int((answers == np.asarray([sound.label for sound in group])).sum())
+    return right / len(sounds)

@@ -1,20 +1,490 @@
-"""stub"""
+"""The tables and figures of the study on sound events, from the cells' rows."""
 
+import functools
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from advjax.atomic import new_file
+from advjax.classifier import Classifier
+from advjax.reports import attack_rows, counts, plots, runs
+from advjax.reports.attack_rows import AttackRows
+from advjax.reports.tables import DASH, markdown_table
+from advjax.representations import LogMelChunks
+from experiments.listening import write_wav
+from experiments.studies import sound_event_answers as answering
+from experiments.studies import sound_event_features as features
+from experiments.studies.sound_event_jobs import Job, padding_waste
+from experiments.studies.sound_event_models import (
+    KINDS,
+    SAMPLE_RATE_HZ,
+    Sounds,
+    clip_accuracy,
+    padded_wave,
+)
+
+UNTARGETED = ("noise", "fgsm", "deepfool", "carlini_wagner")
+TARGETED = ("carlini_wagner_targeted", "lbfgs_targeted")
+# What is known of the publication's entries: (success, SNR, New, GT new) of its table
+# 2, with the means of its table 3 where the two disagree.
+PUBLISHED = {
+    "noise": ("", "20 dB", "", ""),
+    "fgsm": ("", "20 dB", "", ""),
+    "deepfool": ("99.92 %", "50.01 dB", "0.3521", ""),
+    "carlini_wagner": ("", "51.07 dB", "0.7192", "0.02"),
+    "carlini_wagner_targeted": ("", "93 to 109 dB, inflated", "", ""),
+    "lbfgs_targeted": ("", "50 to 62 dB", "", ""),
+}
+HEADER = ("success", "mean SNR", "GT", "New", "GT new")
 
 
 class Study(NamedTuple):
-    out: Any
-    home: Any
-    sounds: Any
-    attacked: Any
-    untargeted: Any
-    targeted: Any
-    pair_classes: Any
-    titles: Any
-    load: Any
-    transforms: Any
+    """What a report is written of.
+
+    Attributes:
+        out: the folder of the cells and of the report.
+        home: where adversarial waves are kept.
+        sounds: the corpus.
+        attacked: the split that attacked clips are from.
+        untargeted: clips attacked without a target.
+        targeted: clips, each with a class to reach.
+        pair_classes: the classes between which targeted attacks lead.
+        titles: of the attacks.
+        load: gives a network's classifier.
+        transforms: whether the table of transforms is wanted.
+        features: networks on log-mels that are also attacked there.
+    """
+
+    out: pathlib.Path
+    home: pathlib.Path
+    sounds: Sounds
+    attacked: str
+    untargeted: Sequence[Job]
+    targeted: Sequence[Job]
+    pair_classes: tuple[str, ...]
+    titles: Mapping[str, str]
+    load: Callable[[str], Classifier]
+    transforms: bool
+    features: Sequence[str] = ()
 
 
-def write(study):
-    (study.out / "study.md").write_text("stub\n")
+class Cell(NamedTuple):
+    """One network under one attack: its rows, and its run's settings."""
+
+    rows: AttackRows
+    settings: Mapping[str, Any]
+
+
+def write(study: Study) -> None:
+    """Nothing; writes study.md and the figures for all cells that are there."""
+    cells = _read(study)
+    names = [name for name in KINDS if any(key[0] == name for key in cells)]
+    if not names:
+        raise ValueError(f"no rows in {study.out / 'cells'}: run some cells first")
+    made = {key: _examples(study, key, cell) for key, cell in cells.items()}
+    given = {job.sound.id: job for job in [*study.untargeted, *study.targeted]}
+    answers = {
+        name: answering.answers_of(
+            name,
+            study.load,
+            [job._replace(id=id) for id, job in given.items()],
+            [m for (_, attack), m in made.items() if attack not in UNTARGETED[:2]],
+            study.out / "answers" / f"{name}.tsv",
+            transforms=study.transforms,
+        )
+        for name in names
+    }
+    parts = [
+        _head(study, cells),
+        _networks(study, names),
+        _means(study, cells, names),
+        _each_network(study, cells, names),
+        _targets(study, cells, names, made),
+        _pairs(study, cells),
+        _transfer(answers),
+        _survivals(study, answers) if study.transforms else "",
+        _heard(study),
+    ]
+    with new_file(study.out / "study.md") as aside:
+        aside.write_text("\n".join(part for part in parts if part))
+    _draw(study, cells, names, made)
+
+
+def _read(study: Study) -> dict[tuple[str, str], Cell]:
+    found = {}
+    for name in KINDS:
+        for attack in study.titles:
+            folder = study.out / "cells" / name / attack
+            if (folder / "run.json").exists():
+                rows = attack_rows.read(folder)
+                if rows.id:
+                    found[name, attack] = Cell(
+                        rows, runs.description(folder)["settings"]
+                    )
+    return found
+
+
+def _examples(study: Study, key: tuple[str, str], cell: Cell) -> answering.Examples:
+    name, attack = key
+    folder = study.home / "sound_events" / cell.settings["classifier"] / attack
+    won = [id for id, hit in zip(cell.rows.id, cell.rows.success, strict=True) if hit]
+    return answering.Examples(name, attack, folder, won)
+
+
+def _head(study: Study, cells: Mapping[tuple[str, str], Cell]) -> str:
+    texts = {attack: cell.settings["attack"] for (_, attack), cell in cells.items()}
+    waste = padding_waste(study.untargeted)
+    lines = [
+        "# Adversarial attacks in sound event classification",
+        "",
+        f"{study.sounds.name}: {len(study.sounds.labels)} classes, "
+        + ", ".join(f"{len(s)} {split}" for split, s in study.sounds.splits.items())
+        + f" clips. Attacked: {len(study.untargeted)} clips of the {study.attacked} "
+        f"split without a target, {len(study.targeted)} pairs of a clip and a target.",
+        f"Clips are padded to whole chunks of 2.048 s: {100 * waste:.1f} % of the "
+        "attacked samples are padding.",
+        "",
+        "The attacks, n being the samples of a clip:",
+        "",
+        *(f"- {study.titles[a]}: `{text}`" for a, text in texts.items()),
+        "",
+        "SNR, New and GT new are means over the examples that succeed. GT: the "
+        "probability of the clean answer on the clean clip; New: of the new answer on "
+        "the adversarial one; GT new: of the clean answer on the adversarial one.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _networks(study: Study, names: Sequence[str]) -> str:
+    rows = []
+    for name in names:
+        classifier = study.load(name)
+        shares = [
+            clip_accuracy(classifier, study.sounds.splits[split])
+            for split in ("train", "test")
+        ]
+        rows.append(
+            [
+                KINDS[name].title,
+                str(classifier.module.width),
+                f"{classifier.num_parameters():,}",
+                *(f"{100 * share:.1f}" for share in shares),
+            ]
+        )
+    header = ("network", "width", "parameters", "training clips, %", "test clips, %")
+    return _section("Table 1: the networks, and whole clips they know", header, rows)
+
+
+def _numbers(rows: AttackRows) -> list[str]:
+    hit = rows.success
+    if not hit.any():
+        return ["0.0", DASH, f"{rows.gt.mean():.4f}", DASH, DASH]
+    return [
+        f"{100 * hit.mean():.1f}",
+        f"{rows.snr_db[hit].mean():.2f}",
+        f"{rows.gt.mean():.4f}",
+        f"{rows.new[hit].mean():.4f}",
+        f"{rows.gt_new[hit].mean():.4f}",
+    ]
+
+
+def _means(study, cells, names) -> str:
+    rows = []
+    for attack in UNTARGETED:
+        found = [cells[n, attack].rows for n in names if (n, attack) in cells]
+        if found:
+            pooled = AttackRows(
+                *(np.concatenate(column) for column in zip(*found, strict=True))
+            )
+            success, snr, new, after = PUBLISHED[attack]
+            published = ", ".join(
+                f"{label} {value}"
+                for label, value in zip(
+                    ("success", "SNR", "New", "GT new"),
+                    (success, snr, new, after),
+                    strict=True,
+                )
+                if value
+            )
+            rows.append([study.titles[attack], *_numbers(pooled), published or DASH])
+    header = ("attack", *_units(), "publication")
+    return _section("Table 2: untargeted, all networks together", header, rows)
+
+
+def _each_network(study, cells, names) -> str:
+    rows = [
+        [study.titles[attack], KINDS[name].title, *_numbers(cells[name, attack].rows)]
+        for attack in UNTARGETED
+        for name in names
+        if (name, attack) in cells
+    ]
+    return _section(
+        "Table 3: untargeted, each network", ("attack", "network", *_units()), rows
+    )
+
+
+def _targets(study, cells, names, made) -> str:
+    clean = {job.id: padded_wave(job.sound.audio) for job in study.targeted}
+    rows = []
+    for attack in TARGETED:
+        for name in names:
+            if (name, attack) in cells:
+                inflated = [
+                    inflated_snr_db(clean[id], made[name, attack].wave(id))
+                    for id in made[name, attack].ids
+                ]
+                rows.append(
+                    [
+                        study.titles[attack],
+                        KINDS[name].title,
+                        *_numbers(cells[name, attack].rows),
+                        f"{np.mean(inflated):.1f}" if inflated else DASH,
+                        PUBLISHED[attack][1],
+                    ]
+                )
+    header = ("attack", "network", *_units(), "inflated SNR, dB", "publication")
+    text = _section("Table 4: targeted", header, rows)
+    return (
+        f"{text}\nInflated: with the square of the mean in place of the mean of "
+        "squares, the slip in the authors' code that their table 4(a) very probably "
+        "has.\n"
+    )
+
+
+def inflated_snr_db(
+    x: Float[np.ndarray, "time"], x_adv: Float[np.ndarray, "time"]
+) -> float:
+    """The SNR by the formula with the slip: 10 log10(mean(x^2) / mean(x_adv - x)^2)."""
+    delta = x_adv.astype(np.float64) - x
+    with np.errstate(divide="ignore"):
+        return float(
+            10 * np.log10(np.mean(np.square(x, dtype=np.float64)) / delta.mean() ** 2)
+        )
+
+
+class Matrix(NamedTuple):
+    """Of one targeted attack, all networks together: from the class, to the class."""
+
+    success: Float[np.ndarray, "classes classes"]
+    snr_db: Float[np.ndarray, "classes classes"]
+
+
+def _matrix(study, cells, attack: str) -> Matrix | None:
+    found = [cell.rows for (_, at), cell in cells.items() if at == attack]
+    if not found:
+        return None
+    labels = study.sounds.labels
+    places = [labels.index(name) for name in study.pair_classes]
+    shape = (len(places), len(places))
+    success, snr_db = np.full(shape, np.nan), np.full(shape, np.nan)
+    rows = AttackRows(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    for i, j in np.ndindex(shape):
+        at = (rows.label == places[i]) & (rows.target == places[j])
+        if at.any():
+            success[i, j] = rows.success[at].mean()
+            if (at & rows.success).any():
+                snr_db[i, j] = rows.snr_db[at & rows.success].mean()
+    return Matrix(success, snr_db)
+
+
+def _cell_texts(matrix: Matrix) -> list[list[str]]:
+    return [
+        [
+            DASH
+            if np.isnan(share)
+            else f"{100 * share:.0f} %" + ("" if np.isnan(snr) else f", {snr:.0f} dB")
+            for share, snr in zip(*pair, strict=True)
+        ]
+        for pair in zip(*matrix, strict=True)
+    ]
+
+
+def _pairs(study, cells) -> str:
+    parts = []
+    for attack in TARGETED:
+        matrix = _matrix(study, cells, attack)
+        if matrix is not None:
+            rows = [
+                [source, *texts]
+                for source, texts in zip(
+                    study.pair_classes, _cell_texts(matrix), strict=True
+                )
+            ]
+            title = f"{study.titles[attack]}: from the row's class to the column's"
+            header = ("success, mean SNR", *study.pair_classes)
+            parts.append(_section(title, header, rows))
+    return "\n".join(parts)
+
+
+def _transfer(answers) -> str:
+    found = answering.transfer_table(answers)
+    rows = []
+    for judge in answers:
+        texts = [
+            f"{100 * moved / count:.1f}" if count else DASH
+            for moved, count in (found[judge, source] for source in answers)
+        ]
+        rows.append([KINDS[judge].title, *texts])
+    header = ("tested on, %", *(f"made on {KINDS[source].title}" for source in answers))
+    return _section(
+        "Table 5: transfer of DeepFool's and C&W's examples together; an example moves "
+        "a network that answers otherwise than to the clean clip (the publication: 0 "
+        "to 10 % off the diagonal)",
+        header,
+        rows,
+    )
+
+
+def _survivals(study, answers) -> str:
+    attacks = [a for a in study.titles if a not in UNTARGETED[:2]]
+    found = answering.survival_table(answers, attacks)
+    rows = []
+    for name, survival in found.items():
+        pairs = [*(survival.returned[attack] for attack in attacks), survival.kept]
+        rows.append([f"`{name}`", *(_percent(*pair) for pair in pairs)])
+    header = (
+        "transform",
+        *(f"{study.titles[attack]} returns, %" for attack in attacks),
+        "clean clips keep their answer, %",
+    )
+    return _section(
+        "Table 6: transforms. Adversarial clips that get the clean clip's answer "
+        "again, and clean clips that keep it, all networks together",
+        header,
+        rows,
+    )
+
+
+def _heard(study) -> str:
+    rows = []
+    for name in study.features:
+        found = features.attack_features(
+            name, study.load(name), study.untargeted, study.out
+        )
+        hit = [row for row in found if row.at_features != row.clean]
+        rows.append(
+            [
+                KINDS[name].title,
+                str(len(found)),
+                _percent(len(hit), len(found)),
+                f"{np.mean([row.change_db for row in hit]):.2f}" if hit else DASH,
+                _percent(sum(row.played != row.clean for row in hit), len(hit)),
+                _percent(sum(row.played == row.at_features for row in hit), len(hit)),
+                _percent(
+                    sum(row.clean_played == row.clean for row in found), len(found)
+                ),
+            ]
+        )
+    header = (
+        "network",
+        "clips",
+        "success at the levels, %",
+        "change, dB",
+        "played: not the clean answer, %",
+        "played: the adversarial answer, %",
+        "clean levels played: the clean answer, %",
+    )
+    return _section(
+        f"Table 7: `{features.ATTACK}` on mel levels, played through Griffin-Lim",
+        header,
+        rows,
+    )
+
+
+def _percent(hits: int, count: int) -> str:
+    return f"{100 * hits / count:.1f}" if count else DASH
+
+
+def _units() -> tuple[str, ...]:
+    return ("success, %", "mean SNR, dB", *HEADER[2:])
+
+
+def _section(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return f"## {title}\n\n{markdown_table(header, rows)}\n" if rows else ""
+
+
+def _draw(study, cells, names, made) -> None:
+    """Nothing; figures 1 to 3 and the waves behind the first."""
+    _spectrograms(study, names, made)
+    labels = study.sounds.labels
+    bars = {}
+    for attack in answering.POOLED:
+        found = [cells[n, attack].rows for n in names if (n, attack) in cells]
+        if found:
+            new = np.concatenate([rows.predict[rows.success] for rows in found])
+            bars[study.titles[attack]] = np.bincount(new, minlength=len(labels))
+    if bars:
+        counts.label_bars_plot(
+            bars,
+            study.out / "labels.png",
+            labels=labels,
+            x_label="new label",
+            y_label="adversarial clips, all networks",
+        )
+    matrices = {
+        study.titles[attack]: matrix
+        for attack in TARGETED
+        if (matrix := _matrix(study, cells, attack)) is not None
+    }
+    if matrices:
+        counts.matrix_plot(
+            {title: matrix.success for title, matrix in matrices.items()},
+            study.out / "targeted.png",
+            texts={
+                title: [[t.replace(", ", "\n") for t in row] for row in _cell_texts(m)]
+                for title, m in matrices.items()
+            },
+            labels=study.pair_classes,
+            row_label="label",
+            column_label="target",
+            value_label="success, all networks",
+        )
+
+
+def _spectrograms(study, names, made) -> None:
+    attack = "carlini_wagner"
+    shown = [name for name in names if (name, attack) in made]
+    common = [
+        job
+        for job in study.untargeted
+        if shown and all(job.id in made[name, attack].ids for name in shown)
+    ]
+    if not common:
+        return
+    # A clip in the middle of the lengths, on which every network was fooled.
+    job = sorted(common, key=lambda job: len(job.sound.audio))[len(common) // 2]
+    clean = padded_wave(job.sound.audio)
+    levels = _levels(clean)
+    images, titles = [], []
+    write_wav(study.out / f"wav/{job.id}_clean.wav", clean, SAMPLE_RATE_HZ)
+    for name in shown:
+        wave = made[name, attack].wave(job.id)
+        write_wav(study.out / f"wav/{job.id}_{name}.wav", wave, SAMPLE_RATE_HZ)
+        after = _levels(wave)
+        delta = np.linalg.norm(wave - clean)
+        snr_db = 20 * np.log10(np.linalg.norm(clean) / delta)
+        images.append([levels, after, after - levels])
+        titles.append(["clean", f"adversarial, {snr_db:.1f} dB SNR", "difference"])
+    plots.image_grid_plot(
+        np.asarray(images),
+        study.out / "spectrograms.png",
+        row_labels=[KINDS[name].title.partition(" (")[0] for name in shown],
+        titles=titles,
+        units="dB",
+        title=f"{study.titles[attack]} on a clip of "
+        + study.sounds.labels[job.sound.label].replace("_", " "),
+        last_is_difference=True,
+    )
+
+
+@functools.cache
+def _front_end() -> LogMelChunks:
+    return LogMelChunks()
+
+
+def _levels(wave):
+    return np.asarray(_front_end().levels(wave))

@@ -43,13 +43,19 @@ from advjax.reports import attack_rows, runs
 from advjax.training import Recipe
 from experiments import app, pipeline
 from experiments.studies import sound_event_report
+from experiments.studies.sound_event_jobs import (
+    Job,
+    buckets,
+    file_name,
+    point_of,
+    targeted_jobs,
+    untargeted_jobs,
+)
 from experiments.studies.sound_event_models import (
     KINDS,
     SAMPLE_RATE_HZ,
-    Sound,
     Sounds,
     load_sounds,
-    padded_wave,
     trained,
 )
 
@@ -170,6 +176,11 @@ _TRIM = flags.DEFINE_bool(
 _TRANSFORMS = flags.DEFINE_bool(
     "transforms", True, "Measure which examples survive compression, noise and rooms."
 )
+_FEATURES = flags.DEFINE_list(
+    "feature_level",
+    ["vgg13"],
+    "Networks on log-mels that are also attacked there, and played by Griffin-Lim.",
+)
 _WIDTH = flags.DEFINE_float("width_share", None, "Of the published channels.")
 _CW_STEPS = flags.DEFINE_integer("cw_steps", None, "Carlini-Wagner's, in one search.")
 _CELLS = flags.DEFINE_string("cells", "*", "Which cells to run; wildcards.")
@@ -237,91 +248,6 @@ def build(plan: Plan, num_samples: int) -> Attack:
     return catalog.pick(text, ATTACKS)
 
 
-class Job(NamedTuple):
-    """One clip and what is wanted of it.
-
-    Attributes:
-        id: the clip's; behind ">" the name of the class to reach.
-        place: of the clip in its split.
-        sound: the clip.
-        target: the class to reach; -1 for none.
-    """
-
-    id: str
-    place: int
-    sound: Sound
-    target: int = -1
-
-
-def untargeted_jobs(sounds: Sequence[Sound], count: int) -> list[Job]:
-    """At most `count` clips, in turn one of each class."""
-    by_class: dict[int, list[int]] = {}
-    for place, sound in enumerate(sounds):
-        by_class.setdefault(sound.label, []).append(place)
-    turns = [
-        (turn, label, place)
-        for label, places in by_class.items()
-        for turn, place in enumerate(places)
-    ]
-    chosen = sorted(place for _, _, place in sorted(turns)[:count])
-    return [Job(sounds[i].id, i, sounds[i]) for i in chosen]
-
-
-def targeted_jobs(
-    sounds: Sequence[Sound],
-    labels: Sequence[str],
-    classes: Sequence[str],
-    clips_per_class: int,
-) -> list[Job]:
-    """Every ordered pair of classes, on the first clips of the class that is left.
-
-    Raises:
-        ValueError: a class that is not there, fewer than two, or one twice: the class
-            to reach would be the label.
-    """
-    if unknown := [name for name in classes if name not in labels]:
-        raise ValueError(
-            f"--pair_classes: no {', '.join(unknown)}; there are: {', '.join(labels)}"
-        )
-    if len(set(classes)) < max(2, len(classes)):
-        raise ValueError(
-            f"--pair_classes={','.join(classes)}: name at least two different classes; "
-            "a clip cannot be led to its own label"
-        )
-    jobs = []
-    for source in classes:
-        places = [i for i, s in enumerate(sounds) if labels[s.label] == source]
-        for place in places[:clips_per_class]:
-            for goal in classes:
-                if goal != source:
-                    sound = sounds[place]
-                    jobs.append(
-                        Job(f"{sound.id}>{goal}", place, sound, labels.index(goal))
-                    )
-    return jobs
-
-
-class Bucket(NamedTuple):
-    """Clips that are padded to one length and attacked by one program."""
-
-    num_samples: int
-    jobs: list[Job]
-
-
-def buckets(jobs: Sequence[Job]) -> list[Bucket]:
-    """Clips by the number of their chunks, the shortest first."""
-    found: dict[int, list[Job]] = {}
-    for job in jobs:
-        found.setdefault(len(padded_wave(job.sound.audio)), []).append(job)
-    return [Bucket(size, found[size]) for size in sorted(found)]
-
-
-def padding_waste(jobs: Sequence[Job]) -> float:
-    """The share of all attacked samples that are padding."""
-    filled = sum(len(job.sound.audio) for job in jobs)
-    return 1 - filled / sum(len(padded_wave(job.sound.audio)) for job in jobs)
-
-
 def run_cell(
     plan: Plan,
     classifier: Classifier,
@@ -367,7 +293,7 @@ def run_cell(
             if not left:
                 continue
             attack = build(plan, bucket.num_samples)
-            points = [_point(job) for job in left]
+            points = [point_of(job) for job in left]
             if plan.own_answer:
                 points = _answered(points, logits_fn)
             budgets = (
@@ -403,17 +329,6 @@ def _budgets(attack: Attack, points, logits_fn) -> list[float]:
         np.asarray([point.label for point in points]),
     )
     return [float(b / np.sqrt(1 - s)) for b, s in zip(budgets, still, strict=True)]
-
-
-def file_name(id: str) -> str:
-    """A job's id as the name of a file."""
-    return re.sub(r"[^\w.-]", "_", id)
-
-
-def _point(job: Job) -> evaluation.Point:
-    return evaluation.Point(
-        job.place, job.id, padded_wave(job.sound.audio), job.sound.label
-    )
 
 
 def _answered(points: list[evaluation.Point], logits_fn) -> list[evaluation.Point]:
@@ -495,6 +410,7 @@ def main() -> None:
         titles={name: plan.title for name, plan in wanted.items()},
         load=classifier_of,
         transforms=_TRANSFORMS.value,
+        features=[name for name in _FEATURES.value if name in names],
     )
     sound_event_report.write(study)
     print((out / "study.md").read_text())

@@ -211,3 +211,22 @@ def test_aborting_early_saves_queries_and_costs_little():
 def test_impossible_options_are_refused(options, complaint):
     with pytest.raises(ValueError, match=complaint):
         carlini_wagner(**options)
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_a_probability_is_what_every_success_must_reach(targeted):
+    normal, offset, x, y = planes(8, 6)
+    level = 0.9 if targeted else 0.1
+    attack = carlini_wagner(
+        num_steps=300, confidence=500.0, probability=level, targeted=targeted,
+        initial_c=0.1, bounds=FREE,
+    )  # fmt: skip
+    goal = 1 - y if targeted else y
+    found = attacked(attack, *two_classes(normal, offset), x, goal)
+    assert found.success.all()
+    logits = found.logits - found.logits.max(axis=1, keepdims=True)
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    reached = shares[np.arange(8), goal]
+    assert (reached >= level).all() if targeted else (reached < level).all()
+    # And hardly more, since the nearest success is kept.
+    np.testing.assert_allclose(reached, level, atol=0.1)

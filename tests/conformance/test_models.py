@@ -23,7 +23,10 @@ SMALL = {
     "vgg13": {"width": 2},
     "crnn": {"width": 2},
     "gcnn": {"width": 2},
+    "dense_mel": {"width": 2},
+    "dense_wav": {"width": 2},
 }
+INPUTS = {"dense_mel": (9000,), "dense_wav": (9000,)}  # others: images
 FOR_IMAGES = [name for name in MODELS if "resize" in SMALL[name]]
 
 
@@ -32,7 +35,7 @@ def small(name, **options):
 
 
 # More layers of the kinds that others have, and most of the time.
-DEEP = ("googlenet", "resnet34", "resnet56")
+DEEP = ("googlenet", "resnet34", "resnet56", "dense_mel")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +47,8 @@ DEEP = ("googlenet", "resnet34", "resnet56")
 )
 def test_shapes_modes_and_a_gradient_for_every_weight(name):
     network = small(name)
-    x = jax.random.uniform(jax.random.key(0), (4, 160, 64, 1))
+    shape = INPUTS.get(name, (160, 64, 1))
+    x = jax.random.uniform(jax.random.key(0), (4, *shape))
     variables = drawn(variable_shapes(network, x))
 
     def loss(params):

@@ -1,0 +1,240 @@
+"""What networks answer to each other's adversarial examples, and after transforms.
+
+`answers/NETWORK.tsv` has a line for each answer of a network: to a clip as it is, to an
+example made on itself or on another network, and to both behind each transform.
+"""
+
+import csv
+import functools
+import hashlib
+import pathlib
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32
+
+from advjax import catalog, evaluation
+from advjax.atomic import new_file
+from advjax.defences.transforms import SUITE, TRANSFORMS
+from advjax.progress import Progress
+from experiments.studies.sound_event_jobs import Job, file_name
+from experiments.studies.sound_event_models import SAMPLE_RATE_HZ, padded_wave
+
+POOLED = ("deepfool", "carlini_wagner")
+"""The attacks whose examples the publication's table of transfer pools."""
+CLEAN, UNCHANGED = "clean", "none"
+
+
+class Answer(NamedTuple):
+    """One line.
+
+    Attributes:
+        source: the network that the example was made on, or "clean".
+        attack: how it was made, or "clean".
+        transform: what it went through before, or "none".
+        id: the clip's.
+        answer: the class.
+    """
+
+    source: str
+    attack: str
+    transform: str
+    id: str
+    answer: int
+
+
+class Examples(NamedTuple):
+    """The adversarial waves of one network and attack.
+
+    Attributes:
+        source: the network.
+        attack: the attack.
+        folder: of one file for each job.
+        ids: the jobs that succeeded.
+    """
+
+    source: str
+    attack: str
+    folder: pathlib.Path
+    ids: Sequence[str]
+
+    def wave(self, id: str) -> Float32[np.ndarray, "time"]:
+        """One adversarial wave.
+
+        Raises:
+            FileNotFoundError: it is not on this machine.
+        """
+        file = self.folder / f"{file_name(id)}.npy"
+        if not file.exists():
+            raise FileNotFoundError(
+                f"no {file}: the rows of {self.source}/{self.attack} are there without "
+                "their waves; give the --home that they were made in, or remove the "
+                "cell's folder to make it again"
+            )
+        return np.load(file, allow_pickle=False)
+
+
+Wave = Float32[np.ndarray, "time"]
+
+
+def answers_of(
+    judge: str,
+    load: Callable[[str], object],
+    jobs: Sequence[Job],
+    made: Sequence[Examples],
+    file: pathlib.Path,
+    *,
+    transforms: bool,
+) -> list[Answer]:
+    """All answers of one network, read from `file` or found and written there.
+
+    Args:
+        judge: the network that answers.
+        load: gives the classifier of that name.
+        jobs: the clean clips.
+        made: the examples of all networks.
+        file: where the answers are kept.
+        transforms: whether clips and the network's own examples are also transformed.
+    """
+    names = [UNCHANGED, *(SUITE if transforms else ())]
+    asked = [repr((m.source, m.attack, str(m.folder.parent.name), m.ids)) for m in made]
+    digest = hashlib.sha256("\n".join([*names, *asked]).encode()).hexdigest()[:16]
+    if file.exists():
+        found = read_answers(file)
+        if found is not None and file.read_text().startswith(f"# {digest}"):
+            return found
+    wanted = list(_wanted(judge, jobs, made, names))
+    classifier = load(judge)
+    logits_fn = classifier.logits_fn("waveform")
+    answers = []
+    with Progress(f"answers of {judge}", total=len(wanted), unit="waves") as line:
+        for group in _by_length(wanted):
+            for start in range(0, len(group), 16):
+                part = group[start : start + 16]
+                waves = np.stack([_transformed(make, row) for row, make in part])
+                logits = evaluation.logits_of_batch(logits_fn, waves, batch_size=16)
+                answers += [
+                    row._replace(answer=int(top))
+                    for (row, _), top in zip(part, logits.argmax(axis=1), strict=True)
+                ]
+                line.advance(len(part))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with new_file(file) as aside, aside.open("w", newline="") as stream:
+        stream.write(f"# {digest}\n")
+        writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
+        writer.writerow(Answer._fields)
+        writer.writerows(answers)
+    return answers
+
+
+def read_answers(file: pathlib.Path) -> list[Answer] | None:
+    """The answers in a file; None where it is not one of them."""
+    lines = file.read_text().splitlines()
+    if len(lines) < 2 or lines[1].split("\t") != list(Answer._fields):
+        return None
+    rows = csv.reader(lines[2:], delimiter="\t")
+    return [Answer(*row[:4], int(row[4])) for row in rows]
+
+
+def _wanted(
+    judge: str, jobs: Sequence[Job], made: Sequence[Examples], names: Sequence[str]
+) -> Iterator[tuple[Answer, Callable[[], Wave]]]:
+    """Each answer that is wanted, and what gives its wave before the transform."""
+    for name in names:
+        for job in jobs:
+            make = functools.partial(padded_wave, job.sound.audio)
+            yield Answer(CLEAN, CLEAN, name, job.id, -1), make
+        for examples in made:
+            own = examples.source == judge
+            if name != UNCHANGED and not own:
+                continue
+            for id in examples.ids:
+                make = functools.partial(examples.wave, id)
+                yield Answer(examples.source, examples.attack, name, id, -1), make
+
+
+def _by_length(wanted: Iterable) -> list[list]:
+    groups: dict[int, list] = {}
+    for row, make in wanted:
+        groups.setdefault(len(make()), []).append((row, make))
+    return list(groups.values())
+
+
+def _transformed(make: Callable[[], Wave], row: Answer) -> Wave:
+    wave = make()
+    if row.transform == UNCHANGED:
+        return wave
+    # From the names alone, as all randomness of a clip: the same in every run.
+    seeds = [zlib.crc32(text.encode()) for text in (row.transform, row.id)]
+    transform = catalog.pick(row.transform, TRANSFORMS)
+    return transform(wave, SAMPLE_RATE_HZ, np.random.default_rng(seeds))
+
+
+def transfer_table(
+    answers: Mapping[str, Sequence[Answer]],
+) -> dict[tuple[str, str], tuple[int, int]]:
+    """By (network tested, network made on): examples that move it, and all of them.
+
+    An example moves a network when that answers otherwise than to the clean clip.
+    """
+    found = {}
+    for judge, rows in answers.items():
+        clean = {
+            row.id: row.answer
+            for row in rows
+            if row.source == CLEAN and row.transform == UNCHANGED
+        }
+        for source in answers:
+            moved = [
+                row.answer != clean[row.id]
+                for row in rows
+                if row.source == source
+                and row.attack in POOLED
+                and row.transform == UNCHANGED
+            ]
+            found[judge, source] = sum(moved), len(moved)
+    return found
+
+
+class Survival(NamedTuple):
+    """What a transform does, pooled over networks.
+
+    Attributes:
+        returned: by attack, examples that get the clean clip's answer again, and all.
+        kept: clean clips that keep their answer, and all.
+    """
+
+    returned: dict[str, tuple[int, int]]
+    kept: tuple[int, int]
+
+
+def survival_table(
+    answers: Mapping[str, Sequence[Answer]], attacks: Sequence[str]
+) -> dict[str, Survival]:
+    """By transform, what becomes of the networks' own examples and of clean clips."""
+    hits: dict[tuple[str, str], list[bool]] = {}
+    for judge, rows in answers.items():
+        clean = {
+            row.id: row.answer
+            for row in rows
+            if row.source == CLEAN and row.transform == UNCHANGED
+        }
+        for row in rows:
+            if row.source in (CLEAN, judge):
+                again = row.answer == clean[row.id.partition(">")[0]]
+                hits.setdefault((row.transform, row.attack), []).append(again)
+    return {
+        name: Survival(
+            {
+                attack: (
+                    sum(hits.get((name, attack), [])),
+                    len(hits.get((name, attack), [])),
+                )
+                for attack in attacks
+            },
+            (sum(hits[name, CLEAN]), len(hits[name, CLEAN])),
+        )
+        for name in dict.fromkeys(name for name, _ in hits)
+    }

@@ -1,0 +1,169 @@
+"""Attacks on a network's mel levels, made audible by Griffin and Lim's algorithm.
+
+Levels that are changed freely belong to no wave. Whoever wants to play them needs a
+wave whose levels come near: this measures how many examples survive that way, beside
+clean levels that go it too.
+"""
+
+import csv
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float, Float32
+
+from advjax import catalog, evaluation
+from advjax.atomic import new_file
+from advjax.attacks import ATTACKS
+from advjax.classifier import Classifier
+from advjax.progress import Progress
+from advjax.representations import LogMelChunks
+from experiments.listening import write_wav
+from experiments.studies.sound_event_jobs import Job, buckets, file_name, point_of
+
+ATTACK = (
+    "carlini_wagner(num_searches=2,num_steps=100,learning_rate=0.2,initial_c=1.0,"
+    "confidence=5.0)"
+)
+"""Margins of 5 logits: what lies on the boundary itself does not survive anything."""
+ITERATIONS = 32  # librosa's default
+
+
+class Heard(NamedTuple):
+    """One clip.
+
+    Attributes:
+        id: the clip's.
+        clean: the network's answer to it.
+        at_features: to the attacked levels.
+        played: to the wave made of the attacked levels.
+        clean_played: to the wave made of the clean levels.
+        change_db: root mean square of the change of the levels.
+    """
+
+    id: str
+    clean: int
+    at_features: int
+    played: int
+    clean_played: int
+    change_db: float
+
+
+def wave_of_levels(
+    levels: Float[np.ndarray, "frames bands"], loudest: float, front_end: LogMelChunks
+) -> Float32[np.ndarray, "time"]:
+    """A wave whose mel levels come near.
+
+    Args:
+        levels: in dB below the loudest entry.
+        loudest: that entry's power.
+        front_end: what the levels are of.
+
+    Source: Griffin and Lim 1984, in librosa's form with momentum 0.99; bins behind the
+    bands by non-negative least squares.
+    """
+    import librosa
+
+    power = np.maximum(10 ** (levels.T / 10) * loudest - front_end.floor, 0)
+    magnitudes = librosa.feature.inverse.mel_to_stft(
+        power.astype(np.float32),
+        sr=front_end.sample_rate_hz,
+        n_fft=front_end.frame_length,
+        power=2.0,
+    )
+    wave = librosa.griffinlim(
+        magnitudes,
+        n_iter=ITERATIONS,
+        hop_length=front_end.hop,
+        n_fft=front_end.frame_length,
+        center=False,
+        random_state=0,
+    )
+    return np.clip(wave[: levels.shape[0] * front_end.hop], -1, 1).astype(np.float32)
+
+
+def attack_features(
+    name: str, classifier: Classifier, jobs: Sequence[Job], out: pathlib.Path
+) -> list[Heard]:
+    """Each clip attacked at its levels, and what becomes of them as sound.
+
+    Writes `features/NAME.tsv`, and the first successful example as WAVs beside it. What
+    is there already is read.
+
+    Args:
+        name: of the network.
+        classifier: one on `LogMelChunks`.
+        jobs: clips, attacked without a target.
+        out: the folder of the study.
+    """
+    file = out / "features" / f"{name}.tsv"
+    wanted = [job.id for job in jobs]
+    if file.exists():
+        found = read_heard(file)
+        if [row.id for row in found] == wanted:
+            return found
+    found = []
+    with Progress(f"{name} at the features", total=len(jobs), unit="clips") as line:
+        for bucket in buckets(jobs):
+            for row in _bucket(classifier, bucket.jobs, out / "features" / name):
+                found.append(row)
+                line.advance()
+    found.sort(key=lambda row: wanted.index(row.id))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with new_file(file) as aside, aside.open("w", newline="") as stream:
+        writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
+        writer.writerow(Heard._fields)
+        writer.writerows(found)
+    return found
+
+
+def read_heard(file: pathlib.Path) -> list[Heard]:
+    """The rows of a file that `attack_features` wrote."""
+    with file.open(newline="") as stream:
+        rows = list(csv.reader(stream, delimiter="\t"))[1:]
+    return [Heard(row[0], *map(int, row[1:5]), float(row[5])) for row in rows]
+
+
+def _bucket(classifier, jobs: Sequence[Job], folder: pathlib.Path):
+    front_end = classifier.representation
+    waves = [point_of(job).x for job in jobs]
+    points = [
+        point_of(job)._replace(x=np.asarray(_features(front_end, wave)))
+        for job, wave in zip(jobs, waves, strict=True)
+    ]
+    x = {point.id: point.x for point in points}
+    attack = catalog.pick(ATTACK, ATTACKS, bounds=front_end.bounds)
+    at_features = classifier.logits_fn(front_end.name)
+    at_wave = classifier.logits_fn("waveform")
+    for found in evaluation.attack_points(
+        attack, at_features, points, jax.random.key(0), num_slots=4
+    ):
+        id = found.row.id
+        clean = waves[[job.id for job in jobs].index(id)]
+        loudest = float(_power(front_end, clean).max()) + front_end.floor
+        played = [
+            wave_of_levels(np.concatenate(levels)[:, :, 0], loudest, front_end)
+            for levels in (x[id], found.x_adv)
+        ]
+        answers = evaluation.logits_of_batch(
+            at_wave, np.stack([clean, *played]), batch_size=3
+        ).argmax(axis=1)
+        if found.row.success and not folder.exists():
+            for kind, wave in zip(("clean", "adversarial"), played, strict=True):
+                path = folder / f"{file_name(id)}_{kind}_griffin_lim.wav"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_wav(path, wave, front_end.sample_rate_hz)
+        yield Heard(
+            id=id,
+            clean=int(answers[0]),
+            at_features=found.row.predict,
+            played=int(answers[2]),
+            clean_played=int(answers[1]),
+            change_db=float(np.sqrt(np.mean((found.x_adv - x[id]) ** 2))),
+        )
+
+
+_features = jax.jit(lambda front_end, wave: front_end.step(wave), static_argnums=0)
+_power = jax.jit(lambda front_end, wave: front_end.band_power(wave), static_argnums=0)

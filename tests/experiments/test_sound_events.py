@@ -1,0 +1,215 @@
+import math
+import sys
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from advjax import catalog
+from advjax.attacks import ATTACKS
+from experiments.studies import sound_event_answers as answering
+from experiments.studies import sound_event_jobs as jobs
+from experiments.studies import sound_event_models as models
+from experiments.studies import sound_events as study
+from experiments.studies.sound_event_answers import CLEAN, UNCHANGED, Answer
+from experiments.studies.sound_event_report import inflated_snr_db
+
+LABELS = ("dog", "horn", "rain")
+
+
+@pytest.fixture(autouse=True)
+def parsed_flags():
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS(sys.argv[:1])
+
+
+def sounds(*labels, seconds=1.0):
+    audio = np.ones(round(32_000 * seconds), np.int16)
+    return [
+        models.Sound(f"clip{i}", audio, label, True) for i, label in enumerate(labels)
+    ]
+
+
+@pytest.mark.parametrize("size", [study.CPU, study.PUBLICATION], ids=["cpu", "full"])
+@pytest.mark.parametrize("select", ["min", "max"])
+def test_every_attack_of_a_size_can_be_built(size, select):
+    for name, plan in study.plans(size, select).items():
+        attack = study.build(plan, 65_536)
+        assert attack.targeted == name.endswith("targeted")
+        assert attack.bounds == (-1.0, 1.0)
+        assert catalog.parse(plan.text.replace("*{n}", ""))[0] in ATTACKS
+    size.recipe.optimizer()
+
+
+def test_the_constant_of_a_mean_becomes_that_of_a_sum():
+    text = study.plans(study.CPU, "min")["carlini_wagner"].text
+    assert "initial_c=0.01*{n}" in text
+    # Adam's rate times steps is that of the authors' 1,000 steps of 1e-5.
+    _, options = catalog.parse(text.replace("*{n}", ""))
+    assert options["learning_rate"] * options["num_steps"] == pytest.approx(0.01)
+
+
+def test_clips_are_chosen_in_turn_from_every_class():
+    chosen = jobs.untargeted_jobs(sounds(0, 0, 0, 1, 2, 2), 4)
+    assert [job.sound.label for job in chosen] == [0, 0, 1, 2]
+    assert len(jobs.untargeted_jobs(sounds(0, 1), 9)) == 2
+
+
+def test_targets_are_every_ordered_pair_of_classes():
+    found = jobs.targeted_jobs(sounds(0, 0, 1, 2), LABELS, LABELS, 1)
+    pairs = [(job.sound.label, job.target) for job in found]
+    assert sorted(pairs) == [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]
+    assert len({job.id for job in found}) == 6
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (["dog", "dog"], "cannot be led to its own label"),
+        (["dog"], "at least two"),
+        (["dog", "cat"], "no cat; there are: dog"),
+    ],
+)
+def test_a_target_that_is_the_label_is_refused(classes, message):
+    with pytest.raises(ValueError, match=message):
+        jobs.targeted_jobs(sounds(0, 1, 2), LABELS, classes, 1)
+
+
+def test_clips_are_batched_by_their_chunks_and_waste_is_what_is_padded():
+    every = [*sounds(0, 1, seconds=1.0), *sounds(2, seconds=3.0)]
+    found = jobs.buckets(jobs.untargeted_jobs(every, 3))
+    assert [(b.num_samples, len(b.jobs)) for b in found] == [(65_536, 2), (131_072, 1)]
+    waste = jobs.padding_waste(jobs.untargeted_jobs(every, 3))
+    assert waste == pytest.approx(1 - 5 * 32_000 / (4 * 65_536))
+
+
+@pytest.mark.parametrize(
+    ("frames", "starts"),
+    [(100, [0]), (128, [0]), (150, [11]), (160, [32, 0]), (300, [172, 0, 128])],
+)
+def test_training_chunks_follow_the_rule_of_the_remainder(frames, starts):
+    levels = np.arange(frames, dtype=np.float32)[:, None] * np.ones(4, np.float32)
+    found = list(models.training_chunks(levels))
+    assert [int(part[0, 0]) for part in found] == starts
+    assert all(part.shape == (128, 4) for part in found)
+    if frames < 128:
+        assert (found[0][frames:] == levels.min()).all()
+
+
+@pytest.mark.parametrize(("size", "starts"), [(3, [0]), (4, [0]), (10, [0, 4, 6])])
+def test_training_waves_cover_a_clip(size, starts):
+    found = list(models.training_waves(np.arange(size, dtype=np.int16), 4))
+    assert [int(part[0]) for part in found] == starts
+    assert all(part.shape == (4,) for part in found)
+
+
+def test_the_inflated_ratio_squares_a_mean():
+    x = np.float32([0.5, -0.5, 0.5, -0.5])
+    delta = np.float32([0.1, 0.1, 0.1, -0.1])
+    right = 10 * math.log10(0.25 / 0.01)
+    assert inflated_snr_db(x, x + delta) == pytest.approx(right + 10 * math.log10(4))
+
+
+def answers(judge, *, moved):
+    """Answers 0 to the clean clips; `moved` says which examples get a 1."""
+    yield Answer(CLEAN, CLEAN, UNCHANGED, "a", 0)
+    yield Answer(CLEAN, CLEAN, UNCHANGED, "b", 0)
+    yield Answer(CLEAN, CLEAN, "mp3()", "a", 0)
+    yield Answer(CLEAN, CLEAN, "mp3()", "b", 2)
+    for source, attack, transform, id, answer in moved:
+        yield Answer(source, attack, transform, id, answer)
+
+
+def test_transfer_pools_two_attacks_and_counts_changes_of_the_own_answer():
+    found = answering.transfer_table(
+        {
+            "one": [*answers("one", moved=[])],
+            "two": [
+                *answers(
+                    "two",
+                    moved=[
+                        ("one", "deepfool", UNCHANGED, "a", 1),
+                        ("one", "carlini_wagner", UNCHANGED, "a", 0),
+                        ("one", "lbfgs_targeted", UNCHANGED, "b>x", 1),
+                        ("one", "deepfool", "mp3()", "a", 1),
+                    ],
+                )
+            ],
+        }
+    )
+    assert found["two", "one"] == (1, 2)
+    assert found["one", "two"] == (0, 0)
+
+
+def test_survival_counts_own_examples_that_return_and_clean_clips_that_stay():
+    rows = answers(
+        "one",
+        moved=[
+            ("one", "deepfool", "mp3()", "a", 0),
+            ("one", "deepfool", "mp3()", "b", 1),
+            ("two", "deepfool", "mp3()", "b", 0),
+            ("one", "lbfgs_targeted", "mp3()", "b>x", 0),
+        ],
+    )
+    found = answering.survival_table(
+        {"one": [*rows]}, ["deepfool", "lbfgs_targeted", "carlini_wagner"]
+    )["mp3()"]
+    assert found.returned["deepfool"] == (1, 2)
+    assert found.returned["lbfgs_targeted"] == (1, 1)
+    assert found.returned["carlini_wagner"] == (0, 0)
+    assert found.kept == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"corpus_dir": None}, "not part of this package"),
+        ({"models": ["vgg99"]}, "no vgg99; there are: vgg13"),
+        ({"share": "2/2"}, "write I/N"),
+        ({"pair_classes": ["Cello", "Cello"]}, "cannot be led to its own label"),
+        ({"cells": "vgg13/none"}, "matches no cell"),
+        ({"max_seconds": 0.01}, "no clip"),
+    ],
+)
+def test_wrong_choices_are_told_before_any_training(
+    advjax_data, tmp_path, given, message
+):
+    folder = {"corpus_dir": str(advjax_data / "FSDKaggle2018")}
+    corpus = {"corpus": "fsdkaggle2018(classes=('Cello','Flute'))"}
+    where = {"home": str(tmp_path), "out": str(tmp_path / "out")}
+    with (
+        flagsaver.flagsaver(**{**folder, **corpus, **where, **given}),
+        pytest.raises(ValueError, match=message),
+    ):
+        study.main()
+    assert not (tmp_path / "classifiers").exists()
+
+
+@pytest.mark.slow
+def test_two_networks_on_real_clips(advjax_data, tmp_path, capsys):
+    given = {
+        "corpus": "fsdkaggle2018(classes=('Bass_drum','Cello'))",
+        "corpus_dir": str(advjax_data / "FSDKaggle2018"),
+        "home": str(tmp_path / "home"),
+        "out": str(tmp_path / "out"),
+        "models": ["vgg13", "dense_wav"],
+        "width_share": 1 / 8,
+        "num_steps": 20,
+        "batch_size": 8,
+        "clips": 4,
+        "cw_steps": 5,
+        "max_seconds": 2.0,
+        "transforms": False,
+    }
+    with flagsaver.flagsaver(**given):
+        study.main()
+        told = capsys.readouterr()
+        study.main()
+        again = capsys.readouterr()
+    for title in ("Table 1", "Table 2", "Table 3", "Table 4", "Table 5", "Table 7"):
+        assert f"## {title}" in told.out
+    assert again.out == told.out
+    assert "training" not in again.err
+    cells = tmp_path / "out/cells"
+    assert len(list(cells.glob("*/*/rows.tsv"))) == 12
