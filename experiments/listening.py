@@ -47,8 +47,12 @@ _inverse = jax.jit(
 
 
 def write_wav(path: pathlib.Path, wave, sample_rate_hz: int) -> int:
-    """How many samples were clipped at full scale; writes 16 bits, mono."""
+    """How many samples were clipped at full scale; writes 16 bits, mono.
+
+    The folder is made if missing.
+    """
     from scipy.io import wavfile
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     wavfile.write(path, sample_rate_hz, to_int16(wave))
     return int(np.sum((wave < -1) | (wave > 32767 / 32768)))

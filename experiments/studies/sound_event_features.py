@@ -153,7 +153,6 @@ def _bucket(classifier, jobs: Sequence[Job], folder: pathlib.Path):
         if found.row.success and not folder.exists():
             for kind, wave in zip(("clean", "adversarial"), played, strict=True):
                 path = folder / f"{file_name(id)}_{kind}_griffin_lim.wav"
-                path.parent.mkdir(parents=True, exist_ok=True)
                 write_wav(path, wave, front_end.sample_rate_hz)
         yield Heard(
             id=id,

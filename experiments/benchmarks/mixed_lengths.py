@@ -1,0 +1,156 @@
+"""Attacking clips of mixed lengths: in sorted buckets, or all as long as the longest.
+
+  python -m experiments.benchmarks.mixed_lengths --corpus_dir=FSDKaggle2018
+
+Takes all clips of a corpus, at 32 kHz, and VGG13 with a quarter of its channels on
+log-mel chunks; its weights are the initial ones, on which no time depends. Each clip is
+attacked by PGD with --pgd_steps gradients, in two ways: padded to whole chunks and
+batched with clips of as many chunks, the number of slots chosen so that a batch has
+--batch_chunks of them; and padded to the longest clip. The floor is what the chunks of
+all clips would take at the rate of full batches of the fastest bucket, padding within a
+clip's last chunk included, since the network's front end asks for whole ones.
+
+Every way runs once before it is timed, which compiles its programs; then they take
+turns. Prints a Markdown table; --out=FOLDER also writes mixed_lengths.md there.
+"""
+
+import functools
+import pathlib
+import statistics
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from absl import flags
+
+from advjax.attacks import eps_for_snr, pgd, run_batch
+from advjax.classifier import Classifier, initialise
+from advjax.models import VGG13
+from advjax.reports import tables
+from advjax.representations import LogMelChunks
+from advjax.representations.chunks import CHUNK_SAMPLES
+from experiments import app, pipeline
+from experiments.studies.sound_event_jobs import Job, buckets, padding_waste
+from experiments.studies.sound_event_models import load_sounds, padded_wave
+
+PGD_STEPS = flags.DEFINE_integer("pgd_steps", 10, "Gradients a clip.", lower_bound=1)
+BATCH_CHUNKS = flags.DEFINE_integer(
+    "batch_chunks", 8, "Chunks in a batch, at most.", lower_bound=1
+)
+TURNS = flags.DEFINE_integer("mixed_turns", 5, "Timed turns of each.", lower_bound=1)
+WIDTH = 16
+app.declare_key(app.CORPUS, app.CORPUS_DIR, app.OUT, app.HOME, app.CACHE)
+
+
+def main() -> None:
+    """Time both ways and the floor in turns."""
+    corpus = app.CORPUS.value if flags.FLAGS["corpus"].present else "fsdkaggle2018"
+    sounds = load_sounds(
+        corpus, app.CORPUS_DIR.value or "", pathlib.Path(app.HOME.value)
+    )
+    every = [sound for split in sounds.splits.values() for sound in split]
+    jobs = [Job(sound.id, place, sound) for place, sound in enumerate(every)]
+    module, front_end = (
+        VGG13(num_classes=len(sounds.labels), width=WIDTH),
+        LogMelChunks(),
+    )
+    variables = initialise(module, front_end, jax.random.key(0))
+    classifier = Classifier(variables, module, front_end, sounds.labels)
+    attack_all = functools.partial(_attack, classifier.logits_fn("waveform"))
+    sorted_in = buckets(jobs)
+    longest = sorted_in[-1].num_samples
+    counts = {
+        bucket.num_samples // CHUNK_SAMPLES: len(bucket.jobs) for bucket in sorted_in
+    }
+    total = sum(chunks * count for chunks, count in counts.items())
+    waves = {
+        bucket.num_samples: np.stack([padded_wave(j.sound.audio) for j in bucket.jobs])
+        for bucket in sorted_in
+    }
+    long = np.stack([padded_wave(job.sound.audio, longest) for job in jobs])
+    ways: dict[str, Callable[[], None]] = {
+        "sorted buckets": lambda: [attack_all(x) for x in waves.values()],
+        "all as long as the longest": lambda: attack_all(long),
+    }
+    # Full batches of each length, for the rate that the floor is made of.
+    full = {
+        f"{chunks} chunks": np.resize(
+            waves[chunks * CHUNK_SAMPLES], (2 * _slots(chunks), chunks * CHUNK_SAMPLES)
+        )
+        for chunks in counts
+    }
+    ways |= {name: functools.partial(attack_all, x) for name, x in full.items()}
+    taken = _turns(ways)
+    per_chunk = min(
+        taken[name] / (len(x) * x.shape[1] // CHUNK_SAMPLES) for name, x in full.items()
+    )
+    floor = per_chunk * total
+    wasted = {
+        "sorted buckets": padding_waste(jobs),
+        "all as long as the longest": 1
+        - sum(len(job.sound.audio) for job in jobs) / long.size,
+    }
+    rows = [
+        [
+            name,
+            f"{taken[name]:.2f}",
+            f"{len(jobs) / taken[name]:.2f}",
+            f"{100 * wasted[name]:.1f}",
+            f"{taken[name] / floor:.2f}",
+        ]
+        for name in wasted
+    ]
+    rows.append(["floor", f"{floor:.2f}", f"{len(jobs) / floor:.2f}", "", "1.00"])
+    header = ("way", "s", "clips/s", "padding, % of samples", "over the floor")
+    device = app.environment()["device"]
+    lengths = ", ".join(f"{count} of {chunks}" for chunks, count in counts.items())
+    text = (
+        f"{len(jobs)} clips of {sounds.name}: {lengths} chunks. {PGD_STEPS.value} "
+        f"gradients a clip; medians of {TURNS.value} turns on {device}.\n\n"
+        f"{tables.markdown_table(header, rows)}\n"
+    )
+    print(text)
+    if app.OUT.value is not None:
+        folder = pathlib.Path(app.OUT.value)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "mixed_lengths.md").write_text(text)
+
+
+def _slots(chunks: int) -> int:
+    return max(1, BATCH_CHUNKS.value // chunks)
+
+
+def _attack(logits_fn, x) -> None:
+    attack = _built(PGD_STEPS.value)
+    budgets = [float(eps_for_snr(row, snr_db=30.0, norm="linf")) for row in x]
+    labels = np.zeros(len(x), np.int32)
+    keys = jax.random.split(jax.random.key(0), len(x))
+    slots = _slots(x.shape[1] // CHUNK_SAMPLES)
+    for _ in run_batch(
+        attack, logits_fn, x, labels, keys, np.float32(budgets), num_slots=slots
+    ):
+        pass
+
+
+# One object, so that its compiled programs are found again.
+_built = functools.cache(lambda steps: pgd(num_steps=steps, stop="last"))
+
+
+def _turns(ways: dict[str, Callable[[], object]]) -> dict[str, float]:
+    for name, way in ways.items():
+        pipeline.say(f"compiling: {name}")
+        way()
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(TURNS.value):
+        names = list(ways) if turn % 2 == 0 else list(ways)[::-1]
+        for name in names:
+            begun = time.perf_counter()
+            ways[name]()
+            found[name].append(time.perf_counter() - begun)
+        pipeline.say(f"turn {turn + 1} of {TURNS.value}")
+    return {name: statistics.median(times) for name, times in found.items()}
+
+
+if __name__ == "__main__":
+    app.run(main)
