@@ -24,7 +24,7 @@ from experiments.listening import write_wav
 from experiments.studies.sound_event_jobs import Job, buckets, file_name, point_of
 
 ATTACK = (
-    "carlini_wagner(num_searches=2,num_steps=100,learning_rate=0.2,initial_c=1.0,"
+    "carlini_wagner(num_searches=3,num_steps=100,learning_rate=0.2,initial_c=1000.0,"
     "confidence=5.0)"
 )
 """Margins of 5 logits: what lies on the boundary itself does not survive anything."""

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -264,6 +265,7 @@ def trained(
         settings=json.dumps(settings, sort_keys=True),
     )
     checkpoint.save(folder, classifier, **settings)
+    shutil.rmtree(workdir, ignore_errors=True)
     return classifier
 
 

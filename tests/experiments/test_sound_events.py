@@ -1,6 +1,7 @@
 import math
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl import flags
@@ -8,11 +9,13 @@ from absl.testing import flagsaver
 
 from advjax import catalog
 from advjax.attacks import ATTACKS
+from advjax.representations import LogMelChunks
 from experiments.studies import sound_event_answers as answering
 from experiments.studies import sound_event_jobs as jobs
 from experiments.studies import sound_event_models as models
 from experiments.studies import sound_events as study
 from experiments.studies.sound_event_answers import CLEAN, UNCHANGED, Answer
+from experiments.studies.sound_event_features import wave_of_levels
 from experiments.studies.sound_event_report import inflated_snr_db
 
 LABELS = ("dog", "horn", "rain")
@@ -213,3 +216,22 @@ def test_two_networks_on_real_clips(advjax_data, tmp_path, capsys):
     assert "training" not in again.err
     cells = tmp_path / "out/cells"
     assert len(list(cells.glob("*/*/rows.tsv"))) == 12
+    # What a training keeps for the case of a kill is gone.
+    assert len(list((tmp_path / "home/classifiers").iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_clean_levels_that_are_played_have_nearly_their_levels_again():
+    front_end = LogMelChunks()
+    time = np.arange(65_536) / 32_000
+    wave = sum(np.sin(2 * np.pi * f * time) * 0.1 for f in (440, 1320, 3000))
+    wave = (wave * np.exp(-2 * time)).astype(np.float32)
+    levels = np.asarray(front_end.levels(jnp.asarray(wave)))
+    loudest = float(front_end.band_power(jnp.asarray(wave)).max()) + front_end.floor
+    played = wave_of_levels(levels, loudest, front_end)
+    assert played.shape == wave.shape
+    again = np.asarray(front_end.levels(jnp.asarray(played)))
+    loud = levels > -30
+    assert np.abs(again - levels)[loud].mean() < 1.5
+    # Not the wave itself: its phases are lost.
+    assert np.abs(played - wave).max() > 0.05
