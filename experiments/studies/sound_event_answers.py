@@ -4,6 +4,7 @@
 example made on itself or on another network, and to both behind each transform.
 """
 
+import concurrent.futures
 import csv
 import functools
 import hashlib
@@ -109,11 +110,15 @@ def answers_of(
     classifier = load(judge)
     logits_fn = classifier.logits_fn("waveform")
     answers = []
-    with Progress(f"answers of {judge}", total=len(wanted), unit="waves") as line:
+    with (
+        Progress(f"answers of {judge}", total=len(wanted), unit="waves") as line,
+        # Codecs take most of the time, and let other threads run.
+        concurrent.futures.ThreadPoolExecutor() as pool,
+    ):
         for group in _by_length(wanted):
             for start in range(0, len(group), 16):
                 part = group[start : start + 16]
-                waves = np.stack([_transformed(make, row) for row, make in part])
+                waves = np.stack(list(pool.map(_transformed, part)))
                 logits = evaluation.logits_of_batch(logits_fn, waves, batch_size=16)
                 answers += [
                     row._replace(answer=int(top))
@@ -162,7 +167,8 @@ def _by_length(wanted: Iterable) -> list[list]:
     return list(groups.values())
 
 
-def _transformed(make: Callable[[], Wave], row: Answer) -> Wave:
+def _transformed(pair: tuple[Answer, Callable[[], Wave]]) -> Wave:
+    row, make = pair
     wave = make()
     if row.transform == UNCHANGED:
         return wave
