@@ -119,12 +119,29 @@ def _read(study: Study) -> dict[tuple[str, str], Cell]:
         for attack in study.titles:
             folder = study.out / "cells" / name / attack
             if (folder / "run.json").exists():
-                rows = attack_rows.read(folder)
+                rows = worked_on(attack_rows.read(folder))
                 if rows.id:
                     found[name, attack] = Cell(
                         rows, runs.description(folder)["settings"]
                     )
     return found
+
+
+def worked_on(rows: AttackRows) -> AttackRows:
+    """Without the clips that an attack had nothing to do on.
+
+    Those are wrong already or, with a target, at it already.
+    """
+    idle = np.where(
+        rows.target < 0, rows.clean != rows.label, rows.clean == rows.target
+    )
+    kept = np.flatnonzero(~idle)
+    return AttackRows(
+        *(
+            tuple(np.asarray(column)[kept]) if name == "id" else column[kept]
+            for name, column in zip(AttackRows._fields, rows, strict=True)
+        )
+    )
 
 
 def _examples(study: Study, key: tuple[str, str], cell: Cell) -> answering.Examples:
@@ -151,7 +168,9 @@ def _head(study: Study, cells: Mapping[tuple[str, str], Cell]) -> str:
         "",
         *(f"- {study.titles[a]}: `{text}`" for a, text in texts.items()),
         "",
-        "SNR, New and GT new are means over the examples that succeed. GT: the "
+        "Clips that a network gets wrong, or has at the target, before it is "
+        "attacked are left out of its rows; DeepFool leaves the network's own answer, "
+        "and has them all. SNR, New and GT new are means over the examples that succeed. GT: the "
         "probability of the clean answer on the clean clip; New: of the new answer on "
         "the adversarial one; GT new: of the clean answer on the adversarial one.",
         "",

@@ -9,6 +9,7 @@ from absl.testing import flagsaver
 
 from advjax import catalog
 from advjax.attacks import ATTACKS
+from advjax.reports.attack_rows import AttackRow, AttackRows
 from advjax.representations import LogMelChunks
 from experiments.studies import sound_event_answers as answering
 from experiments.studies import sound_event_jobs as jobs
@@ -16,7 +17,7 @@ from experiments.studies import sound_event_models as models
 from experiments.studies import sound_events as study
 from experiments.studies.sound_event_answers import CLEAN, UNCHANGED, Answer
 from experiments.studies.sound_event_features import wave_of_levels
-from experiments.studies.sound_event_report import inflated_snr_db
+from experiments.studies.sound_event_report import inflated_snr_db, worked_on
 
 LABELS = ("dog", "horn", "rain")
 
@@ -112,6 +113,33 @@ def test_the_inflated_ratio_squares_a_mean():
     delta = np.float32([0.1, 0.1, 0.1, -0.1])
     right = 10 * math.log10(0.25 / 0.01)
     assert inflated_snr_db(x, x + delta) == pytest.approx(right + 10 * math.log10(4))
+
+
+def attack_row(id, *, label, clean, target=-1):
+    fields = dict.fromkeys(AttackRow._fields, 0.0)
+    fields |= {"id": id, "label": label, "clean": clean, "target": target}
+    return AttackRow(**fields)
+
+
+def test_clips_that_are_there_already_are_left_out_of_a_networks_rows():
+    rows = [
+        attack_row("right", label=1, clean=1),
+        attack_row("wrong", label=1, clean=2),
+        attack_row("led away", label=1, clean=1, target=2),
+        attack_row("wrong, and led elsewhere", label=1, clean=0, target=2),
+        attack_row("there", label=1, clean=2, target=2),
+    ]
+    columns = zip(*rows, strict=True)
+    found = worked_on(
+        AttackRows(
+            *(
+                column if name == "id" else np.asarray(column)
+                for name, column in zip(AttackRow._fields, columns, strict=True)
+            )
+        )
+    )
+    assert found.id == ("right", "led away", "wrong, and led elsewhere")
+    assert len(found.label) == 3
 
 
 def answers(judge, *, moved):
