@@ -170,9 +170,10 @@ def _head(study: Study, cells: Mapping[tuple[str, str], Cell]) -> str:
         "",
         "Clips that a network gets wrong, or has at the target, before it is "
         "attacked are left out of its rows; DeepFool leaves the network's own "
-        "answer, and has them all. SNR, New and GT new are means over the examples that succeed. GT: the "
-        "probability of the clean answer on the clean clip; New: of the new answer on "
-        "the adversarial one; GT new: of the clean answer on the adversarial one.",
+        "answer, and has them all. SNR, New and GT new are means over the examples "
+        "that succeed. GT: the probability of the clean answer on the clean clip; "
+        "New: of the new answer on the adversarial one; GT new: of the clean answer "
+        "on the adversarial one.",
         "",
     ]
     return "\n".join(lines)
