@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from advjax.defences.base import GradFn, Gradients
+from advjax.defences.base import AUXILIARY_WEIGHT, GradFn, Gradients
 
 
 def mixup(*, alpha: float = 1.0, masking: float | None = None) -> GradFn:
@@ -42,17 +42,27 @@ def mixup(*, alpha: float = 1.0, masking: float | None = None) -> GradFn:
         size = len(batch.y) // 2
         if size == 0:
             raise ValueError("mixup takes batches of at least two examples")
+        if masking is not None and batch.verified is None:
+            raise ValueError(
+                "masking needs to know which labels were verified, and these examples "
+                "do not tell: leave it out"
+            )
         key_share, key_apply = jax.random.split(key)
         share = jax.random.beta(key_share, alpha, alpha, (size,))
         x = _mixed(share, batch.x[:size], batch.x[size : 2 * size])
         first, second = batch.y[:size], batch.y[size : 2 * size]
 
+        def mixed_losses(logits):
+            of = optax.softmax_cross_entropy_with_integer_labels
+            return _mixed(share, of(logits, first), of(logits, second))
+
         def loss_fn(params):
             found, stats = apply(params, batch_stats, x, key_apply)
-            logits = found[0] if isinstance(found, tuple) else found
-            of = optax.softmax_cross_entropy_with_integer_labels
-            losses = _mixed(share, of(logits, first), of(logits, second))
-            if masking is not None and batch.verified is not None:
+            logits, *auxiliary = found if isinstance(found, tuple) else (found,)
+            losses = mixed_losses(logits)
+            for others in auxiliary:
+                losses = losses + AUXILIARY_WEIGHT * mixed_losses(others)
+            if masking is not None:
                 doubt = 1.0 - batch.verified.astype(jnp.float32)
                 doubt = _mixed(share, doubt[:size], doubt[size : 2 * size])
                 kept = (doubt <= 0.1) | (losses <= masking * losses.max())

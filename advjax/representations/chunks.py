@@ -57,7 +57,8 @@ class LogMelChunks(Representation):
     filters of equal area on Slaney's scale from 0 Hz to half the sample rate.
 
     Source: Subramanian et al. 2019, arXiv:1907.02477, and all constants from their
-    code; the features are those of Iqbal et al. 2018, but for the way a clip is padded.
+    code. Iqbal et al. 2018, on whose features their networks were trained, centre the
+    frames and have no floor but librosa's 1e-10.
 
     Attributes:
         source: the waveform.

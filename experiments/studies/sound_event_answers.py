@@ -1,7 +1,8 @@
 """What networks answer to each other's adversarial examples, and after transforms.
 
 `answers/NETWORK.tsv` has a line for each answer of a network: to a clip as it is, to an
-example made on itself or on another network, and to both behind each transform.
+example made on itself or on another network, and to clips and its own examples behind
+each transform.
 """
 
 import concurrent.futures
@@ -18,6 +19,7 @@ from jaxtyping import Float32
 
 from advjax import catalog, evaluation
 from advjax.atomic import new_file
+from advjax.classifier import Classifier
 from advjax.defences.transforms import SUITE, TRANSFORMS
 from advjax.progress import Progress
 from experiments.studies.sound_event_jobs import Job, file_name
@@ -54,12 +56,14 @@ class Examples(NamedTuple):
         attack: the attack.
         folder: of one file for each job.
         ids: the jobs that succeeded.
+        made_by: whatever decides the waves, as text.
     """
 
     source: str
     attack: str
     folder: pathlib.Path
     ids: Sequence[str]
+    made_by: str
 
     def wave(self, id: str) -> Float32[np.ndarray, "time"]:
         """One adversarial wave.
@@ -71,8 +75,7 @@ class Examples(NamedTuple):
         if not file.exists():
             raise FileNotFoundError(
                 f"no {file}: the rows of {self.source}/{self.attack} are there without "
-                "their waves; give the --home that they were made in, or remove the "
-                "cell's folder to make it again"
+                "their waves; remove the cell's folder to make both again"
             )
         return np.load(file, allow_pickle=False)
 
@@ -82,7 +85,7 @@ Wave = Float32[np.ndarray, "time"]
 
 def answers_of(
     judge: str,
-    load: Callable[[str], object],
+    load: Callable[[str], Classifier],
     jobs: Sequence[Job],
     made: Sequence[Examples],
     file: pathlib.Path,
@@ -100,14 +103,16 @@ def answers_of(
         transforms: whether clips and the network's own examples are also transformed.
     """
     names = [UNCHANGED, *(SUITE if transforms else ())]
-    asked = [repr((m.source, m.attack, str(m.folder.parent.name), m.ids)) for m in made]
-    digest = hashlib.sha256("\n".join([*names, *asked]).encode()).hexdigest()[:16]
+    classifier = load(judge)
+    asked = [classifier.digest(), *names, *(job.id for job in jobs)]
+    for examples in made:
+        asked += [examples.source, examples.made_by, *examples.ids]
+    digest = hashlib.sha256("\n".join(asked).encode()).hexdigest()[:16]
     if file.exists():
         found = read_answers(file)
         if found is not None and file.read_text().startswith(f"# {digest}"):
             return found
     wanted = list(_wanted(judge, jobs, made, names))
-    classifier = load(judge)
     logits_fn = classifier.logits_fn("waveform")
     answers = []
     with (

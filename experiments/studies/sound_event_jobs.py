@@ -7,6 +7,9 @@ from typing import NamedTuple
 from advjax import evaluation
 from experiments.studies.sound_event_models import Sound, padded_wave
 
+WAVES = "x_adv"
+"""The folder of adversarial waves in that of a cell."""
+
 
 class Job(NamedTuple):
     """One clip and what is wanted of it.
@@ -47,8 +50,8 @@ def targeted_jobs(
     """Every ordered pair of classes, on the first clips of the class that is left.
 
     Raises:
-        ValueError: a class that is not there, fewer than two, or one twice: the class
-            to reach would be the label.
+        ValueError: a class that is not there or has no clip, fewer than two, or one
+            twice: the class to reach would be the label.
     """
     if unknown := [name for name in classes if name not in labels]:
         raise ValueError(
@@ -62,6 +65,11 @@ def targeted_jobs(
     jobs = []
     for source in classes:
         places = [i for i, s in enumerate(sounds) if labels[s.label] == source]
+        if not places:
+            raise ValueError(
+                f"--pair_classes: no clip of {source} that may be attacked: name "
+                "another class, or allow longer ones with --max_seconds"
+            )
         for place in places[:clips_per_class]:
             for goal in classes:
                 if goal != source:

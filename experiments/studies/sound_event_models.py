@@ -191,6 +191,7 @@ def dataset_of(sounds: Sequence[Sound], front_end: Any, *, trim: bool) -> Datase
         if isinstance(front_end, Waveform):
             parts = list(training_waves(to_int16(wave)))
         else:
+            # At most seven silent frames more, and few lengths to compile.
             levels = _levels(front_end, padded_wave(to_int16(wave), front_end.hop * 8))
             parts = [part[None, :, :, None] for part in training_chunks(levels)]
         x += parts

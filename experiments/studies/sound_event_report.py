@@ -1,33 +1,33 @@
 """The tables and figures of the study on sound events, from the cells' rows."""
 
-import functools
-import pathlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+import json
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from advjax.atomic import new_file
-from advjax.classifier import Classifier
-from advjax.reports import attack_rows, counts, plots, runs
+from advjax.reports import attack_rows, runs
 from advjax.reports.attack_rows import AttackRows
 from advjax.reports.tables import DASH, markdown_table
-from advjax.representations import LogMelChunks
-from experiments.listening import write_wav
 from experiments.studies import sound_event_answers as answering
 from experiments.studies import sound_event_features as features
-from experiments.studies.sound_event_jobs import Job, padding_waste
+from experiments.studies.sound_event_figures import (
+    TARGETED,
+    Cell,
+    Study,
+    cell_texts,
+    draw,
+    matrix_of,
+)
+from experiments.studies.sound_event_jobs import WAVES, padding_waste
 from experiments.studies.sound_event_models import (
     KINDS,
-    SAMPLE_RATE_HZ,
-    Sounds,
     clip_accuracy,
     padded_wave,
 )
 
 UNTARGETED = ("noise", "fgsm", "deepfool", "carlini_wagner")
-TARGETED = ("carlini_wagner_targeted", "lbfgs_targeted")
 # What is known of the publication's entries: (success, SNR, New, GT new) of its table
 # 2, with the means of its table 3 where the two disagree.
 PUBLISHED = {
@@ -38,44 +38,9 @@ PUBLISHED = {
     "carlini_wagner_targeted": ("", "93 to 109 dB, inflated", "", ""),
     "lbfgs_targeted": ("", "50 to 62 dB", "", ""),
 }
-HEADER = ("success", "mean SNR", "GT", "New", "GT new")
-
-
-class Study(NamedTuple):
-    """What a report is written of.
-
-    Attributes:
-        out: the folder of the cells and of the report.
-        home: where adversarial waves are kept.
-        sounds: the corpus.
-        attacked: the split that attacked clips are from.
-        untargeted: clips attacked without a target.
-        targeted: clips, each with a class to reach.
-        pair_classes: the classes between which targeted attacks lead.
-        titles: of the attacks.
-        load: gives a network's classifier.
-        transforms: whether the table of transforms is wanted.
-        features: networks on log-mels that are also attacked there.
-    """
-
-    out: pathlib.Path
-    home: pathlib.Path
-    sounds: Sounds
-    attacked: str
-    untargeted: Sequence[Job]
-    targeted: Sequence[Job]
-    pair_classes: tuple[str, ...]
-    titles: Mapping[str, str]
-    load: Callable[[str], Classifier]
-    transforms: bool
-    features: Sequence[str] = ()
-
-
-class Cell(NamedTuple):
-    """One network under one attack: its rows, and its run's settings."""
-
-    rows: AttackRows
-    settings: Mapping[str, Any]
+HEADER = ("clips", "success, %", "mean SNR, dB", "GT", "New", "GT new")
+OURS = ("constant_q",)
+"""Networks that the publication does not have."""
 
 
 def write(study: Study) -> None:
@@ -84,6 +49,7 @@ def write(study: Study) -> None:
     names = [name for name in KINDS if any(key[0] == name for key in cells)]
     if not names:
         raise ValueError(f"no rows in {study.out / 'cells'}: run some cells first")
+    _refuse_others(study, cells)
     made = {key: _examples(study, key, cell) for key, cell in cells.items()}
     given = {job.sound.id: job for job in [*study.untargeted, *study.targeted]}
     answers = {
@@ -110,7 +76,7 @@ def write(study: Study) -> None:
     ]
     with new_file(study.out / "study.md") as aside:
         aside.write_text("\n".join(part for part in parts if part))
-    _draw(study, cells, names, made)
+    draw(study, cells, names, made)
 
 
 def _read(study: Study) -> dict[tuple[str, str], Cell]:
@@ -127,6 +93,24 @@ def _read(study: Study) -> dict[tuple[str, str], Cell]:
     return found
 
 
+def _refuse_others(study: Study, cells: Mapping[tuple[str, str], Cell]) -> None:
+    """Nothing; refuses cells that were made with other flags than this report's.
+
+    Raises:
+        ValueError: there is one.
+    """
+    for (name, attack), cell in cells.items():
+        jobs = study.targeted if attack in TARGETED else study.untargeted
+        same = cell.settings["classifier"] == study.load(name).digest()
+        if not same or cell.settings["jobs"] != [job.id for job in jobs]:
+            what = "other clips" if same else "another classifier"
+            raise ValueError(
+                f"{study.out / 'cells' / name / attack} was made with {what}: give the "
+                "same --corpus, --seed, --clips, --pair_classes and sizes again, or "
+                "another --out"
+            )
+
+
 def worked_on(rows: AttackRows) -> AttackRows:
     """Without the clips that an attack had nothing to do on.
 
@@ -138,7 +122,7 @@ def worked_on(rows: AttackRows) -> AttackRows:
     kept = np.flatnonzero(~idle)
     return AttackRows(
         *(
-            tuple(np.asarray(column)[kept]) if name == "id" else column[kept]
+            tuple(column[i] for i in kept) if name == "id" else column[kept]
             for name, column in zip(AttackRows._fields, rows, strict=True)
         )
     )
@@ -146,9 +130,10 @@ def worked_on(rows: AttackRows) -> AttackRows:
 
 def _examples(study: Study, key: tuple[str, str], cell: Cell) -> answering.Examples:
     name, attack = key
-    folder = study.home / "sound_events" / cell.settings["classifier"] / attack
+    folder = study.out / "cells" / name / attack / WAVES
     won = [id for id, hit in zip(cell.rows.id, cell.rows.success, strict=True) if hit]
-    return answering.Examples(name, attack, folder, won)
+    made_by = json.dumps(cell.settings, sort_keys=True)
+    return answering.Examples(name, attack, folder, won, made_by)
 
 
 def _head(study: Study, cells: Mapping[tuple[str, str], Cell]) -> str:
@@ -174,6 +159,10 @@ def _head(study: Study, cells: Mapping[tuple[str, str], Cell]) -> str:
         "that succeed. GT: the probability of the clean answer on the clean clip; "
         "New: of the new answer on the adversarial one; GT new: of the clean answer "
         "on the adversarial one.",
+        "",
+        "All attacks work on the logarithm of the mean probabilities of a clip's "
+        "chunks (or of a dense network's heads); the authors' code adds up the losses "
+        "of chunks.",
         "",
     ]
     return "\n".join(lines)
@@ -201,9 +190,11 @@ def _networks(study: Study, names: Sequence[str]) -> str:
 
 def _numbers(rows: AttackRows) -> list[str]:
     hit = rows.success
+    count = str(len(rows.id))
     if not hit.any():
-        return ["0.0", DASH, f"{rows.gt.mean():.4f}", DASH, DASH]
+        return [count, "0.0", DASH, f"{rows.gt.mean():.4f}", DASH, DASH]
     return [
+        count,
         f"{100 * hit.mean():.1f}",
         f"{rows.snr_db[hit].mean():.2f}",
         f"{rows.gt.mean():.4f}",
@@ -215,7 +206,8 @@ def _numbers(rows: AttackRows) -> list[str]:
 def _means(study, cells, names) -> str:
     rows = []
     for attack in UNTARGETED:
-        found = [cells[n, attack].rows for n in names if (n, attack) in cells]
+        theirs = [n for n in names if n not in OURS] or names
+        found = [cells[n, attack].rows for n in theirs if (n, attack) in cells]
         if found:
             pooled = AttackRows(
                 *(np.concatenate(column) for column in zip(*found, strict=True))
@@ -231,8 +223,10 @@ def _means(study, cells, names) -> str:
                 if value
             )
             rows.append([study.titles[attack], *_numbers(pooled), published or DASH])
-    header = ("attack", *_units(), "publication")
-    return _section("Table 2: untargeted, all networks together", header, rows)
+    header = ("attack", *HEADER, "publication")
+    return _section(
+        "Table 2: untargeted, the publication's networks together", header, rows
+    )
 
 
 def _each_network(study, cells, names) -> str:
@@ -243,7 +237,7 @@ def _each_network(study, cells, names) -> str:
         if (name, attack) in cells
     ]
     return _section(
-        "Table 3: untargeted, each network", ("attack", "network", *_units()), rows
+        "Table 3: untargeted, each network", ("attack", "network", *HEADER), rows
     )
 
 
@@ -266,7 +260,7 @@ def _targets(study, cells, names, made) -> str:
                         PUBLISHED[attack][1],
                     ]
                 )
-    header = ("attack", "network", *_units(), "inflated SNR, dB", "publication")
+    header = ("attack", "network", *HEADER, "inflated SNR, dB", "publication")
     text = _section("Table 4: targeted", header, rows)
     return (
         f"{text}\nInflated: with the square of the mean in place of the mean of "
@@ -286,52 +280,15 @@ def inflated_snr_db(
         )
 
 
-class Matrix(NamedTuple):
-    """Of one targeted attack, all networks together: from the class, to the class."""
-
-    success: Float[np.ndarray, "classes classes"]
-    snr_db: Float[np.ndarray, "classes classes"]
-
-
-def _matrix(study, cells, attack: str) -> Matrix | None:
-    found = [cell.rows for (_, at), cell in cells.items() if at == attack]
-    if not found:
-        return None
-    labels = study.sounds.labels
-    places = [labels.index(name) for name in study.pair_classes]
-    shape = (len(places), len(places))
-    success, snr_db = np.full(shape, np.nan), np.full(shape, np.nan)
-    rows = AttackRows(*(np.concatenate(column) for column in zip(*found, strict=True)))
-    for i, j in np.ndindex(shape):
-        at = (rows.label == places[i]) & (rows.target == places[j])
-        if at.any():
-            success[i, j] = rows.success[at].mean()
-            if (at & rows.success).any():
-                snr_db[i, j] = rows.snr_db[at & rows.success].mean()
-    return Matrix(success, snr_db)
-
-
-def _cell_texts(matrix: Matrix) -> list[list[str]]:
-    return [
-        [
-            DASH
-            if np.isnan(share)
-            else f"{100 * share:.0f} %" + ("" if np.isnan(snr) else f", {snr:.0f} dB")
-            for share, snr in zip(*pair, strict=True)
-        ]
-        for pair in zip(*matrix, strict=True)
-    ]
-
-
 def _pairs(study, cells) -> str:
     parts = []
     for attack in TARGETED:
-        matrix = _matrix(study, cells, attack)
+        matrix = matrix_of(study, cells, attack)
         if matrix is not None:
             rows = [
                 [source, *texts]
                 for source, texts in zip(
-                    study.pair_classes, _cell_texts(matrix), strict=True
+                    study.pair_classes, cell_texts(matrix), strict=True
                 )
             ]
             title = f"{study.titles[attack]}: from the row's class to the column's"
@@ -419,92 +376,5 @@ def _percent(hits: int, count: int) -> str:
     return f"{100 * hits / count:.1f}" if count else DASH
 
 
-def _units() -> tuple[str, ...]:
-    return ("success, %", "mean SNR, dB", *HEADER[2:])
-
-
 def _section(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"## {title}\n\n{markdown_table(header, rows)}\n" if rows else ""
-
-
-def _draw(study, cells, names, made) -> None:
-    """Nothing; figures 1 to 3 and the waves behind the first."""
-    _spectrograms(study, names, made)
-    labels = study.sounds.labels
-    bars = {}
-    for attack in answering.POOLED:
-        found = [cells[n, attack].rows for n in names if (n, attack) in cells]
-        if found:
-            new = np.concatenate([rows.predict[rows.success] for rows in found])
-            bars[study.titles[attack]] = np.bincount(new, minlength=len(labels))
-    if bars:
-        counts.label_bars_plot(
-            bars,
-            study.out / "labels.png",
-            labels=labels,
-            x_label="new label",
-            y_label="adversarial clips, all networks",
-        )
-    matrices = {
-        study.titles[attack]: matrix
-        for attack in TARGETED
-        if (matrix := _matrix(study, cells, attack)) is not None
-    }
-    if matrices:
-        counts.matrix_plot(
-            {title: matrix.success for title, matrix in matrices.items()},
-            study.out / "targeted.png",
-            texts={
-                title: [[t.replace(", ", "\n") for t in row] for row in _cell_texts(m)]
-                for title, m in matrices.items()
-            },
-            labels=study.pair_classes,
-            row_label="label",
-            column_label="target",
-            value_label="success, all networks",
-        )
-
-
-def _spectrograms(study, names, made) -> None:
-    attack = "carlini_wagner"
-    shown = [name for name in names if (name, attack) in made]
-    common = [
-        job
-        for job in study.untargeted
-        if shown and all(job.id in made[name, attack].ids for name in shown)
-    ]
-    if not common:
-        return
-    # A clip in the middle of the lengths, on which every network was fooled.
-    job = sorted(common, key=lambda job: len(job.sound.audio))[len(common) // 2]
-    clean = padded_wave(job.sound.audio)
-    levels = _levels(clean)
-    images, titles = [], []
-    write_wav(study.out / f"wav/{job.id}_clean.wav", clean, SAMPLE_RATE_HZ)
-    for name in shown:
-        wave = made[name, attack].wave(job.id)
-        write_wav(study.out / f"wav/{job.id}_{name}.wav", wave, SAMPLE_RATE_HZ)
-        after = _levels(wave)
-        delta = np.linalg.norm(wave - clean)
-        snr_db = 20 * np.log10(np.linalg.norm(clean) / delta)
-        images.append([levels, after, after - levels])
-        titles.append(["clean", f"adversarial, {snr_db:.1f} dB SNR", "difference"])
-    plots.image_grid_plot(
-        np.asarray(images),
-        study.out / "spectrograms.png",
-        row_labels=[KINDS[name].title.partition(" (")[0] for name in shown],
-        titles=titles,
-        units="dB",
-        title=f"{study.titles[attack]} on a clip of "
-        + study.sounds.labels[job.sound.label].replace("_", " "),
-        last_is_difference=True,
-    )
-
-
-@functools.cache
-def _front_end() -> LogMelChunks:
-    return LogMelChunks()
-
-
-def _levels(wave):
-    return np.asarray(_front_end().levels(wave))

@@ -75,6 +75,22 @@ def test_options_that_cannot_mix_are_refused(options):
         mixup(**options)
 
 
+def test_masking_without_knowing_what_was_verified_is_refused(batch):
+    with pytest.raises(ValueError, match="leave it out"):
+        mixup(masking=0.8)(linear, PARAMS, {}, batch, jax.random.key(0))
+
+
+def test_auxiliary_heads_count_with_their_weight(batch):
+    def two_heads(params, batch_stats, x, key):
+        logits, stats = linear(params, batch_stats, x, key)
+        return (logits, logits), stats
+
+    key = jax.random.key(2)
+    one = mixup()(linear, PARAMS, {}, batch, key).metrics["loss"]
+    both = mixup()(two_heads, PARAMS, {}, batch, key).metrics["loss"]
+    assert float(both) == pytest.approx(1.3 * float(one), rel=1e-5)
+
+
 def test_one_example_cannot_be_mixed(batch):
     alone = Batch(batch.x[:1], batch.y[:1])
     with pytest.raises(ValueError, match="at least two"):

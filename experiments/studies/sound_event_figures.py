@@ -1,0 +1,192 @@
+"""The figures of the study on sound events, and what tables share with them."""
+
+import functools
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from advjax.classifier import Classifier
+from advjax.reports import counts, plots
+from advjax.reports.attack_rows import AttackRows
+from advjax.reports.tables import DASH
+from advjax.representations import LogMelChunks
+from experiments.listening import write_wav
+from experiments.studies import sound_event_answers as answering
+from experiments.studies.sound_event_jobs import Job, file_name
+from experiments.studies.sound_event_models import (
+    KINDS,
+    SAMPLE_RATE_HZ,
+    Sounds,
+    padded_wave,
+)
+
+TARGETED = ("carlini_wagner_targeted", "lbfgs_targeted")
+
+
+class Study(NamedTuple):
+    """What a report is written of.
+
+    Attributes:
+        out: the folder of the cells and of the report.
+        sounds: the corpus.
+        attacked: the split that attacked clips are from.
+        untargeted: clips attacked without a target.
+        targeted: clips, each with a class to reach.
+        pair_classes: the classes between which targeted attacks lead.
+        titles: of the attacks.
+        load: gives a network's classifier.
+        transforms: whether the table of transforms is wanted.
+        features: networks on log-mels that are also attacked there.
+    """
+
+    out: pathlib.Path
+    sounds: Sounds
+    attacked: str
+    untargeted: Sequence[Job]
+    targeted: Sequence[Job]
+    pair_classes: tuple[str, ...]
+    titles: Mapping[str, str]
+    load: Callable[[str], Classifier]
+    transforms: bool
+    features: Sequence[str] = ()
+
+
+class Cell(NamedTuple):
+    """One network under one attack: its rows, and its run's settings."""
+
+    rows: AttackRows
+    settings: Mapping[str, Any]
+
+
+class Matrix(NamedTuple):
+    """Of one targeted attack, all networks together: from the class, to the class."""
+
+    success: Float[np.ndarray, "classes classes"]
+    snr_db: Float[np.ndarray, "classes classes"]
+
+
+def matrix_of(
+    study: Study, cells: Mapping[tuple[str, str], Cell], attack: str
+) -> Matrix | None:
+    """That of one attack; None where there are no cells of it."""
+    found = [cell.rows for (_, at), cell in cells.items() if at == attack]
+    if not found:
+        return None
+    labels = study.sounds.labels
+    places = [labels.index(name) for name in study.pair_classes]
+    shape = (len(places), len(places))
+    success, snr_db = np.full(shape, np.nan), np.full(shape, np.nan)
+    rows = AttackRows(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    for i, j in np.ndindex(shape):
+        at = (rows.label == places[i]) & (rows.target == places[j])
+        if at.any():
+            success[i, j] = rows.success[at].mean()
+            if (at & rows.success).any():
+                snr_db[i, j] = rows.snr_db[at & rows.success].mean()
+    return Matrix(success, snr_db)
+
+
+def cell_texts(matrix: Matrix) -> list[list[str]]:
+    """What stands in its cells: the success, and the mean SNR in dB."""
+    return [
+        [
+            DASH
+            if np.isnan(share)
+            else f"{100 * share:.0f} %" + ("" if np.isnan(snr) else f", {snr:.0f} dB")
+            for share, snr in zip(*pair, strict=True)
+        ]
+        for pair in zip(*matrix, strict=True)
+    ]
+
+
+def draw(
+    study: Study,
+    cells: Mapping[tuple[str, str], Cell],
+    names: Sequence[str],
+    made: Mapping[tuple[str, str], answering.Examples],
+) -> None:
+    """Nothing; figures 1 to 3 and the waves behind the first."""
+    _spectrograms(study, names, made)
+    labels = study.sounds.labels
+    bars = {}
+    for attack in answering.POOLED:
+        found = [cells[n, attack].rows for n in names if (n, attack) in cells]
+        if found:
+            new = np.concatenate([rows.predict[rows.success] for rows in found])
+            bars[study.titles[attack]] = np.bincount(new, minlength=len(labels))
+    if bars:
+        counts.label_bars_plot(
+            bars,
+            study.out / "labels.png",
+            labels=labels,
+            x_label="new label",
+            y_label="adversarial clips, all networks",
+        )
+    matrices = {
+        study.titles[attack]: matrix
+        for attack in TARGETED
+        if (matrix := matrix_of(study, cells, attack)) is not None
+    }
+    if matrices:
+        counts.matrix_plot(
+            {title: matrix.success for title, matrix in matrices.items()},
+            study.out / "targeted.png",
+            texts={
+                title: [[t.replace(", ", "\n") for t in row] for row in cell_texts(m)]
+                for title, m in matrices.items()
+            },
+            labels=study.pair_classes,
+            row_label="label",
+            column_label="target",
+            value_label="success, all networks",
+        )
+
+
+def _spectrograms(study, names, made) -> None:
+    attack = "carlini_wagner"
+    shown = [name for name in names if (name, attack) in made]
+    common = [
+        job
+        for job in study.untargeted
+        if shown and all(job.id in made[name, attack].ids for name in shown)
+    ]
+    if not common:
+        return
+    # A clip in the middle of the lengths, on which every network was fooled.
+    job = sorted(common, key=lambda job: len(job.sound.audio))[len(common) // 2]
+    clean = padded_wave(job.sound.audio)
+    levels = _levels(clean)
+    images, titles = [], []
+    write_wav(study.out / f"wav/{file_name(job.id)}_clean.wav", clean, SAMPLE_RATE_HZ)
+    for name in shown:
+        wave = made[name, attack].wave(job.id)
+        write_wav(
+            study.out / f"wav/{file_name(job.id)}_{name}.wav", wave, SAMPLE_RATE_HZ
+        )
+        after = _levels(wave)
+        delta = np.linalg.norm(wave - clean)
+        snr_db = 20 * np.log10(np.linalg.norm(clean) / delta)
+        images.append([levels, after, after - levels])
+        titles.append(["clean", f"adversarial, {snr_db:.1f} dB SNR", "difference"])
+    plots.image_grid_plot(
+        np.asarray(images),
+        study.out / "spectrograms.png",
+        row_labels=[KINDS[name].title.partition(" (")[0] for name in shown],
+        titles=titles,
+        units="dB",
+        title=f"{study.titles[attack]} on a clip of "
+        + study.sounds.labels[job.sound.label].replace("_", " "),
+        last_is_difference=True,
+    )
+
+
+@functools.cache
+def _front_end() -> LogMelChunks:
+    return LogMelChunks()
+
+
+def _levels(wave):
+    return np.asarray(_front_end().levels(wave))
