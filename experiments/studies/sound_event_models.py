@@ -12,7 +12,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Float32, Int16
 
-from advjax import checkpoint
+from advjax import catalog, checkpoint
 from advjax.atomic import new_file
 from advjax.classifier import Classifier
 from advjax.defences import mixup, plain
@@ -28,6 +28,7 @@ from data_prep.silence import without_silence
 from experiments import pipeline
 
 SAMPLE_RATE_HZ = 32_000
+CORPORA = ("fsdkaggle2018", "esc50", "urbansound8k")
 MASKING = 0.8  # of Jeong and Lim
 
 
@@ -65,9 +66,15 @@ def load_sounds(text: str, corpus_dir: str, home: pathlib.Path) -> Sounds:
     """The corpus that `text` names, decoded once and then kept in `home`.
 
     Raises:
-        ValueError: an unknown corpus, or options or a folder that do not fit.
+        ValueError: none of `CORPORA`, or options or a folder that do not fit.
         FileNotFoundError: no such folder.
     """
+    name, _ = catalog.parse(text)
+    if name not in CORPORA:
+        raise ValueError(
+            f"{name} has no clips of sound events: give --corpus=fsdkaggle2018, esc50 "
+            "or urbansound8k, and its --corpus_dir"
+        )
     corpus, options = pick_corpus(text, corpus_dir, SAMPLE_RATE_HZ)
     every = {
         split: corpus.utterances(split) for split in ("train", "validation", "test")

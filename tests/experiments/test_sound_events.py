@@ -202,6 +202,7 @@ def test_survival_counts_own_examples_that_return_and_clean_clips_that_stay():
     ("given", "message"),
     [
         ({"corpus_dir": None}, "not part of this package"),
+        ({"corpus": "voices", "corpus_dir": None}, "no clips of sound events"),
         ({"models": ["vgg99"]}, "no vgg99; there are: vgg13"),
         ({"share": "2/2"}, "write I/N"),
         ({"pair_classes": ["Cello", "Cello"]}, "cannot be led to its own label"),
@@ -218,7 +219,7 @@ def test_wrong_choices_are_told_before_any_training(
     corpus = {"corpus": "fsdkaggle2018(classes=('Cello','Flute'))"}
     where = {"home": str(tmp_path), "out": str(tmp_path / "out")}
     with (
-        flagsaver.flagsaver(**{**folder, **corpus, **where, **given}),
+        flagsaver.flagsaver(**(folder | corpus | where | given)),
         pytest.raises(ValueError, match=message),
     ):
         study.main()
