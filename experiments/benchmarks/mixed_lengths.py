@@ -4,7 +4,7 @@
 
 Takes all clips of a corpus, at 32 kHz, and VGG13 with a quarter of its channels on
 log-mel chunks; its weights are the initial ones, on which no time depends. Each clip is
-attacked by PGD with --pgd_steps gradients, in two ways: padded to whole chunks and
+attacked by PGD with --mixed_steps gradients, in two ways: padded to whole chunks and
 batched with clips of as many chunks, the number of slots chosen so that a batch has
 --batch_chunks of them; and padded to the longest clip. The floor is what the chunks of
 all clips would take at the rate of full batches of the fastest bucket, padding within a
@@ -34,7 +34,7 @@ from experiments import app, pipeline
 from experiments.studies.sound_event_jobs import Job, buckets, padding_waste
 from experiments.studies.sound_event_models import load_sounds, padded_wave
 
-PGD_STEPS = flags.DEFINE_integer("pgd_steps", 10, "Gradients a clip.", lower_bound=1)
+PGD_STEPS = flags.DEFINE_integer("mixed_steps", 10, "Gradients a clip.", lower_bound=1)
 BATCH_CHUNKS = flags.DEFINE_integer(
     "batch_chunks", 8, "Chunks in a batch, at most.", lower_bound=1
 )

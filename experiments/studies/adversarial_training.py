@@ -43,6 +43,7 @@ from advjax.representations import FRONT_ENDS
 from advjax.training import Recipe
 from experiments import app, pipeline
 from experiments.studies import adversarial_tables
+from experiments.studies.grid_flags import CELLS, GRID_FLAGS, PRESET, SHARE
 from experiments.studies.needed_budgets import Scan, scan_budgets
 
 # The sample rates that the authors' sister papers use, and the length of a clip of each
@@ -163,17 +164,7 @@ PITCH_SHIFT = flags.DEFINE_enum(
 )
 SCALE = flags.DEFINE_float("scale", None, "Divides the sides of the images.")
 POINTS = flags.DEFINE_integer("points", None, "Clips attacked in a cell, at most.")
-CELLS = flags.DEFINE_string("cells", "*", "Which cells to run; wildcards.")
-SHARE = flags.DEFINE_string(
-    "share", "0/1", "I/N: every N-th pair of cells, from the I-th one on."
-)
-PRESET = flags.DEFINE_enum(
-    "preset",
-    None,
-    ["publication"],
-    "The whole grid at full size, whatever the machine.",
-)
-app.declare_key(app.NUM_STEPS, app.BATCH_SIZE, app.OUT, *app.RUN_FLAGS)
+app.declare_key(app.NUM_STEPS, app.BATCH_SIZE, app.OUT, *GRID_FLAGS, *app.RUN_FLAGS)
 
 
 _OF_THE_START = ("seconds", "environment")

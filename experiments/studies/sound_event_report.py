@@ -106,8 +106,8 @@ def _refuse_others(study: Study, cells: Mapping[tuple[str, str], Cell]) -> None:
             what = "other clips" if same else "another classifier"
             raise ValueError(
                 f"{study.out / 'cells' / name / attack} was made with {what}: give the "
-                "same --corpus, --seed, --clips, --pair_classes and sizes again, or "
-                "another --out"
+                "same --corpus, --seed, --num_clips, --pair_classes and sizes again, "
+                "or another --out"
             )
 
 

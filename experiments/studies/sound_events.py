@@ -38,6 +38,7 @@ from advjax.classifier import Classifier
 from advjax.representations import LogMelChunks
 from experiments import app, pipeline
 from experiments.studies import sound_event_report
+from experiments.studies.grid_flags import CELLS, GRID_FLAGS, PRESET, SHARE
 from experiments.studies.sound_event_attacks import (
     CPU,
     PUBLICATION,
@@ -60,7 +61,7 @@ _MODELS = flags.DEFINE_list(
     "models", list(KINDS), f"Networks to attack, of {', '.join(KINDS)}."
 )
 _CLIPS = flags.DEFINE_integer(
-    "clips",
+    "num_clips",
     None,
     "Clips attacked without a target; default 20 on CPU, 246.",
     lower_bound=1,
@@ -111,21 +112,20 @@ _CW_STEPS = flags.DEFINE_integer(
     "Carlini-Wagner's, in one search; twice as many with a target.",
     lower_bound=1,
 )
-_CELLS = flags.DEFINE_string("cells", "*", "Which cells to run; wildcards.")
-_SHARE = flags.DEFINE_string(
-    "share", "0/1", "I/N: every N-th network, from the I-th one on."
-)
-_PRESET = flags.DEFINE_enum(
-    "preset", None, ["publication"], "The publication's sizes, whatever the machine."
-)
 app.declare_key(
-    app.CORPUS, app.CORPUS_DIR, app.NUM_STEPS, app.BATCH_SIZE, app.OUT, *app.RUN_FLAGS
+    app.CORPUS,
+    app.CORPUS_DIR,
+    app.NUM_STEPS,
+    app.BATCH_SIZE,
+    app.OUT,
+    *GRID_FLAGS,
+    *app.RUN_FLAGS,
 )
 
 
 def main() -> None:
     """Train, attack, and report."""
-    publication = _PRESET.value or jax.default_backend() != "cpu"
+    publication = PRESET.value or jax.default_backend() != "cpu"
     size = _chosen_size(PUBLICATION if publication else CPU)
     home = pathlib.Path(app.HOME.value)
     out = pathlib.Path(app.OUT.value or home / "studies/sound_events")
@@ -150,11 +150,11 @@ def main() -> None:
         (name, attack)
         for name in names
         for attack in wanted
-        if fnmatch.fnmatch(f"{name}/{attack}", _CELLS.value)
+        if fnmatch.fnmatch(f"{name}/{attack}", CELLS.value)
     ]
     if not cells:
         raise ValueError(
-            f"--cells={_CELLS.value!r} matches no cell; they are called like "
+            f"--cells={CELLS.value!r} matches no cell; they are called like "
             f"{names[0]}/deepfool"
         )
     environment = app.environment()
@@ -184,7 +184,7 @@ def main() -> None:
             num_slots=size.num_slots,
             seed=app.SEED.value,
         )
-    if _SHARE.value != "0/1":
+    if SHARE.value != "0/1":
         pipeline.say("this share is done; a start without --share writes the report")
         return
     study = Study(
@@ -219,13 +219,13 @@ def _chosen_models() -> list[str]:
         raise ValueError(
             f"--models: no {', '.join(unknown)}; there are: {', '.join(KINDS)}"
         )
-    found = re.fullmatch(r"(\d+)/(\d+)", _SHARE.value)
+    found = re.fullmatch(r"(\d+)/(\d+)", SHARE.value)
     if not found or int(found[1]) >= int(found[2]):
-        raise ValueError(f"--share={_SHARE.value}: write I/N with I from 0 to N - 1")
+        raise ValueError(f"--share={SHARE.value}: write I/N with I from 0 to N - 1")
     names = _MODELS.value[int(found[1]) :: int(found[2])]
     if not names:
         raise ValueError(
-            f"--share={_SHARE.value} of --models={','.join(_MODELS.value)} leaves no "
+            f"--share={SHARE.value} of --models={','.join(_MODELS.value)} leaves no "
             "network: name more, or share among fewer starts"
         )
     for name in _FEATURES.value:

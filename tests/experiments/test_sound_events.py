@@ -258,7 +258,7 @@ def test_two_networks_on_real_clips(advjax_data, tmp_path, capsys):
         "width_share": 1 / 8,
         "num_steps": 20,
         "batch_size": 8,
-        "clips": 4,
+        "num_clips": 4,
         "cw_steps": 5,
         "max_seconds": 2.0,
         "transforms": False,
