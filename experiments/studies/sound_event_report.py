@@ -262,7 +262,7 @@ def _targets(study, cells, names, made) -> str:
                 )
     header = ("attack", "network", *HEADER, "inflated SNR, dB", "publication")
     text = _section("Table 4: targeted", header, rows)
-    return (
+    return text and (
         f"{text}\nInflated: with the square of the mean in place of the mean of "
         "squares, the slip in the authors' code that their table 4(a) very probably "
         "has.\n"
