@@ -260,7 +260,7 @@ def test_two_networks_on_real_clips(advjax_data, tmp_path, capsys):
         "batch_size": 8,
         "num_clips": 4,
         "cw_steps": 5,
-        "max_seconds": 2.0,
+        "max_seconds": 4.0,
         "transforms": False,
     }
     with flagsaver.flagsaver(**given):
