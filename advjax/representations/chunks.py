@@ -41,13 +41,6 @@ def relative_db(
     return 10 / math.log(10) * (logs - logs.max())
 
 
-def in_chunks(
-    levels: Float[Array, "frames bins"], chunk_frames: int
-) -> Float[Array, "chunks {chunk_frames} bins 1"]:
-    """Frames cut into chunks; their number must be a multiple."""
-    return levels.reshape(-1, chunk_frames, levels.shape[1], 1)
-
-
 @final
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LogMelChunks(Representation):
@@ -98,8 +91,7 @@ class LogMelChunks(Representation):
 
     def step(self, x: Source) -> Features:
         """The chunks of one waveform, padded with zeros to whole ones."""
-        behind = -x.shape[0] % (self.hop * self.chunk_frames)
-        return in_chunks(self.levels(jnp.pad(x, (0, behind))), self.chunk_frames)
+        return _chunks_of(self, x)
 
     bounds = _BOUNDS
     units = _UNITS
@@ -148,11 +140,16 @@ class ConstantQChunks(Representation):
 
     def step(self, x: Source) -> Features:
         """The chunks of one waveform, padded with zeros to whole ones."""
-        behind = -x.shape[0] % (self.hop * self.chunk_frames)
-        return in_chunks(self.levels(jnp.pad(x, (0, behind))), self.chunk_frames)
+        return _chunks_of(self, x)
 
     bounds = _BOUNDS
     units = _UNITS
+
+
+def _chunks_of(front_end: "LogMelChunks | ConstantQChunks", x: Source) -> Features:
+    behind = -x.shape[0] % (front_end.hop * front_end.chunk_frames)
+    levels = front_end.levels(jnp.pad(x, (0, behind)))
+    return levels.reshape(-1, front_end.chunk_frames, levels.shape[1], 1)
 
 
 @functools.cache

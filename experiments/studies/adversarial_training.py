@@ -26,7 +26,6 @@ import fnmatch
 import itertools
 import json
 import pathlib
-import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -43,7 +42,7 @@ from advjax.representations import FRONT_ENDS
 from advjax.training import Recipe
 from experiments import app, pipeline
 from experiments.studies import adversarial_tables
-from experiments.studies.grid_flags import CELLS, GRID_FLAGS, PRESET, SHARE
+from experiments.studies.grid_flags import CELLS, GRID_FLAGS, PRESET, SHARE, parse_share
 from experiments.studies.needed_budgets import Scan, scan_budgets
 
 # The sample rates that the authors' sister papers use, and the length of a clip of each
@@ -369,10 +368,7 @@ def _chosen_size(size: Size) -> Size:
 
 def _shared(everything: list[Cell], text: str) -> list[Cell]:
     """The cells of one share; a network's two trainings stay together."""
-    found = re.fullmatch(r"(\d+)/(\d+)", text)
-    if not found or int(found[1]) >= int(found[2]):
-        raise ValueError(f"--share={text}: write I/N with I from 0 to N - 1")
-    index, count = int(found[1]), int(found[2])
+    index, count = parse_share(text)
     return [
         cell
         for number, cell in enumerate(everything)

@@ -6,22 +6,20 @@ each transform.
 """
 
 import concurrent.futures
-import csv
 import functools
-import hashlib
 import pathlib
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
 
 from advjax import catalog, evaluation
-from advjax.atomic import new_file
 from advjax.classifier import Classifier
 from advjax.defences.transforms import SUITE, TRANSFORMS
 from advjax.progress import Progress
+from experiments.studies import kept_rows
 from experiments.studies.sound_event_jobs import Job, file_name
 from experiments.studies.sound_event_models import SAMPLE_RATE_HZ, padded_wave
 
@@ -107,20 +105,18 @@ def answers_of(
     asked = [classifier.digest(), *names, *(job.id for job in jobs)]
     for examples in made:
         asked += [examples.source, examples.made_by, *examples.ids]
-    digest = hashlib.sha256("\n".join(asked).encode()).hexdigest()[:16]
-    if file.exists():
-        found = read_answers(file)
-        if found is not None and file.read_text().startswith(f"# {digest}"):
-            return found
-    wanted = list(_wanted(judge, jobs, made, names))
+    digest = kept_rows.digest_of(asked)
+    if (found := kept_rows.read(file, Answer, digest)) is not None:
+        return found
+    wanted = _wanted(judge, jobs, made, names)
     logits_fn = classifier.logits_fn("waveform")
-    answers = []
+    count, answers = sum(map(len, wanted)), []
     with (
-        Progress(f"answers of {judge}", total=len(wanted), unit="waves") as line,
+        Progress(f"answers of {judge}", total=count, unit="waves") as line,
         # Codecs take most of the time, and let other threads run.
         concurrent.futures.ThreadPoolExecutor() as pool,
     ):
-        for group in _by_length(wanted):
+        for group in wanted:
             for start in range(0, len(group), 16):
                 part = group[start : start + 16]
                 waves = np.stack(list(pool.map(_transformed, part)))
@@ -130,25 +126,23 @@ def answers_of(
                     for (row, _), top in zip(part, logits.argmax(axis=1), strict=True)
                 ]
                 line.advance(len(part))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with new_file(file) as aside, aside.open("w", newline="") as stream:
-        stream.write(f"# {digest}\n")
-        writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
-        writer.writerow(Answer._fields)
-        writer.writerows(answers)
+    kept_rows.write(file, answers, digest)
     return answers
 
 
-def read_answers(file: pathlib.Path) -> list[Answer] | None:
-    """The answers in a file; None where it is not one of them."""
-    lines = file.read_text().splitlines()
-    if len(lines) < 2 or lines[1].split("\t") != list(Answer._fields):
-        return None
-    rows = csv.reader(lines[2:], delimiter="\t")
-    return [Answer(*row[:4], int(row[4])) for row in rows]
-
-
 def _wanted(
+    judge: str, jobs: Sequence[Job], made: Sequence[Examples], names: Sequence[str]
+) -> list[list[tuple[Answer, Callable[[], Wave]]]]:
+    """Each answer that is wanted, and what gives its wave; by the waves' length."""
+    lengths = {job.id: len(padded_wave(job.sound.audio)) for job in jobs}
+    groups: dict[int, list] = {}
+    for row, make in _each(judge, jobs, made, names):
+        length = lengths[row.id.partition(">")[0]]
+        groups.setdefault(length, []).append((row, make))
+    return list(groups.values())
+
+
+def _each(
     judge: str, jobs: Sequence[Job], made: Sequence[Examples], names: Sequence[str]
 ) -> Iterator[tuple[Answer, Callable[[], Wave]]]:
     """Each answer that is wanted, and what gives its wave before the transform."""
@@ -163,13 +157,6 @@ def _wanted(
             for id in examples.ids:
                 make = functools.partial(examples.wave, id)
                 yield Answer(examples.source, examples.attack, name, id, -1), make
-
-
-def _by_length(wanted: Iterable) -> list[list]:
-    groups: dict[int, list] = {}
-    for row, make in wanted:
-        groups.setdefault(len(make()), []).append((row, make))
-    return list(groups.values())
 
 
 def _transformed(pair: tuple[Answer, Callable[[], Wave]]) -> Wave:

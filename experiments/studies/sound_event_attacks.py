@@ -215,7 +215,7 @@ def run_cell(
             attack = build(plan, bucket.num_samples)
             points = [point_of(job) for job in left]
             if plan.own_answer:
-                points = _answered(points, logits_fn)
+                points = answered(points, logits_fn)
             budgets = (
                 _budgets(attack, points, logits_fn) if attack.fixed_budget else None
             )
@@ -252,7 +252,7 @@ def _budgets(attack: Attack, points, logits_fn) -> list[float]:
     return [float(b / np.sqrt(m)) for b, m in zip(budgets, moving, strict=True)]
 
 
-def _answered(points: list[evaluation.Point], logits_fn) -> list[evaluation.Point]:
+def answered(points: list[evaluation.Point], logits_fn) -> list[evaluation.Point]:
     """The points with the network's answers in place of their labels."""
     x = np.stack([point.x for point in points])
     answers = evaluation.logits_of_batch(logits_fn, x, batch_size=4).argmax(axis=1)

@@ -5,8 +5,6 @@ wave whose levels come near: this measures how many examples survive that way, b
 clean levels that go it too.
 """
 
-import csv
-import hashlib
 import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,12 +14,13 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from advjax import catalog, evaluation
-from advjax.atomic import new_file
 from advjax.attacks import ATTACKS
 from advjax.classifier import Classifier
 from advjax.progress import Progress
 from advjax.representations import LogMelChunks
 from experiments.listening import write_wav
+from experiments.studies import kept_rows
+from experiments.studies.sound_event_attacks import answered
 from experiments.studies.sound_event_jobs import Job, buckets, file_name, point_of
 
 ATTACK = (
@@ -102,9 +101,9 @@ def attack_features(
     file = out / "features" / f"{name}.tsv"
     wanted = [job.id for job in jobs]
     made_by = [classifier.digest(), ATTACK, str(ITERATIONS), *wanted]
-    digest = hashlib.sha256("\n".join(made_by).encode()).hexdigest()[:16]
-    if file.exists() and file.read_text().startswith(f"# {digest}\n"):
-        return read_heard(file)
+    digest = kept_rows.digest_of(made_by)
+    if (found := kept_rows.read(file, Heard, digest)) is not None:
+        return found
     found = []
     with Progress(f"{name} at the features", total=len(jobs), unit="clips") as line:
         for bucket in buckets(jobs):
@@ -112,20 +111,8 @@ def attack_features(
                 found.append(row)
                 line.advance()
     found.sort(key=lambda row: wanted.index(row.id))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with new_file(file) as aside, aside.open("w", newline="") as stream:
-        stream.write(f"# {digest}\n")
-        writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
-        writer.writerow(Heard._fields)
-        writer.writerows(found)
+    kept_rows.write(file, found, digest)
     return found
-
-
-def read_heard(file: pathlib.Path) -> list[Heard]:
-    """The rows of a file that `attack_features` wrote."""
-    with file.open(newline="") as stream:
-        rows = list(csv.reader(stream, delimiter="\t"))[2:]
-    return [Heard(row[0], *map(int, row[1:5]), float(row[5])) for row in rows]
 
 
 def _bucket(classifier, jobs: Sequence[Job], folder: pathlib.Path):
@@ -134,11 +121,8 @@ def _bucket(classifier, jobs: Sequence[Job], folder: pathlib.Path):
     at_wave = classifier.logits_fn("waveform")
     waves = {job.id: point_of(job).x for job in jobs}
     x = {id: np.asarray(_features(front_end, wave)) for id, wave in waves.items()}
-    own = evaluation.logits_of_batch(at_features, np.stack([*x.values()]), batch_size=4)
-    points = [
-        point_of(job)._replace(x=x[job.id], label=int(answer))
-        for job, answer in zip(jobs, own.argmax(axis=1), strict=True)
-    ]
+    points = [point_of(job)._replace(x=x[job.id]) for job in jobs]
+    points = answered(points, at_features)
     attack = catalog.pick(ATTACK, ATTACKS, bounds=front_end.bounds)
     heard = False
     for found in evaluation.attack_points(

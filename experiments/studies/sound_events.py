@@ -27,7 +27,6 @@ import dataclasses
 import fnmatch
 import functools
 import pathlib
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,7 +37,7 @@ from advjax.classifier import Classifier
 from advjax.representations import LogMelChunks
 from experiments import app, pipeline
 from experiments.studies import sound_event_report
-from experiments.studies.grid_flags import CELLS, GRID_FLAGS, PRESET, SHARE
+from experiments.studies.grid_flags import CELLS, GRID_FLAGS, PRESET, SHARE, parse_share
 from experiments.studies.sound_event_attacks import (
     CPU,
     PUBLICATION,
@@ -219,10 +218,8 @@ def _chosen_models() -> list[str]:
         raise ValueError(
             f"--models: no {', '.join(unknown)}; there are: {', '.join(KINDS)}"
         )
-    found = re.fullmatch(r"(\d+)/(\d+)", SHARE.value)
-    if not found or int(found[1]) >= int(found[2]):
-        raise ValueError(f"--share={SHARE.value}: write I/N with I from 0 to N - 1")
-    names = _MODELS.value[int(found[1]) :: int(found[2])]
+    index, count = parse_share(SHARE.value)
+    names = _MODELS.value[index::count]
     if not names:
         raise ValueError(
             f"--share={SHARE.value} of --models={','.join(_MODELS.value)} leaves no "
