@@ -255,7 +255,6 @@ def test_two_networks_on_real_clips(advjax_data, tmp_path, capsys):
         "home": str(tmp_path / "home"),
         "out": str(tmp_path / "out"),
         "models": ["vgg13", "dense_wav"],
-        "feature_level": [],
         "width_share": 1 / 16,
         "num_steps": 10,
         "batch_size": 8,
