@@ -13,7 +13,8 @@ from advjax.representations.chunks import ConstantQChunks, LogMelChunks
 from advjax.representations.image import Image, Stacked
 from advjax.representations.magnitude import Magnitude
 from advjax.representations.mel import LogMel, MelEnergies
-from advjax.representations.presets import dwt, dwt_tonnetz, stft, stft_tonnetz
+from advjax.representations.presets import crp, dwt, dwt_tonnetz, stft, stft_tonnetz
+from advjax.representations.recurrence import CrossRecurrence
 from advjax.representations.scalogram import Scalogram
 from advjax.representations.waveform import Waveform
 
@@ -31,6 +32,7 @@ REPRESENTATIONS: dict[str, type[Representation]] = {
         Tonnetz,
         Image,
         Stacked,
+        CrossRecurrence,
     )
 }
 PRESETS: dict[str, Callable[..., Representation]] = {
@@ -38,8 +40,9 @@ PRESETS: dict[str, Callable[..., Representation]] = {
     "dwt": dwt,
     "stft_tonnetz": stft_tonnetz,
     "dwt_tonnetz": dwt_tonnetz,
+    "crp": crp,
 }
-"""Chains of several representations under one name."""
+"""Publications' images for clips of any length and rate, under one name."""
 FRONT_ENDS: dict[str, Callable[..., Representation]] = REPRESENTATIONS | PRESETS
 """All that text can name, for `catalog.pick`."""
 
@@ -49,6 +52,7 @@ __all__ = [
     "REPRESENTATIONS",
     "Chroma",
     "ConstantQChunks",
+    "CrossRecurrence",
     "Image",
     "LogMel",
     "LogMelChunks",

@@ -1,14 +1,16 @@
-"""The four images of "Adversarially Training for Audio Classifiers", by name.
+"""The images of "Adversarially Training for Audio Classifiers", and one of a thesis.
 
 Sallo, Esmaeilpour, Cardinal: spectrograms of 1568 x 768, chromagrams or tonnetz of 1568
 x 540, and both side by side, 1568 x 1308. Hann frames of 2048 samples every 512 and the
-range of the scalogram are ours, for the publication states none.
+range of the scalogram are ours, for the publication states none. The recurrence plot
+is that of the thesis of the group of Esmaeilpour.
 """
 
 from advjax.representations.base import Representation
 from advjax.representations.chroma import Chroma, Tonnetz
 from advjax.representations.image import Image, Stacked
 from advjax.representations.magnitude import Magnitude
+from advjax.representations.recurrence import CrossRecurrence
 from advjax.representations.scalogram import Scalogram
 from advjax.representations.waveform import Waveform
 
@@ -74,6 +76,24 @@ def dwt_tonnetz(
     """A Morlet scalogram and beside it the tonnetz; options as for `stft_tonnetz`."""
     first = dwt(seconds=seconds, sample_rate_hz=sample_rate_hz, scale=scale)
     return _beside_tonal(first, scale, chroma)
+
+
+def crp(
+    *, seconds: float = 5.0, sample_rate_hz: int = 22_050, scale: float = 1.0
+) -> Representation:
+    """A recurrence plot of the loudest moments: 256 x 256, as in the thesis.
+
+    Args:
+        seconds: length of a clip.
+        sample_rate_hz: of the clip. The thesis' 3,000 samples at 22,050 are 136 ms,
+            which segments are at other rates too; that is our reading.
+        scale: divides both sides of the image; the clip stays as it is.
+    """
+    return CrossRecurrence(
+        source=_waveform(seconds, sample_rate_hz),
+        segment=round(3000 / 22_050 * sample_rate_hz),
+        size=_side(256, scale),
+    )
 
 
 def _beside_tonal(first: Representation, scale: float, chroma: bool) -> Stacked:
