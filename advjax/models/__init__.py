@@ -16,6 +16,7 @@ from advjax.models.densenet import DenseMel, DenseWav
 from advjax.models.googlenet import GoogLeNet
 from advjax.models.rescnn import ResCNN
 from advjax.models.resnet import ResNet18, ResNet34, ResNet56
+from advjax.models.surf_svm import SurfSvm
 from advjax.models.vgg import VGG16
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -31,6 +32,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "gcnn": GCNN,
     "dense_mel": DenseMel,
     "dense_wav": DenseWav,
+    "surf_svm": SurfSvm,
 }
 
 __all__ = [
@@ -47,4 +49,5 @@ __all__ = [
     "ResNet18",
     "ResNet34",
     "ResNet56",
+    "SurfSvm",
 ]

@@ -1,0 +1,331 @@
+"""Fitting the robust classical pipeline, stage by stage.
+
+Autoencoder, codebook and machine are fitted one after the other, each on what those
+before it make of the training images. A stage that is done is kept in `workdir`, so
+that a killed fit goes on behind it; everything follows from the seed.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Float, Int
+
+from advjax.atomic import new_file
+from advjax.classifier import Classifier
+from advjax.models.surf_svm.autoencoder import Autoencoder
+from advjax.models.surf_svm.network import SurfSvm, shrunk
+from advjax.models.surf_svm.svm import machine_of
+from advjax.progress import Progress
+from advjax.representations import Representation
+
+Images = Float[np.ndarray, "examples height width 1"]
+_FLAT = 1e-6  # as in representations.Image
+_DESCRIBED_AT_ONCE = 32
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SvmRecipe:
+    """How the stages are fitted. The publication states none of these numbers.
+
+    Attributes:
+        num_steps: of the autoencoder's optimiser.
+        batch_size: images in a step.
+        learning_rate: Adam's.
+        corruption: deviation of the noise that the autoencoder learns to take away.
+        noise: deviation of noise on every training image before all else: smoothed
+            classifiers must know noisy images.
+        num_descriptors: that the codebook is made of, at most.
+        costs: of the machine; the best in a cross-validation is taken.
+        num_folds: of the cross-validation.
+    """
+
+    num_steps: int = 2_000
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    corruption: float = 0.1
+    noise: float = 0.0
+    num_descriptors: int = 100_000
+    costs: tuple[float, ...] = (0.01, 0.1, 1.0, 10.0, 100.0)
+    num_folds: int = 4
+
+
+def fit(
+    network: SurfSvm,
+    representation: Representation,
+    images: Images,
+    y: Int[np.ndarray, "examples"],
+    *,
+    labels: tuple[str, ...],
+    recipe: SvmRecipe,
+    seed: int = 0,
+    workdir: str | pathlib.Path | None = None,
+) -> Classifier:
+    """The fitted pipeline, a classifier like any other.
+
+    Args:
+        network: its options; the number of support vectors is found here.
+        representation: what the images are.
+        images: in [0, 1]. Those of a single value, as silence has, are left out.
+        y: their classes.
+        labels: the name of each class.
+        recipe: how the stages are fitted.
+        seed: of all randomness.
+        workdir: where finished stages are kept; None keeps none. A folder of another
+            fit is refused.
+
+    Raises:
+        ValueError: no image with anything on it, one class only, more words than
+            descriptors, a `workdir` of another fit.
+        ModuleNotFoundError: scikit-learn is missing.
+    """
+    x = np.asarray(images, np.float32)[..., 0]
+    y = np.asarray(y)
+    if recipe.noise:
+        key = jax.random.fold_in(jax.random.key(seed), 1)
+        x = x + recipe.noise * np.asarray(jax.random.normal(key, x.shape))
+    shown = np.ptp(x.reshape(len(x), -1), axis=1) > _FLAT
+    if not shown.any():
+        raise ValueError(
+            f"all {len(x)} training images have a single value, as silence has: there "
+            "is nothing to describe; look at the corpus or the representation"
+        )
+    x, y = x[shown], y[shown]
+    _check_classes(y, labels)
+    stages = _Stages(workdir, network, representation, recipe, x, y, seed)
+    options = network.options
+    reduced = _in_parts(jax.vmap(options.reduce), x, "reduced images")
+    params: dict[str, Any] = {}
+    if network.denoise:
+        params["autoencoder"] = stages.done(
+            "autoencoder", lambda: fit_autoencoder(reduced, network.width, recipe, seed)
+        )
+        clean = functools.partial(
+            Autoencoder(network.width).apply, {"params": params["autoencoder"]}
+        )
+        reduced = _in_parts(clean, reduced, "denoised images")
+    purified = np.clip(reduced, 0.0, 1.0)
+    if network.encoder == "pixels":
+        encoded = np.asarray(shrunk(jnp.asarray(purified), network.num_words))
+    else:
+        # One after the other, as `one_by_one` has it.
+        describe = functools.partial(jax.lax.map, options.describe)
+        descriptors, present = _in_parts(describe, purified, "described images")
+        params["words"] = stages.done(
+            "codebook",
+            lambda: {
+                "words": fit_codebook(
+                    descriptors[present], network.num_words, recipe, seed
+                )
+            },
+        )["words"]
+        words = jnp.asarray(params["words"])
+        encode = jax.vmap(lambda *described: options.encode(*described, words))
+        encoded = _in_parts(encode, (descriptors, present), "encoded images")
+    params |= stages.done("machine", lambda: fit_machine(encoded, y, network, recipe))
+    return Classifier(
+        variables={"params": params},
+        module=network.clone(num_support=len(params["support"])),
+        representation=representation,
+        labels=tuple(labels),
+    )
+
+
+def _check_classes(y, labels) -> None:
+    present = np.unique(y)
+    if len(present) < 2:
+        raise ValueError(
+            f"all training images are of the class {labels[int(present[0])]!r}: a "
+            "machine separates at least two; give examples of others"
+        )
+    if missing := [labels[i] for i in range(len(labels)) if i not in present]:
+        raise ValueError(
+            f"no training image of {', '.join(missing)}: give some, or leave those "
+            "classes out of the corpus"
+        )
+
+
+def _in_parts(function: Callable, x, title: str):
+    """The function of all examples, so many at a time; the last part is padded."""
+    arrays = x if isinstance(x, tuple) else (x,)
+    size = len(arrays[0])
+    at_once = min(size, _DESCRIBED_AT_ONCE)
+    run, parts = jax.jit(function), []
+    with Progress(title, total=size, unit="images") as line:
+        for start in range(0, size, at_once):
+            taken = [array[start : start + at_once] for array in arrays]
+            count = len(taken[0])
+            room = [(0, at_once - count)]
+            taken = [np.pad(a, room + [(0, 0)] * (a.ndim - 1), "edge") for a in taken]
+            found = jax.tree.map(lambda a, n=count: np.asarray(a)[:n], run(*taken))
+            parts.append(found)
+            line.advance(count)
+    return jax.tree.map(lambda *all: np.concatenate(all), *parts)
+
+
+def fit_autoencoder(
+    images: Float[np.ndarray, "examples height width"],
+    width: int,
+    recipe: SvmRecipe,
+    seed: int,
+) -> dict[str, Any]:
+    """Parameters of an `Autoencoder` that takes Gaussian noise off the images."""
+    module, optimizer = Autoencoder(width), optax.adam(recipe.learning_rate)
+    key = jax.random.key(seed)
+    params = module.init(key, jnp.asarray(images[:1]))["params"]
+
+    @jax.jit
+    def step(params, state, batch, key):
+        noisy = batch + recipe.corruption * jax.random.normal(key, batch.shape)
+
+        def loss(params):
+            return jnp.mean(jnp.square(module.apply({"params": params}, noisy) - batch))
+
+        value, gradient = jax.value_and_grad(loss)(params)
+        with jax.numpy_dtype_promotion("standard"):  # see training.Recipe.optimizer
+            updates, state = optimizer.update(gradient, state)
+        return optax.apply_updates(params, updates), state, value
+
+    state = optimizer.init(params)
+    with Progress("autoencoder", total=recipe.num_steps, unit="steps") as line:
+        for index in range(recipe.num_steps):
+            rows = np.random.default_rng([seed, index]).integers(
+                len(images), size=recipe.batch_size
+            )
+            fresh = jax.random.fold_in(key, index + 1)
+            params, state, value = step(params, state, images[rows], fresh)
+            if not index % 20:
+                line.advance(0, note=f"loss {float(value):.5f}")
+            line.advance(1)
+    return jax.device_get(params)
+
+
+def fit_codebook(
+    descriptors: Float[np.ndarray, "descriptors features"],
+    num_words: int,
+    recipe: SvmRecipe,
+    seed: int,
+) -> Float[np.ndarray, "words features"]:
+    """The means that k-means finds from a k-means++ start (Arthur, Vassilvitskii 2007).
+
+    Raises:
+        ValueError: more words than descriptors.
+    """
+    from sklearn.cluster import KMeans
+
+    # Of flat surroundings, which say nothing and have no direction.
+    described = descriptors[np.abs(descriptors).max(axis=1) > 0]
+    distinct = len(np.unique(described, axis=0))
+    if num_words > distinct:
+        raise ValueError(
+            f"num_words={num_words}: the training images have {distinct} different "
+            "descriptors; give fewer words, more images, or a finer grid of zones"
+        )
+    if len(described) > recipe.num_descriptors:
+        rows = np.random.default_rng(seed).choice(
+            len(described), recipe.num_descriptors, replace=False
+        )
+        described = described[np.sort(rows)]
+    with Progress("codebook", total=1, unit="k-means") as line:
+        found = KMeans(num_words, init="k-means++", n_init=1, random_state=seed)
+        found.fit(described)
+        line.advance()
+    return found.cluster_centers_.astype(np.float32)
+
+
+def fit_machine(
+    encoded: Float[np.ndarray, "examples words"],
+    y: Int[np.ndarray, "examples"],
+    network: SurfSvm,
+    recipe: SvmRecipe,
+) -> dict[str, np.ndarray]:
+    """The variables of the machine: scaling, support vectors, coefficients, intercept.
+
+    Of the costs, that with the best accuracy in a cross-validation, and of equally good
+    ones the least.
+    """
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    from sklearn.svm import SVC
+
+    mean, deviation = encoded.mean(axis=0), encoded.std(axis=0)
+    # An entry that never moves is left at zero.
+    deviation = np.where(deviation > 1e-6, deviation, 1.0)
+    x = (encoded - mean) / deviation
+    kernel = network.kernel
+    machine = SVC(
+        kernel="poly", degree=kernel.degree, gamma=kernel.gamma, coef0=kernel.coef0
+    )
+    fewest = int(np.bincount(y, minlength=network.num_classes).min())
+    with Progress("machine", total=1, unit="fits") as line:
+        if len(recipe.costs) == 1 or fewest < 2:
+            machine.set_params(C=recipe.costs[len(recipe.costs) // 2]).fit(x, y)
+        else:
+            folds = StratifiedKFold(
+                min(recipe.num_folds, fewest), shuffle=True, random_state=0
+            )
+            search = GridSearchCV(machine, {"C": recipe.costs}, cv=folds).fit(x, y)
+            machine = search.best_estimator_
+        line.advance(1, note=f"C {machine.C:g}")
+    found = machine_of(machine)._asdict()
+    return {"mean": mean, "deviation": deviation.astype(np.float32), **found}
+
+
+class _Stages:
+    """Finished stages in a folder, which belongs to one fit."""
+
+    def __init__(self, workdir, network, representation, recipe, x, y, seed):
+        self._folder = pathlib.Path(workdir) if workdir is not None else None
+        if self._folder is None:
+            return
+        data = hashlib.sha256(np.ascontiguousarray(x).tobytes() + y.tobytes())
+        told = json.dumps(
+            {
+                "network": str(network),
+                "representation": str(representation),
+                "recipe": dataclasses.asdict(recipe),
+                "data": data.hexdigest()[:16],
+                "seed": seed,
+            },
+            indent=2,
+        )
+        file = self._folder / "fit.json"
+        if file.exists() and file.read_text() != told:
+            raise ValueError(
+                f"{self._folder} holds stages of another fit (see {file.name} there): "
+                "give another folder, or delete it"
+            )
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(told)
+
+    def done(self, name: str, run: Callable[[], Any]) -> Any:
+        """What the stage found, now or in an earlier start."""
+        if self._folder is None:
+            return run()
+        file = self._folder / f"{name}.npz"
+        if not file.exists():
+            flat = {
+                "/".join(key.key for key in path): leaf
+                for path, leaf in jax.tree_util.tree_leaves_with_path(run())
+            }
+            with new_file(file) as aside, aside.open("wb") as stream:
+                np.savez(stream, **flat)
+        return _nested(np.load(file))
+
+
+def _nested(flat) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in flat:
+        *path, last = name.split("/")
+        inner = found
+        for part in path:
+            inner = inner.setdefault(part, {})
+        inner[last] = flat[name]
+    return found

@@ -1,0 +1,5 @@
+"""The robust classical pipeline, a stage a file, and all of them as one network."""
+
+from advjax.models.surf_svm.network import SurfSvm
+
+__all__ = ["SurfSvm"]

@@ -1,0 +1,256 @@
+"""The robust classical pipeline as a network: from an image to logits, in one piece.
+
+Enhancement, reduction by singular values, a denoising autoencoder, zones, SURF, a
+codebook and a support vector machine. Everything that a fit finds is a variable, so the
+pipeline is saved, attacked, smoothed and certified like any network; only it is not
+trained by gradients, but stage by stage (`advjax.defences.surf_svm.fit`).
+
+Gradients go backward through all of it: exactly through enhancement, reduction,
+autoencoder, distances and kernels; through descriptors with the key points held where
+they are; and by approximation through counts (of words, of won pairs).
+
+Source: Esmaeilpour, Cardinal, Koerich 2019, arXiv:1904.10990. The publication names the
+stages and none of their numbers.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float
+
+from advjax.compilation import one_by_one
+from advjax.models.surf_svm import codebook, surf
+from advjax.models.surf_svm.autoencoder import Autoencoder
+from advjax.models.surf_svm.enhance import enhanced
+from advjax.models.surf_svm.surf import KeyPoints
+from advjax.models.surf_svm.svd import reduced
+from advjax.models.surf_svm.svm import (
+    Kernel,
+    Machine,
+    class_pairs,
+    logits_of_pairs,
+    pair_decisions,
+)
+from advjax.types import Logits
+
+VERSION = 1
+"""Of what is computed: raised when the same variables would give other logits."""
+ENCODERS = ("soft", "hard", "pixels")
+_POINT_SCALE = 2.0
+"""Of the point in a zone without key points, as the smallest ones that are found."""
+
+Image = Float[Array, "height width"]
+
+
+class SurfSvm(nn.Module):
+    """From images in [0, 1] to logits.
+
+    Attributes:
+        num_classes: classes.
+        boost: of the high-boost filter; None leaves enhancement out.
+        energy: share of the squared singular values that is kept; 1 leaves it out.
+        denoise: whether the autoencoder is there.
+        width: channels of the autoencoder's first convolution.
+        zones: rows and columns of the grid; a zone without key points is described at
+            its centre.
+        max_points: key points of an image, at most.
+        threshold: of the key points' determinants.
+        upright: whether descriptors are not turned.
+        encoder: "soft" (mean distances to the words), "hard" (their histogram), or
+            "pixels", which leaves out zones, SURF and codebook, for a plain machine on
+            the image shrunk to about `num_words` entries.
+        num_words: of the codebook.
+        degree: of the kernel.
+        coef0: of the kernel; gamma is 1 over the machine's inputs.
+        num_support: support vectors, which the fit decides.
+        version: of the pipeline; another than this code's is refused.
+    """
+
+    num_classes: int
+    boost: float | None = 1.5
+    energy: float = 0.95
+    denoise: bool = True
+    width: int = 32
+    zones: int = 8
+    max_points: int = 128
+    threshold: float = 1.5e-6
+    upright: bool = True
+    encoder: str = "soft"
+    num_words: int = 256
+    degree: int = 3
+    coef0: float = 1.0
+    num_support: int = 1
+    version: int = VERSION
+
+    def __post_init__(self):
+        """Refuses options that no fit can serve, and other versions."""
+        super().__post_init__()
+        if self.version != VERSION:
+            raise ValueError(
+                f"this surf_svm is of version {self.version}, and this code computes "
+                f"version {VERSION}: fit it again, or use the code that wrote it"
+            )
+        if self.encoder not in ENCODERS:
+            raise ValueError(
+                f"encoder={self.encoder!r}: choose one of {', '.join(ENCODERS)}"
+            )
+        for name in ("num_classes", "zones", "num_words", "degree"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: give at least 1")
+
+    def setup(self):
+        """The variables, all of them found by a fit."""
+        if self.denoise:
+            self.autoencoder = Autoencoder(self.width)
+        if self.encoder != "pixels":
+            self.words = self.param(
+                "words", nn.initializers.normal(), (self.num_words, surf.DESCRIPTOR)
+            )
+        pairs = len(class_pairs(self.num_classes))
+        shapes = {
+            "mean": (self.num_words,),
+            "deviation": (self.num_words,),
+            "support": (self.num_support, self.num_words),
+            "coefficients": (self.num_support, pairs),
+            "intercept": (pairs,),
+        }
+        self.fitted = {
+            name: self.param(name, nn.initializers.normal(), shape)
+            for name, shape in shapes.items()
+        }
+
+    @property
+    def options(self) -> "Options":
+        """What decides the stages before the codebook."""
+        return Options(*(getattr(self, name) for name in Options._fields))
+
+    @property
+    def kernel(self) -> Kernel:
+        """The machine's kernel."""
+        return Kernel(self.degree, 1 / self.num_words, self.coef0)
+
+    def __call__(
+        self, x: Float[Array, "batch height width 1"], *, train: bool
+    ) -> Float[Array, "batch classes"]:
+        """Logits as scikit-learn's decision function has them."""
+        del train
+        purified = self.purify(x[..., 0])
+        return jax.vmap(self.classify)(self.encode_each(purified))
+
+    def purify(
+        self, images: Float[Array, "batch height width"]
+    ) -> Float[Array, "batch height width"]:
+        """What comes out of the differentiable stages, in [0, 1]."""
+        images = jax.vmap(self.options.reduce)(images)
+        if self.denoise:
+            images = self.autoencoder(images)
+        return jnp.clip(images, 0.0, 1.0)
+
+    def encode_each(
+        self, images: Float[Array, "batch height width"]
+    ) -> Float[Array, "batch words"]:
+        """What the machine sees of purified images, before it is standardised."""
+        if self.encoder == "pixels":
+            return shrunk(images, self.num_words)
+        encode = one_by_one(functools.partial(_encoded, self.options))
+        return jax.vmap(encode, in_axes=(0, None))(images, self.words)
+
+    def standardise(self, encoded: Float[Array, "words"]) -> Float[Array, "words"]:
+        """By the training set's mean and deviation of each entry."""
+        return (encoded - self.fitted["mean"]) / self.fitted["deviation"]
+
+    def decisions(self, encoded: Float[Array, "words"]) -> Float[Array, "pairs"]:
+        """Of every pair of classes."""
+        machine = Machine(*(self.fitted[name] for name in Machine._fields))
+        return pair_decisions(machine, self.kernel, self.standardise(encoded))
+
+    def classify(self, encoded: Float[Array, "words"]) -> Logits:
+        """Logits of what `encode_each` gives."""
+        return logits_of_pairs(self.decisions(encoded), self.num_classes)
+
+
+_ROOM = 32
+"""Pixels by which an image is mirrored beyond its edges, so that points of scale 2 have
+their surroundings everywhere."""
+
+
+class Options(NamedTuple):
+    """Those of a `SurfSvm` that decide what becomes of an image before the codebook."""
+
+    boost: float | None
+    energy: float
+    zones: int
+    max_points: int
+    threshold: float
+    upright: bool
+    encoder: str
+
+    def reduce(self, image: Image) -> Image:
+        """Enhanced, and reduced to its largest singular values."""
+        if self.boost is not None:
+            image = enhanced(image, boost=self.boost)
+        return image if self.energy == 1 else reduced(image, energy=self.energy)
+
+    def describe(
+        self, image: Image
+    ) -> tuple[Float[Array, "points 64"], Bool[Array, "points"]]:
+        """Descriptors of a purified image, and which of them are there."""
+        image = jnp.pad(image, _ROOM, mode="symmetric")
+        points = surf.key_points(
+            image,
+            max_points=self.max_points,
+            threshold=self.threshold,
+            upright=self.upright,
+        )
+        points = _with_zones(points, image, self.zones)
+        return surf.descriptors(image, points), points.present
+
+    def encode(
+        self,
+        descriptors: Float[Array, "points 64"],
+        present: Bool[Array, "points"],
+        words: Float[Array, "words 64"],
+    ) -> Float[Array, "words"]:
+        """An image's descriptors by the words of a codebook."""
+        chosen = {"soft": codebook.mean_distances, "hard": codebook.histogram}
+        return chosen[self.encoder](descriptors, present, words)
+
+
+def _encoded(options: Options, image, words):
+    return options.encode(*options.describe(image), words)
+
+
+def shrunk(
+    images: Float[Array, "batch height width"], entries: int
+) -> Float[Array, "batch {entries}"]:
+    """The images at about `entries` pixels of the same proportions, in a row each."""
+    height, width = images.shape[1:]
+    rows = min(entries, max(1, round((entries * height / width) ** 0.5)))
+    while entries % rows:  # an exact grid, so that no entry is always zero
+        rows -= 1
+    size = (len(images), rows, entries // rows)
+    return jax.image.resize(images, size, "linear").reshape(len(images), -1)
+
+
+def _with_zones(points: KeyPoints, image: Image, zones: int) -> KeyPoints:
+    """The points, and one in the middle of each zone that has none of them."""
+    sizes = jnp.asarray(image.shape, jnp.float32) - 2 * _ROOM
+    zone = jnp.floor((points.place - _ROOM) / sizes[None] * zones).astype(jnp.int32)
+    outside = (zone < 0) | (zone >= zones)
+    zone = jnp.clip(zone, 0, zones - 1)
+    # Points beyond the image's own edge are mirrored ones, seen already.
+    there = points.present & ~outside.any(axis=1)
+    counts = jnp.zeros((zones, zones), jnp.int32)
+    counts = counts.at[zone[:, 0], zone[:, 1]].add(there.astype(jnp.int32))
+    lines = (jnp.arange(zones, dtype=jnp.float32) + 0.5) / zones
+    rows, columns = jnp.meshgrid(lines, lines, indexing="ij")
+    centres = jnp.stack([rows.ravel(), columns.ravel()], axis=1) * sizes[None] + _ROOM
+    zeros = jnp.zeros(zones**2, jnp.float32)
+    dense = KeyPoints(
+        jnp.floor(centres), zeros + _POINT_SCALE, zeros, zeros, counts.ravel() == 0
+    )
+    points = points._replace(present=there)
+    return jax.tree.map(lambda *both: jnp.concatenate(both), points, dense)
