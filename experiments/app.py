@@ -17,12 +17,12 @@ from absl import app, flags, logging
 if TYPE_CHECKING:
     from experiments import pipeline
 
-# Those of advjax.representations: REPRESENTATIONS, and PRESETS that chain several.
+# Those of advjax.representations: REPRESENTATIONS, and PRESETS that set options.
 _STAGES = (
     "waveform, magnitude, mfbe, logmel, logmel_chunks, constant_q_chunks, scalogram, "
-    "chroma, tonnetz, image, stacked"
+    "chroma, tonnetz, image, stacked, cross_recurrence"
 )
-_PRESETS = "stft, dwt, stft_tonnetz, dwt_tonnetz"
+_PRESETS = "stft, dwt, stft_tonnetz, dwt_tonnetz, crp"
 
 REP = flags.DEFINE_string(
     "rep",
@@ -34,7 +34,7 @@ FEATURES = flags.DEFINE_string(
     "features",
     "mfbe",
     "What the network takes in, with options if any: mfbe, or 'mfbe(num_bands=40)'. "
-    f"There are: {_STAGES}, and images made of several: {_PRESETS}, or "
+    f"There are: {_STAGES}, and images of publications: {_PRESETS}, or "
     "'dwt_tonnetz(seconds=4.0, scale=14)'.",
 )
 SIGMA = flags.DEFINE_float(

@@ -15,16 +15,17 @@ import json
 import pathlib
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from flax import linen as nn
 
 from advjax import catalog, checkpoint, evaluation, parallel, records, smoothing
 from advjax.classifier import Classifier
 from advjax.defences import DEFENCES, plain
-from advjax.models import MODELS
+from advjax.models import MODELS, Guarded, SurfSvm
 from advjax.representations import FRONT_ENDS, Representation, definition
 from advjax.training import Dataset, Recipe, fit
 
@@ -245,13 +246,40 @@ class Task:
         )
         labels = records.info(self.records).labels
         workdir = folder.with_name(folder.name + ".training")
-        classifier = fit(
-            catalog.pick(self.model, MODELS, num_classes=len(labels)),
+        module = catalog.pick(self.model, MODELS, num_classes=len(labels))
+        train_network = functools.partial(
+            self._fit, at=at, workdir=workdir, settings=settings
+        )
+        if isinstance(module, SurfSvm | Guarded):
+            from experiments import stage_fitting
+
+            classifier = stage_fitting.fitted(self, module, workdir, train_network)
+        else:
+            classifier = train_network(module)
+        if parallel.process().index == 0:
+            # Another start may have trained the same network meanwhile.
+            with contextlib.suppress(FileExistsError):
+                checkpoint.save(folder, classifier, **settings)
+            shutil.rmtree(workdir, ignore_errors=True)
+        return classifier
+
+    def _fit(
+        self,
+        module: nn.Module,
+        *,
+        at: str,
+        workdir: pathlib.Path,
+        settings: Mapping[str, Any],
+        change: Callable[[Dataset], Dataset] = lambda dataset: dataset,
+    ) -> Classifier:
+        """The network trained by gradients, on data that `change` has changed."""
+        return fit(
+            module,
             self.representation,
-            self.dataset("train", at),
-            self.dataset("validation", at),
+            change(self.dataset("train", at)),
+            change(self.dataset("validation", at)),
             jax.random.key(self.seed),
-            labels=tuple(labels),
+            labels=tuple(records.info(self.records).labels),
             at=at,
             gradients=catalog.pick(self.defence, DEFENCES, sigma=self.sigma),
             recipe=self.recipe,
@@ -261,12 +289,6 @@ class Task:
             settings=json.dumps(settings, sort_keys=True),
             devices=_training_devices(),
         )
-        if parallel.process().index == 0:
-            # Another start may have trained the same network meanwhile.
-            with contextlib.suppress(FileExistsError):
-                checkpoint.save(folder, classifier, **settings)
-            shutil.rmtree(workdir, ignore_errors=True)
-        return classifier
 
     def test_points(self, num_points: int | None) -> list[evaluation.Point]:
         """Test records spread evenly over the split, at the stage `at`.

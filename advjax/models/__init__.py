@@ -16,7 +16,7 @@ from advjax.models.densenet import DenseMel, DenseWav
 from advjax.models.googlenet import GoogLeNet
 from advjax.models.rescnn import ResCNN
 from advjax.models.resnet import ResNet18, ResNet34, ResNet56
-from advjax.models.surf_svm import SurfSvm
+from advjax.models.surf_svm import Guarded, SurfSvm
 from advjax.models.vgg import VGG16
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -33,6 +33,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "dense_mel": DenseMel,
     "dense_wav": DenseWav,
     "surf_svm": SurfSvm,
+    "guarded": Guarded,
 }
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "DenseMel",
     "DenseWav",
     "GoogLeNet",
+    "Guarded",
     "ResCNN",
     "ResNet18",
     "ResNet34",

@@ -43,9 +43,12 @@ TOLERANCE = 1e-3
 """Greatest error of our images, from 0 to 1: float32 at the least level shown, 80 dB
 below the loudest."""
 
+# The recurrence plot has no rival in librosa.
+_JUDGED_IMAGES = [name for name in PRESETS if name != "crp"]
+
 IMAGES = flags.DEFINE_multi_string(
     "image",
-    list(PRESETS),
+    _JUDGED_IMAGES,
     "What is computed, with options if any: 'dwt(scale=14)'. May be repeated.",
 )
 CLIPS = flags.DEFINE_integer("image_clips", 4, "Clips in a call.", lower_bound=1)

@@ -16,7 +16,9 @@ from advjax.representations import (
 )
 from experiments import app
 
-EACH = pytest.mark.parametrize("name", PRESETS)
+# The recurrence plot has its own tests, in test_recurrence.py.
+SPECTRAL = [name for name in PRESETS if name != "crp"]
+EACH = pytest.mark.parametrize("name", SPECTRAL)
 
 
 @EACH

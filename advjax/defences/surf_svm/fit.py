@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from advjax.atomic import new_file
 from advjax.classifier import Classifier
 from advjax.models.surf_svm.autoencoder import Autoencoder
+from advjax.models.surf_svm.guarded import Guarded
 from advjax.models.surf_svm.network import SurfSvm, shrunk
 from advjax.models.surf_svm.svm import machine_of
 from advjax.progress import Progress
@@ -61,7 +62,7 @@ class SvmRecipe:
 def fit(
     network: SurfSvm,
     representation: Representation,
-    images: Images,
+    x: Images,
     y: Int[np.ndarray, "examples"],
     *,
     labels: tuple[str, ...],
@@ -74,7 +75,7 @@ def fit(
     Args:
         network: its options; the number of support vectors is found here.
         representation: what the images are.
-        images: in [0, 1]. Those of a single value, as silence has, are left out.
+        x: images in [0, 1]. Those of a single value, as silence has, are left out.
         y: their classes.
         labels: the name of each class.
         recipe: how the stages are fitted.
@@ -87,7 +88,7 @@ def fit(
             descriptors, a `workdir` of another fit.
         ModuleNotFoundError: scikit-learn is missing.
     """
-    x = np.asarray(images, np.float32)[..., 0]
+    x = np.asarray(x, np.float32)[..., 0]
     y = np.asarray(y)
     if recipe.noise:
         key = jax.random.fold_in(jax.random.key(seed), 1)
@@ -100,25 +101,15 @@ def fit(
         )
     x, y = x[shown], y[shown]
     _check_classes(y, labels)
-    stages = _Stages(workdir, network, representation, recipe, x, y, seed)
-    options = network.options
-    reduced = _in_parts(jax.vmap(options.reduce), x, "reduced images")
-    params: dict[str, Any] = {}
-    if network.denoise:
-        params["autoencoder"] = stages.done(
-            "autoencoder", lambda: fit_autoencoder(reduced, network.width, recipe, seed)
-        )
-        clean = functools.partial(
-            Autoencoder(network.width).apply, {"params": params["autoencoder"]}
-        )
-        reduced = _in_parts(clean, reduced, "denoised images")
-    purified = np.clip(reduced, 0.0, 1.0)
+    stages = Stages(workdir, network, representation, recipe, x, y, seed)
+    params = fit_front(network, x, recipe, seed, stages)
+    images, by = purified(network, params, x), network.description
     if network.encoder == "pixels":
-        encoded = np.asarray(shrunk(jnp.asarray(purified), network.num_words))
+        encoded = np.asarray(shrunk(jnp.asarray(images), network.num_words))
     else:
         # One after the other, as `one_by_one` has it.
-        describe = functools.partial(jax.lax.map, options.describe)
-        descriptors, present = _in_parts(describe, purified, "described images")
+        describe = functools.partial(jax.lax.map, by.describe)
+        descriptors, present = _in_parts(describe, images, "described images")
         params["words"] = stages.done(
             "codebook",
             lambda: {
@@ -128,7 +119,7 @@ def fit(
             },
         )["words"]
         words = jnp.asarray(params["words"])
-        encode = jax.vmap(lambda *described: options.encode(*described, words))
+        encode = jax.vmap(lambda *described: by.encode(*described, words))
         encoded = _in_parts(encode, (descriptors, present), "encoded images")
     params |= stages.done("machine", lambda: fit_machine(encoded, y, network, recipe))
     return Classifier(
@@ -137,6 +128,55 @@ def fit(
         representation=representation,
         labels=tuple(labels),
     )
+
+
+def fit_front(
+    network: SurfSvm | Guarded,
+    x: Float[np.ndarray, "examples height width"],
+    recipe: SvmRecipe,
+    seed: int,
+    stages: "Stages",
+) -> dict[str, Any]:
+    """Parameters of the differentiable stages: the autoencoder's, if there is one.
+
+    Args:
+        network: whose stages.
+        x: training images in [0, 1].
+        recipe: of the autoencoder.
+        seed: of the autoencoder's randomness.
+        stages: where a fitted autoencoder is kept.
+    """
+    if not network.denoise:
+        return {}
+
+    def run():
+        reduced = _in_parts(jax.vmap(network.front.reduce), x, "reduced images")
+        return fit_autoencoder(reduced, network.width, recipe, seed)
+
+    return {"autoencoder": stages.done("autoencoder", run)}
+
+
+def purified(
+    network: SurfSvm | Guarded,
+    params: dict[str, Any],
+    x: Float[np.ndarray, "examples height width"],
+) -> Float[np.ndarray, "examples height width"]:
+    """Images behind the differentiable stages.
+
+    Args:
+        network: whose stages.
+        params: what `fit_front` found for them.
+        x: images in [0, 1].
+    """
+
+    def run(images):
+        images = jax.vmap(network.front.reduce)(images)
+        if network.denoise:
+            module = Autoencoder(network.width)
+            images = module.apply({"params": params["autoencoder"]}, images)
+        return jnp.clip(images, 0.0, 1.0)
+
+    return _in_parts(run, x, "purified images")
 
 
 def _check_classes(y, labels) -> None:
@@ -278,10 +318,11 @@ def fit_machine(
     return {"mean": mean, "deviation": deviation.astype(np.float32), **found}
 
 
-class _Stages:
+class Stages:
     """Finished stages in a folder, which belongs to one fit."""
 
     def __init__(self, workdir, network, representation, recipe, x, y, seed):
+        """Opens a folder, or none; refuses that of another fit."""
         self._folder = pathlib.Path(workdir) if workdir is not None else None
         if self._folder is None:
             return

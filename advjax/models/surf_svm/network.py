@@ -123,9 +123,14 @@ class SurfSvm(nn.Module):
         }
 
     @property
-    def options(self) -> "Options":
-        """What decides the stages before the codebook."""
-        return Options(*(getattr(self, name) for name in Options._fields))
+    def front(self) -> "Front":
+        """What decides the stages before the autoencoder."""
+        return Front(self.boost, self.energy)
+
+    @property
+    def description(self) -> "Description":
+        """What decides the stages between the autoencoder and the machine."""
+        return Description(*(getattr(self, name) for name in Description._fields))
 
     @property
     def kernel(self) -> Kernel:
@@ -144,7 +149,7 @@ class SurfSvm(nn.Module):
         self, images: Float[Array, "batch height width"]
     ) -> Float[Array, "batch height width"]:
         """What comes out of the differentiable stages, in [0, 1]."""
-        images = jax.vmap(self.options.reduce)(images)
+        images = jax.vmap(self.front.reduce)(images)
         if self.denoise:
             images = self.autoencoder(images)
         return jnp.clip(images, 0.0, 1.0)
@@ -155,7 +160,7 @@ class SurfSvm(nn.Module):
         """What the machine sees of purified images, before it is standardised."""
         if self.encoder == "pixels":
             return shrunk(images, self.num_words)
-        encode = one_by_one(functools.partial(_encoded, self.options))
+        encode = one_by_one(functools.partial(_encoded, self.description))
         return jax.vmap(encode, in_axes=(0, None))(images, self.words)
 
     def standardise(self, encoded: Float[Array, "words"]) -> Float[Array, "words"]:
@@ -177,22 +182,27 @@ _ROOM = 32
 their surroundings everywhere."""
 
 
-class Options(NamedTuple):
-    """Those of a `SurfSvm` that decide what becomes of an image before the codebook."""
+class Front(NamedTuple):
+    """The stages that nothing is learnt for; attributes as in `SurfSvm`."""
 
     boost: float | None
     energy: float
-    zones: int
-    max_points: int
-    threshold: float
-    upright: bool
-    encoder: str
 
     def reduce(self, image: Image) -> Image:
         """Enhanced, and reduced to its largest singular values."""
         if self.boost is not None:
             image = enhanced(image, boost=self.boost)
         return image if self.energy == 1 else reduced(image, energy=self.energy)
+
+
+class Description(NamedTuple):
+    """How a purified image is described; attributes as in `SurfSvm`."""
+
+    zones: int
+    max_points: int
+    threshold: float
+    upright: bool
+    encoder: str
 
     def describe(
         self, image: Image
@@ -219,8 +229,8 @@ class Options(NamedTuple):
         return chosen[self.encoder](descriptors, present, words)
 
 
-def _encoded(options: Options, image, words):
-    return options.encode(*options.describe(image), words)
+def _encoded(by: Description, image, words):
+    return by.encode(*by.describe(image), words)
 
 
 def shrunk(

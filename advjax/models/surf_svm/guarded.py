@@ -1,0 +1,61 @@
+"""A network behind the pipeline's differentiable stages.
+
+What the enhancement, the reduction and the autoencoder do for a network by themselves.
+All of it has an exact gradient: who attacks the whole goes through them.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from advjax import catalog
+from advjax.models.surf_svm.autoencoder import Autoencoder
+from advjax.models.surf_svm.network import Front
+
+
+class Guarded(nn.Module):
+    """Images in [0, 1], purified, and then classified.
+
+    Attributes:
+        num_classes: classes.
+        network: a choice from `MODELS` for images.
+        boost: as in `SurfSvm`.
+        energy: as in `SurfSvm`.
+        denoise: as in `SurfSvm`.
+        width: as in `SurfSvm`.
+    """
+
+    num_classes: int
+    network: str = "alexnet"
+    boost: float | None = 1.5
+    energy: float = 0.95
+    denoise: bool = True
+    width: int = 32
+
+    def setup(self):
+        """The autoencoder, if any, and the network."""
+        if self.denoise:
+            self.autoencoder = Autoencoder(self.width)
+        self.classifier = network_behind(self.network, self.num_classes)
+
+    @property
+    def front(self) -> Front:
+        """What decides the stages before the autoencoder."""
+        return Front(self.boost, self.energy)
+
+    def __call__(
+        self, x: Float[Array, "batch height width 1"], *, train: bool
+    ) -> Float[Array, "batch classes"]:
+        """Logits; `train` is for the network behind."""
+        images = jax.vmap(self.front.reduce)(x[..., 0])
+        if self.denoise:
+            images = self.autoencoder(images)
+        return self.classifier(jnp.clip(images, 0.0, 1.0)[..., None], train=train)
+
+
+def network_behind(text: str, num_classes: int) -> nn.Module:
+    """The network that `Guarded.network` names; made outside of it, it stands alone."""
+    from advjax.models import MODELS  # which lists `Guarded`, too
+
+    return catalog.pick(text, MODELS, num_classes=num_classes)
