@@ -47,12 +47,12 @@ def fitted(
     )  # fmt: skip
     params = fit_front(module, train.x[..., 0], recipe, task.seed, stages)
 
-    def behind(dataset: Dataset) -> Dataset:
-        return dataset._replace(
-            x=purified(module, params, dataset.x[..., 0])[..., None]
-        )
+    def change(dataset: Dataset) -> Dataset:
+        images = purified(module, params, dataset.x[..., 0])
+        return dataset._replace(x=images[..., None])
 
-    network = train_network(module.build(), change=behind)
+    behind = network_behind(module.network, module.num_classes)
+    network = train_network(behind, change=change)
     variables = {kind: {"classifier": v} for kind, v in network.variables.items()}
     variables["params"] |= params
     return network.replace(variables=variables, module=module)

@@ -42,15 +42,21 @@ from advjax.representations import FRONT_ENDS
 from advjax.training import Recipe
 from experiments import app, pipeline
 from experiments.studies import adversarial_tables
-from experiments.studies.grid_flags import CELLS, GRID_FLAGS, PRESET, SHARE, parse_share
+from experiments.studies.grid_flags import (
+    CELLS,
+    CORPORA,
+    GRID_FLAGS,
+    IMAGE_FLAGS,
+    PITCH_SHIFT,
+    POINTS,
+    PRESET,
+    SCALE,
+    SHARE,
+    corpus_folders,
+    parse_share,
+)
 from experiments.studies.needed_budgets import Scan, scan_budgets
 
-# The sample rates that the authors' sister papers use, and the length of a clip of each
-# corpus.
-CORPORA = {
-    "esc50": {"sample_rate_hz": 8_000, "seconds": 5.0},
-    "urbansound8k": {"sample_rate_hz": 16_000, "seconds": 4.0},
-}
 TRAININGS = ("plain", "adversarial")
 REPRESENTATIONS = ("stft", "dwt", "stft_tonnetz", "dwt_tonnetz")
 NETWORKS = ("googlenet", "alexnet", "resnet18", "resnet34", "resnet56", "vgg16")
@@ -137,10 +143,6 @@ def scans(attacks: Mapping[str, str]) -> dict[str, Scan]:
     }
 
 
-ESC50_DIR = flags.DEFINE_string("esc50_dir", None, "The folder of ESC-50.")
-URBANSOUND8K_DIR = flags.DEFINE_string(
-    "urbansound8k_dir", None, "The folder of UrbanSound8K."
-)
 _REPRESENTATIONS = flags.DEFINE_list(
     "representations", None, f"Of {', '.join(REPRESENTATIONS)}; default by machine."
 )
@@ -155,15 +157,9 @@ ATTACKS = flags.DEFINE_list("attacks", None, "Some of the six attacks; default: 
 EPS = flags.DEFINE_float(
     "eps", 0.03, "The linf norm of adversarial training, of images in [0, 1]."
 )
-PITCH_SHIFT = flags.DEFINE_enum(
-    "pitch_shift",
-    "resample",
-    ["resample", "phase_vocoder", "none"],
-    "How the four pitch-shifted copies of each training clip are made.",
+app.declare_key(
+    app.NUM_STEPS, app.BATCH_SIZE, app.OUT, *IMAGE_FLAGS, *GRID_FLAGS, *app.RUN_FLAGS
 )
-SCALE = flags.DEFINE_float("scale", None, "Divides the sides of the images.")
-POINTS = flags.DEFINE_integer("points", None, "Clips attacked in a cell, at most.")
-app.declare_key(app.NUM_STEPS, app.BATCH_SIZE, app.OUT, *GRID_FLAGS, *app.RUN_FLAGS)
 
 
 _OF_THE_START = ("seconds", "environment")
@@ -269,7 +265,7 @@ def main() -> None:
     """Run the cells, then report."""
     publication = PRESET.value or jax.default_backend() != "cpu"
     size = _chosen_size(PUBLICATION if publication else CPU)
-    folders, wanted = _folders(), _wanted(size)
+    folders, wanted = corpus_folders(), _wanted(size)
     chosen = _chosen_cells(size, folders)
     out = pathlib.Path(
         app.OUT.value or pathlib.Path(app.HOME.value) / "studies/adversarial_training"
@@ -297,15 +293,6 @@ def main() -> None:
         # Half a gigabyte of programs that no other cell can use.
         jax.clear_caches()
     print((out / "study.md").read_text())
-
-
-def _folders() -> dict[str, str]:
-    """The folder of each corpus that was given."""
-    given = {"esc50": ESC50_DIR.value, "urbansound8k": URBANSOUND8K_DIR.value}
-    folders = {name: folder for name, folder in given.items() if folder}
-    if not folders:
-        raise ValueError("give --esc50_dir=FOLDER, --urbansound8k_dir=FOLDER, or both")
-    return folders
 
 
 def _wanted(size: Size) -> dict[str, Scan]:

@@ -16,14 +16,17 @@ def digest_of(decided_by: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(decided_by).encode()).hexdigest()[:16]
 
 
-def read(file: pathlib.Path, row_type: type[Row], digest: str) -> list[Row] | None:
-    """The rows of a file that `write` made under that digest; None without one."""
+def read(
+    file: pathlib.Path, row_type: type[Row], digest: str | None = None
+) -> list[Row] | None:
+    """The rows of a file that `write` made under that digest, or any; None without."""
     if not file.exists():
         return None
     with file.open(newline="") as stream:
         head = stream.readline()
         rows = csv.reader(stream, delimiter="\t")
-        if head != f"# {digest}\n" or next(rows, None) != [*row_type._fields]:
+        wanted = head if digest is None else f"# {digest}\n"
+        if head != wanted or next(rows, None) != [*row_type._fields]:
             return None
         columns = get_type_hints(row_type).values()
         return [

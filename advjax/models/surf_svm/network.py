@@ -142,8 +142,13 @@ class SurfSvm(nn.Module):
     ) -> Float[Array, "batch classes"]:
         """Logits as scikit-learn's decision function has them."""
         del train
-        purified = self.purify(x[..., 0])
-        return jax.vmap(self.classify)(self.encode_each(purified))
+        return jax.vmap(self.classify)(self.encode(x))
+
+    def encode(
+        self, x: Float[Array, "batch height width 1"]
+    ) -> Float[Array, "batch words"]:
+        """What the machine sees of images, before it is standardised."""
+        return self.encode_each(self.purify(x[..., 0]))
 
     def purify(
         self, images: Float[Array, "batch height width"]

@@ -175,7 +175,7 @@ def _maxima_of_octave(values, octave: int, count: int):
     within = jnp.stack(jnp.unravel_index(best[chosen, 0], (3, 3, 3)), axis=1)
     index = 1 + 3 * block + within
     # A block that hangs over the end has its maximum, if any, inside.
-    index = jnp.minimum(index, jnp.asarray(values.shape) - 2)
+    index = jnp.minimum(index, jnp.asarray(values.shape)[None] - 2)
     offset, settled = _refined(values, index)
     refined = index.astype(jnp.float32) + offset
     border, step = _border(octave, values.shape[0]), 2**octave

@@ -1,0 +1,317 @@
+"""What the study of the classical pipeline does with one classifier.
+
+A cell is a folder: cell.json (accuracy and cost), a run for each attack, and lines on
+the attacks that work on what the machine sees.
+"""
+
+import functools
+import json
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from advjax import evaluation
+from advjax.atomic import new_file
+from advjax.classifier import Classifier
+from advjax.defences.surf_svm.fit import SvmRecipe, fit_machine
+from advjax.defences.surf_svm.svm_attacks import evasion, flip_labels
+from advjax.models import SurfSvm
+from advjax.models.surf_svm.svm import class_pairs
+from advjax.reports import attack_rows, runs
+from experiments import attacking, pipeline
+from experiments.studies import kept_rows
+
+
+class Planned(NamedTuple):
+    """An attack of the study.
+
+    Attributes:
+        title: its name in tables.
+        text: a choice from `ATTACKS`.
+        budgets: linf norms; none for what looks for the smallest perturbation.
+    """
+
+    title: str
+    text: str
+    budgets: tuple[float, ...] = ()
+
+
+class Evaded(NamedTuple):
+    """What an attack on the machine's own input came to.
+
+    Attributes:
+        attack: "evasion", "label flips" or "random flips".
+        strength: the l2 norm as a share of the mean norm of the training set's inputs,
+            or the share of flipped labels.
+        accuracy: before, on the test clips.
+        after: under the attack.
+    """
+
+    attack: str
+    strength: float
+    accuracy: float
+    after: float
+
+
+class Moved(NamedTuple):
+    """One classifier's answers to an example of another one.
+
+    Attributes:
+        source: the cell that the example was made on.
+        attack: how.
+        id: the clip's.
+        label: the clip's.
+        clean: the answer to the clip.
+        answer: the answer to the example.
+    """
+
+    source: str
+    attack: str
+    id: str
+    label: int
+    clean: int
+    answer: int
+
+
+def measure(task: pipeline.Task, folder: pathlib.Path, environment) -> None:
+    """Nothing; writes cell.json: accuracy on all test clips, and what it costs."""
+    file = folder / "cell.json"
+    begun, found = time.perf_counter(), task.classifier_home.exists()
+    classifier = task.classifier
+    fit_seconds = None if found else round(time.perf_counter() - begun, 1)
+    before = json.loads(file.read_text()) if file.exists() else {}
+    if before.get("classifier") == classifier.digest():
+        return
+    points = task.test_points(None)
+    x = np.stack([point.x for point in points])
+    y = np.asarray([point.label for point in points])
+    answers = functools.partial(
+        evaluation.logits_of_batch, task.classifier.logits_fn(task.at), x, batch_size=16
+    )
+    right = answers().argmax(axis=1) == y
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        answers()
+        times.append((time.perf_counter() - start) / len(x))
+    told = {
+        "classifier": classifier.digest(),
+        "model": str(classifier.module),
+        "accuracy": float(right.mean()),
+        "num_test": len(y),
+        "fit_seconds": fit_seconds,
+        "ms_a_clip": round(float(np.median(times)) * 1e3, 3),
+        "num_parameters": classifier.num_parameters(),
+        "environment": environment,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    with new_file(file) as aside:
+        aside.write_text(json.dumps(told, indent=2) + "\n")
+
+
+def attack(
+    task: pipeline.Task,
+    planned: Mapping[str, Planned],
+    points: Sequence[evaluation.Point],
+    folder: pathlib.Path,
+    environment: Mapping[str, Any],
+    *,
+    num_slots: int,
+) -> None:
+    """Nothing; runs what `folder` lacks of the attacks, each at each of its budgets."""
+    for name, each in planned.items():
+        built = attacking.build(task, each.text)
+        for budget in each.budgets or (None,):
+            prepared = attacking.prepare(
+                task,
+                attacking.Request(
+                    each.text,
+                    None if budget is None else f"{budget:g}",
+                    num_slots=num_slots,
+                ),  # fmt: skip
+                points,
+                workdir=run_folder(folder, name, budget),
+                environment=environment,
+                built=built,
+            )
+            attacking.attack(prepared)
+
+
+def run_folder(folder: pathlib.Path, name: str, budget: float | None) -> pathlib.Path:
+    """Of one attack at one budget."""
+    return folder / (name if budget is None else f"{name}-{budget:g}")
+
+
+def transfer(
+    task: pipeline.Task,
+    sources: Mapping[str, Mapping[str, pathlib.Path]],
+    points: Sequence[evaluation.Point],
+    file: pathlib.Path,
+) -> None:
+    """Nothing; asks the task's classifier about the examples of others.
+
+    Args:
+        task: whose classifier answers.
+        sources: by cell and attack, the folder of the run.
+        points: those that were attacked, in the runs' order.
+        file: where the answers are kept.
+    """
+    asked = [task.classifier.digest(), *(point.id for point in points)]
+    for source, found in sources.items():
+        for name, folder in found.items():
+            described = runs.description(folder)["settings"]
+            asked += [source, name, json.dumps(described, sort_keys=True)]
+    digest = kept_rows.digest_of(asked)
+    if kept_rows.read(file, Moved, digest) is not None:
+        return
+    ask = functools.partial(
+        evaluation.logits_of_batch, task.classifier.logits_fn(task.at), batch_size=16
+    )
+    clean = ask(np.stack([point.x for point in points])).argmax(axis=1)
+    position = {point.id: place for place, point in enumerate(points)}
+    rows = []
+    for source, found in sources.items():
+        for name, folder in found.items():
+            stored = attacking.examples(folder, position)
+            answers = ask(np.stack([stored[p.id] for p in points])).argmax(axis=1)
+            rows += [
+                Moved(source, name, p.id, p.label, int(before), int(after))
+                for p, before, after in zip(points, clean, answers, strict=True)
+            ]
+    kept_rows.write(file, rows, digest)
+
+
+def evade(
+    task: pipeline.Task,
+    file: pathlib.Path,
+    *,
+    norms: Sequence[float],
+    flip_rates: Sequence[float],
+) -> None:
+    """Nothing; attacks the machine itself: its inputs, and its training labels.
+
+    Evasion moves what the machine sees of a test clip, which no clip may have: an upper
+    bound of what an attacker of the machine can do. Flipped labels are those of
+    training images, pitch-shifted copies each for themselves.
+
+    Args:
+        task: whose classifier has a machine.
+        file: where the lines are kept.
+        norms: of evasion, as shares of the training inputs' mean norm.
+        flip_rates: shares of flipped labels.
+    """
+    classifier = task.classifier
+    asked = [classifier.digest(), str(norms), str(flip_rates)]
+    digest = kept_rows.digest_of(asked)
+    if kept_rows.read(file, Evaded, digest) is not None:
+        return
+    train, test = (task.dataset(split, task.at) for split in ("train", "test"))
+    seen, unseen = (_encoded(classifier, part.x) for part in (train, test))
+    decide = _machine_logits(classifier)
+    logits = evaluation.logits_of_batch(decide, unseen)
+    right = float((logits.argmax(axis=1) == test.y).mean())
+    attack = evasion(
+        benign=seen, benign_labels=train.y, density_weight=1.0, num_steps=40
+    )
+    points = [
+        evaluation.Point(i, str(i), x, int(label))
+        for i, (x, label) in enumerate(zip(unseen, test.y, strict=True))
+    ]
+    scale = float(np.linalg.norm(seen, axis=1).mean())
+    rows = []
+    for share in norms:
+        found = evaluation.attack_points(
+            attack, decide, points, jax.random.key(0),
+            budgets=[share * scale] * len(points), num_slots=16,
+        )  # fmt: skip
+        left = np.mean([not each.row.success for each in found])
+        rows.append(Evaded("evasion", share, right, float(left)))
+    for rate in flip_rates:
+        for name, y in _flipped(classifier.module, seen, train.y, rate).items():
+            after = _refitted_accuracy(classifier, seen, y, unseen, test.y)
+            rows.append(Evaded(name, rate, right, after))
+    kept_rows.write(file, rows, digest)
+
+
+def _encoded(classifier: Classifier, x) -> np.ndarray:
+    """What the machine sees, standardised."""
+    module: SurfSvm = classifier.module
+
+    def standardised(module, images):
+        return jax.vmap(module.standardise)(module.encode(images))
+
+    run = jax.jit(
+        lambda images: module.apply(classifier.variables, images, method=standardised)
+    )
+    return np.concatenate([run(x[i : i + 30]) for i in range(0, len(x), 30)])
+
+
+def _machine_logits(classifier: Classifier):
+    """Sums of a machine's decisions, of what it sees: smooth, where votes are not."""
+    module: SurfSvm = classifier.module
+    first, second = class_pairs(module.num_classes).T
+
+    def logits(params, x):
+        # The machine takes in what is standardised: undone here, so that it is again.
+        encoded = x * params["deviation"] + params["mean"]
+        decisions = module.apply({"params": params}, encoded, method=SurfSvm.decisions)
+        zeros = jnp.zeros(module.num_classes)
+        return zeros.at[first].add(decisions).at[second].add(-decisions)
+
+    return jax.tree_util.Partial(logits, classifier.variables["params"])
+
+
+def _flipped(module: SurfSvm, x, y, rate: float) -> dict[str, np.ndarray]:
+    worst = flip_labels(x, y, rate=rate, kernel=module.kernel, cost=1.0)
+    chosen = np.random.default_rng(0).permutation(len(y))[: len(worst.flipped)]
+    shifts = np.random.default_rng(1).integers(1, module.num_classes, len(chosen))
+    random = np.array(y)
+    random[chosen] = (random[chosen] + shifts) % module.num_classes
+    return {"label flips": worst.y, "random flips": random}
+
+
+def _refitted_accuracy(classifier: Classifier, x, y, test_x, test_y) -> float:
+    params = fit_machine(x, y, classifier.module, SvmRecipe())
+    module = classifier.module.clone(num_support=len(params["support"]))
+    refitted = Classifier(
+        variables={"params": {**classifier.variables["params"], **params}},
+        module=module,
+        representation=classifier.representation,
+        labels=classifier.labels,
+    )
+    # `x` was standardised, and the refitted machine standardises it once more.
+    encode = _machine_logits(refitted)
+    seen = (test_x - params["mean"]) / params["deviation"]
+    answers = evaluation.logits_of_batch(encode, np.float32(seen)).argmax(axis=1)
+    return float((answers == test_y).mean())
+
+
+class Attacked(NamedTuple):
+    """Of one run: which clips were right, and which of these were fooled.
+
+    Attributes:
+        right: by clip, whether the clean answer is its label.
+        fooled: by clip, whether the attack succeeded.
+        size: by clip, the l2 norm of what was added.
+    """
+
+    right: np.ndarray
+    fooled: np.ndarray
+    size: np.ndarray
+
+
+def read_attacked(folder: pathlib.Path) -> Attacked | None:
+    """What a run found; None while it lacks rows."""
+    if not (folder / "run.json").exists() or attacking.num_missing(folder):
+        return None
+    rows = attack_rows.read(folder)
+    return Attacked(
+        np.asarray(rows.clean) == np.asarray(rows.label),
+        np.asarray(rows.success),
+        np.asarray(rows.l2),
+    )

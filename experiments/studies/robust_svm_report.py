@@ -1,0 +1,393 @@
+"""study.md and the figures of the study of the classical pipeline, from its cells."""
+
+import json
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import jax
+import numpy as np
+
+from advjax.classifier import Classifier
+from advjax.metrics.robustness import fooling_rate, success_rate_auc
+from advjax.models import SurfSvm
+from advjax.reports import plots, tables
+from experiments import certification
+from experiments.studies import kept_rows
+from experiments.studies.robust_svm_cells import (
+    Attacked,
+    Evaded,
+    Moved,
+    Planned,
+    read_attacked,
+    run_folder,
+)
+
+TITLES = {
+    "alexnet": "AlexNet",
+    "googlenet": "GoogLeNet",
+    "plain_svm": "plain SVM",
+    "surf_svm": "pipeline, soft",
+    "surf_svm_hard": "pipeline, hard",
+    "guarded_alexnet": "AlexNet behind enhancement, SVD, autoencoder",
+    "surf_svm_no_enhancement": "soft, no enhancement",
+    "surf_svm_no_svd": "soft, no SVD",
+    "surf_svm_no_autoencoder": "soft, no autoencoder",
+    "surf_svm_bare": "soft, none of the three",
+}
+CORPORA = {"esc50": "ESC-50", "urbansound8k": "UrbanSound8K"}
+INPUTS = {"dwt": "DWT", "stft": "STFT", "crp": "cross-recurrence plot"}
+_NONE = "–"
+
+
+def write(
+    out: pathlib.Path,
+    planned: Mapping[str, Planned],
+    grids: Sequence[tuple[str, str]],
+    *,
+    eps: float,
+    transferred: Sequence[str],
+) -> None:
+    """Nothing; writes what is there of the study.
+
+    Args:
+        out: its folder.
+        planned: the attacks by name.
+        grids: corpora and inputs.
+        eps: the linf norm of attacks within a budget.
+        transferred: attacks whose examples are handed on.
+    """
+    lines = [
+        "# The robust classical pipeline under attack",
+        "",
+        "Fooled: the share of clips that a classifier knows (n of them) on which an "
+        "attack succeeds. FGSM, BIM, NES and PGD keep within a linf norm of "
+        f"{eps:g} of images in [0, 1]; JSMA looks for few entries, C&W for a small l2 "
+        "norm. "
+        "Gradients go through the pipeline's counts and key points by backward pass "
+        "approximation, so that its columns are an attacker who knows the defence.",
+    ]
+    for corpus in dict.fromkeys(corpus for corpus, _ in grids):
+        where = out / "cells" / corpus
+        main = where / "dwt"
+        if not main.is_dir():
+            continue
+        lines += ["", f"## {CORPORA[corpus]}"]
+        parts = [
+            ("Attacked by itself", _attacked_table(main, planned, eps)),
+            ("What smallest perturbations need", _size_table(main, planned)),
+            ("Transferred", _transferred_table(main, planned, transferred)),
+            ("Transfer, all attacks pooled", _matrix(main)),
+            ("The machine itself", _machine_table(main)),
+            ("Without stages", _stage_table(main, eps)),
+            ("Inputs", _input_table(where, eps)),
+            ("Certified", _certified_table(main)),
+            ("Cost", _cost_table(main, planned["pgd"])),
+        ]
+        for title, table in parts:
+            if table is not None and table.rows:
+                lines += ["", f"### {title}", "", tables.as_markdown(table)]
+        if _draw_pgd(main, planned, out / f"pgd_{corpus}.png", CORPORA[corpus]):
+            lines += ["", f"![accuracy under PGD](pgd_{corpus}.png)"]
+        if (out / f"stages_{corpus}.png").exists():
+            lines += ["", f"![images behind each stage](stages_{corpus}.png)"]
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "study.md").write_text("\n".join(lines) + "\n")
+
+
+def _cells(folder: pathlib.Path) -> Iterator[tuple[str, pathlib.Path, dict]]:
+    """Name, folder and facts of each cell that is there, in the order of `TITLES`."""
+    for name in TITLES:
+        file = folder / name / "cell.json"
+        if file.exists():
+            yield name, folder / name, json.loads(file.read_text())
+
+
+def _percent(share: float) -> str:
+    return _NONE if np.isnan(share) else f"{100 * share:.0f}"
+
+
+def _fooled(found: Attacked | None) -> str:
+    return _NONE if found is None else _percent(fooling_rate(found.right, found.fooled))
+
+
+def _attacked_table(folder, planned, eps: float) -> tables.Table:
+    rows = []
+    for name, cell, told in _cells(folder):
+        found = {
+            attack: read_attacked(
+                run_folder(cell, attack, eps if each.budgets else None)
+            )
+            for attack, each in planned.items()
+        }
+        if found["fgsm"] is None:
+            continue
+        rows.append(
+            [
+                TITLES[name],
+                _percent(told["accuracy"]),
+                str(int(found["fgsm"].right.sum())),
+                *(_fooled(found[attack]) for attack in planned),
+                _auc(cell, planned["pgd"]),
+            ]
+        )
+    titles = [each.title for each in planned.values()]
+    most = planned["pgd"].budgets[-1]
+    return tables.Table(
+        ["classifier", "accuracy %", "n", *titles, "PGD AUC"],
+        rows,
+        [
+            "fooled %, each classifier attacked by its own gradients or scores",
+            f"PGD AUC: area under success over budgets up to {most:g}",
+        ],
+    )  # fmt: skip
+
+
+def _auc(cell: pathlib.Path, pgd: Planned) -> str:
+    """Of the smallest of PGD's budgets that fools each known clip."""
+    found = {b: read_attacked(run_folder(cell, "pgd", b)) for b in pgd.budgets}
+    if None in found.values():
+        return _NONE
+    sizes = np.full(len(found[pgd.budgets[0]].right), np.inf)
+    for budget in reversed(pgd.budgets):
+        sizes[found[budget].fooled] = budget
+    known = sizes[found[pgd.budgets[0]].right]
+    return f"{success_rate_auc(known, pgd.budgets[-1]):.2f}" if len(known) else _NONE
+
+
+def _size_table(folder, planned) -> tables.Table:
+    rows = []
+    for name, cell, _ in _cells(folder):
+        sizes = []
+        for attack in ("jsma", "carlini_wagner"):
+            found = read_attacked(run_folder(cell, attack, None))
+            if found is None:
+                break
+            hit = found.size[found.right & found.fooled]
+            sizes.append(f"{np.median(hit):.3f}" if len(hit) else _NONE)
+        else:
+            rows.append([TITLES[name], *sizes])
+    titles = [f"{planned[a].title}, l2" for a in ("jsma", "carlini_wagner")]
+    return tables.Table(
+        ["classifier", *titles], rows, ["median over the successes on known clips"]
+    )
+
+
+def _moved(folder: pathlib.Path) -> dict[str, list[Moved]]:
+    """By classifier, its answers to others' examples about clips that it knows."""
+    found = {}
+    for name, cell, _ in _cells(folder):
+        file = cell / "transfer.tsv"
+        if file.exists():
+            rows = kept_rows.read(file, Moved)
+            found[name] = [row for row in rows if row.clean == row.label]
+    return found
+
+
+def _rate(rows: Sequence[Moved]) -> str:
+    if not rows:
+        return _NONE
+    return _percent(float(np.mean([row.answer != row.label for row in rows])))
+
+
+def _transferred_table(folder, planned, transferred) -> tables.Table:
+    """Examples of the two networks on every classifier, by attack."""
+    networks = ("alexnet", "googlenet")
+    rows = [
+        [
+            TITLES[name],
+            *(
+                _rate(
+                    [
+                        row
+                        for row in moved
+                        if row.attack == attack
+                        and row.source in networks
+                        and row.source != name
+                    ]
+                )
+                for attack in transferred
+            ),
+        ]
+        for name, moved in _moved(folder).items()
+    ]
+    return tables.Table(
+        ["classifier", *(planned[attack].title for attack in transferred)],
+        rows,
+        [
+            "fooled % by examples made on AlexNet and GoogLeNet, successful there or "
+            "not: what the publication measures"
+        ],
+    )
+
+
+def _matrix(folder) -> tables.Table:
+    everything = _moved(folder)
+    sources = [
+        name
+        for name in TITLES
+        if any(row.source == name for rows in everything.values() for row in rows)
+    ]
+    rows = [
+        [
+            TITLES[name],
+            *(_rate([row for row in moved if row.source == s]) for s in sources),
+        ]
+        for name, moved in everything.items()
+    ]
+    return tables.Table(
+        ["asked \\ made on", *(TITLES[source] for source in sources)],
+        rows,
+        ["fooled %; on the classifier that they were made on, too"],
+    )
+
+
+def _machine_table(folder) -> tables.Table | None:
+    rows, header = [], None
+    for name, cell, _ in _cells(folder):
+        file = cell / "machine.tsv"
+        if not file.exists():
+            continue
+        found = kept_rows.read(file, Evaded)
+        header = [f"{row.attack} {row.strength:g}" for row in found]
+        rows.append(
+            [
+                TITLES[name],
+                _percent(found[0].accuracy),
+                *(_percent(row.after) for row in found),
+            ]
+        )
+    if header is None:
+        return None
+    return tables.Table(
+        ["machine of", "accuracy %", *header],
+        rows,
+        [
+            "accuracy % that is left on all test clips; evasion: of what the machine "
+            "sees, by shares of the mean norm; flips: shares of the training labels"
+        ],
+    )
+
+
+def _stage_table(folder, eps: float) -> tables.Table:
+    moved = _moved(folder)
+    rows = []
+    for name, cell, told in _cells(folder):
+        if not name.startswith("surf_svm") or name == "surf_svm_hard":
+            continue
+        own = read_attacked(run_folder(cell, "pgd", eps))
+        others = [
+            row for row in moved.get(name, []) if row.source in ("alexnet", "googlenet")
+        ]
+        count = _NONE if own is None else str(int(own.right.sum()))
+        rows.append(
+            [
+                TITLES[name],
+                _percent(told["accuracy"]),
+                count,
+                _rate(others),
+                _fooled(own),
+            ]
+        )
+    return tables.Table(
+        ["pipeline", "accuracy %", "n", "transferred", "PGD"], rows, ["fooled %"]
+    )
+
+
+def _input_table(folder, eps: float) -> tables.Table:
+    rows = []
+    for input, title in INPUTS.items():
+        moved = _moved(folder / input)
+        for name, cell, told in _cells(folder / input):
+            if name not in ("alexnet", "googlenet", "plain_svm", "surf_svm"):
+                continue
+            own = [
+                _fooled(read_attacked(run_folder(cell, attack, eps)))
+                for attack in ("fgsm", "bim_b", "pgd")
+            ]
+            others = [row for row in moved.get(name, []) if row.source != name]
+            rows.append(
+                [title, TITLES[name], _percent(told["accuracy"]), *own, _rate(others)]
+            )
+    return tables.Table(
+        ["input", "classifier", "accuracy %", "FGSM", "BIM-b", "PGD", "transferred"],
+        rows,
+        ["fooled %; transferred: from all other classifiers of the input"],
+    )
+
+
+def _certified_table(folder) -> tables.Table | None:
+    found = [
+        certification.read_run(cell / "certified", TITLES[name])
+        for name, cell, _ in _cells(folder)
+        if (cell / "certified" / "run.json").exists()
+    ]
+    if not found:
+        return None
+    return tables.certified_accuracy_table(found, [0.0, 0.05, 0.1, 0.2, 0.3])
+
+
+def _cost_table(folder, pgd: Planned) -> tables.Table:
+    rows = [
+        [
+            TITLES[name],
+            _NONE if told["fit_seconds"] is None else f"{told['fit_seconds']:.0f}",
+            f"{told['ms_a_clip']:.2f}",
+            f"{told['num_parameters']:,}",
+            _percent(told["accuracy"]),
+            _auc(cell, pgd),
+        ]
+        for name, cell, told in _cells(folder)
+    ]
+    return tables.Table(
+        ["classifier", "fit s", "ms a clip", "parameters", "accuracy %", "PGD AUC"],
+        rows,
+        ["single timings on a busy machine; ratios by a benchmark, not from here"],
+    )
+
+
+def _draw_pgd(folder, planned, path: pathlib.Path, title: str) -> bool:
+    curves = []
+    for name, cell, _ in _cells(folder):
+        if name not in list(TITLES)[:6]:
+            continue
+        budgets = planned["pgd"].budgets
+        found = [read_attacked(run_folder(cell, "pgd", budget)) for budget in budgets]
+        if None in found:
+            continue
+        left = [float(np.mean(each.right & ~each.fooled)) for each in found]
+        clean = float(found[0].right.mean())
+        curves.append(
+            plots.AttackedCurve(
+                TITLES[name], np.asarray([0.0, *budgets]), np.asarray([clean, *left])
+            )
+        )
+    if not curves:
+        return False
+    plots.attacked_accuracy_plot(
+        curves,
+        path,
+        x_label="linf norm of the perturbation of an image in [0, 1]",
+        title=f"{title}: PGD by each classifier's own gradients",
+    )
+    return True
+
+
+def draw_stages(classifier: Classifier, points, path: pathlib.Path) -> None:
+    """Nothing; draws three images as they are and behind each stage of the pipeline."""
+    module: SurfSvm = classifier.module
+    chosen = [points[i] for i in np.linspace(0, len(points) - 1, 3).astype(int)]
+    x = np.stack([point.x for point in chosen])
+    enhance = module.front._replace(energy=1).reduce
+    enhanced = jax.jit(jax.vmap(enhance))(x[..., 0])
+    reduced = jax.jit(jax.vmap(module.front.reduce))(x[..., 0])
+    purified = module.apply(classifier.variables, x[..., 0], method=SurfSvm.purify)
+    images = np.stack([x[..., 0], enhanced, reduced, purified], axis=1)
+    titles = ["image", "enhanced", f"{module.energy:.0%} of the energy", "denoised"]
+    plots.image_grid_plot(
+        np.asarray(images),
+        path,
+        row_labels=[classifier.labels[point.label] for point in chosen],
+        titles=[titles] * len(chosen),
+        units="level within [0, 1]",
+        title="Behind each stage of the pipeline",
+    )

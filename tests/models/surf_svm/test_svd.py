@@ -1,0 +1,76 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from advjax.models.surf_svm.svd import kept_rank, reduced
+
+
+def matrix(values, shape=(12, 9), seed=0):
+    """A matrix of known singular values."""
+    generator = np.random.default_rng(seed)
+    left, _ = np.linalg.qr(generator.normal(size=(shape[0], len(values))))
+    right, _ = np.linalg.qr(generator.normal(size=(shape[1], len(values))))
+    return jnp.asarray((left * np.asarray(values)) @ right.T, jnp.float32)
+
+
+@pytest.mark.parametrize(
+    ("energy", "rank"), [(0.5, 1), (0.8, 1), (0.82, 2), (0.97, 2), (0.98, 3), (1.0, 3)]
+)
+def test_the_energy_decides_the_rank(energy, rank):
+    # Shares of the energy: 100/123, 20/123, 3/123.
+    values = np.sqrt([100.0, 20.0, 3.0])
+    found = np.asarray(reduced(matrix(values), energy=energy))
+    assert np.linalg.matrix_rank(found, tol=1e-3) == rank
+    # Eckart and Young: what is missing are the other singular values.
+    error = np.linalg.norm(found - matrix(values))
+    assert error == pytest.approx(np.linalg.norm(values[rank:]), abs=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(12, 9), (9, 12), (9, 9)])
+def test_a_rank_is_numpys_truncated_decomposition(shape):
+    x = jnp.asarray(np.random.default_rng(1).normal(size=shape), jnp.float32)
+    u, s, vt = np.linalg.svd(x)
+    np.testing.assert_allclose(
+        reduced(x, rank=4), (u[:, :4] * s[:4]) @ vt[:4], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (5, 7), (6, 6)])
+def test_the_gradient_is_that_of_differences(shape):
+    generator = np.random.default_rng(2)
+    x, along, weights = (
+        generator.normal(size=shape).astype(np.float32) for _ in range(3)
+    )
+    gradient = jax.grad(lambda x: jnp.vdot(weights, reduced(x, rank=2)))(x)
+
+    def truncated(x):
+        u, s, vt = np.linalg.svd(x, full_matrices=False)
+        return (u[:, :2] * s[:2]) @ vt[:2]
+
+    ends = (truncated(np.float64(x) + sign * 1e-6 * along) for sign in (1, -1))
+    plus, minus = (np.vdot(weights, end) for end in ends)
+    assert np.vdot(gradient, along) == pytest.approx((plus - minus) / 2e-6, rel=1e-3)
+
+
+def test_equal_singular_values_have_a_finite_gradient():
+    x = jnp.diag(jnp.asarray([3.0, 3.0, 1.0, 1.0]))
+    gradient = jax.grad(lambda x: jnp.sum(jnp.square(reduced(x, rank=2))))(x)
+    # The sum of the squares of what is kept, 2 s for each of it.
+    np.testing.assert_allclose(
+        gradient, jnp.diag(jnp.asarray([6.0, 6, 0, 0])), atol=1e-5
+    )
+
+
+def test_silence_stays_silence():
+    x = jnp.zeros((5, 4))
+    assert (reduced(x) == 0).all()
+    assert np.isfinite(jax.grad(lambda x: reduced(x).sum())(x)).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"energy": 0.0}, "share"), ({"rank": 0}, "at least one")]
+)
+def test_options_that_keep_nothing_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        kept_rank(jnp.ones(3), **options)
