@@ -114,7 +114,7 @@ CPU = Size(
     num_slots=8,
     attacks={
         "jsma": "jsma(pairs=False,gamma=0.005)",
-        "carlini_wagner": "carlini_wagner(num_searches=2,num_steps=100,initial_c=1.0)",
+        "carlini_wagner": "carlini_wagner(num_searches=4,num_steps=80,initial_c=1.0)",
         "nes": "nes(max_queries=600)",
     },
     certification=certification.Certification(100, 1_000, radii=(0.05, 0.1, 0.2, 0.3)),

@@ -77,14 +77,15 @@ def logits_of_pairs(decisions: Float[Array, "pairs"], num_classes: int) -> Logit
     first of them. For two classes (d, -d).
 
     Won pairs are counted, which has no gradient; backwards a count is the sum of
-    sigmoids of four times the decisions, so that who attacks sees which votes are near
-    to change (Athalye et al. 2018, arXiv:1802.00420: backward pass approximation).
+    sigmoids of the decisions, so that who attacks sees which votes can be moved
+    (Athalye et al. 2018, arXiv:1802.00420: backward pass approximation). Training
+    leaves decisions beyond 1 and -1: steeper sigmoids would hide them.
     """
     if num_classes == 2:
         return jnp.stack([decisions[0], -decisions[0]])
     first, second = class_pairs(num_classes).T
     # Of a tie, scikit-learn gives the vote to the first class of the pair.
-    soft = jax.nn.sigmoid(4 * decisions)
+    soft = jax.nn.sigmoid(decisions)
     won = soft + lax.stop_gradient((decisions >= 0).astype(soft.dtype) - soft)
     zeros = jnp.zeros(num_classes, decisions.dtype)
     votes = zeros.at[first].add(won).at[second].add(1 - won)
