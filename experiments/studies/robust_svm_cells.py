@@ -18,7 +18,7 @@ import numpy as np
 from advjax import evaluation
 from advjax.atomic import new_file
 from advjax.classifier import Classifier
-from advjax.defences.surf_svm.fit import SvmRecipe, fit_machine
+from advjax.defences.surf_svm.fitting import SvmRecipe, fit_machine
 from advjax.defences.surf_svm.svm_attacks import evasion, flip_labels
 from advjax.models import SurfSvm
 from advjax.models.surf_svm.svm import class_pairs

@@ -25,6 +25,8 @@ SMALL = {
     "gcnn": {"width": 2},
     "dense_mel": {"width": 2},
     "dense_wav": {"width": 2},
+    "surf_svm": {"width": 2, "num_words": 6, "max_points": 16, "num_support": 5},
+    "guarded": {"width": 2, "network": "resnet18(width=4,resize=16)"},
 }
 INPUTS = {"dense_mel": (9000,), "dense_wav": (9000,)}  # others: images
 FOR_IMAGES = [name for name in MODELS if "resize" in SMALL[name]]

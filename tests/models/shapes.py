@@ -19,7 +19,7 @@ def drawn(shapes):
         if len(shape.shape) > 1:
             deviation = (2 / np.prod(shape.shape[:-1])) ** 0.5
             return jnp.asarray(rng.normal(0, deviation, shape.shape), jnp.float32)
-        at_one = path[-1].key in ("var", "scale")
+        at_one = path[-1].key in ("var", "scale", "deviation")
         return (jnp.ones if at_one else jnp.zeros)(shape.shape)
 
     return jax.tree_util.tree_map_with_path(leaf, shapes)

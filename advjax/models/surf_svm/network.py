@@ -3,7 +3,7 @@
 Enhancement, reduction by singular values, a denoising autoencoder, zones, SURF, a
 codebook and a support vector machine. Everything that a fit finds is a variable, so the
 pipeline is saved, attacked, smoothed and certified like any network; only it is not
-trained by gradients, but stage by stage (`advjax.defences.surf_svm.fit`).
+trained by gradients, but stage by stage (`advjax.defences.surf_svm.fitting`).
 
 Gradients go backward through all of it: exactly through enhancement, reduction,
 autoencoder, distances and kernels; through descriptors with the key points held where

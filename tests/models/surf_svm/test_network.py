@@ -1,0 +1,118 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from advjax import checkpoint
+from advjax.classifier import Classifier, initialise
+from advjax.models import Guarded, SurfSvm
+from advjax.models.surf_svm import network, surf
+from advjax.representations import Image, Magnitude, Waveform
+
+SMALL = {"width": 2, "zones": 3, "max_points": 16, "num_words": 6, "num_support": 5}
+REPRESENTATION = Image(
+    source=Magnitude(source=Waveform(num_samples=4000)), frames=60, bins=48
+)
+GENERATOR = np.random.default_rng(0)
+IMAGES = jnp.asarray(GENERATOR.random((3, 60, 48, 1)), jnp.float32)
+
+
+def classifier(**options):
+    module = SurfSvm(num_classes=3, **{**SMALL, **options})
+    variables = initialise(module, REPRESENTATION, jax.random.key(0))
+    return Classifier(variables, module, REPRESENTATION, ("a", "b", "c"))
+
+
+@pytest.mark.parametrize("encoder", network.ENCODERS)
+def test_a_batch_is_its_examples(encoder):
+    # A CPU takes them one after the other, and a batch of `vmap` too.
+    found = classifier(encoder=encoder)
+    one_by_one = [found.logits(x) for x in IMAGES]
+    batch = found.module.apply(found.variables, IMAGES, train=False)
+    mapped = jax.jit(jax.vmap(found.logits))(IMAGES)
+    # Rounding moves a sample on the edge of a pixel to either side.
+    np.testing.assert_allclose(batch, jnp.stack(one_by_one), atol=2e-3)
+    np.testing.assert_allclose(mapped, batch, atol=2e-3)
+
+
+@pytest.mark.parametrize("encoder", network.ENCODERS)
+def test_gradients_reach_the_image_and_are_finite_at_silence(encoder):
+    found = classifier(encoder=encoder)
+    gradient = jax.jit(jax.grad(lambda x: found.logits(x)[0]))
+    assert np.abs(gradient(IMAGES[0])).max() > 0
+    silent = jnp.zeros_like(IMAGES[0])
+    assert np.isfinite(gradient(silent)).all()
+    assert np.isfinite(found.logits(silent)).all()
+
+
+def test_every_stage_can_be_left_out():
+    plain = classifier(boost=None, energy=1, denoise=False)
+    assert "autoencoder" not in plain.variables["params"]
+    found = plain.module.apply(plain.variables, IMAGES[..., 0], method=SurfSvm.purify)
+    np.testing.assert_array_equal(found, IMAGES[..., 0])
+
+
+def test_a_zone_without_key_points_is_described_at_its_centre():
+    blob = np.zeros((90, 90), np.float32)
+    rows, columns = np.mgrid[:90, :90]
+    blob += np.exp(-((rows - 15) ** 2 + (columns - 15) ** 2) / 18)
+    image = jnp.pad(jnp.asarray(blob), network._ROOM, mode="symmetric")
+    points = surf.key_points(image, max_points=8)
+    found = network._with_zones(points, image, 3)
+    dense = np.asarray(found.present[8:])
+    # The first zone has the blob; the eight others have nothing but their centres.
+    assert dense.tolist() == [False] + [True] * 8
+    assert bool(found.present[:8].any())
+    places = np.asarray(found.place[8:]).reshape(3, 3, 2) - network._ROOM
+    np.testing.assert_array_equal(places[:, 0, 0], [15, 45, 75])
+    np.testing.assert_array_equal(places[0, :, 1], [15, 45, 75])
+
+
+def test_pixels_are_a_grid_of_just_so_many_entries():
+    shape = jax.eval_shape(lambda x: network.shrunk(x, 24), IMAGES[..., 0])
+    assert shape.shape == (3, 24)
+    ramp = jnp.broadcast_to(jnp.arange(48.0)[None, None], (1, 60, 48))
+    grid = network.shrunk(ramp, 24).reshape(4, 6)
+    assert (jnp.diff(grid, axis=1) > 0).all()
+    np.testing.assert_allclose(grid, grid[:1].repeat(len(grid), 0), atol=1e-4)
+
+
+def test_a_saved_pipeline_comes_back_and_another_version_is_refused(tmp_path):
+    found = classifier()
+    checkpoint.save(tmp_path / "one", found)
+    again = checkpoint.load(tmp_path / "one")
+    logits = jax.jit(lambda classifier, x: classifier.logits(x))
+    np.testing.assert_allclose(logits(again, IMAGES[0]), logits(found, IMAGES[0]))
+    file = tmp_path / "one" / "classifier.json"
+    file.write_text(file.read_text().replace('"version": 1', '"version": 0'))
+    with pytest.raises(ValueError, match="version 0, and this code computes version 1"):
+        checkpoint.load(tmp_path / "one")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"encoder": "none"}, "choose one of soft"), ({"num_words": 0}, "at least 1")],
+)
+def test_options_that_no_fit_can_serve_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        SurfSvm(num_classes=3, **options)
+
+
+def test_a_guarded_network_sees_purified_images():
+    module = Guarded(num_classes=3, network="resnet18(width=4,resize=16)", width=2)
+    variables = module.init(jax.random.key(0), IMAGES, train=False)
+    found = module.apply(variables, IMAGES, train=False)
+    autoencoder = {"params": variables["params"]["autoencoder"]}
+    reduced = jax.vmap(module.front.reduce)(IMAGES[..., 0])
+    purified = network.Autoencoder(2).apply(autoencoder, reduced)
+    behind = {name: value["classifier"] for name, value in variables.items()}
+    alone = network_alone().apply(
+        behind, jnp.clip(purified, 0, 1)[..., None], train=False
+    )
+    np.testing.assert_allclose(found, alone, atol=1e-5)
+
+
+def network_alone():
+    from advjax.models.surf_svm.guarded import network_behind
+
+    return network_behind("resnet18(width=4,resize=16)", 3)
