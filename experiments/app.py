@@ -53,7 +53,8 @@ MODEL = flags.DEFINE_string(
     None,
     "The network: rescnn, for images alexnet, googlenet, vgg16, resnet18, resnet34 or "
     "resnet56, for (chunks of) log-mels vgg13, crnn or gcnn, for waveforms dense_mel "
-    "or dense_wav, with options if any: "
+    "or dense_wav; surf_svm, the classical pipeline on images, fitted stage by stage, "
+    "and guarded, a network behind its first stages; with options if any: "
     "'resnet18(width=16, resize=None)'. Default "
     "'rescnn(width=8, dropout=0.2)' on a CPU, and the published 'rescnn(width=64)' on "
     "an accelerator.",

@@ -16,8 +16,6 @@ turns. Prints a Markdown table; --out=FOLDER also writes mixed_lengths.md there.
 
 import functools
 import pathlib
-import statistics
-import time
 from collections.abc import Callable
 
 import jax
@@ -30,7 +28,8 @@ from advjax.models import VGG13
 from advjax.reports import tables
 from advjax.representations import LogMelChunks
 from advjax.representations.chunks import CHUNK_SAMPLES
-from experiments import app, pipeline
+from experiments import app
+from experiments.benchmarks.turns import median_seconds
 from experiments.studies.sound_event_jobs import Job, buckets, padding_waste
 from experiments.studies.sound_event_models import load_sounds, padded_wave
 
@@ -81,7 +80,7 @@ def main() -> None:
         for chunks in counts
     }
     ways |= {name: functools.partial(attack_all, x) for name, x in full.items()}
-    taken = _turns(ways)
+    taken = median_seconds(ways, turns=TURNS.value)
     per_chunk = min(
         taken[name] / (len(x) * x.shape[1] // CHUNK_SAMPLES) for name, x in full.items()
     )
@@ -135,21 +134,6 @@ def _attack(logits_fn, x) -> None:
 
 # One object, so that its compiled programs are found again.
 _built = functools.cache(lambda steps: pgd(num_steps=steps, stop="last"))
-
-
-def _turns(ways: dict[str, Callable[[], object]]) -> dict[str, float]:
-    for name, way in ways.items():
-        pipeline.say(f"compiling: {name}")
-        way()
-    found: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(TURNS.value):
-        names = list(ways) if turn % 2 == 0 else list(ways)[::-1]
-        for name in names:
-            begun = time.perf_counter()
-            ways[name]()
-            found[name].append(time.perf_counter() - begun)
-        pipeline.say(f"turn {turn + 1} of {TURNS.value}")
-    return {name: statistics.median(times) for name, times in found.items()}
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ processing", 4th edition, section 3.6), the stretch between percentiles is ours.
 """
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 Image = Float[Array, "height width"]
@@ -21,10 +22,30 @@ def stretch(image: Image, *, share: float = 0.01) -> Image:
         share: of entries that are clipped at either end; 0 takes the least and the
             greatest. An image of one value becomes all zeros.
     """
-    low, high = jnp.quantile(image, jnp.asarray([share, 1 - share], image.dtype))
+    cut = int(share * (image.size - 1))
+    low, high = -_greatest(-image, cut), _greatest(image, cut)
     flat = high - low < _FLAT
     shown = jnp.clip((image - low) / jnp.where(flat, 1.0, high - low), 0.0, 1.0)
     return jnp.where(flat, 0.0, shown)
+
+
+def _greatest(image: Image, place: int) -> Float[Array, ""]:
+    """The entry that so many others exceed.
+
+    Found bit by bit, by counting: sorting takes ten times as long on a CPU.
+    """
+    bits = lax.bitcast_convert_type(lax.stop_gradient(image), jnp.int32)
+    # As whole numbers of the same order: of negative ones all bits are turned.
+    turned = jnp.where(bits < 0, ~bits, bits ^ jnp.int32(-(2**31)))
+    ordered = lax.bitcast_convert_type(turned, jnp.uint32)
+
+    def add_bit(step, found):
+        wider = found | (jnp.uint32(2**31) >> step.astype(jnp.uint32))
+        return jnp.where(jnp.sum(ordered >= wider) > place, wider, found)
+
+    chosen = ordered == lax.fori_loop(0, 32, add_bit, jnp.uint32(0))
+    # Taken from the image, so that it has a gradient: equal entries share it.
+    return jnp.mean(image, where=chosen)
 
 
 def high_boost(image: Image, *, boost: float = 1.5) -> Image:

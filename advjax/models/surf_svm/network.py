@@ -166,6 +166,8 @@ class SurfSvm(nn.Module):
         if self.encoder == "pixels":
             return shrunk(images, self.num_words)
         encode = one_by_one(functools.partial(_encoded, self.description))
+        if len(images) == 1:  # one loop less, where examples are mapped outside
+            return encode(images[0], self.words)[None]
         return jax.vmap(encode, in_axes=(0, None))(images, self.words)
 
     def standardise(self, encoded: Float[Array, "words"]) -> Float[Array, "words"]:
@@ -182,7 +184,7 @@ class SurfSvm(nn.Module):
         return logits_of_pairs(self.decisions(encoded), self.num_classes)
 
 
-_ROOM = 32
+ROOM = 32
 """Pixels by which an image is mirrored beyond its edges, so that points of scale 2 have
 their surroundings everywhere."""
 
@@ -213,7 +215,7 @@ class Description(NamedTuple):
         self, image: Image
     ) -> tuple[Float[Array, "points 64"], Bool[Array, "points"]]:
         """Descriptors of a purified image, and which of them are there."""
-        image = jnp.pad(image, _ROOM, mode="symmetric")
+        image = jnp.pad(image, ROOM, mode="symmetric")
         points = surf.key_points(
             image,
             max_points=self.max_points,
@@ -252,8 +254,8 @@ def shrunk(
 
 def _with_zones(points: KeyPoints, image: Image, zones: int) -> KeyPoints:
     """The points, and one in the middle of each zone that has none of them."""
-    sizes = jnp.asarray(image.shape, jnp.float32) - 2 * _ROOM
-    zone = jnp.floor((points.place - _ROOM) / sizes[None] * zones).astype(jnp.int32)
+    sizes = jnp.asarray(image.shape, jnp.float32) - 2 * ROOM
+    zone = jnp.floor((points.place - ROOM) / sizes[None] * zones).astype(jnp.int32)
     outside = (zone < 0) | (zone >= zones)
     zone = jnp.clip(zone, 0, zones - 1)
     # Points beyond the image's own edge are mirrored ones, seen already.
@@ -262,7 +264,7 @@ def _with_zones(points: KeyPoints, image: Image, zones: int) -> KeyPoints:
     counts = counts.at[zone[:, 0], zone[:, 1]].add(there.astype(jnp.int32))
     lines = (jnp.arange(zones, dtype=jnp.float32) + 0.5) / zones
     rows, columns = jnp.meshgrid(lines, lines, indexing="ij")
-    centres = jnp.stack([rows.ravel(), columns.ravel()], axis=1) * sizes[None] + _ROOM
+    centres = jnp.stack([rows.ravel(), columns.ravel()], axis=1) * sizes[None] + ROOM
     zeros = jnp.zeros(zones**2, jnp.float32)
     dense = KeyPoints(
         jnp.floor(centres), zeros + _POINT_SCALE, zeros, zeros, counts.ravel() == 0

@@ -100,12 +100,17 @@ def key_points(
     )  # fmt: skip
     if upright:
         return points
-    return points._replace(angle=dominant_angles(image, points))
+    scales = scale_range(image.shape, num_octaves=num_octaves, num_scales=num_scales)
+    return points._replace(angle=dominant_angles(image, points, scales=scales))
 
 
 def _border(octave: int, num_scales: int) -> int:
     """Steps from an image's edge to the first centre of an octave's largest filter."""
     return math.ceil(3 * (2 ** (octave + 1) * (num_scales + 1) + 1) / 2)
+
+
+def _fits(shape, octave: int, num_scales: int) -> bool:
+    return min(shape) // 2**octave - 2 * _border(octave, num_scales) >= 5
 
 
 def _determinants(image: Image, octave: int, num_scales: int):
@@ -114,9 +119,9 @@ def _determinants(image: Image, octave: int, num_scales: int):
     The first row and column lie a border from the edge.
     """
     step, border = 2**octave, _border(octave, num_scales)
-    counts = [size // step - 2 * border for size in image.shape]
-    if min(counts) < 5:
+    if not _fits(image.shape, octave, num_scales):
         return None
+    counts = [size // step - 2 * border for size in image.shape]
     # Without the mean, sums stay small and their differences exact to 1e-4.
     sums = jnp.cumsum(jnp.cumsum(image - image.mean(), axis=0), axis=1)
     sums = jnp.pad(sums, ((1, 0), (1, 0)))
@@ -237,12 +242,13 @@ def _shift(index, by):
 
 
 class _Haar(NamedTuple):
-    """Responses of the two Haar wavelets, of each size, at every pixel, side by side.
+    """Responses of the two Haar wavelets, of each size, at every pixel.
 
-    `table` is [sizes * height * width, 2]: by column, then by row.
+    `by_column` and `by_row` are [sizes * height * width].
     """
 
-    table: Float[Array, "entries 2"]
+    by_column: Float[Array, "entries"]
+    by_row: Float[Array, "entries"]
     sizes: tuple[int, ...]
     shape: tuple[int, int]
 
@@ -256,7 +262,12 @@ class _Haar(NamedTuple):
         which = jnp.clip(which, 0, len(self.sizes) - 1)
         height, width = self.shape
         row, column = jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)
-        return self.table[(which * height + row) * width + column]
+        place = (which * height + row) * width + column
+        # Every place is inside: nothing needs to be checked once more.
+        return (
+            self.by_column.at[place].get(mode="promise_in_bounds"),
+            self.by_row.at[place].get(mode="promise_in_bounds"),
+        )
 
 
 def _haar(image: Image, sizes: tuple[int, ...]) -> _Haar:
@@ -276,7 +287,7 @@ def _haar(image: Image, sizes: tuple[int, ...]) -> _Haar:
         first = room + row, room + column
         return lax.slice(sums, first, (first[0] + height, first[1] + width))
 
-    tables = []
+    by_column, by_row = [], []
     for size in sizes:
         before, behind = -(size // 2), size - size // 2
         # Of an odd size the halves differ by a line, over which the mean counts, too.
@@ -290,10 +301,12 @@ def _haar(image: Image, sizes: tuple[int, ...]) -> _Haar:
         def box(top, left, bottom, right, c=c):
             return (c[bottom, right] - c[top, right]) - (c[bottom, left] - c[top, left])
 
-        by_column = box(before, before, behind, 0) - box(before, 0, behind, behind)
-        by_row = box(before, before, 0, behind) - box(0, before, behind, behind)
-        tables.append(jnp.stack([by_column + odd, by_row + odd], axis=-1))
-    return _Haar(jnp.concatenate(tables).reshape(-1, 2), sizes, (height, width))
+        left, right = box(before, before, behind, 0), box(before, 0, behind, behind)
+        upper, lower = box(before, before, 0, behind), box(0, before, behind, behind)
+        by_column.append(left - right + odd)
+        by_row.append(upper - lower + odd)
+    tables = (jnp.stack(found).ravel() for found in (by_column, by_row))
+    return _Haar(*tables, sizes, (height, width))
 
 
 _GRID = np.asarray([*np.ndindex(4, 4, 5, 5)])
@@ -306,8 +319,20 @@ def _gaussian(rows, columns, deviation: float) -> np.ndarray:
     return (np.exp(power) / (2 * math.pi * deviation**2)).astype(np.float32)
 
 
+def scale_range(
+    shape: tuple[int, ...], *, num_octaves: int = 2, num_scales: int = 4
+) -> tuple[float, float]:
+    """The least and the greatest scale that key points of such images can have."""
+    last = max(
+        (octave for octave in range(num_octaves) if _fits(shape, octave, num_scales)),
+        default=0,
+    )
+    lobes = 2 * 1.5 + 1, 2 ** (last + 1) * (num_scales - 0.5) + 1
+    return 0.4 * lobes[0], 0.4 * lobes[1]
+
+
 def descriptors(
-    image: Image, points: KeyPoints, *, scales: tuple[float, float] = (1.6, 6.0)
+    image: Image, points: KeyPoints, *, scales: tuple[float, float] | None = None
 ) -> Float[Array, "points 64"]:
     """What surrounds each point, at length 1; zeros where the image is flat.
 
@@ -318,10 +343,11 @@ def descriptors(
     Args:
         image: in [0, 1].
         points: where, present or not.
-        scales: least and greatest scale of points, which decide the wavelets' sizes.
-            (1.6, 6) are those that two octaves of four scales can have.
+        scales: least and greatest scale of points, which decide the wavelets' sizes;
+            None for the `scale_range` of two octaves of four scales.
     """
     points = jax.tree.map(lax.stop_gradient, points)
+    scales = scales or scale_range(image.shape)
     first, last = (int(2 * scale + 0.5) for scale in scales)
     haar = _haar(image, tuple(range(first, last + 1)))
     sine, cosine = jnp.sin(points.angle)[:, None], jnp.cos(points.angle)[:, None]
@@ -333,29 +359,26 @@ def descriptors(
     row = points.place[:, :1] + cosine * rows - sine * columns
     column = points.place[:, 1:] + sine * rows + cosine * columns
     size = jnp.floor(2 * points.scale + 0.5).astype(jnp.int32)[:, None]
-    found = haar.at(
-        *(jnp.trunc(line).astype(jnp.int32) for line in (row, column)), size
-    )
-    found = found * jnp.asarray(_gaussian(_ROWS, _COLUMNS, 3.3))[None, :, None]
-    by_column, by_row = found[..., 0], found[..., 1]
+    pixel = (jnp.trunc(line).astype(jnp.int32) for line in (row, column))
+    weights = jnp.asarray(_gaussian(_ROWS, _COLUMNS, 3.3))[None]
+    by_column, by_row = (weights * found for found in haar.at(*pixel, size))
     along = cosine * by_row + sine * by_column
     across = cosine * by_column - sine * by_row
     # Where a response is zero its magnitude has no derivative, which is 0 in JAX.
-    parts = jnp.stack([along, across, jnp.abs(along), jnp.abs(across)], axis=-1)
-    cells = parts.reshape(-1, 16, 25, 4).sum(axis=2).reshape(-1, DESCRIPTOR)
+    parts = along, across, jnp.abs(along), jnp.abs(across)
+    sums = [part.reshape(-1, 16, 25).sum(axis=2) for part in parts]
+    cells = jnp.stack(sums, axis=-1).reshape(-1, DESCRIPTOR)
     # mahotas adds 1e-7 on values up to 255.
     square = jnp.sum(jnp.square(cells), axis=1, keepdims=True)
     return cells * lax.rsqrt(square + 1e-7 / 255**2)
 
 
-_CIRCLE = np.asarray(
-    [p for p in np.ndindex(13, 13) if sum((np.array(p) - 6) ** 2) < 36]
-)
-_CIRCLE_ROWS, _CIRCLE_COLUMNS = (_CIRCLE - 6).T
+_SQUARE = np.asarray([*np.ndindex(13, 13)]) - 6
+_CIRCLE_ROWS, _CIRCLE_COLUMNS = _SQUARE[(_SQUARE**2).sum(axis=1) < 36].T
 
 
 def dominant_angles(
-    image: Image, points: KeyPoints, *, scales: tuple[float, float] = (1.6, 6.0)
+    image: Image, points: KeyPoints, *, scales: tuple[float, float] | None = None
 ) -> Float[Array, "points"]:
     """The direction of the longest sum of gradients within a sixth of a turn.
 
@@ -363,6 +386,7 @@ def dominant_angles(
     Gaussian of 2.5 scales. Arguments as for `descriptors`.
     """
     image = lax.stop_gradient(image)
+    scales = scales or scale_range(image.shape)
     first, last = (int(4 * scale + 0.5) // 2 * 2 for scale in scales)
     haar = _haar(image, tuple(range(first, last + 1, 2)))
     row, column = (
@@ -373,16 +397,14 @@ def dominant_angles(
     )
     size = jnp.floor(4 * points.scale + 0.5).astype(jnp.int32)[:, None] // 2 * 2
     nearest = (jnp.trunc(line + 0.5).astype(jnp.int32) for line in (row, column))
-    found = haar.at(*nearest, size)
-    found = (
-        found
-        * jnp.asarray(_gaussian(_CIRCLE_ROWS, _CIRCLE_COLUMNS, 2.5))[None, :, None]
-    )
-    angles = jnp.arctan2(found[..., 0], found[..., 1])
+    weights = jnp.asarray(_gaussian(_CIRCLE_ROWS, _CIRCLE_COLUMNS, 2.5))[None]
+    by_column, by_row = (weights * found for found in haar.at(*nearest, size))
+    angles = jnp.arctan2(by_column, by_row)
     # A window from each sample's angle on.
-    ahead = (angles[:, None, :] - angles[:, :, None]) % (2 * math.pi)
-    windows = (ahead < math.pi / 3).astype(found.dtype)
-    sums = jnp.einsum("pws,psv->pwv", windows, found)
+    ahead = angles[:, None, :] - angles[:, :, None]
+    inside = (ahead >= 0) & (ahead < math.pi / 3) | (ahead < -5 * math.pi / 3)
+    both = jnp.stack([by_column, by_row], axis=-1)
+    sums = jnp.matmul(inside.astype(both.dtype), both, precision=lax.Precision.HIGHEST)
     longest = jnp.square(sums).sum(axis=2).argmax(axis=1)
     chosen = jnp.take_along_axis(sums, longest[:, None, None], 1)[:, 0]
     return jnp.arctan2(chosen[:, 0], chosen[:, 1])

@@ -56,14 +56,14 @@ def test_a_zone_without_key_points_is_described_at_its_centre():
     blob = np.zeros((90, 90), np.float32)
     rows, columns = np.mgrid[:90, :90]
     blob += np.exp(-((rows - 15) ** 2 + (columns - 15) ** 2) / 18)
-    image = jnp.pad(jnp.asarray(blob), network._ROOM, mode="symmetric")
+    image = jnp.pad(jnp.asarray(blob), network.ROOM, mode="symmetric")
     points = surf.key_points(image, max_points=8)
     found = network._with_zones(points, image, 3)
     dense = np.asarray(found.present[8:])
     # The first zone has the blob; the eight others have nothing but their centres.
     assert dense.tolist() == [False] + [True] * 8
     assert bool(found.present[:8].any())
-    places = np.asarray(found.place[8:]).reshape(3, 3, 2) - network._ROOM
+    places = np.asarray(found.place[8:]).reshape(3, 3, 2) - network.ROOM
     np.testing.assert_array_equal(places[:, 0, 0], [15, 45, 75])
     np.testing.assert_array_equal(places[0, :, 1], [15, 45, 75])
 

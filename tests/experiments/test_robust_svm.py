@@ -1,0 +1,148 @@
+import sys
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from advjax import catalog
+from advjax.attacks import ATTACKS
+from advjax.models import MODELS
+from advjax.representations import FRONT_ENDS
+from experiments.studies import kept_rows
+from experiments.studies import robust_svm as study
+from experiments.studies import robust_svm_report as report
+from experiments.studies.robust_svm_cells import Attacked, Moved, Planned
+
+
+@pytest.fixture(autouse=True)
+def parsed_flags():
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS(sys.argv[:1])
+
+
+@pytest.mark.parametrize("size", [study.CPU, study.PUBLICATION], ids=["cpu", "full"])
+def test_every_choice_of_a_size_can_be_made(size, tmp_path):
+    for input in study.INPUTS:
+        for name, model in study.victims(size, input).items():
+            assert name in report.TITLES
+            module = catalog.pick(model, MODELS, num_classes=10)
+            assert module.num_classes == 10
+            for each in study.attacks_of(name, input, size).values():
+                built = catalog.pick(each.text, ATTACKS, bounds=(0.0, 1.0))
+                assert built.fixed_budget == bool(each.budgets)
+            task = study.task_of(
+                "urbansound8k", input, model, size, home=tmp_path,
+                corpus_dir="", fold=1, pitch_shift="resample", seed=0,
+            )  # fmt: skip
+            front_end = catalog.pick(task.features, FRONT_ENDS)
+            assert front_end.name == task.at and front_end.bounds == (0.0, 1.0)
+    assert {study.EPS} < {*study.BUDGETS}
+    assert {*study.TRANSFERRED} < {*study.planned(size)}
+
+
+def test_every_stage_is_left_out_once():
+    victims = study.victims(study.CPU, "dwt")
+    modules = {
+        name: catalog.pick(text, MODELS, num_classes=3)
+        for name, text in victims.items()
+        if name in (*study.STAGES, "surf_svm")
+    }
+    whole = modules.pop("surf_svm")
+    for name, module in modules.items():
+        changed = {
+            field
+            for field in ("boost", "energy", "denoise")
+            if getattr(module, field) != getattr(whole, field)
+        }
+        assert changed == set(study.STAGES[name])
+
+
+def rows(name, pairs):
+    """Answers of one classifier: source, label, clean answer, answer."""
+    return [
+        Moved(source, "fgsm", f"{name}{i}", *answers)
+        for i, (source, *answers) in enumerate(pairs)
+    ]
+
+
+def test_the_matrix_counts_clips_that_the_asked_classifier_knows(tmp_path):
+    for name, pairs in {
+        "alexnet": [("alexnet", 0, 0, 1), ("surf_svm", 0, 0, 0), ("surf_svm", 1, 2, 0)],
+        "surf_svm": [("alexnet", 0, 0, 0), ("alexnet", 1, 1, 2), ("surf_svm", 2, 2, 0)],
+    }.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "cell.json").write_text('{"accuracy": 0.5}')
+        kept_rows.write(folder / "transfer.tsv", rows(name, pairs), "0" * 16)
+    found = report._matrix(tmp_path)
+    assert found.header[1:] == ["AlexNet", "pipeline, soft"]
+    # A clip that AlexNet did not know counts for nothing.
+    assert found.rows == [
+        ["AlexNet", "100", "0"],
+        ["pipeline, soft", "50", "100"],
+    ]
+    own = report._transferred_table(
+        tmp_path, {"fgsm": Planned("FGSM", "fgsm")}, ["fgsm"]
+    )
+    assert [row[1] for row in own.rows] == ["–", "50"]
+
+
+def test_the_area_under_success_takes_the_smallest_budget_of_each(
+    tmp_path, monkeypatch
+):
+    right = np.asarray([True, True, True, False])
+    fooled = {
+        0.01: [False, True, False, True],
+        0.1: [True, False, False, True],
+    }
+
+    def read(folder):
+        budget = float(folder.name.partition("-")[2])
+        return Attacked(right, np.asarray(fooled[budget]), np.zeros(4))
+
+    monkeypatch.setattr(report, "read_attacked", read)
+    # (1 - 0.1 / 0.1 + 1 - 0.01 / 0.1 + 0) / 3
+    assert report._auc(tmp_path, Planned("PGD", "pgd", (0.01, 0.1))) == "0.30"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "give --esc50_dir=FOLDER"),
+        ({"cells": "esc50/dwt/vgg"}, "matches no cell; they are called like"),
+        ({"share": "3"}, "write I/N"),
+    ],
+)
+def test_wrong_choices_are_told_before_any_work(tmp_path, given, message):
+    where = {"home": str(tmp_path), "out": str(tmp_path / "out")}
+    corpus = {"esc50_dir": str(tmp_path)} if given else {}
+    with (
+        flagsaver.flagsaver(**(where | corpus | given)),
+        pytest.raises(ValueError, match=message),
+    ):
+        study.main()
+    assert not (tmp_path / "classifiers").exists()
+
+
+@pytest.mark.slow
+def test_a_few_cells_on_real_clips(advjax_data, tmp_path, capsys):
+    given = {
+        "esc50_dir": str(advjax_data / "ESC-50"),
+        "home": str(tmp_path / "home"),
+        "out": str(tmp_path / "out"),
+        "cells": "esc50/dwt/[ps]*_svm",
+        "pitch_shift": "none",
+        "points": 2,
+        "num_steps": 5,
+        "certify": False,
+    }
+    with flagsaver.flagsaver(**given):
+        study.main()
+        told = capsys.readouterr()
+        study.main()
+        again = capsys.readouterr()
+    assert again.out == told.out
+    for title in ("Attacked by itself", "Transfer, all", "The machine itself", "Cost"):
+        assert f"### {title}" in told.out
+    assert (tmp_path / "out/pgd_esc50.png").exists()
