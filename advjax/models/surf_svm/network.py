@@ -154,7 +154,9 @@ class SurfSvm(nn.Module):
         self, images: Float[Array, "batch height width"]
     ) -> Float[Array, "batch height width"]:
         """What comes out of the differentiable stages, in [0, 1]."""
-        images = jax.vmap(self.front.reduce)(images)
+        # Several singular value problems at once wait for each other for ever when two
+        # devices of a CPU have some (jaxlib 0.10.2).
+        images = jax.vmap(one_by_one(self.front.reduce))(images)
         if self.denoise:
             images = self.autoencoder(images)
         return jnp.clip(images, 0.0, 1.0)

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,9 @@ from advjax import checkpoint
 from advjax.classifier import Classifier, initialise
 from advjax.models import Guarded, SurfSvm
 from advjax.models.surf_svm import network, surf
+from advjax.parallel import data_mesh
 from advjax.representations import Image, Magnitude, Waveform
+from advjax.smoothing import count_votes, gaussian
 
 SMALL = {"width": 2, "zones": 3, "max_points": 16, "num_words": 6, "num_support": 5}
 REPRESENTATION = Image(
@@ -33,6 +37,16 @@ def test_a_batch_is_its_examples(encoder):
     # Rounding moves a sample on the edge of a pixel to either side.
     np.testing.assert_allclose(batch, jnp.stack(one_by_one), atol=2e-3)
     np.testing.assert_allclose(mapped, batch, atol=2e-3)
+
+
+def test_several_devices_count_the_votes_of_one():
+    found = classifier()
+    count = functools.partial(
+        count_votes, found.logits_fn("image"), IMAGES[0], jax.random.key(1),
+        noise=gaussian(0.1), num_samples=16, tile=4,
+    )  # fmt: skip
+    # With batches of singular value problems, this never ends.
+    np.testing.assert_array_equal(count(mesh=data_mesh()), count())
 
 
 @pytest.mark.parametrize("encoder", network.ENCODERS)
