@@ -13,8 +13,9 @@ Then evasion of the machines and flipped training labels, the pipeline without e
 its stages, other inputs (STFT, cross-recurrence plots), accuracy certified by
 randomized smoothing, and what everything costs.
 
-Writes study.md, pgd.png (accuracy over the budget) and stages.png (an image behind each
-stage). A cell is called corpus/input/classifier; after a kill the same command goes on
+Writes study.md, attacked.tsv with a line for every attack on every clip, and for each
+corpus pgd_CORPUS.png (accuracy over the budget) and stages_CORPUS.png (images behind
+each stage). A cell is called corpus/input/classifier; after a kill the same command goes on
 inside of the cell it was in. --cells="esc50/dwt/*" runs a part, --share=0/2 and
 --share=1/2 share the corpora and inputs among two starts with one --out; a start
 afterwards writes the report.

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import jax
 import numpy as np
 
+from advjax.atomic import new_file
 from advjax.classifier import Classifier
 from advjax.metrics.robustness import fooling_rate, success_rate_auc
 from advjax.models import SurfSvm
-from advjax.reports import plots, tables
+from advjax.reports import attack_rows, plots, tables
 from experiments import certification
 from experiments.studies import kept_rows
 from experiments.studies.robust_svm_cells import (
@@ -92,6 +93,26 @@ def write(
             lines += ["", f"![images behind each stage](stages_{corpus}.png)"]
     out.mkdir(parents=True, exist_ok=True)
     (out / "study.md").write_text("\n".join(lines) + "\n")
+    _write_every_row(out)
+
+
+_COLUMNS = ("id", "label", "clean", "predict", "success", "linf", "l2", "l0", "queries")
+
+
+def _write_every_row(out: pathlib.Path) -> None:
+    """Nothing; attacked.tsv has a line for every attack on every clip."""
+    lines = ["\t".join(["cell", "attack", *_COLUMNS])]
+    for file in sorted(out.glob("cells/*/*/*/*/rows.tsv")):
+        if file.parent.name == "certified":
+            continue
+        cell = "/".join(file.parts[-5:-2])
+        rows = attack_rows.read(file.parent)
+        columns = [getattr(rows, name) for name in _COLUMNS]
+        for values in zip(*columns, strict=True):
+            shown = [f"{v:.6g}" if isinstance(v, float) else str(v) for v in values]
+            lines.append("\t".join([cell, file.parent.name, *shown]))
+    with new_file(out / "attacked.tsv") as aside:
+        aside.write_text("\n".join(lines) + "\n")
 
 
 def _cells(folder: pathlib.Path) -> Iterator[tuple[str, pathlib.Path, dict]]:
