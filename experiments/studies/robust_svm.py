@@ -15,8 +15,8 @@ randomized smoothing, and what everything costs.
 
 Writes study.md, attacked.tsv with a line for every attack on every clip, and for each
 corpus pgd_CORPUS.png (accuracy over the budget) and stages_CORPUS.png (images behind
-each stage). A cell is called corpus/input/classifier; after a kill the same command goes on
-inside of the cell it was in. --cells="esc50/dwt/*" runs a part, --share=0/2 and
+each stage). A cell is called corpus/input/classifier; after a kill the same command
+goes on inside of the cell it was in. --cells="esc50/dwt/*" runs a part, --share=0/2 and
 --share=1/2 share the corpora and inputs among two starts with one --out; a start
 afterwards writes the report.
 
@@ -36,7 +36,7 @@ from absl import flags
 from advjax.training import Recipe
 from experiments import app, certification, pipeline
 from experiments.studies import robust_svm_cells as cells
-from experiments.studies import robust_svm_report
+from experiments.studies import robust_svm_figures, robust_svm_report
 from experiments.studies.grid_flags import (
     CELLS,
     CORPORA,
@@ -313,7 +313,7 @@ def _run_grid(
             if name in tasks:
                 _certify(tasks[name], size, where / name / "certified", environment)
     if input == INPUTS[0] and "surf_svm" in tasks:
-        robust_svm_report.draw_stages(
+        robust_svm_figures.draw_stages(
             tasks["surf_svm"].classifier, points, out / f"stages_{corpus}.png"
         )
     jax.clear_caches()

@@ -4,14 +4,11 @@ import json
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
-import jax
 import numpy as np
 
 from advjax.atomic import new_file
-from advjax.classifier import Classifier
 from advjax.metrics.robustness import fooling_rate, success_rate_auc
-from advjax.models import SurfSvm
-from advjax.reports import attack_rows, plots, tables
+from advjax.reports import attack_rows, tables
 from experiments import certification
 from experiments.studies import kept_rows
 from experiments.studies.robust_svm_cells import (
@@ -22,6 +19,7 @@ from experiments.studies.robust_svm_cells import (
     read_attacked,
     run_folder,
 )
+from experiments.studies.robust_svm_figures import draw_pgd
 
 TITLES = {
     "alexnet": "AlexNet",
@@ -87,7 +85,13 @@ def write(
         for title, table in parts:
             if table is not None and table.rows:
                 lines += ["", f"### {title}", "", tables.as_markdown(table)]
-        if _draw_pgd(main, planned, out / f"pgd_{corpus}.png", CORPORA[corpus]):
+        curves = {
+            TITLES[name]: cell
+            for name, cell, _ in _cells(main)
+            if not name.startswith("surf_svm_") or name == "surf_svm_hard"
+        }
+        figure = out / f"pgd_{corpus}.png"
+        if draw_pgd(curves, planned["pgd"], figure, CORPORA[corpus]):
             lines += ["", f"![accuracy under PGD](pgd_{corpus}.png)"]
         if (out / f"stages_{corpus}.png").exists():
             lines += ["", f"![images behind each stage](stages_{corpus}.png)"]
@@ -363,52 +367,4 @@ def _cost_table(folder, pgd: Planned) -> tables.Table:
         ["classifier", "fit s", "ms a clip", "parameters", "accuracy %", "PGD AUC"],
         rows,
         ["single timings on a busy machine; ratios by a benchmark, not from here"],
-    )
-
-
-def _draw_pgd(folder, planned, path: pathlib.Path, title: str) -> bool:
-    curves = []
-    for name, cell, _ in _cells(folder):
-        if name not in list(TITLES)[:6]:
-            continue
-        budgets = planned["pgd"].budgets
-        found = [read_attacked(run_folder(cell, "pgd", budget)) for budget in budgets]
-        if None in found:
-            continue
-        left = [float(np.mean(each.right & ~each.fooled)) for each in found]
-        clean = float(found[0].right.mean())
-        curves.append(
-            plots.AttackedCurve(
-                TITLES[name], np.asarray([0.0, *budgets]), np.asarray([clean, *left])
-            )
-        )
-    if not curves:
-        return False
-    plots.attacked_accuracy_plot(
-        curves,
-        path,
-        x_label="linf norm of the perturbation of an image in [0, 1]",
-        title=f"{title}: PGD by each classifier's own gradients",
-    )
-    return True
-
-
-def draw_stages(classifier: Classifier, points, path: pathlib.Path) -> None:
-    """Nothing; draws three images as they are and behind each stage of the pipeline."""
-    module: SurfSvm = classifier.module
-    chosen = [points[i] for i in np.linspace(0, len(points) - 1, 3).astype(int)]
-    x = np.stack([point.x for point in chosen])
-    enhance = module.front._replace(energy=1).reduce
-    enhanced = jax.jit(jax.vmap(enhance))(x[..., 0])
-    reduced = jax.jit(jax.vmap(module.front.reduce))(x[..., 0])
-    purified = module.apply(classifier.variables, x[..., 0], method=SurfSvm.purify)
-    images = np.stack([x[..., 0], enhanced, reduced, purified], axis=1)
-    titles = ["image", "enhanced", f"{module.energy:.0%} of the energy", "denoised"]
-    plots.image_grid_plot(
-        np.asarray(images),
-        path,
-        row_labels=[classifier.labels[point.label] for point in chosen],
-        titles=[titles] * len(chosen),
-        units="level within [0, 1]",
-        title="Behind each stage of the pipeline",
     )

@@ -25,7 +25,7 @@ from advjax.compilation import one_by_one
 from advjax.models.surf_svm import codebook, surf
 from advjax.models.surf_svm.autoencoder import Autoencoder
 from advjax.models.surf_svm.enhance import enhanced
-from advjax.models.surf_svm.surf import KeyPoints
+from advjax.models.surf_svm.fast_hessian import KeyPoints
 from advjax.models.surf_svm.svd import reduced
 from advjax.models.surf_svm.svm import (
     Kernel,

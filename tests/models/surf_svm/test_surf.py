@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from advjax.models.surf_svm import surf
+from advjax.models.surf_svm import fast_hessian, surf
 
 judge = pytest.importorskip("mahotas.features.surf")
 
@@ -38,7 +38,9 @@ def test_maxima_are_those_of_mahotas():
     # Its values reach 255, and its refinement moves points by up to a step and a half.
     expected = judge.interest_points(image * 255.0, 2, 4, 1, 0.1)
     found = [
-        surf._maxima_of_octave(surf._determinants(jnp.asarray(image), o, 4), o, 500)
+        fast_hessian._maxima_of_octave(
+            fast_hessian._determinants(jnp.asarray(image), o, 4), o, 500
+        )
         for o in (0, 1)
     ]
     places, _, scores = (np.concatenate(part) for part in zip(*found, strict=True))

@@ -1,0 +1,68 @@
+"""The figures of the study of the classical pipeline."""
+
+import pathlib
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from advjax.classifier import Classifier
+from advjax.models import SurfSvm
+from advjax.reports import plots
+from experiments.studies.robust_svm_cells import Planned, read_attacked, run_folder
+
+
+def draw_pgd(
+    cells: Mapping[str, pathlib.Path], pgd: Planned, path: pathlib.Path, title: str
+) -> bool:
+    """Whether there was anything to draw of accuracy over PGD's budgets.
+
+    Args:
+        cells: folders by the name in the legend.
+        pgd: the attack.
+        path: of the PNG.
+        title: above it.
+    """
+    curves = []
+    for name, cell in cells.items():
+        budgets = pgd.budgets
+        found = [read_attacked(run_folder(cell, "pgd", budget)) for budget in budgets]
+        if None in found:
+            continue
+        left = [float(np.mean(each.right & ~each.fooled)) for each in found]
+        clean = float(found[0].right.mean())
+        curves.append(
+            plots.AttackedCurve(
+                name, np.asarray([0.0, *budgets]), np.asarray([clean, *left])
+            )
+        )
+    if not curves:
+        return False
+    plots.attacked_accuracy_plot(
+        curves,
+        path,
+        x_label="linf norm of the perturbation of an image in [0, 1]",
+        title=f"{title}: PGD by each classifier's own gradients",
+    )
+    return True
+
+
+def draw_stages(classifier: Classifier, points, path: pathlib.Path) -> None:
+    """Nothing; draws three images as they are and behind each stage of the pipeline."""
+    module: SurfSvm = classifier.module
+    chosen = [points[i] for i in np.linspace(0, len(points) - 1, 3).astype(int)]
+    x = np.stack([point.x for point in chosen])
+    enhance = module.front._replace(energy=1).reduce
+    enhanced = jax.jit(jax.vmap(enhance))(x[..., 0])
+    reduced = jax.jit(jax.vmap(module.front.reduce))(x[..., 0])
+    purified = module.apply(classifier.variables, x[..., 0], method=SurfSvm.purify)
+    images = np.stack([x[..., 0], enhanced, reduced, purified], axis=1)
+    titles = ["image", "enhanced", f"{module.energy:.0%} of the energy", "denoised"]
+    plots.image_grid_plot(
+        np.asarray(images),
+        path,
+        row_labels=[classifier.labels[point.label] for point in chosen],
+        titles=[titles] * len(chosen),
+        units="level within [0, 1]",
+        title="Behind each stage of the pipeline",
+    )
