@@ -311,7 +311,10 @@ def _run_grid(
     if _CERTIFY.value and input == INPUTS[0]:
         for name in ("alexnet", "surf_svm"):
             if name in tasks:
-                _certify(tasks[name], size, where / name / "certified", environment)
+                _certify(
+                    tasks[name], size, len(points), where / name / "certified",
+                    environment,
+                )  # fmt: skip
     if input == INPUTS[0] and "surf_svm" in tasks:
         robust_svm_figures.draw_stages(
             tasks["surf_svm"].classifier, points, out / f"stages_{corpus}.png"
@@ -319,11 +322,13 @@ def _run_grid(
     jax.clear_caches()
 
 
-def _certify(task: pipeline.Task, size: Size, folder: pathlib.Path, environment):
+def _certify(
+    task: pipeline.Task, size: Size, num_points: int, folder: pathlib.Path, environment
+) -> None:
     """Certifies a classifier of the same kind that has seen the noise in training."""
     noisy = dataclasses.replace(task, defence="gaussian")
     certification.certify(
-        noisy, size.certification, num_points=size.num_points, workdir=folder,
+        noisy, size.certification, num_points=num_points, workdir=folder,
         environment=environment,
     )  # fmt: skip
 
