@@ -30,7 +30,7 @@ from advjax.representations import Representation
 
 Images = Float[np.ndarray, "examples height width 1"]
 _FLAT = 1e-6  # as in representations.Image
-_DESCRIBED_AT_ONCE = 32
+_AT_ONCE = 32
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,9 +90,6 @@ def fit(
     """
     x = np.asarray(x, np.float32)[..., 0]
     y = np.asarray(y)
-    if recipe.noise:
-        key = jax.random.fold_in(jax.random.key(seed), 1)
-        x = x + recipe.noise * np.asarray(jax.random.normal(key, x.shape))
     shown = np.ptp(x.reshape(len(x), -1), axis=1) > _FLAT
     if not shown.any():
         raise ValueError(
@@ -101,26 +98,21 @@ def fit(
         )
     x, y = x[shown], y[shown]
     _check_classes(y, labels)
+    if recipe.noise:
+        key = jax.random.fold_in(jax.random.key(seed), 1)
+        x = x + recipe.noise * np.asarray(jax.random.normal(key, x.shape))
     stages = Stages(workdir, network, representation, recipe, x, y, seed)
     params = fit_front(network, x, recipe, seed, stages)
     images, by = purified(network, params, x), network.description
     if network.encoder == "pixels":
         encoded = np.asarray(shrunk(jnp.asarray(images), network.num_words))
     else:
-        # One after the other, as `one_by_one` has it.
-        describe = functools.partial(jax.lax.map, by.describe)
-        descriptors, present = _in_parts(describe, images, "described images")
-        params["words"] = stages.done(
-            "codebook",
-            lambda: {
-                "words": fit_codebook(
-                    descriptors[present], network.num_words, recipe, seed
-                )
-            },
-        )["words"]
+        params |= stages.done("codebook", lambda: _words(network, images, recipe, seed))
         words = jnp.asarray(params["words"])
-        encode = jax.vmap(lambda *described: by.encode(*described, words))
-        encoded = _in_parts(encode, (descriptors, present), "encoded images")
+        encode = functools.partial(
+            jax.lax.map, lambda image: by.encode(*by.describe(image), words)
+        )
+        encoded = _in_parts(encode, images, "encoded images")
     params |= stages.done("machine", lambda: fit_machine(encoded, y, network, recipe))
     return Classifier(
         variables={"params": params},
@@ -128,6 +120,22 @@ def fit(
         representation=representation,
         labels=tuple(labels),
     )
+
+
+def _words(network: SurfSvm, images, recipe: SvmRecipe, seed: int) -> dict[str, Any]:
+    """The codebook, of a sample of every image's descriptors: all may be too many."""
+    describe = functools.partial(jax.lax.map, network.description.describe)
+    room = -(-recipe.num_descriptors // len(images))
+    generator = np.random.default_rng(seed)
+
+    def sample(part):
+        found = [one[there] for one, there in zip(*part, strict=True)]
+        return np.concatenate(
+            [one[np.sort(generator.permutation(len(one))[:room])] for one in found]
+        )
+
+    sampled = _in_parts(describe, images, "described images", keep=sample)
+    return {"words": fit_codebook(sampled, network.num_words, recipe, seed)}
 
 
 def fit_front(
@@ -193,22 +201,25 @@ def _check_classes(y, labels) -> None:
         )
 
 
-def _in_parts(function: Callable, x, title: str):
-    """The function of all examples, so many at a time; the last part is padded."""
-    arrays = x if isinstance(x, tuple) else (x,)
-    size = len(arrays[0])
-    at_once = min(size, _DESCRIBED_AT_ONCE)
+def _in_parts(
+    function: Callable,
+    x: np.ndarray,
+    title: str,
+    *,
+    keep: Callable[[Any], np.ndarray] = lambda part: part,
+) -> np.ndarray:
+    """What is to be kept of the function of all images, so many at a time."""
+    at_once = min(len(x), _AT_ONCE)
     run, parts = jax.jit(function), []
-    with Progress(title, total=size, unit="images") as line:
-        for start in range(0, size, at_once):
-            taken = [array[start : start + at_once] for array in arrays]
-            count = len(taken[0])
-            room = [(0, at_once - count)]
-            taken = [np.pad(a, room + [(0, 0)] * (a.ndim - 1), "edge") for a in taken]
-            found = jax.tree.map(lambda a, n=count: np.asarray(a)[:n], run(*taken))
-            parts.append(found)
+    with Progress(title, total=len(x), unit="images") as line:
+        for start in range(0, len(x), at_once):
+            taken = x[start : start + at_once]
+            missing = [(0, at_once - len(taken)), (0, 0), (0, 0)]
+            count, found = len(taken), run(np.pad(taken, missing, "edge"))
+            found = jax.tree.map(lambda a, count=count: np.asarray(a)[:count], found)
+            parts.append(keep(found))
             line.advance(count)
-    return jax.tree.map(lambda *all: np.concatenate(all), *parts)
+    return np.concatenate(parts)
 
 
 def fit_autoencoder(
@@ -358,7 +369,7 @@ class Stages:
             }
             with new_file(file) as aside, aside.open("wb") as stream:
                 np.savez(stream, **flat)
-        return _nested(np.load(file))
+        return _nested(np.load(file, allow_pickle=False))
 
 
 def _nested(flat) -> dict[str, Any]:

@@ -31,8 +31,10 @@ def classifier(**options):
 def test_a_batch_is_its_examples(encoder):
     # A CPU takes them one after the other, and a batch of `vmap` too.
     found = classifier(encoder=encoder)
-    one_by_one = [found.logits(x) for x in IMAGES]
-    batch = found.module.apply(found.variables, IMAGES, train=False)
+    alone = jax.jit(found.logits)
+    one_by_one = [alone(x) for x in IMAGES]
+    apply = jax.jit(functools.partial(found.module.apply, train=False))
+    batch = apply(found.variables, IMAGES)
     mapped = jax.jit(jax.vmap(found.logits))(IMAGES)
     # Rounding moves a sample on the edge of a pixel to either side.
     np.testing.assert_allclose(batch, jnp.stack(one_by_one), atol=2e-3)
@@ -56,7 +58,7 @@ def test_gradients_reach_the_image_and_are_finite_at_silence(encoder):
     assert np.abs(gradient(IMAGES[0])).max() > 0
     silent = jnp.zeros_like(IMAGES[0])
     assert np.isfinite(gradient(silent)).all()
-    assert np.isfinite(found.logits(silent)).all()
+    assert np.isfinite(jax.jit(found.logits)(silent)).all()
 
 
 def test_every_stage_can_be_left_out():
@@ -71,8 +73,9 @@ def test_a_zone_without_key_points_is_described_at_its_centre():
     rows, columns = np.mgrid[:90, :90]
     blob += np.exp(-((rows - 15) ** 2 + (columns - 15) ** 2) / 18)
     image = jnp.pad(jnp.asarray(blob), network.ROOM, mode="symmetric")
-    points = surf.key_points(image, max_points=8)
-    found = network._with_zones(points, image, 3)
+    found = jax.jit(
+        lambda x: network._with_zones(surf.key_points(x, max_points=8), x, 3)
+    )(image)
     dense = np.asarray(found.present[8:])
     # The first zone has the blob; the eight others have nothing but their centres.
     assert dense.tolist() == [False] + [True] * 8
@@ -114,14 +117,16 @@ def test_options_that_no_fit_can_serve_are_refused(options, message):
 
 def test_a_guarded_network_sees_purified_images():
     module = Guarded(num_classes=3, network="resnet18(width=4,resize=16)", width=2)
-    variables = module.init(jax.random.key(0), IMAGES, train=False)
-    found = module.apply(variables, IMAGES, train=False)
+    init = jax.jit(functools.partial(module.init, train=False))
+    variables = init(jax.random.key(0), IMAGES)
+    apply = jax.jit(functools.partial(module.apply, train=False))
+    found = apply(variables, IMAGES)
     autoencoder = {"params": variables["params"]["autoencoder"]}
     reduced = jax.vmap(module.front.reduce)(IMAGES[..., 0])
     purified = network.Autoencoder(2).apply(autoencoder, reduced)
     behind = {name: value["classifier"] for name, value in variables.items()}
-    alone = network_alone().apply(
-        behind, jnp.clip(purified, 0, 1)[..., None], train=False
+    alone = jax.jit(functools.partial(network_alone().apply, train=False))(
+        behind, jnp.clip(purified, 0, 1)[..., None]
     )
     np.testing.assert_allclose(found, alone, atol=1e-5)
 
