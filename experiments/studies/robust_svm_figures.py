@@ -1,9 +1,11 @@
 """The figures of the study of the classical pipeline."""
 
+import functools
 import pathlib
 from collections.abc import Mapping
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from advjax.classifier import Classifier
@@ -51,12 +53,13 @@ def draw_stages(classifier: Classifier, points, path: pathlib.Path) -> None:
     """Nothing; draws three images as they are and behind each stage of the pipeline."""
     module: SurfSvm = classifier.module
     chosen = [points[i] for i in np.linspace(0, len(points) - 1, 3).astype(int)]
-    x = np.stack([point.x for point in chosen])
+    x = jnp.asarray(np.stack([point.x for point in chosen])[..., 0])
     enhance = module.front._replace(energy=1).reduce
-    enhanced = jax.jit(jax.vmap(enhance))(x[..., 0])
-    reduced = jax.jit(jax.vmap(module.front.reduce))(x[..., 0])
-    purified = module.apply(classifier.variables, x[..., 0], method=SurfSvm.purify)
-    images = np.stack([x[..., 0], enhanced, reduced, purified], axis=1)
+    enhanced = jax.jit(jax.vmap(enhance))(x)
+    reduced = jax.jit(jax.vmap(module.front.reduce))(x)
+    purify = functools.partial(module.apply, method=SurfSvm.purify)
+    purified = jax.jit(purify)(classifier.variables, x)
+    images = np.stack([x, enhanced, reduced, purified], axis=1)
     titles = ["image", "enhanced", f"{module.energy:.0%} of the energy", "denoised"]
     plots.image_grid_plot(
         np.asarray(images),
