@@ -366,5 +366,5 @@ def _cost_table(folder, pgd: Planned) -> tables.Table:
     return tables.Table(
         ["classifier", "fit s", "ms a clip", "parameters", "accuracy %", "PGD AUC"],
         rows,
-        ["single timings on a busy machine; ratios by a benchmark, not from here"],
+        ["single timings, which other programs disturb; ratios: surf_svm_speed"],
     )
