@@ -49,6 +49,11 @@ class MaskingThreshold(NamedTuple):
     peak: Float[Array, ""]
 
 
+def bin_frequencies_hz(sample_rate_hz: int) -> Float[np.ndarray, "bins"]:
+    """The middle of every bin."""
+    return np.arange(NUM_BINS) * sample_rate_hz / FRAME_LENGTH
+
+
 def bark(frequency_hz):
     """Critical bands below a frequency in Hz (Zwicker and Terhardt 1980)."""
     frequency_hz = np.asarray(frequency_hz, np.float64)
@@ -118,7 +123,7 @@ class _Scale(NamedTuple):
 
 
 def _scale(sample_rate_hz: int) -> _Scale:
-    frequency_hz = np.arange(NUM_BINS) * sample_rate_hz / FRAME_LENGTH
+    frequency_hz = bin_frequencies_hz(sample_rate_hz)
     return _Scale(bark(frequency_hz), threshold_in_quiet_db(frequency_hz))
 
 
