@@ -1,0 +1,73 @@
+"""How far magnitudes can move when the waveform moves: bounds from both sides.
+
+A radius r certified at the magnitude is one of r / L at the waveform, when L bounds the
+distance of two magnitude spectrograms by L times that of their waveforms. Magnitudes
+are the moduli of linear functions, and a modulus moves no further than what it is of;
+at the waveform x a move along x itself moves all of them as far. So L is the norm of
+the short-time Fourier transform after the pre-emphasis, exactly.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from advjax.representations.magnitude import Magnitude
+from advjax.signal.fourier import WINDOWS
+from advjax.types import Key
+
+
+def lipschitz_bound(magnitude: Magnitude) -> float:
+    """An upper bound, proved, on the Lipschitz constant of `magnitude.step` in l2.
+
+    For a frame z of length m and N >= m points, the one-sided spectrum has the energy
+    (N |z|^2 + X_0^2 + X_{N/2}^2) / 2, Parseval's, in which the two bins that have no
+    mirror image count twice. X_0 and X_{N/2} are products of z with a constant and with
+    an alternating vector, whose projections are at most (m + [m is odd]) |z|^2
+    together (for odd N there is no X_{N/2}, and m |z|^2 at most). All frames together
+    hold the energy of a sample as often as windows cover it: at most the largest sum of
+    squared window entries a hop apart. The pre-emphasis 1 - c z^-1 has the norm
+    1 + |c| at most. The floor inside the root makes differences smaller.
+
+    Args:
+        magnitude: its window, hop, transform and pre-emphasis decide.
+    """
+    length, num_fft = magnitude.frame_length, magnitude.num_fft
+    window = np.float64(WINDOWS[magnitude.window](length)) ** 2
+    covered = np.pad(window, (0, -length % magnitude.hop)).reshape(-1, magnitude.hop)
+    unmirrored = length if num_fft % 2 else length + length % 2
+    energy = covered.sum(axis=0).max() * (num_fft + unmirrored) / 2
+    return float((1 + abs(magnitude.preemphasis)) * np.sqrt(energy))
+
+
+def lipschitz_by_power_iteration(
+    magnitude: Magnitude, key: Key, *, num_steps: int = 200
+) -> tuple[Float[Array, ""], Float[Array, "time"]]:
+    """A lower bound that grows towards the constant, and a unit move that reaches it.
+
+    Args:
+        magnitude: for waveforms as long as its source has them.
+        key: of the first direction.
+        num_steps: applications of the transform and its transpose.
+    """
+    return _iterated(magnitude, key, num_steps)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _iterated(magnitude, key, num_steps):
+    def transform(wave):
+        spectrum = magnitude._spectrum(wave)
+        return spectrum.real, spectrum.imag
+
+    start = jax.random.normal(key, (magnitude.chain()[0].num_samples,))
+    transpose = jax.linear_transpose(transform, start)
+
+    def step(_, direction):
+        (found,) = transpose(transform(direction))
+        return found / jnp.linalg.norm(found)
+
+    direction = jax.lax.fori_loop(0, num_steps, step, start / jnp.linalg.norm(start))
+    moved = sum(jnp.sum(jnp.square(part)) for part in transform(direction))
+    return jnp.sqrt(moved), direction
