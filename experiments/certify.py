@@ -24,10 +24,14 @@ The publication's settings, which are the defaults on an accelerator:
 """
 
 import pathlib
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from experiments import app
+
+if TYPE_CHECKING:
+    from experiments import certification, pipeline
 
 NUM_SELECTION = flags.DEFINE_integer(
     "num_selection", None, "Votes that choose the class (n0); default 100 on CPU, 500."
@@ -72,21 +76,11 @@ def main() -> None:
     """Certify, then report."""
     import jax
 
-    from advjax.reports import tables
     from experiments import certification, pipeline
 
     task = app.task()
     size = pipeline.size_of(jax.default_backend())
-    radii = RADII.value and [float(radius) for radius in RADII.value]
-    request = certification.Certification(
-        num_selection=_or(NUM_SELECTION.value, size.num_selection),
-        num_estimation=_or(NUM_ESTIMATION.value, size.num_estimation),
-        alpha=ALPHA.value,
-        radii=radii or tables.PUBLICATION_RADII,
-        precision=PRECISION.value,
-        tile=TILE.value,
-        profile=pathlib.Path(PROFILE.value) if PROFILE.value else None,
-    )
+    request = request_of(size)
     num_points = _or(app.NUM_POINTS.value, size.num_points)
     if size is pipeline.CPU:
         pipeline.say(
@@ -110,6 +104,23 @@ def main() -> None:
         certification.report([folder], folder, radii=request.radii, alpha=request.alpha)
     )
     pipeline.say(f"report      {folder}/report.md, curve.png, rows*.tsv, run.json")
+
+
+def request_of(size: "pipeline.Size") -> "certification.Certification":
+    """How to certify, as the flags say it."""
+    from advjax.reports import tables
+    from experiments import certification
+
+    radii = RADII.value and [float(radius) for radius in RADII.value]
+    return certification.Certification(
+        num_selection=_or(NUM_SELECTION.value, size.num_selection),
+        num_estimation=_or(NUM_ESTIMATION.value, size.num_estimation),
+        alpha=ALPHA.value,
+        radii=radii or tables.PUBLICATION_RADII,
+        precision=PRECISION.value,
+        tile=TILE.value,
+        profile=pathlib.Path(PROFILE.value) if PROFILE.value else None,
+    )
 
 
 def _or(given: int | None, default: int) -> int:

@@ -1,0 +1,59 @@
+import csv
+import sys
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from advjax.representations import Magnitude, MelEnergies, Waveform
+from advjax.representations.lipschitz import lipschitz_bound
+from experiments import audibility
+
+SMALL = {
+    "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
+    "model": "alexnet(width=12, resize=35)",
+    "rep": "magnitude",
+    "num_steps": 2,
+    "batch_size": 16,
+    "num_selection": 10,
+    "num_estimation": 40,
+    "num_points": 4,
+    "alpha": 0.01,
+    "compile_cache": False,
+}
+
+
+@pytest.fixture(autouse=True)
+def parsed_flags():
+    pytest.importorskip("array_record.python.array_record_data_source")
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS(sys.argv[:1])
+
+
+def test_radii_are_carried_back_where_a_bound_is_proved():
+    assert audibility.waveform_factor(Waveform()) == 1
+    factor = audibility.waveform_factor(Magnitude())
+    assert factor == pytest.approx(1 / lipschitz_bound(Magnitude()))
+    with pytest.raises(ValueError, match="--rep=waveform or --rep=magnitude"):
+        audibility.waveform_factor(MelEnergies())
+
+
+def test_every_certified_clip_has_its_radius_at_the_waveform_and_the_ears(
+    tmp_path, capsys
+):
+    with flagsaver.flagsaver(home=str(tmp_path), **SMALL):
+        audibility.main()
+    (folder,) = (tmp_path / "certify").iterdir()
+    lines = (folder / "audibility.tsv").read_text().splitlines()
+    rows = list(csv.DictReader(lines, delimiter="\t"))
+    assert len(rows) == 4
+    for row in rows:
+        radius, wave = float(row["radius"]), float(row["radius_wave"])
+        assert wave == pytest.approx(radius / lipschitz_bound(Magnitude()), rel=1e-4)
+        audible = float(row["smallest_audible"])
+        assert 0 < audible < 1 and np.isfinite(float(row["smallest_audible_snr_db"]))
+        assert row["audible_inside"] == str(int(wave > audible))
+    assert f"{sum(float(r['radius']) > 0 for r in rows)} of 4 clips have a radius" in (
+        capsys.readouterr().out
+    )
