@@ -80,7 +80,7 @@ def masking_threshold(
         sample_rate_hz: samples a second.
     """
     scale = _scale(sample_rate_hz)
-    power = jnp.square(jnp.sqrt(8 / 3)) * _power(wave)
+    power = 8 / 3 * _power(wave)
     peak = power.max() + _FLOOR
     levels = PEAK_DB + 10 * (jnp.log10(power + _FLOOR) - jnp.log10(peak))
     theta = jax.vmap(lambda frame: _frame_threshold(frame, scale))(levels)

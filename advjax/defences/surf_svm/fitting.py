@@ -158,7 +158,7 @@ def fit_front(
         return {}
 
     def run():
-        reduced = _in_parts(jax.vmap(network.front.reduce), x, "reduced images")
+        reduced = _in_parts(network.front.reduce_each, x, "reduced images")
         return fit_autoencoder(reduced, network.width, recipe, seed)
 
     return {"autoencoder": stages.done("autoencoder", run)}
@@ -176,14 +176,11 @@ def purified(
         params: what `fit_front` found for them.
         x: images in [0, 1].
     """
-
-    def run(images):
-        images = jax.vmap(network.front.reduce)(images)
-        if network.denoise:
-            module = Autoencoder(network.width)
-            images = module.apply({"params": params["autoencoder"]}, images)
-        return jnp.clip(images, 0.0, 1.0)
-
+    autoencoder = None
+    if network.denoise:
+        fitted = {"params": params["autoencoder"]}
+        autoencoder = functools.partial(Autoencoder(network.width).apply, fitted)
+    run = functools.partial(network.front.purify, autoencoder=autoencoder)
     return _in_parts(run, x, "purified images")
 
 

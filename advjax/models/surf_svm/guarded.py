@@ -4,8 +4,6 @@ What the enhancement, the reduction and the autoencoder do for a network by them
 All of it has an exact gradient: who attacks the whole goes through them.
 """
 
-import jax
-import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
@@ -48,10 +46,9 @@ class Guarded(nn.Module):
         self, x: Float[Array, "batch height width 1"], *, train: bool
     ) -> Float[Array, "batch classes"]:
         """Logits; `train` is for the network behind."""
-        images = jax.vmap(self.front.reduce)(x[..., 0])
-        if self.denoise:
-            images = self.autoencoder(images)
-        return self.classifier(jnp.clip(images, 0.0, 1.0)[..., None], train=train)
+        autoencoder = self.autoencoder if self.denoise else None
+        images = self.front.purify(x[..., 0], autoencoder)
+        return self.classifier(images[..., None], train=train)
 
 
 def network_behind(text: str, num_classes: int) -> nn.Module:

@@ -14,6 +14,7 @@ stages and none of their numbers.
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -154,12 +155,7 @@ class SurfSvm(nn.Module):
         self, images: Float[Array, "batch height width"]
     ) -> Float[Array, "batch height width"]:
         """What comes out of the differentiable stages, in [0, 1]."""
-        # Several singular value problems at once wait for each other for ever when two
-        # devices of a CPU have some (jaxlib 0.10.2).
-        images = jax.vmap(one_by_one(self.front.reduce))(images)
-        if self.denoise:
-            images = self.autoencoder(images)
-        return jnp.clip(images, 0.0, 1.0)
+        return self.front.purify(images, self.autoencoder if self.denoise else None)
 
     def encode_each(
         self, images: Float[Array, "batch height width"]
@@ -202,6 +198,25 @@ class Front(NamedTuple):
         if self.boost is not None:
             image = enhanced(image, boost=self.boost)
         return image if self.energy == 1 else reduced(image, energy=self.energy)
+
+    def reduce_each(
+        self, images: Float[Array, "batch height width"]
+    ) -> Float[Array, "batch height width"]:
+        """All images reduced."""
+        # Several singular value problems at once wait for each other for ever when two
+        # devices of a CPU have some (jaxlib 0.10.2).
+        return jax.vmap(one_by_one(self.reduce))(images)
+
+    def purify(
+        self,
+        images: Float[Array, "batch height width"],
+        autoencoder: Callable[[Array], Array] | None,
+    ) -> Float[Array, "batch height width"]:
+        """All images reduced, denoised if there is an autoencoder, and in [0, 1]."""
+        images = self.reduce_each(images)
+        if autoencoder is not None:
+            images = autoencoder(images)
+        return jnp.clip(images, 0.0, 1.0)
 
 
 class Description(NamedTuple):

@@ -41,8 +41,15 @@ def test_a_batch_is_its_examples(encoder):
     np.testing.assert_allclose(mapped, batch, atol=2e-3)
 
 
-def test_several_devices_count_the_votes_of_one():
-    found = classifier()
+def guarded():
+    module = Guarded(num_classes=3, network="resnet18(width=4,resize=16)", width=2)
+    variables = initialise(module, REPRESENTATION, jax.random.key(0))
+    return Classifier(variables, module, REPRESENTATION, ("a", "b", "c"))
+
+
+@pytest.mark.parametrize("made", [classifier, guarded])
+def test_several_devices_count_the_votes_of_one(made):
+    found = made()
     count = functools.partial(
         count_votes, found.logits_fn("image"), IMAGES[0], jax.random.key(1),
         noise=gaussian(0.1), num_samples=16, tile=4,
