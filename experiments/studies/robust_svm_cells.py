@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from advjax import evaluation
@@ -21,7 +20,7 @@ from advjax.classifier import Classifier
 from advjax.defences.surf_svm.fitting import SvmRecipe, fit_machine
 from advjax.defences.surf_svm.svm_attacks import evasion, flip_labels
 from advjax.models import SurfSvm
-from advjax.models.surf_svm.svm import class_pairs
+from advjax.models.surf_svm.svm import Machine, pair_decisions, sums_of_pairs
 from advjax.reports import attack_rows, runs
 from experiments import attacking, pipeline
 from experiments.studies import kept_rows
@@ -212,7 +211,7 @@ def evade(
         return
     train, test = (task.dataset(split, task.at) for split in ("train", "test"))
     seen, unseen = (_encoded(classifier, part.x) for part in (train, test))
-    decide = _machine_logits(classifier)
+    decide = _machine_logits(classifier.module, classifier.variables["params"])
     logits = evaluation.logits_of_batch(decide, unseen)
     right = float((logits.argmax(axis=1) == test.y).mean())
     attack = evasion(
@@ -251,19 +250,15 @@ def _encoded(classifier: Classifier, x) -> np.ndarray:
     return np.concatenate([run(x[i : i + 30]) for i in range(0, len(x), 30)])
 
 
-def _machine_logits(classifier: Classifier):
+def _machine_logits(module: SurfSvm, params):
     """Sums of a machine's decisions, of what it sees: smooth, where votes are not."""
-    module: SurfSvm = classifier.module
-    first, second = class_pairs(module.num_classes).T
 
-    def logits(params, x):
-        # The machine takes in what is standardised: undone here, so that it is again.
-        encoded = x * params["deviation"] + params["mean"]
-        decisions = module.apply({"params": params}, encoded, method=SurfSvm.decisions)
-        zeros = jnp.zeros(module.num_classes)
-        return zeros.at[first].add(decisions).at[second].add(-decisions)
+    def logits(machine, x):
+        decisions = pair_decisions(machine, module.kernel, x)
+        return sums_of_pairs(decisions, module.num_classes)
 
-    return jax.tree_util.Partial(logits, classifier.variables["params"])
+    machine = Machine(*(params[name] for name in Machine._fields))
+    return jax.tree_util.Partial(logits, machine)
 
 
 def _flipped(module: SurfSvm, x, y, rate: float) -> dict[str, np.ndarray]:
@@ -277,17 +272,10 @@ def _flipped(module: SurfSvm, x, y, rate: float) -> dict[str, np.ndarray]:
 
 def _refitted_accuracy(classifier: Classifier, x, y, test_x, test_y) -> float:
     params = fit_machine(x, y, classifier.module, SvmRecipe())
-    module = classifier.module.clone(num_support=len(params["support"]))
-    refitted = Classifier(
-        variables={"params": {**classifier.variables["params"], **params}},
-        module=module,
-        representation=classifier.representation,
-        labels=classifier.labels,
-    )
     # `x` was standardised, and the refitted machine standardises it once more.
-    encode = _machine_logits(refitted)
-    seen = (test_x - params["mean"]) / params["deviation"]
-    answers = evaluation.logits_of_batch(encode, np.float32(seen)).argmax(axis=1)
+    seen = np.float32((test_x - params["mean"]) / params["deviation"])
+    decide = _machine_logits(classifier.module, params)
+    answers = evaluation.logits_of_batch(decide, seen).argmax(axis=1)
     return float((answers == test_y).mean())
 
 

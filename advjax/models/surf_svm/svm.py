@@ -89,8 +89,15 @@ def logits_of_pairs(decisions: Float[Array, "pairs"], num_classes: int) -> Logit
     won = soft + lax.stop_gradient((decisions >= 0).astype(soft.dtype) - soft)
     zeros = jnp.zeros(num_classes, decisions.dtype)
     votes = zeros.at[first].add(won).at[second].add(1 - won)
-    sums = zeros.at[first].add(decisions).at[second].add(-decisions)
+    sums = sums_of_pairs(decisions, num_classes)
     return votes + sums / (3 * (jnp.abs(sums) + 1))
+
+
+def sums_of_pairs(decisions: Float[Array, "pairs"], num_classes: int) -> Logits:
+    """Each class's decisions against all others: smooth, where votes are not."""
+    first, second = class_pairs(num_classes).T
+    zeros = jnp.zeros(num_classes, decisions.dtype)
+    return zeros.at[first].add(decisions).at[second].add(-decisions)
 
 
 def machine_of(fitted) -> Machine:
