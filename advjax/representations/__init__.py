@@ -12,7 +12,12 @@ from advjax.representations.chroma import Chroma, Tonnetz
 from advjax.representations.chunks import ConstantQChunks, LogMelChunks
 from advjax.representations.image import Image, Stacked
 from advjax.representations.magnitude import Magnitude
-from advjax.representations.mel import LogMel, MelEnergies
+from advjax.representations.mel import (
+    Log1pMelMagnitudes,
+    LogMel,
+    MelEnergies,
+    MelMagnitudes,
+)
 from advjax.representations.presets import crp, dwt, dwt_tonnetz, stft, stft_tonnetz
 from advjax.representations.recurrence import CrossRecurrence
 from advjax.representations.scalogram import Scalogram
@@ -25,6 +30,8 @@ REPRESENTATIONS: dict[str, type[Representation]] = {
         Magnitude,
         MelEnergies,
         LogMel,
+        MelMagnitudes,
+        Log1pMelMagnitudes,
         LogMelChunks,
         ConstantQChunks,
         Scalogram,
@@ -54,10 +61,12 @@ __all__ = [
     "ConstantQChunks",
     "CrossRecurrence",
     "Image",
+    "Log1pMelMagnitudes",
     "LogMel",
     "LogMelChunks",
     "Magnitude",
     "MelEnergies",
+    "MelMagnitudes",
     "Representation",
     "Scalogram",
     "Stacked",

@@ -6,6 +6,7 @@ from typing import ClassVar, final
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from advjax.representations.base import Representation
 from advjax.representations.magnitude import Magnitude
@@ -28,6 +29,13 @@ def _band_energies(source, num_bands: int, magnitude):
     power = jnp.square(magnitude[..., 0]) / source.num_fft
     # Full float32 on every backend: a lower precision here would be another front end.
     return jnp.dot(power, _filters(source, num_bands), precision="highest")
+
+
+def _each_bin(gain, filters):
+    """What bands are multiplied with, spread over the bins that they are made of."""
+    weights = filters / np.maximum(filters.sum(axis=1, keepdims=True), 1e-6)
+    covered = (filters.sum(axis=1) > 0)[None, :]
+    return jnp.where(covered, gain @ weights.T, 1.0)
 
 
 @final
@@ -69,14 +77,11 @@ class MelEnergies(Representation):
         The reference lends each frame's mean and deviation and the fine structure
         within bands: bins are scaled by the square root of their bands' change.
         """
-        filters = _filters(self.source, self.num_bands)
         clean = _band_energies(self.source, self.num_bands, reference)
         mean, deviation = self._moments(clean)
         wanted = jnp.maximum(features[..., 0] * deviation + mean, 0.0)
         gain = safe_sqrt(wanted, self.floor) / safe_sqrt(clean, self.floor)
-        weights = filters / np.maximum(filters.sum(axis=1, keepdims=True), 1e-6)
-        covered = (filters.sum(axis=1) > 0)[None, :]
-        bin_gain = jnp.where(covered, gain @ weights.T, 1.0)
+        bin_gain = _each_bin(gain, _filters(self.source, self.num_bands))
         return reference * bin_gain[..., None]
 
     @property
@@ -107,3 +112,70 @@ class LogMel(Representation):
         """Log mel energies of one magnitude spectrogram."""
         energies = _band_energies(self.source, self.num_bands, x)
         return safe_log(energies, self.floor)[..., None]
+
+
+@final
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MelMagnitudes(Representation):
+    """Mel bands of the magnitudes themselves, [frames, bands, 1], not normalised.
+
+    Linear in the magnitudes, so that a certificate here is one at the waveform
+    (`lipschitz_bound`): neither squares nor a frame's own deviation stand between.
+
+    Attributes:
+        source: the magnitude spectrogram.
+        num_bands: mel filters from 0 Hz to half the sample rate.
+        floor: added to the bands of the reference where `inverse` divides by them.
+    """
+
+    name: ClassVar[str] = "melmag"
+    source: Representation = Magnitude()
+    num_bands: int = 64
+    floor: float = 1e-12
+
+    @property
+    def filters(self) -> Float[np.ndarray, "bins bands"]:
+        """The triangles that bands are sums with."""
+        return _filters(self.source, self.num_bands)
+
+    def step(self, x: Source) -> Features:
+        """Mel bands of one magnitude spectrogram."""
+        return jnp.dot(x[..., 0], self.filters, precision="highest")[..., None]
+
+    def inverse(self, features: Features, *, reference: Source) -> Source:
+        """The magnitudes whose bands follow `features`; reference lends detail."""
+        wanted = jnp.maximum(features, 0.0)
+        gain = (wanted + self.floor) / (self.step(reference) + self.floor)
+        return reference * _each_bin(gain[..., 0], self.filters)[..., None]
+
+    @property
+    def bounds(self) -> Bounds:
+        """Sums of magnitudes are not negative."""
+        return (0.0, float("inf"))
+
+
+@final
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Log1pMelMagnitudes(Representation):
+    """log(1 + band) of `MelMagnitudes`, which moves no further than the bands do.
+
+    Attributes:
+        source: the mel bands of magnitudes. Below 0, where noise may put them, is 0.
+    """
+
+    name: ClassVar[str] = "log1pmel"
+    source: Representation = MelMagnitudes()
+
+    def step(self, x: Source) -> Features:
+        """Logarithms of one array of bands."""
+        return jnp.log1p(jnp.maximum(x, 0.0))
+
+    def inverse(self, features: Features, *, reference: Source) -> Source:
+        """The bands, exactly; `reference` lends nothing."""
+        del reference
+        return jnp.expm1(features)
+
+    @property
+    def bounds(self) -> Bounds:
+        """Logarithms of 1 and more."""
+        return (0.0, float("inf"))

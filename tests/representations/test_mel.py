@@ -3,7 +3,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from advjax.representations import LogMel, Magnitude, MelEnergies
+from advjax.representations import (
+    Log1pMelMagnitudes,
+    LogMel,
+    Magnitude,
+    MelEnergies,
+    MelMagnitudes,
+)
 
 
 def mfbe_of_python_speech_features(wave):
@@ -63,3 +69,31 @@ def test_logmel_of_a_louder_clip_is_shifted():
     rep = LogMel(floor=1e-12)
     shift = rep.apply(jnp.asarray(2 * wave)) - rep.apply(jnp.asarray(wave))
     np.testing.assert_allclose(shift, 2 * np.log(2), atol=1e-3)
+
+
+def test_mel_bands_of_magnitudes_are_sums_with_the_filters_and_turn_back():
+    wave = np.random.default_rng(5).normal(0, 0.1, 25_800).astype(np.float32)
+    magnitude = jax.jit(Magnitude().apply)(jnp.asarray(wave))
+    psf = pytest.importorskip("python_speech_features")
+    filters = psf.get_filterbanks(64, 512, 16_000).T
+    bands = MelMagnitudes().step(magnitude)
+    judge = np.float64(magnitude[..., 0]) @ filters
+    np.testing.assert_allclose(bands[..., 0], judge, rtol=1e-5)
+    logs = Log1pMelMagnitudes().step(bands)
+    np.testing.assert_allclose(logs[..., 0], np.log1p(judge), rtol=1e-5)
+    back = Log1pMelMagnitudes().inverse(logs, reference=bands)
+    np.testing.assert_allclose(back, bands, rtol=1e-4)
+    unchanged = MelMagnitudes().inverse(back, reference=magnitude)
+    np.testing.assert_allclose(unchanged, magnitude, rtol=1e-3, atol=1e-6)
+    doubled = MelMagnitudes().step(
+        MelMagnitudes().inverse(2 * bands, reference=magnitude)
+    )
+    np.testing.assert_allclose(doubled, 2 * bands, rtol=1e-3)
+
+
+def test_bands_that_noise_puts_below_zero_have_the_logarithm_of_none():
+    x = jnp.array([[[-3.0], [-0.5], [0.0]]])
+    value, gradient = jax.value_and_grad(lambda x: Log1pMelMagnitudes().step(x).sum())(
+        x
+    )
+    assert value == 0 and jnp.isfinite(gradient).all()
