@@ -1,5 +1,7 @@
 """Randomized smoothing: certified predictions for any function of one example."""
 
+from collections.abc import Callable
+
 from advjax.smoothing.bounds import (
     clopper_pearson_lower,
     max_radius,
@@ -21,6 +23,7 @@ from advjax.smoothing.certificates import (
     plan,
     predict,
 )
+from advjax.smoothing.coloured import coloured, ellipsoid_norm, spectral_gains
 from advjax.smoothing.noise import Noise, gaussian, uniform
 from advjax.smoothing.votes import (
     DEFAULT_CHUNK,
@@ -29,9 +32,16 @@ from advjax.smoothing.votes import (
     fitting_tile,
 )
 
+NOISES: dict[str, Callable[..., Noise]] = {
+    "gaussian": gaussian,
+    "uniform": uniform,
+    "coloured": coloured,
+}
+
 __all__ = [
     "ABSTAIN",
     "DEFAULT_CHUNK",
+    "NOISES",
     "NO_VOTES",
     "Certificate",
     "Example",
@@ -44,14 +54,17 @@ __all__ = [
     "certify",
     "certify_each",
     "clopper_pearson_lower",
+    "coloured",
     "count_votes",
     "default_tile",
+    "ellipsoid_norm",
     "fitting_tile",
     "gaussian",
     "max_radius",
     "num_for_radius",
     "plan",
     "predict",
+    "spectral_gains",
     "uniform",
     "votes_needed",
 ]

@@ -28,7 +28,8 @@ class Noise(NamedTuple):
             `jax.tree_util.Partial` over its scale keeps one compiled program for all.
         radius: lower bound on the probability of the top vote to certified radius, in
             units of the example; 0 at or below one half. None: no certificate is known.
-        norm: the norm that radius is measured in, "l2" or "l1".
+        norm: what radius measures: "l2" or "l1" of a perturbation, "ellipsoid" of
+            `coloured`, "gain" in nepers; "none" where there is no radius.
     """
 
     sample: Sample
@@ -50,10 +51,10 @@ def gaussian(sigma: float) -> Noise:
 
     Source: Cohen et al. 2019, arXiv:1902.02918, theorem 1 with pB = 1 - pA.
     """
-    scale = _scale("sigma", sigma)
+    scale = scale_array("sigma", sigma)
     return Noise(
         jax.tree_util.Partial(_add_normal, scale),
-        functools.partial(_gaussian_radius, float(sigma)),
+        functools.partial(gaussian_radius, float(sigma)),
         "l2",
     )
 
@@ -72,7 +73,7 @@ def uniform(half_width: float) -> Noise:
 
     Source: Yang et al. 2020, arXiv:2002.08118, table 1 (uniform noise, l1).
     """
-    scale = _scale("half_width", half_width)
+    scale = scale_array("half_width", half_width)
     return Noise(
         jax.tree_util.Partial(_add_uniform, scale),
         functools.partial(_uniform_radius, float(half_width)),
@@ -81,21 +82,23 @@ def uniform(half_width: float) -> Noise:
 
 
 def _add_normal(scale: Float[Array | np.ndarray, ""], key: Key, x: Features):
-    return _add(x, scale * jax.random.normal(key, x.shape, jnp.float32))
+    return add_wide(x, scale * jax.random.normal(key, x.shape, jnp.float32))
 
 
 def _add_uniform(scale: Float[Array | np.ndarray, ""], key: Key, x: Features):
     noise = jax.random.uniform(key, x.shape, jnp.float32, minval=-1.0, maxval=1.0)
-    return _add(x, scale * noise)
+    return add_wide(x, scale * noise)
 
 
-def _add(x: Features, noise: Features) -> Features:
+def add_wide(x: Features, noise: Features) -> Features:
+    """The sum in float32, or float64 for such an example, cast to the type of `x`."""
     # Not promote_types, which strict dtype promotion refuses for bfloat16.
     wide = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
     return (x.astype(wide) + noise.astype(wide)).astype(x.dtype)
 
 
-def _gaussian_radius(sigma: float, p_lower: float) -> float:
+def gaussian_radius(sigma: float, p_lower: float) -> float:
+    """`sigma * PhiInv(p_lower)`, in units of sigma; 0 at or below one half."""
     return sigma * float(special.ndtri(p_lower)) if p_lower > 0.5 else 0.0
 
 
@@ -103,8 +106,12 @@ def _uniform_radius(half_width: float, p_lower: float) -> float:
     return half_width * (2.0 * p_lower - 1.0) if p_lower > 0.5 else 0.0
 
 
-def _scale(name: str, value: float) -> np.ndarray:
-    """The value as a float32 array, so that jit traces it instead of baking it in."""
+def scale_array(name: str, value: float) -> np.ndarray:
+    """The value as a float32 array, so that jit traces it instead of baking it in.
+
+    Raises:
+        ValueError: the value is not positive and finite in float32.
+    """
     smallest, largest = np.finfo(np.float32).tiny, np.finfo(np.float32).max
     # The negated form also refuses NaN.
     if not (math.isfinite(value) and smallest <= value <= largest):

@@ -1,0 +1,101 @@
+"""Every law with a certificate, on a problem whose exact radius is known."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import linalg, stats
+
+from advjax import smoothing
+from advjax.smoothing import Noise, coloured, spectral_gains, uniform
+from tests.problems import distance, half_space
+
+NUM_SAMPLES = 16
+
+
+class Problem(NamedTuple):
+    """Class 1 wins at `x` with probability `p`, and up to `radius` away."""
+
+    law: Noise
+    normal: np.ndarray
+    offset: float
+    x: np.ndarray
+    radius: float
+    p: float
+
+
+def uniform_problem():
+    # The l1 distance is along the first axis, where one coordinate decides.
+    x = np.array([0.2, 0.0])
+    radius = distance([1.0, 0.0], 0.0, x, norm="l1")
+    return Problem(uniform(0.5), np.array([1.0, 0.0]), 0.0, x, radius, 0.7)
+
+
+def coloured_problem():
+    rng, sigma = np.random.default_rng(0), 0.25
+    gains = spectral_gains(
+        rng.uniform(0.2, 2.0, NUM_SAMPLES // 2 + 1),
+        num_samples=NUM_SAMPLES,
+        sample_rate_hz=16_000,
+    )
+    law = coloured(sigma, num_samples=NUM_SAMPLES, curve=gains)
+    normal = rng.normal(size=NUM_SAMPLES).astype(np.float32)
+    matrix = linalg.circulant(np.fft.irfft(gains, NUM_SAMPLES))
+    # Of y = A^-1 x the classifier is A normal, and one sigma away is the plane.
+    length = np.linalg.norm(matrix @ normal)
+    x = normal * (sigma * length / (normal @ normal))
+    return Problem(law, normal, 0.0, x, sigma, stats.norm.cdf(1.0))
+
+
+PROBLEMS = {"uniform": uniform_problem, "coloured": coloured_problem}
+
+
+def votes_of(problem, *, num_trials, num_votes):
+    """Votes for class 1 in each of many independent counts."""
+    logits_fn = half_space(problem.normal, problem.offset)
+    x = jnp.asarray(problem.x, jnp.float32)
+
+    @jax.jit
+    def count(keys):
+        def one(key):
+            noisy = jax.vmap(problem.law.sample, (0, None))(
+                jax.random.split(key, num_votes), x
+            )
+            return jax.vmap(logits_fn)(noisy).argmax(axis=1).sum()
+
+        return jax.lax.map(one, keys, batch_size=100)
+
+    return np.asarray(count(jax.random.split(jax.random.key(7), num_trials)))
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_certificates_approach_the_exact_radius(name):
+    problem, num = PROBLEMS[name](), 40_000
+    (votes,) = votes_of(problem, num_trials=1, num_votes=num)
+    assert stats.binomtest(int(votes), num, problem.p).pvalue > 1e-3
+    found = smoothing.certificate(
+        1, int(votes), noise=problem.law, num_estimation=num, alpha=1e-3
+    )
+    assert 0.93 * problem.radius < found.radius <= problem.radius
+    assert problem.law.radius(problem.p) == pytest.approx(problem.radius, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_certificates_are_wrong_at_most_alpha_of_the_time(name):
+    problem, num_trials, num_votes = PROBLEMS[name](), 2_000, 200
+    votes = votes_of(problem, num_trials=num_trials, num_votes=num_votes)
+
+    def p_value(radii, alpha):
+        wrong = sum(radius > problem.radius for radius in radii)
+        return stats.binomtest(wrong, num_trials, alpha, alternative="greater").pvalue
+
+    for alpha in (0.05, 1e-3):
+        options = {"noise": problem.law, "num_estimation": num_votes, "alpha": alpha}
+        found = [smoothing.certificate(1, int(k), **options) for k in votes]
+        assert p_value([c.radius for c in found], alpha) > 1e-4
+        assert np.mean([c.radius > 0 for c in found]) > 0.9
+        # The judge can reject: the share of votes instead of its bound is too bold.
+        bold = [problem.law.radius(k / num_votes) for k in votes]
+        assert p_value(bold, alpha) < 1e-4
