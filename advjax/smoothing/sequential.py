@@ -61,9 +61,7 @@ def log_evidence_above(
         p: probabilities strictly between 0 and 1.
     """
     failures = np.subtract(num_trials, num_successes, dtype=np.float64)
-    above = special.betainc(
-        _PRIOR + failures, 1.0 + num_successes, np.subtract(1.0, p)
-    )
+    above = special.betainc(_PRIOR + failures, 1.0 + num_successes, np.subtract(1.0, p))
     # 0 where no share of the posterior is left above p: nothing speaks against it.
     with np.errstate(divide="ignore"):
         truncated = np.log(above) - _PRIOR * np.log1p(-np.asarray(p))
@@ -123,9 +121,7 @@ def sequential_upper(
         evidence = log_evidence(num_successes, num_trials, p) >= -np.log(alpha)
         return evidence & (p * num_trials > num_successes)
 
-    return 1.0 - _last_ruled_out(
-        below_all_ruled_out, num_successes, num_trials, alpha
-    )
+    return 1.0 - _last_ruled_out(below_all_ruled_out, num_successes, num_trials, alpha)
 
 
 def _last_ruled_out(
