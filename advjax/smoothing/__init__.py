@@ -24,6 +24,7 @@ from advjax.smoothing.certificates import (
     predict,
 )
 from advjax.smoothing.coloured import coloured, ellipsoid_norm, spectral_gains
+from advjax.smoothing.gain import gain
 from advjax.smoothing.noise import Noise, gaussian, uniform
 from advjax.smoothing.votes import (
     DEFAULT_CHUNK,
@@ -36,6 +37,7 @@ NOISES: dict[str, Callable[..., Noise]] = {
     "gaussian": gaussian,
     "uniform": uniform,
     "coloured": coloured,
+    "gain": gain,
 }
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "default_tile",
     "ellipsoid_norm",
     "fitting_tile",
+    "gain",
     "gaussian",
     "max_radius",
     "num_for_radius",

@@ -9,7 +9,7 @@ import pytest
 from scipy import linalg, stats
 
 from advjax import smoothing
-from advjax.smoothing import Noise, coloured, spectral_gains, uniform
+from advjax.smoothing import Noise, coloured, gain, spectral_gains, uniform
 from tests.problems import distance, half_space
 
 NUM_SAMPLES = 16
@@ -49,7 +49,19 @@ def coloured_problem():
     return Problem(law, normal, 0.0, x, sigma, stats.norm.cdf(1.0))
 
 
-PROBLEMS = {"uniform": uniform_problem, "coloured": coloured_problem}
+def gain_problem():
+    # Class 1 while the level stays above 0.4 of the clip's.
+    x = np.array([0.25, -0.5])
+    normal = np.array([0.0, -2.0])
+    radius, sigma = -np.log(0.4), 0.7
+    return Problem(gain(sigma), normal, -0.4, x, radius, stats.norm.cdf(radius / sigma))
+
+
+PROBLEMS = {
+    "uniform": uniform_problem,
+    "coloured": coloured_problem,
+    "gain": gain_problem,
+}
 
 
 def votes_of(problem, *, num_trials, num_votes):
