@@ -6,6 +6,7 @@ which other examples there are, or on where a run was interrupted.
 
 import functools
 import hashlib
+import math
 import pathlib
 import time
 import types
@@ -37,6 +38,8 @@ class Point(NamedTuple):
     id: str
     x: Float[np.ndarray, "*features"]
     label: int
+    wave_l2: float = math.nan
+    """The l2 norm of its clip at the waveform, where anyone asks for it."""
 
 
 def example_key(key: Key, id: str) -> Key:
@@ -106,6 +109,7 @@ def certify_points(
     num_selection: int,
     num_estimation: int,
     alpha: float,
+    waveform_bound: float = math.nan,
     tile: int | None = None,
     chunk: int | None = None,
     mesh: Mesh | None = None,
@@ -127,6 +131,8 @@ def certify_points(
         num_selection: votes that choose the class.
         num_estimation: fresh votes that bound its probability.
         alpha: failure probability of one certificate.
+        waveform_bound: the most that the stage moves for 1 at the waveform, see
+            `lipschitz_bound`; NaN for none. Points need their `wave_l2` with one.
         tile: noisy copies evaluated at once; None for the backend's default.
         chunk: tiles per dispatch; None for the default.
         mesh: devices that share the votes.
@@ -155,6 +161,9 @@ def certify_points(
     )
     start = clock()
     for point, found in zip(points, certificates, strict=True):
+        radius_wave, radius_wave_snr_db = _at_waveform(
+            found.radius, waveform_bound, point.wave_l2
+        )
         yield Row(
             idx=point.idx,
             label=point.label,
@@ -167,8 +176,17 @@ def certify_points(
             votes=found.votes,
             n=num_estimation,
             snr_db=radius_snr_db(point.x, found.radius),
+            radius_wave=radius_wave,
+            radius_wave_snr_db=radius_wave_snr_db,
         )
         start = clock()
+
+
+def _at_waveform(radius: float, bound: float, wave_l2: float) -> tuple[float, float]:
+    """A stage's radius as one at the waveform, and its SNR there in dB."""
+    if math.isnan(bound):
+        return math.nan, math.nan
+    return radius / bound, radius_snr_db(np.array([wave_l2]), radius / bound)
 
 
 class Attacked(NamedTuple):

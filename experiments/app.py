@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 # Those of advjax.representations: REPRESENTATIONS, and PRESETS that set options.
 _STAGES = (
-    "waveform, magnitude, mfbe, logmel, logmel_chunks, constant_q_chunks, scalogram, "
-    "chroma, tonnetz, image, stacked, cross_recurrence"
+    "waveform, magnitude, mfbe, logmel, melmag, log1pmel, logmel_chunks, "
+    "constant_q_chunks, scalogram, chroma, tonnetz, image, stacked, cross_recurrence"
 )
 _PRESETS = "stft, dwt, stft_tonnetz, dwt_tonnetz, crp"
 

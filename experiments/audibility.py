@@ -5,15 +5,14 @@
 takes the run of `experiments.certify` with the same flags, or certifies first, and
 compares, for every clip, the radius at the waveform with the l2 norm below which no
 perturbation is audible beside the clip (the masking threshold of MPEG-1's
-psychoacoustic model 1, the clip's loudest entry at 96 dB). A radius at the magnitude is
-carried back by a proved bound on how far magnitudes move with the waveform; mel
-energies are normalised in each frame, which has no such bound.
+psychoacoustic model 1, the clip's loudest entry at 96 dB). Radii at magnitude, melmag
+and log1pmel are carried back by a proved bound on how far these move with the waveform;
+mfbe is normalised in each frame, and has no such bound.
 
 Writes audibility.tsv into the run's folder and prints the share of certified balls that
 hold audible perturbations.
 """
 
-import math
 import pathlib
 
 from experiments import app
@@ -41,12 +40,13 @@ def main() -> None:
     from advjax.metrics.audibility import smallest_audible_l2
     from advjax.metrics.distortion import radius_snr_db
     from advjax.reports import rows as row_files
+    from advjax.representations.lipschitz import lipschitz_bound
     from advjax.signal.masking import masking_threshold
     from experiments import certification, pipeline
 
     task = app.task()
     size = pipeline.size_of(jax.default_backend())
-    factor = waveform_factor(task.stage)
+    bound = lipschitz_bound(task.stage)
     folder = certification.certify(
         task,
         request_of(size),
@@ -64,12 +64,12 @@ def main() -> None:
         return smallest_audible_l2(threshold, len(wave), sample_rate_hz=rate)
 
     lines, held, certified = [], 0, 0
-    for idx, id, radius in zip(rows.idx, rows.id, rows.radius, strict=True):
+    columns = rows.idx, rows.id, rows.radius, rows.radius_wave, rows.radius_wave_snr_db
+    for idx, id, radius, radius_wave, snr_db in zip(*columns, strict=True):
         wave = np.float32(source[int(idx)]["audio"]) / np.float32(32768)
-        audible, radius_wave = float(smallest(wave)), float(radius) * factor
+        audible = float(smallest(wave))
         certified += radius_wave > 0
         held += radius_wave > audible
-        snr_db = radius_snr_db(wave, radius_wave) if radius_wave else math.inf
         lines.append(
             f"{id}\t{radius:.6g}\t{radius_wave:.6g}\t{snr_db:.2f}\t{audible:.6g}\t"
             f"{radius_snr_db(wave, audible):.2f}\t{int(radius_wave > audible)}"
@@ -83,29 +83,10 @@ def main() -> None:
     share = f"{100 * held / certified:.0f} %" if certified else "none"
     print(
         f"{certified} of {len(lines)} clips have a radius; at the waveform it is "
-        f"{factor:.4g} times that at {task.at}. Balls that hold audible "
+        f"{1 / bound:.4g} times that at {task.at}. Balls that hold audible "
         f"perturbations: {held} ({share})."
     )
     pipeline.say(f"report      {folder}/audibility.tsv")
-
-
-def waveform_factor(stage) -> float:
-    """What a radius at a stage is to be multiplied with to be one at the waveform.
-
-    Raises:
-        ValueError: a stage without a global bound.
-    """
-    from advjax.representations import Magnitude, Waveform
-    from advjax.representations.lipschitz import lipschitz_bound
-
-    if isinstance(stage, Waveform):
-        return 1.0
-    if isinstance(stage, Magnitude):
-        return 1 / lipschitz_bound(stage)
-    raise ValueError(
-        f"--rep={stage.name}: no radius there is one at the waveform, which may move "
-        "this stage as far as it likes; give --rep=waveform or --rep=magnitude"
-    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Certifying a task's test points in a run that resumes, and reporting on runs."""
 
 import functools
+import math
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,8 @@ from advjax.classifier import Classifier
 from advjax.progress import Progress, duration
 from advjax.reports import rows as row_files
 from advjax.reports import runs, tables
-from advjax.representations import definition
+from advjax.representations import Representation, definition
+from advjax.representations.lipschitz import lipschitz_bound
 from experiments import pipeline, tallies
 
 
@@ -62,6 +64,7 @@ def certify(
     classifier = task.classifier
     points = task.test_points(num_points)
     logits_fn = classifier.logits_fn(task.at, precision=request.precision)
+    bound, at_waveform = waveform_bound(task.stage)
     mesh = _mesh(classifier)
     tile = _tile(logits_fn, points[0], task, request, mesh)
     settings = {
@@ -83,6 +86,7 @@ def certify(
         "seed": task.seed,
         "defence": task.trained_as,
         "cap": planned.max_radius,
+        "radius_wave": at_waveform,
     }
     if workdir is None:
         title = f"{task.records.name}-{task.at}-sigma{task.sigma:g}"
@@ -104,7 +108,7 @@ def certify(
         pipeline.say(
             f"run         {workdir}: {len(missing)} of {len(points)} points to certify"
         )
-        for line in _plan_lines(planned, request, task):
+        for line in (*_plan_lines(planned, request, task), at_waveform):
             pipeline.say(f"            {line}")
         votes = functools.partial(
             smoothing.count_votes, logits_fn, key=key, noise=task.noise, tile=tile,
@@ -134,6 +138,7 @@ def certify(
                 num_selection=request.num_selection,
                 num_estimation=request.num_estimation,
                 alpha=request.alpha,
+                waveform_bound=bound,
                 tile=tile,
                 chunk=chunk,
                 mesh=mesh,
@@ -146,6 +151,18 @@ def certify(
     if not num_missing(workdir):
         tallies.remove(workdir)
     return workdir
+
+
+def waveform_bound(stage: Representation) -> tuple[float, str]:
+    """How far a stage moves for 1 at the waveform, at most, and that in words.
+
+    NaN where no such bound is known; the words are the reason then.
+    """
+    try:
+        bound = lipschitz_bound(stage)
+    except ValueError as error:
+        return math.nan, str(error)
+    return bound, f"a radius here, divided by {bound:.6g}, is one at the waveform"
 
 
 def _mesh(classifier: Classifier) -> Mesh | None:

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import inspect
 import json
 import pathlib
 import shutil
@@ -120,12 +121,14 @@ class Task:
 
     @functools.cached_property
     def defence_text(self) -> str:
-        """The defence with its sigma spelled out."""
+        """The defence with its sigma, if it takes one, spelled out."""
         name, options = catalog.parse(self.defence)
         catalog.pick(self.defence, DEFENCES, sigma=self.sigma)
-        if name == "gaussian":
-            return f"gaussian(sigma={options.get('sigma', self.sigma)!r})"
-        return self.defence
+        if "sigma" not in inspect.signature(DEFENCES[name]).parameters:
+            return self.defence
+        options = {"sigma": self.sigma} | options
+        spelled = ", ".join(f"{option}={value!r}" for option, value in options.items())
+        return f"{name}({spelled})"
 
     @functools.cached_property
     def records(self) -> pathlib.Path:
@@ -313,8 +316,9 @@ class Task:
         for index in spread(len(source), count):
             example = source[int(index)]
             x = evaluation.stage_features(self.stage, example["audio"])
+            norm = float(np.linalg.norm(np.float64(example["audio"]) / 32768))
             points.append(
-                evaluation.Point(int(index), example["id"], x, example["label"])
+                evaluation.Point(int(index), example["id"], x, example["label"], norm)
             )
         return points
 

@@ -62,6 +62,20 @@ def test_a_row_says_what_the_certificate_says():
             assert row.snr_db == pytest.approx(snr)
 
 
+def test_a_radius_is_carried_back_to_the_waveform_where_there_is_a_bound():
+    id = max(rows(points()).values(), key=lambda row: row.radius).id
+    (point,) = (point for point in points() if point.id == id)
+    certified = rows([point._replace(wave_l2=8.0)], waveform_bound=4.0)[id]
+    assert certified.radius > 0
+    assert certified.radius_wave == certified.radius / 4
+    assert certified.radius_wave_snr_db == pytest.approx(
+        20 * np.log10(32 / certified.radius)
+    )
+    without = rows([point])[id]
+    assert without.radius == certified.radius
+    assert np.isnan([without.radius_wave, without.radius_wave_snr_db]).all()
+
+
 def test_an_examples_key_is_64_bits_of_its_id():
     digest = hashlib.sha256(b"a").digest()
     expected = jax.random.key(7)

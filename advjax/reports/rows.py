@@ -6,10 +6,11 @@ are the same rows.
 The columns of Cohen's `certify.py` come first, so that his analysis reads our files,
 and `read` reads his:
 
-    idx label predict radius correct time | id p_lower votes n snr_db
+    idx label predict radius correct time | id p_lower votes n snr_db | radius_wave
+    radius_wave_snr_db
 
-Numbers are text; the radius and `p_lower` read back as the same float64. Nothing in a
-file is evaluated.
+Files without the last two are those of earlier versions. Numbers are text; radii and
+`p_lower` read back as the same float64. Nothing in a file is evaluated.
 """
 
 import dataclasses
@@ -26,7 +27,14 @@ from jaxtyping import Bool, Float, Int
 ROWS_FILE = "rows.tsv"
 _SHARD = re.compile(r"rows(-\d+-of-\d+)?\.tsv")
 _Columns = TypeVar("_Columns")
-_UNKNOWN = {"p_lower": "nan", "votes": "0", "n": "0", "snr_db": "nan"}
+_UNKNOWN = {
+    "p_lower": "nan",
+    "votes": "0",
+    "n": "0",
+    "snr_db": "nan",
+    "radius_wave": "nan",
+    "radius_wave_snr_db": "nan",
+}
 
 
 class Row(NamedTuple):
@@ -51,18 +59,23 @@ class Row(NamedTuple):
     n: int
     snr_db: float
     """20 log10(norm(x) / radius); inf at radius 0."""
+    radius_wave: float = float("nan")
+    """The radius carried back to the waveform; NaN where no bound allows that."""
+    radius_wave_snr_db: float = float("nan")
+    """The same with the norm of the waveform."""
 
 
 COHEN_COLUMNS = Row._fields[:6]
 COLUMNS = Row._fields
+_READABLE = (COLUMNS, Row._fields[:11], COHEN_COLUMNS)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Rows:
     """The rows of a run as columns; see `Row` for what each one means.
 
-    In a file with Cohen's six columns only, `id` is the idx, `p_lower` and `snr_db` are
-    NaN, and `votes` and `n` are 0.
+    In a file with Cohen's six columns only, `id` is the idx, `votes` and `n` are 0, and
+    all other columns that are missing are NaN.
     """
 
     idx: Int[np.ndarray, "rows"]
@@ -76,6 +89,8 @@ class Rows:
     votes: Int[np.ndarray, "rows"]
     n: Int[np.ndarray, "rows"]
     snr_db: Float[np.ndarray, "rows"]
+    radius_wave: Float[np.ndarray, "rows"]
+    radius_wave_snr_db: Float[np.ndarray, "rows"]
 
     def __len__(self) -> int:
         """The number of certified points."""
@@ -171,7 +186,7 @@ def parse(content: bytes, path: pathlib.Path) -> Rows:
     """
     lines = content.decode("utf-8", errors="surrogateescape").split("\n")
     columns = tuple(lines[0].rstrip("\r").split("\t"))
-    if columns not in (COLUMNS, COHEN_COLUMNS):
+    if columns not in _READABLE:
         raise ValueError(
             f"{path} line 1: expected the columns {' '.join(COLUMNS)}, or the first "
             f"{len(COHEN_COLUMNS)}, separated by tabs; found {lines[0][:200]!r}"
@@ -233,6 +248,8 @@ _READ = {
     "votes": _integer,
     "n": _integer,
     "snr_db": float,
+    "radius_wave": float,
+    "radius_wave_snr_db": float,
 }
 _DTYPES = {
     column: {_integer: np.int64, _zero_or_one: np.bool_}.get(reader, np.float64)
@@ -277,6 +294,8 @@ def line_of(row: Row) -> bytes:
         votes=int(row.votes),
         n=int(row.n),
         snr_db=f"{float(row.snr_db):.4f}",
+        radius_wave=repr(float(row.radius_wave)),
+        radius_wave_snr_db=f"{float(row.radius_wave_snr_db):.4f}",
     )
     line = "\t".join(map(str, cells)) + "\n"
     return line.encode("utf-8", errors="surrogateescape")

@@ -6,7 +6,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from advjax.representations import Magnitude, MelEnergies, Waveform
+from advjax.representations import Magnitude
 from advjax.representations.lipschitz import lipschitz_bound
 from experiments import audibility
 
@@ -31,12 +31,13 @@ def parsed_flags():
         flags.FLAGS(sys.argv[:1])
 
 
-def test_radii_are_carried_back_where_a_bound_is_proved():
-    assert audibility.waveform_factor(Waveform()) == 1
-    factor = audibility.waveform_factor(Magnitude())
-    assert factor == pytest.approx(1 / lipschitz_bound(Magnitude()))
-    with pytest.raises(ValueError, match="--rep=waveform or --rep=magnitude"):
-        audibility.waveform_factor(MelEnergies())
+def test_a_stage_without_a_bound_is_refused_with_the_reason(tmp_path):
+    with (
+        flagsaver.flagsaver(home=str(tmp_path), **SMALL | {"rep": "mfbe"}),
+        pytest.raises(ValueError, match="no radius at mfbe is one at the waveform"),
+    ):
+        audibility.main()
+    assert not any(tmp_path.iterdir())
 
 
 def test_every_certified_clip_has_its_radius_at_the_waveform_and_the_ears(

@@ -18,6 +18,8 @@ ROW = Row(
     votes=999,
     n=1000,
     snr_db=32.123456,
+    radius_wave=0.1,
+    radius_wave_snr_db=50.0,
 )
 # Both spellings of a time span occur in Cohen's files.
 COHEN = (
@@ -32,7 +34,7 @@ def test_a_row_is_one_line_with_cohens_columns_first():
     assert HEADER.startswith(b"idx\tlabel\tpredict\tradius\tcorrect\ttime\tid\t")
     assert line_of(ROW) == (
         b"4\t7\t7\t0.30000000000000004\t1\t0:00:13.736080\t"
-        b"speaker/7-001\t0.3333333333333333\t999\t1000\t32.1235\n"
+        b"speaker/7-001\t0.3333333333333333\t999\t1000\t32.1235\t0.1\t50.0000\n"
     )
 
 
@@ -66,6 +68,16 @@ def test_rows_read_back_as_the_same_numbers(tmp_path):
     assert got.correct.dtype == bool and got.correct.all()
     assert np.isinf(got.snr_db).all()
     np.testing.assert_allclose(got.time, 13.73608)
+
+
+def test_files_from_before_the_radius_at_the_waveform_read(tmp_path):
+    path = tmp_path / "rows.tsv"
+    header = "\t".join(Row._fields[:11]).encode()
+    line = b"\t".join(line_of(ROW).split(b"\t")[:11])
+    path.write_bytes(header + b"\n" + line + b"\n")
+    rows = read(tmp_path)
+    assert rows.n.tolist() == [1000] and rows.snr_db.tolist() == [32.1235]
+    assert np.isnan(rows.radius_wave).all()
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
@@ -115,9 +127,9 @@ def test_the_files_of_several_processes_read_as_one(tmp_path):
         (b"\t7\t7\t", b"\tseven\t7\t", "line 3: invalid literal"),
         (b"0.30000000000000004", b"__import__('os')", "line 3: could not convert"),
         (b"\t1\t0:00", b"\tyes\t0:00", "line 3: correct must be 0 or 1"),
-        (b"\t1000\t", b"\t", "line 3: expected 11 cells, found 10"),
+        (b"\t1000\t", b"\t", "line 3: expected 13 cells, found 12"),
         (b"\t1000\t", b"\t99999999999999999999\t", "line 3: 9+ is too large"),
-        (b"speaker/7-001", b"a\nb", "line 3: expected 11 cells, found 7"),
+        (b"speaker/7-001", b"a\nb", "line 3: expected 13 cells, found 7"),
     ],
 )
 def test_a_malformed_line_is_named(tmp_path, old, new, message):
