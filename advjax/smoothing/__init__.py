@@ -26,6 +26,7 @@ from advjax.smoothing.certificates import (
 from advjax.smoothing.coloured import coloured, ellipsoid_norm, spectral_gains
 from advjax.smoothing.gain import gain
 from advjax.smoothing.noise import Noise, gaussian, uniform
+from advjax.smoothing.shift import ShiftCertificate, certify_shift
 from advjax.smoothing.votes import (
     DEFAULT_CHUNK,
     count_votes,
@@ -51,10 +52,12 @@ __all__ = [
     "Plan",
     "PlannedRadius",
     "Prediction",
+    "ShiftCertificate",
     "Tally",
     "certificate",
     "certify",
     "certify_each",
+    "certify_shift",
     "clopper_pearson_lower",
     "coloured",
     "count_votes",
