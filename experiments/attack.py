@@ -55,6 +55,11 @@ SAVE_AUDIO = flags.DEFINE_bool(
     "save_audio", False, "Write the first successes as pairs of WAVs."
 )
 EXAMPLES = flags.DEFINE_integer("examples", 3, "Successes shown in examples.png.")
+AUDIBLE = flags.DEFINE_bool(
+    "audible",
+    False,
+    "Say how far above the clip's masking threshold successes are; writes audible.tsv.",
+)
 app.declare_key(
     *app.MODEL_FLAGS,
     *app.DATA_FLAGS,
@@ -107,6 +112,11 @@ def main() -> None:
         return
     where = folders[0] if len(folders) == 1 else out
     print(attack_report.report(folders, where))
+    if AUDIBLE.value:
+        from experiments import audible_attacks
+
+        for folder in folders:
+            print(f"{folder.name}: {audible_attacks.report(task, folder)}")
     pipeline.say(f"report      {where}/report.md; rows*.tsv and x_adv*.npy in each run")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from advjax import evaluation, records
 from advjax.metrics.robustness import accuracy_under_attack, fooling_rate
@@ -178,16 +179,12 @@ def show(task: pipeline.Task, folder: pathlib.Path, *, count: int, audio: bool) 
     ]
     if not chosen:
         return
-    points = {p.id: n for n, p in enumerate(task.test_points(_num_points(folder)))}
-    stored = examples(folder, points)
+    stored = examples(folder, places(task, folder))
     source = records.read(task.records, "test")
     panels, titles, names = [], [], []
     for row in chosen[:count]:
         clip = source[int(rows.idx[row])]["audio"]
-        clean = {
-            stage.name: evaluation.stage_features(stage, clip)
-            for stage in task.representation.chain()
-        }
+        clean = clean_stages(task, clip)
         x_adv = np.asarray(stored[rows.id[row]])
         labels = task.classifier.labels
         name = f"example{len(panels)}"
@@ -221,8 +218,20 @@ def show(task: pipeline.Task, folder: pathlib.Path, *, count: int, audio: bool) 
         pipeline.say(_NO_PLOTS)
 
 
-def _num_points(folder: pathlib.Path) -> int:
-    return int(runs.description(folder)["settings"]["num_points"])
+def places(task: pipeline.Task, folder: pathlib.Path) -> dict[str, int]:
+    """The number of each id among the points of a run."""
+    count = int(runs.description(folder)["settings"]["num_points"])
+    return {point.id: n for n, point in enumerate(task.test_points(count))}
+
+
+def clean_stages(
+    task: pipeline.Task, clip: Int[np.ndarray, "time"]
+) -> dict[str, Float[np.ndarray, "..."]]:
+    """One stored clip at every stage of the chain, by name."""
+    return {
+        stage.name: evaluation.stage_features(stage, clip)
+        for stage in task.representation.chain()
+    }
 
 
 def _write_pair(task, folder, name, x_adv, clean) -> None:

@@ -23,6 +23,7 @@ SMALL = {
     "attack": ["pgd(num_steps=3)", "noise(num_draws=2)"],
     "budget": ["20dB"],
     "save_audio": True,
+    "audible": True,
 }
 
 
@@ -75,6 +76,23 @@ def test_every_run_has_rows_and_its_examples(home):
         assert settings["attack"]["name"] == name
         assert settings["perturbation_enters_at"] == "waveform"
     assert "| noise at waveform" in (home / "attack" / "report.md").read_text()
+
+
+def test_what_is_added_is_held_against_the_masking_threshold(home):
+    heard = 0
+    for folder in run_folders(home):
+        rows = attack_rows.read(folder)
+        lines = (folder / "audible.tsv").read_text().splitlines()[1:]
+        assert len(lines) == (rows.success & (rows.clean == rows.label)).sum()
+        for line in lines:
+            id, snr_db, excess, share = line.split("\t")
+            # 20 dB of noise over a whole clip of speech is heard in its pauses.
+            assert float(excess) > 0 and 0 < float(share) <= 1
+            assert float(snr_db) == pytest.approx(
+                rows.snr_db[rows.id.index(id)], abs=0.02
+            )
+            heard += 1
+    assert heard
 
 
 def test_the_same_command_attacks_nothing_again(home, capsys):

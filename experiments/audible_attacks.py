@@ -1,0 +1,61 @@
+"""How far what an attack adds is above what its clip hides from the ear."""
+
+import pathlib
+
+import jax
+import numpy as np
+
+from advjax import records
+from advjax.atomic import new_file
+from advjax.metrics.audibility import audible_excess, audible_share
+from advjax.metrics.distortion import snr_db
+from advjax.reports import attack_rows
+from advjax.signal.masking import masking_threshold
+from experiments import attack_report, pipeline
+from experiments.attacking import examples
+from experiments.listening import waveform_of
+
+
+def report(task: pipeline.Task, folder: pathlib.Path) -> str:
+    """One line on the successes of a run; writes its audible.tsv.
+
+    A perturbation at a later stage is turned back into a waveform first, as for WAVs:
+    what is heard then is what the inverses make of it.
+    """
+    rows = attack_rows.read(folder)
+    places = attack_report.places(task, folder)
+    stored, source = examples(folder, places), records.read(task.records, "test")
+    rate = task.representation.sample_rate_hz
+
+    @jax.jit
+    def heard(wave, changed):
+        threshold = masking_threshold(wave, sample_rate_hz=rate)
+        delta = changed - wave
+        return (
+            snr_db(wave, changed),
+            audible_excess(delta, threshold),
+            audible_share(delta, threshold),
+        )
+
+    lines, found = [], []
+    for row in np.flatnonzero(rows.success & (rows.clean == rows.label)):
+        clean = attack_report.clean_stages(task, source[int(rows.idx[row])]["audio"])
+        id = rows.id[row]
+        changed = waveform_of(task.stage, np.asarray(stored[id]), clean)
+        if changed is None:
+            return f"{task.at} cannot be turned back into a waveform: nothing to hear"
+        found.append([float(v) for v in heard(clean["waveform"], changed)])
+        snr, excess, share = found[-1]
+        lines.append(f"{id}\t{snr:.2f}\t{excess:.6g}\t{share:.6g}")
+    with new_file(folder / "audible.tsv") as aside:
+        header = "id\twave_snr_db\taudible_excess\taudible_share"
+        aside.write_text("\n".join([header, *lines]) + "\n")
+    if not found:
+        return "no success, nothing to hear"
+    snr, excess, share = np.median(found, axis=0)
+    silent = np.mean([share == 0 for _, _, share in found])
+    return (
+        f"medians of {len(found)} successes at the waveform: SNR {snr:.1f} dB, audible "
+        f"excess {excess:.3g}, audible in {100 * share:.1f} % of frames and bins; "
+        f"{100 * silent:.0f} % of them are below the threshold everywhere"
+    )
