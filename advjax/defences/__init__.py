@@ -8,11 +8,14 @@ of the chain the training was told.
 from collections.abc import Callable
 
 from advjax.defences.base import Apply, GradFn, Gradients, cross_entropy_gradients
+from advjax.defences.consistency import consistency
 from advjax.defences.fused_adversarial import fused_adversarial
 from advjax.defences.gaussian import gaussian
+from advjax.defences.macer import macer
 from advjax.defences.mixup import mixup
 from advjax.defences.pgd_adversarial import pgd_adversarial
 from advjax.defences.plain import plain
+from advjax.defences.smooth_adv import smooth_adv
 
 DEFENCES: dict[str, Callable[..., GradFn]] = {
     "plain": plain,
@@ -20,6 +23,9 @@ DEFENCES: dict[str, Callable[..., GradFn]] = {
     "fused_adversarial": fused_adversarial,
     "pgd_adversarial": pgd_adversarial,
     "mixup": mixup,
+    "consistency": consistency,
+    "smooth_adv": smooth_adv,
+    "macer": macer,
 }
 
 __all__ = [
@@ -27,10 +33,13 @@ __all__ = [
     "Apply",
     "GradFn",
     "Gradients",
+    "consistency",
     "cross_entropy_gradients",
     "fused_adversarial",
     "gaussian",
+    "macer",
     "mixup",
     "pgd_adversarial",
     "plain",
+    "smooth_adv",
 ]

@@ -12,11 +12,14 @@ OPTIONS = {
     "gaussian": {"sigma": 0.1},
     "fused_adversarial": {"eps": 0.1},
     "pgd_adversarial": {"eps": 0.1},
+    "consistency": {"sigma": 0.1},
+    "smooth_adv": {"sigma": 0.1, "eps": 0.1},
+    "macer": {"sigma": 0.1},
 }
 
 
-def apply(params, batch_stats, x, key):
-    del key
+def apply(params, batch_stats, x, key, *, train=True):
+    del key, train
     return x @ params["w"], {"seen": batch_stats["seen"] + 1}
 
 
