@@ -26,6 +26,7 @@ from advjax.smoothing.certificates import (
 from advjax.smoothing.coloured import coloured, ellipsoid_norm, spectral_gains
 from advjax.smoothing.gain import gain
 from advjax.smoothing.noise import Noise, gaussian, uniform
+from advjax.smoothing.pcm16 import pcm16
 from advjax.smoothing.shift import ShiftCertificate, certify_shift
 from advjax.smoothing.votes import (
     DEFAULT_CHUNK,
@@ -39,6 +40,7 @@ NOISES: dict[str, Callable[..., Noise]] = {
     "uniform": uniform,
     "coloured": coloured,
     "gain": gain,
+    "pcm16": pcm16,
 }
 
 __all__ = [
@@ -68,6 +70,7 @@ __all__ = [
     "gaussian",
     "max_radius",
     "num_for_radius",
+    "pcm16",
     "plan",
     "predict",
     "spectral_gains",

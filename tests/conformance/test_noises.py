@@ -47,7 +47,7 @@ def test_one_program_serves_every_scale(name):
         traces.append(x.shape)
         return sample(key, x)
 
-    found = [noisy(law(name, s).sample, jax.random.key(0), X) for s in (0.25, 0.5)]
+    found = [noisy(law(name, s).sample, jax.random.key(0), X) for s in (0.25, 0.4)]
     assert len(traces) == 1
     assert (np.asarray(found[0]) != found[1]).any()
 

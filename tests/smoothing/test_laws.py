@@ -9,7 +9,7 @@ import pytest
 from scipy import linalg, stats
 
 from advjax import smoothing
-from advjax.smoothing import Noise, coloured, gain, spectral_gains, uniform
+from advjax.smoothing import Noise, coloured, gain, pcm16, spectral_gains, uniform
 from tests.problems import distance, half_space
 
 NUM_SAMPLES = 16
@@ -57,10 +57,20 @@ def gain_problem():
     return Problem(gain(sigma), normal, -0.4, x, radius, stats.norm.cdf(radius / sigma))
 
 
+def pcm16_problem():
+    # The plane lies between two steps, where rounding leaves it.
+    step, sigma = 1 / 32768, 0.25
+    x, offset = np.array([7000 * step, 0.5]), -0.5 * step
+    radius = distance([1.0, 0.0], offset, x)
+    p = stats.norm.cdf(radius / sigma)
+    return Problem(pcm16(sigma), np.array([1.0, 0.0]), offset, x, radius, p)
+
+
 PROBLEMS = {
     "uniform": uniform_problem,
     "coloured": coloured_problem,
     "gain": gain_problem,
+    "pcm16": pcm16_problem,
 }
 
 
