@@ -31,7 +31,8 @@ from experiments import app
 
 # Those of advjax.attacks, which --help does not wait for.
 _ATTACKS = (
-    "noise fgsm bim pgd jsma deepfool carlini_wagner lbfgs nes partial_information"
+    "noise fgsm bim pgd jsma deepfool carlini_wagner lbfgs nes partial_information "
+    "imperceptible"
 )
 
 ATTACK = flags.DEFINE_multi_string(

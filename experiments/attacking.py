@@ -15,7 +15,7 @@ from advjax.attacks import ATTACKS, Attack, eps_for_dbfs, eps_for_snr
 from advjax.progress import Progress
 from advjax.reports import attack_rows, runs
 from advjax.reports import rows as row_files
-from advjax.representations import definition
+from advjax.representations import Waveform, definition
 from advjax.types import LogitsFn
 from experiments import certification, pipeline
 
@@ -45,14 +45,18 @@ def build(task: pipeline.Task, text: str) -> Attack:
     """The attack that `text` names, with the bounds of the stage it works at.
 
     An attack that starts from clips of other classes gets the first training clip of
-    each.
+    each, and one that weighs what is heard the sample rate.
 
     Raises:
-        ValueError: an unknown attack or option.
+        ValueError: an unknown attack or option, or an attack on waveforms elsewhere.
     """
     name, _ = catalog.parse(text)
     needed = inspect.signature(ATTACKS[name]).parameters if name in ATTACKS else {}
     given = {"starts": _starts(task)} if "starts" in needed else {}
+    if "sample_rate_hz" in needed:
+        if not isinstance(task.stage, Waveform):
+            raise ValueError(f"{name} perturbs waveforms: give --rep=waveform")
+        given["sample_rate_hz"] = task.stage.sample_rate_hz
     return catalog.pick(text, ATTACKS, bounds=task.stage.bounds, **given)
 
 

@@ -13,6 +13,7 @@ from advjax.attacks.carlini_wagner import carlini_wagner
 from advjax.attacks.deepfool import deepfool
 from advjax.attacks.expectation import expectation
 from advjax.attacks.gradient_sign import bim, fgsm, pgd
+from advjax.attacks.imperceptible import imperceptible
 from advjax.attacks.jsma import jsma
 from advjax.attacks.lbfgs import lbfgs
 from advjax.attacks.nes import nes
@@ -30,6 +31,7 @@ ATTACKS: dict[str, Callable[..., Attack]] = {
     "lbfgs": lbfgs,
     "nes": nes,
     "partial_information": partial_information,
+    "imperceptible": imperceptible,
 }
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "eps_for_snr",
     "expectation",
     "fgsm",
+    "imperceptible",
     "jsma",
     "lbfgs",
     "nes",

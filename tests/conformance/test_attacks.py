@@ -39,6 +39,12 @@ SMALL = {
         "max_queries": 800,
         "starts": STARTS,
     },
+    "imperceptible": {
+        "sample_rate_hz": 16_000,
+        "num_steps": (40, 20),
+        "learning_rates": (0.05, 0.01),
+        "initial_eps": 0.5,
+    },
 }
 VARIANTS = {
     "carlini_wagner": [{"norm": "l0"}, {"norm": "linf"}],

@@ -199,6 +199,7 @@ def test_transfer_to_itself_is_complete(home, tmp_path, capsys):
         ({"attack": ["deepfool"]}, "leave --budget out"),
         ({"attack": ["pdg"]}, "Did you mean 'pgd'"),
         ({"rep": "mel"}, "the stages are"),
+        ({"attack": ["imperceptible"], "rep": "mfbe"}, "give --rep=waveform"),
         ({"attack": ["pgd(targeted=True)"], "target": "Anna"}, "no target 'Anna'"),
         ({"attack": ["pgd(bounds=(-0.001, 0.001))"]}, "outside the attack's bounds"),
     ],
