@@ -25,6 +25,7 @@ from advjax.smoothing.certificates import (
 )
 from advjax.smoothing.coloured import coloured, ellipsoid_norm, spectral_gains
 from advjax.smoothing.gain import gain
+from advjax.smoothing.masked import masked
 from advjax.smoothing.noise import Noise, gaussian, uniform
 from advjax.smoothing.pcm16 import pcm16
 from advjax.smoothing.shift import ShiftCertificate, certify_shift
@@ -41,6 +42,7 @@ NOISES: dict[str, Callable[..., Noise]] = {
     "coloured": coloured,
     "gain": gain,
     "pcm16": pcm16,
+    "masked": masked,
 }
 
 __all__ = [
@@ -68,6 +70,7 @@ __all__ = [
     "fitting_tile",
     "gain",
     "gaussian",
+    "masked",
     "max_radius",
     "num_for_radius",
     "pcm16",

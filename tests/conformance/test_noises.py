@@ -8,10 +8,10 @@ import pytest
 from advjax import catalog
 from advjax.smoothing import NOISES
 
-NUM_SAMPLES = 48
+NUM_SAMPLES = 3000
 # What a caller knows; each law takes what it needs.
 KNOWN = {"num_samples": NUM_SAMPLES, "sample_rate_hz": 16_000}
-SCALES = {"uniform": "half_width"}
+SCALES = {"uniform": "half_width", "masked": "factor"}
 X = jnp.linspace(-0.5, 0.5, NUM_SAMPLES)
 
 
