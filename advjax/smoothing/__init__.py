@@ -24,6 +24,7 @@ from advjax.smoothing.certificates import (
     predict,
 )
 from advjax.smoothing.coloured import coloured, ellipsoid_norm, spectral_gains
+from advjax.smoothing.f_divergence import kl_radius, renyi_radius
 from advjax.smoothing.gain import gain
 from advjax.smoothing.masked import masked
 from advjax.smoothing.noise import Noise, gaussian, uniform
@@ -70,12 +71,14 @@ __all__ = [
     "fitting_tile",
     "gain",
     "gaussian",
+    "kl_radius",
     "masked",
     "max_radius",
     "num_for_radius",
     "pcm16",
     "plan",
     "predict",
+    "renyi_radius",
     "spectral_gains",
     "uniform",
     "votes_needed",
