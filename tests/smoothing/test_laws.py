@@ -1,5 +1,6 @@
 """Every law with a certificate, on a problem whose exact radius is known."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -13,6 +14,7 @@ from advjax.smoothing import Noise, coloured, gain, pcm16, spectral_gains, unifo
 from tests.problems import distance, half_space
 
 NUM_SAMPLES = 16
+NUM_TRIALS, NUM_VOTES = 2_000, 200
 
 
 class Problem(NamedTuple):
@@ -74,8 +76,10 @@ PROBLEMS = {
 }
 
 
-def votes_of(problem, *, num_trials, num_votes):
+@functools.cache
+def votes_of(name):
     """Votes for class 1 in each of many independent counts."""
+    problem = PROBLEMS[name]()
     logits_fn = half_space(problem.normal, problem.offset)
     x = jnp.asarray(problem.x, jnp.float32)
 
@@ -83,41 +87,55 @@ def votes_of(problem, *, num_trials, num_votes):
     def count(keys):
         def one(key):
             noisy = jax.vmap(problem.law.sample, (0, None))(
-                jax.random.split(key, num_votes), x
+                jax.random.split(key, NUM_VOTES), x
             )
             return jax.vmap(logits_fn)(noisy).argmax(axis=1).sum()
 
         return jax.lax.map(one, keys, batch_size=100)
 
-    return np.asarray(count(jax.random.split(jax.random.key(7), num_trials)))
+    return np.asarray(count(jax.random.split(jax.random.key(7), NUM_TRIALS)))
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_certificates_approach_the_exact_radius(name):
-    problem, num = PROBLEMS[name](), 40_000
-    (votes,) = votes_of(problem, num_trials=1, num_votes=num)
-    assert stats.binomtest(int(votes), num, problem.p).pvalue > 1e-3
+    problem, votes = PROBLEMS[name](), int(votes_of(name).sum())
+    num = NUM_TRIALS * NUM_VOTES
+    assert stats.binomtest(votes, num, problem.p).pvalue > 1e-3
     found = smoothing.certificate(
-        1, int(votes), noise=problem.law, num_estimation=num, alpha=1e-3
+        1, votes, noise=problem.law, num_estimation=num, alpha=1e-3
     )
-    assert 0.93 * problem.radius < found.radius <= problem.radius
+    assert 0.98 * problem.radius < found.radius <= problem.radius
     assert problem.law.radius(problem.p) == pytest.approx(problem.radius, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
+def test_certify_takes_the_law(name):
+    problem = PROBLEMS[name]()
+    found = smoothing.certify(
+        half_space(problem.normal, problem.offset),
+        jnp.asarray(problem.x, jnp.float32),
+        jax.random.key(0),
+        noise=problem.law,
+        num_estimation=2_000,
+        tile=500,
+    )
+    assert found.prediction == 1
+    assert 0.7 * problem.radius < found.radius <= problem.radius
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
 def test_certificates_are_wrong_at_most_alpha_of_the_time(name):
-    problem, num_trials, num_votes = PROBLEMS[name](), 2_000, 200
-    votes = votes_of(problem, num_trials=num_trials, num_votes=num_votes)
+    problem, votes = PROBLEMS[name](), votes_of(name)
 
     def p_value(radii, alpha):
         wrong = sum(radius > problem.radius for radius in radii)
-        return stats.binomtest(wrong, num_trials, alpha, alternative="greater").pvalue
+        return stats.binomtest(wrong, NUM_TRIALS, alpha, alternative="greater").pvalue
 
     for alpha in (0.05, 1e-3):
-        options = {"noise": problem.law, "num_estimation": num_votes, "alpha": alpha}
+        options = {"noise": problem.law, "num_estimation": NUM_VOTES, "alpha": alpha}
         found = [smoothing.certificate(1, int(k), **options) for k in votes]
         assert p_value([c.radius for c in found], alpha) > 1e-4
         assert np.mean([c.radius > 0 for c in found]) > 0.9
         # The judge can reject: the share of votes instead of its bound is too bold.
-        bold = [problem.law.radius(k / num_votes) for k in votes]
+        bold = [problem.law.radius(k / NUM_VOTES) for k in votes]
         assert p_value(bold, alpha) < 1e-4
