@@ -71,6 +71,7 @@ _COMPILING = (
     "/experiments/test_attack.py",
     "/experiments/test_certify.py",
     "/experiments/test_needed_budgets.py",
+    "/experiments/test_smoothed_attacks.py",
     "/experiments/test_speaker_inputs.py",
     "/models/",
     "/representations/",

@@ -1,0 +1,196 @@
+"""The whole command, from synthetic speakers to attacks judged by votes."""
+
+import math
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from advjax.reports import rows as row_files
+from advjax.reports import smoothed_attack_rows
+from advjax.reports.smoothed_attack_rows import SmoothedAttackRow
+from experiments import (
+    app,
+    attacking,
+    smoothed_attack_report,
+    smoothed_attacking,
+    smoothed_attacks,
+)
+
+SMALL = {
+    "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
+    "model": "alexnet(width=12, resize=35)",
+    "rep": "mfbe",
+    "sigma": 0.5,
+    "num_steps": 2,
+    "batch_size": 16,
+    "num_selection": 10,
+    "num_estimation": 40,
+    "num_points": 4,
+    "alpha": 0.01,
+    "fractions": ["2"],
+    "num_draws": 2,
+    "num_votes": 40,
+    "eot_attack": [
+        "pgd(norm='l2', num_steps=2, stop='last')",
+        "carlini_wagner(num_searches=1, num_steps=2)",
+    ],
+    "compile_cache": False,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def parsed_flags():
+    pytest.importorskip("array_record.python.array_record_data_source")
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS(sys.argv[:1])
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home in which the command has been run."""
+    home = tmp_path_factory.mktemp("home")
+    with flagsaver.flagsaver(home=str(home), **SMALL):
+        smoothed_attacks.main()
+    return home
+
+
+def folder_of(home) -> pathlib.Path:
+    (folder,) = home.glob("certify/*/smoothed_attacks-*")
+    return folder
+
+
+def test_every_clip_that_is_certified_right_is_attacked_at_every_budget(home):
+    folder = folder_of(home)
+    certified = row_files.read(folder.parent)
+    right = {
+        id: radius
+        for id, radius, correct in zip(
+            certified.id, certified.radius, certified.correct, strict=True
+        )
+        if correct
+    }
+    assert 0 < len(right) <= 4
+    rows = smoothed_attack_rows.read(folder)
+    assert {row.clip: row.radius for row in rows} == right
+    assert len(rows) == 3 * len(right)
+    budgets = {"2 sigma": 1.0, "smallest": math.inf}
+    for row in rows:
+        assert row.eps == budgets.get(row.budget, 0.999 * row.radius)
+        assert row.l2 <= row.eps * (1 + 1e-4)
+        assert 0 <= row.p_value <= 1 and row.votes <= 40
+    report = (folder / "report.md").read_text()
+    assert "| pgd | 2 sigma |" in report
+    assert f"{sum(row.inside for row in rows)} perturbations lie inside" in report
+    assert (folder / "bounds.png").exists()
+
+
+def test_a_run_cut_short_goes_on_and_gives_the_same_rows(home, capsys):
+    path = folder_of(home) / "rows.tsv"
+    whole = path.read_text()
+    lines = whole.splitlines(keepends=True)
+    path.write_text("".join(lines[:-2]) + lines[-2][:7])
+    with flagsaver.flagsaver(home=str(home), **SMALL):
+        smoothed_attacks.main()
+    err = capsys.readouterr().err
+    num = (len(lines) - 1) // 3
+    assert f"stop='last'): 0 of {2 * num} trials" in err
+    assert f"num_steps=2): 2 of {num} trials" in err
+    again = {line.split("\t")[0]: line for line in path.read_text().splitlines()[-num:]}
+    for line in whole.splitlines()[-num:]:
+        found = again[line.split("\t")[0]].split("\t")
+        wanted = line.split("\t")
+        assert found[:6] + found[7:8] == wanted[:6] + wanted[7:8]
+        assert float(found[6]) == pytest.approx(float(wanted[6]), rel=1e-3)
+
+
+def test_a_flip_inside_the_radius_is_told_and_too_many_are_an_error(home):
+    folder = folder_of(home)
+    path = folder / "rows.tsv"
+    whole = path.read_bytes()
+    rows = smoothed_attack_rows.read(folder)
+    broken = [
+        row._replace(predict=1 - row.label, l2=0.5 * row.radius)
+        if row.budget == "radius"
+        else row
+        for row in rows
+    ]
+    clips = sorted({row.clip for row in broken})
+    try:
+        path.write_bytes(
+            smoothed_attack_rows.SMOOTHED_ATTACKS.header
+            + b"".join(map(smoothed_attack_rows.line_of, broken))
+        )
+        with pytest.raises(ValueError, match="contradicted: " + ", ".join(clips)):
+            smoothed_attack_report.report(folder)
+    finally:
+        path.write_bytes(whole)
+
+
+def test_the_imperceptible_attack_is_run_at_the_waveform_only(home):
+    with flagsaver.flagsaver(home=str(home), **SMALL | {"rep": "waveform"}):
+        task = app.task()
+    names = [
+        text.split("(")[0]
+        for text in smoothed_attacking.default_attacks(task, num_steps=20)
+    ]
+    assert names == ["pgd", "carlini_wagner", "imperceptible"]
+    with flagsaver.flagsaver(home=str(home), **SMALL):
+        elsewhere = smoothed_attacking.default_attacks(app.task(), num_steps=20)
+    assert len(elsewhere) == 2
+    for text in smoothed_attacking.default_attacks(task, num_steps=20):
+        built = attacking.build(task, text)
+        assert smoothed_attacking.checked(text, built) is built
+
+
+@pytest.mark.parametrize(
+    "text", ["pgd(num_steps=2)", "pgd(norm='l2', targeted=True)", "fgsm"]
+)
+def test_attacks_that_no_l2_radius_speaks_of_are_refused(home, text):
+    with (
+        flagsaver.flagsaver(home=str(home), **SMALL | {"eot_attack": [text]}),
+        pytest.raises(ValueError, match="give norm='l2'"),
+    ):
+        smoothed_attacks.main()
+
+
+ROW = SmoothedAttackRow("a", 0, 0.5, "pgd", "1 sigma", 1.0, 1.0, 0, 0.0, 9)
+
+
+def test_the_verdict_counts_clips_and_allows_what_chance_does():
+    rows = [
+        ROW._replace(clip="a", l2=0.4, predict=1),
+        ROW._replace(clip="a", l2=0.3, predict=1),
+        ROW._replace(clip="b", l2=0.4, predict=-1),
+        ROW._replace(clip="c", l2=0.6, predict=1),
+    ]
+    found = smoothed_attack_report.verdict(rows, num_points=100, alpha=0.001)
+    assert found.num_inside == 3 and found.broken == ["a"]
+    # One of a hundred at a rate of 0.002 is nothing special: 1 - 0.998^100.
+    assert found.p_value == pytest.approx(1 - 0.998**100)
+
+
+def test_the_curves_fall_at_radii_and_at_the_smallest_flips():
+    certified = row_files.Rows(
+        idx=np.arange(4), label=np.zeros(4, int), predict=np.array([0, 0, 0, 1]),
+        radius=np.array([0.2, 0.3, 0.5, 0.4]), correct=np.arange(4) < 3,
+        time=np.zeros(4), id=("a", "b", "c", "d"), p_lower=np.zeros(4),
+        votes=np.zeros(4, int), n=np.ones(4, int), snr_db=np.zeros(4),
+        radius_wave=np.zeros(4), radius_wave_snr_db=np.zeros(4),
+    )  # fmt: skip
+    rows = [
+        ROW._replace(clip="a", l2=0.9, predict=1),
+        ROW._replace(clip="a", l2=0.7, predict=1),
+        ROW._replace(clip="b", l2=0.6, predict=-1),
+        ROW._replace(clip="c", l2=2.0, predict=1),
+        ROW._replace(clip="b", l2=2.5, predict=0),
+    ]
+    run = row_files.Run("run", certified, cap=0.5)
+    attacked, held = smoothed_attack_report.bound_curves(run, rows)
+    np.testing.assert_array_equal(attacked.size, [0, 0.7, 2.0, 2.5])
+    np.testing.assert_array_equal(attacked.accuracy, [0.75, 0.5, 0.25, 0.25])
+    np.testing.assert_array_equal(held.size, [0, 0.2, 0.3, 0.5])
+    np.testing.assert_array_equal(held.accuracy, [0.75, 0.5, 0.25, 0.25])
