@@ -175,7 +175,9 @@ def certify_points(
             p_lower=found.p_lower,
             votes=found.votes,
             n=num_estimation,
-            snr_db=radius_snr_db(point.x, found.radius),
+            snr_db=(
+                radius_snr_db(point.x, found.radius) if noise.norm == "l2" else math.nan
+            ),
             radius_wave=radius_wave,
             radius_wave_snr_db=radius_wave_snr_db,
         )

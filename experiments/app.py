@@ -40,13 +40,22 @@ FEATURES = flags.DEFINE_string(
 SIGMA = flags.DEFINE_float(
     "sigma", 0.25, "Standard deviation of the smoothing noise, in the units of --rep."
 )
+NOISE = flags.DEFINE_string(
+    "noise",
+    "gaussian",
+    "The smoothing law: gaussian (an l2 radius), uniform (l1), gain (of level, in "
+    "nepers), and at --rep=waveform coloured (an ellipsoid, by curve='a_weighting' or "
+    "'threshold_in_quiet'), pcm16 (l2, exact for 16-bit clips) or masked (no "
+    "certificate: for attacks); --sigma says how much, as power.",
+)
 DEFENCE = flags.DEFINE_string(
     "defence",
     None,
     "How the network is trained: 'gaussian' (noise of --sigma at --rep in every step), "
-    "'gaussian(sigma=0.5)', 'plain' (the publication's choice), "
+    "'gaussian(sigma=0.5)', 'noisy' (that of --noise), 'consistency', 'smooth_adv' or "
+    "'macer' (for longer radii), 'plain' (the publication's choice), "
     "'fused_adversarial(eps=0.05)', 'pgd_adversarial(eps=0.05)' or 'mixup'. Default: "
-    "plain for what attacks, gaussian for the rest.",
+    "plain for what attacks, gaussian for the rest, or noisy with another --noise.",
 )
 MODEL = flags.DEFINE_string(
     "model",
@@ -130,7 +139,9 @@ CLUSTER = flags.DEFINE_bool(
 )
 DEBUG = flags.DEFINE_bool("debug", False, "Show the whole traceback of a failure.")
 
-MODEL_FLAGS = (REP, FEATURES, SIGMA, DEFENCE, MODEL, CLASSIFIER, NUM_STEPS, BATCH_SIZE)
+MODEL_FLAGS = (
+    REP, FEATURES, SIGMA, NOISE, DEFENCE, MODEL, CLASSIFIER, NUM_STEPS, BATCH_SIZE,
+)  # fmt: skip
 DATA_FLAGS = (CORPUS, CORPUS_DIR, RECORDS, ON_ERROR)
 RUN_FLAGS = (HOME, SEED, CACHE, XLA_SETTINGS)
 PROCESS_FLAGS = (COORDINATOR, NUM_PROCESSES, PROCESS_ID, CLUSTER)
@@ -171,7 +182,8 @@ def task(*, defence: str = "gaussian") -> "pipeline.Task":
         features=FEATURES.value,
         at=REP.value,
         sigma=SIGMA.value,
-        defence=DEFENCE.value or defence,
+        noise_choice=NOISE.value,
+        defence=DEFENCE.value or _default_defence(defence),
         model=MODEL.value or size.model,
         crops=size.crops,
         recipe=recipe,
@@ -179,6 +191,11 @@ def task(*, defence: str = "gaussian") -> "pipeline.Task":
         records_folder=RECORDS.value,
         classifier_folder=CLASSIFIER.value,
     )
+
+
+def _default_defence(defence: str) -> str:
+    other_law = NOISE.value != "gaussian"
+    return "noisy" if defence == "gaussian" and other_law else defence
 
 
 def environment() -> dict[str, Any]:

@@ -13,6 +13,7 @@ Writes audibility.tsv into the run's folder and prints the share of certified ba
 hold audible perturbations.
 """
 
+import math
 import pathlib
 
 from experiments import app
@@ -40,13 +41,14 @@ def main() -> None:
     from advjax.metrics.audibility import smallest_audible_l2
     from advjax.metrics.distortion import radius_snr_db
     from advjax.reports import rows as row_files
-    from advjax.representations.lipschitz import lipschitz_bound
     from advjax.signal.masking import masking_threshold
     from experiments import certification, pipeline
 
     task = app.task()
     size = pipeline.size_of(jax.default_backend())
-    bound = lipschitz_bound(task.stage)
+    bound, in_words = certification.waveform_bound(task)
+    if math.isnan(bound):
+        raise ValueError(in_words)
     folder = certification.certify(
         task,
         request_of(size),

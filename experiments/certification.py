@@ -16,7 +16,7 @@ from advjax.classifier import Classifier
 from advjax.progress import Progress, duration
 from advjax.reports import rows as row_files
 from advjax.reports import runs, tables
-from advjax.representations import Representation, definition
+from advjax.representations import definition
 from advjax.representations.lipschitz import lipschitz_bound
 from experiments import pipeline, tallies
 
@@ -64,7 +64,7 @@ def certify(
     classifier = task.classifier
     points = task.test_points(num_points)
     logits_fn = classifier.logits_fn(task.at, precision=request.precision)
-    bound, at_waveform = waveform_bound(task.stage)
+    bound, at_waveform = waveform_bound(task)
     mesh = _mesh(classifier)
     tile = _tile(logits_fn, points[0], task, request, mesh)
     settings = {
@@ -73,7 +73,11 @@ def certify(
         "classifier": classifier.digest(),
         "noise_enters_at": task.at,
         "representation": definition(task.representation),
-        "noise": {"law": "gaussian", "sigma": task.sigma, "norm": task.noise.norm},
+        "noise": {
+            "law": task.noise_choice,
+            "sigma": task.sigma,
+            "norm": task.noise.norm,
+        },
         "gain_policy": "none: the clip is stored, not scaled before or after noise",
         "clip_policy": "none: noisy inputs are not clipped to the range of the stage",
         "num_selection": request.num_selection,
@@ -153,13 +157,15 @@ def certify(
     return workdir
 
 
-def waveform_bound(stage: Representation) -> tuple[float, str]:
+def waveform_bound(task: pipeline.Task) -> tuple[float, str]:
     """How far a stage moves for 1 at the waveform, at most, and that in words.
 
     NaN where no such bound is known; the words are the reason then.
     """
+    if task.noise.norm != "l2":
+        return math.nan, f"radii are not carried back: {task.noise.norm}, not l2"
     try:
-        bound = lipschitz_bound(stage)
+        bound = lipschitz_bound(task.stage)
     except ValueError as error:
         return math.nan, str(error)
     return bound, f"a radius here, divided by {bound:.6g}, is one at the waveform"
@@ -206,9 +212,10 @@ def num_missing(folder: pathlib.Path) -> int:
 
 def _plan_lines(planned: smoothing.Plan, request: Certification, task: pipeline.Task):
     yield (
-        f"noise {task.sigma:g} at {task.at}, n0={request.num_selection}, "
-        f"n={request.num_estimation}, alpha={request.alpha:g}: radii up to "
-        f"{planned.max_radius:.3f}; {planned.votes_needed} equal votes or it abstains"
+        f"{task.noise_choice} noise {task.sigma:g} at {task.at}, "
+        f"n0={request.num_selection}, n={request.num_estimation}, "
+        f"alpha={request.alpha:g}: radii up to {planned.max_radius:.3f}; "
+        f"{planned.votes_needed} equal votes or it abstains"
     )
     beyond = [r for r in planned.radii if r.votes_needed is None]
     if beyond:
@@ -248,9 +255,11 @@ def label_of(folder: pathlib.Path) -> str:
     """A run's name in tables: corpus, stage, sigma and defence."""
     settings = runs.description(folder)["settings"]
     corpus = settings["corpus"]
-    sigma = f"σ={settings['noise']['sigma']:g}"
+    law, value = settings["noise"]["law"], settings["noise"]["sigma"]
+    sigma = f"σ={value:g}" if law == "gaussian" else f"{law} σ={value:g}"
     # A network trained on another noise than the certificate's says on which.
-    defence = settings["defence"].replace(f"(sigma={settings['noise']['sigma']!r})", "")
+    defence = settings["defence"].replace(f"(sigma={value!r})", "")
+    defence = defence.replace(f"(noise={law!r}, sigma={value!r})", "")
     return f"{corpus} {settings['noise_enters_at']} {sigma} {defence}"
 
 
@@ -274,14 +283,18 @@ def report(
         lambda sigma, n: smoothing.max_radius(sigma, n, alpha), alpha=alpha
     )
     out.mkdir(parents=True, exist_ok=True)
-    stages = {runs.description(f)["settings"]["noise_enters_at"] for f in folders}
+    each = [runs.description(folder)["settings"] for folder in folders]
+    units = {_units(settings) for settings in each}
     lines = [
         "# Certified accuracy",
         tables.as_markdown(table),
         "![certified accuracy over the radius](curve.png)",
-        f"# Largest certifiable radius, alpha = {alpha:g}",
-        tables.as_markdown(caps),
     ]
+    if all(settings["noise"]["law"] == "gaussian" for settings in each):
+        lines += [
+            f"# Largest certifiable radius, alpha = {alpha:g}",
+            tables.as_markdown(caps),
+        ]
     # Whole at any time: two processes that end together both write it.
     with new_file(out / "report.md") as aside:
         aside.write_text("\n\n".join(lines) + "\n")
@@ -290,9 +303,13 @@ def report(
         from advjax.reports import plots
 
         with new_file(out / "curve.png") as aside:
-            plots.certified_accuracy_plot(
-                found, aside, units=" / ".join(sorted(stages))
-            )
+            plots.certified_accuracy_plot(found, aside, units=" / ".join(sorted(units)))
     except ImportError:
         return f"{text}\n\n(no plot: pip install 'advjax[plots]')"
     return text
+
+
+def _units(settings: Mapping[str, Any]) -> str:
+    """What radii of a run are in: the stage's units, and a norm other than l2."""
+    stage, norm = settings["noise_enters_at"], settings["noise"]["norm"]
+    return stage if norm == "l2" else f"{stage}, {norm}"

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import inspect
 import json
+import math
 import pathlib
 import shutil
 import sys
@@ -29,6 +30,9 @@ from advjax.defences import DEFENCES, plain
 from advjax.models import MODELS, Guarded, SurfSvm
 from advjax.representations import FRONT_ENDS, Representation, definition
 from advjax.training import Dataset, Recipe, fit
+
+_OF_WAVEFORMS = ("coloured", "pcm16", "masked")
+"""Smoothing laws that a stage of images has no use for."""
 
 
 class Size(NamedTuple):
@@ -89,6 +93,8 @@ class Task:
     features: str = "mfbe"
     at: str = "mfbe"
     sigma: float = 0.25
+    noise_choice: str = "gaussian"
+    """A law of `smoothing.NOISES`; options that it leaves out follow from the task."""
     defence: str = "gaussian"
     model: str = CPU.model
     crops: Mapping[str, int] = dataclasses.field(default_factory=lambda: CPU.crops)
@@ -117,13 +123,30 @@ class Task:
     @functools.cached_property
     def noise(self) -> smoothing.Noise:
         """The smoothing law."""
-        return smoothing.gaussian(self.sigma)
+        name, _ = catalog.parse(self.noise_choice)
+        root = self.representation.chain()[0]
+        if name in _OF_WAVEFORMS and self.at != root.name:
+            raise ValueError(
+                f"--noise={name} is made for waveforms and enters at --rep={self.at}: "
+                f"give --rep={root.name}, or --noise=gaussian, uniform or gain"
+            )
+        return catalog.pick(
+            self.noise_choice,
+            smoothing.NOISES,
+            sigma=self.sigma,
+            # As much power as Gaussian noise has.
+            half_width=math.sqrt(3) * self.sigma,
+            num_samples=root.num_samples,
+            sample_rate_hz=root.sample_rate_hz,
+        )
 
     @functools.cached_property
     def defence_text(self) -> str:
         """The defence with its sigma, if it takes one, spelled out."""
         name, options = catalog.parse(self.defence)
-        catalog.pick(self.defence, DEFENCES, sigma=self.sigma)
+        catalog.pick(self.defence, DEFENCES, sigma=self.sigma, law=self.noise)
+        if name == "noisy":
+            return f"noisy(noise={self.noise_choice!r}, sigma={self.sigma!r})"
         if "sigma" not in inspect.signature(DEFENCES[name]).parameters:
             return self.defence
         options = {"sigma": self.sigma} | options
@@ -284,7 +307,9 @@ class Task:
             jax.random.key(self.seed),
             labels=tuple(records.info(self.records).labels),
             at=at,
-            gradients=catalog.pick(self.defence, DEFENCES, sigma=self.sigma),
+            gradients=catalog.pick(
+                self.defence, DEFENCES, sigma=self.sigma, law=self.noise
+            ),
             recipe=self.recipe,
             judge=plain() if catalog.parse(self.defence)[0] == "mixup" else None,
             seed=self.seed,

@@ -13,6 +13,7 @@ from advjax.defences.fused_adversarial import fused_adversarial
 from advjax.defences.gaussian import gaussian
 from advjax.defences.macer import macer
 from advjax.defences.mixup import mixup
+from advjax.defences.noisy import noisy
 from advjax.defences.pgd_adversarial import pgd_adversarial
 from advjax.defences.plain import plain
 from advjax.defences.smooth_adv import smooth_adv
@@ -20,6 +21,7 @@ from advjax.defences.smooth_adv import smooth_adv
 DEFENCES: dict[str, Callable[..., GradFn]] = {
     "plain": plain,
     "gaussian": gaussian,
+    "noisy": noisy,
     "fused_adversarial": fused_adversarial,
     "pgd_adversarial": pgd_adversarial,
     "mixup": mixup,
@@ -39,6 +41,7 @@ __all__ = [
     "gaussian",
     "macer",
     "mixup",
+    "noisy",
     "pgd_adversarial",
     "plain",
     "smooth_adv",

@@ -58,7 +58,7 @@ class Row(NamedTuple):
     """For the selected class, out of `n` estimation samples."""
     n: int
     snr_db: float
-    """20 log10(norm(x) / radius); inf at radius 0."""
+    """20 log10(norm(x) / radius); inf at radius 0, NaN for a radius other than l2."""
     radius_wave: float = float("nan")
     """The radius carried back to the waveform; NaN where no bound allows that."""
     radius_wave_snr_db: float = float("nan")

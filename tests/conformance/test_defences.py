@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from advjax.defences import DEFENCES
+from advjax.smoothing import uniform
 from advjax.types import Batch
 
 OPTIONS = {
     "gaussian": {"sigma": 0.1},
+    "noisy": {"law": uniform(0.1)},
     "fused_adversarial": {"eps": 0.1},
     "pgd_adversarial": {"eps": 0.1},
     "consistency": {"sigma": 0.1},

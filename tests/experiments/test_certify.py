@@ -256,6 +256,33 @@ def test_report_joins_runs(home, tmp_path, capsys):
     assert (tmp_path / "r" / "report.md").exists()
 
 
+@pytest.mark.parametrize(
+    ("law", "norm"),
+    [
+        ("uniform", "l1"),
+        ("pcm16", "l2"),
+        pytest.param("gain", "gain", marks=pytest.mark.slow),
+        pytest.param("coloured", "ellipsoid", marks=pytest.mark.slow),
+    ],
+)
+def test_other_laws_certify_in_their_norm_and_train_on_their_noise(
+    home, law, norm, tmp_path, capsys
+):
+    given = {"noise": law, "rep": "waveform", "workdir": str(tmp_path / "run")}
+    with flagsaver.flagsaver(home=str(home), **SMALL | given):
+        certify.main()
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+    assert settings["noise"] == {"law": law, "sigma": 0.25, "norm": norm}
+    assert settings["defence"] == f"noisy(noise='{law}', sigma=0.25)"
+    found = rows.read(tmp_path / "run")
+    # Of sqrt(3) sigma's uniform noise and of normal noise, by 40 unanimous votes.
+    most = {"uniform": 0.3387, "pcm16": 0.3083}.get(law)
+    cap = settings["cap"]
+    assert cap == pytest.approx(most, rel=1e-3) if most else cap > 0
+    assert (np.isfinite(found.radius_wave) == (norm == "l2")).all()
+    assert f"waveform {law} σ=0.25 noisy" in capsys.readouterr().out
+
+
 def test_train_finds_the_classifier_and_measures_it(home, capsys):
     only = {"num_selection", "num_estimation", "num_points", "alpha"}
     given = {name: value for name, value in SMALL.items() if name not in only}
@@ -273,6 +300,9 @@ def test_train_finds_the_classifier_and_measures_it(home, capsys):
         ({"sigma": 0.0}, "sigma"),
         ({"sigma": -1.0}, "sigma"),
         ({"sigma": float("nan")}, "sigma"),
+        ({"noise": "gausian"}, "Did you mean 'gaussian'"),
+        ({"noise": "coloured"}, "give --rep=waveform"),
+        ({"noise": "masked", "rep": "waveform"}, "no known certificate"),
         ({"num_estimation": 5, "alpha": 1e-3}, "10"),
         ({"corpus": "voice"}, "Did you mean 'voices'"),
         ({"corpus": "librispeech"}, "corpus_dir"),
