@@ -197,18 +197,10 @@ def attack(
         environment: where the rows come from.
 
     Raises:
-        ValueError: an attack that cannot be held against l2 radii, or certificates of
-            another classifier or stage.
+        ValueError: see `build`; or certificates of another classifier or stage.
     """
-    built = {
-        text: checked(text, attacking.build(task, text)) for text in request.attacks
-    }
+    built = build(task, request)
     settings = runs.description(certified)["settings"]
-    if task.noise.norm != "l2":
-        raise ValueError(
-            f"radii under this noise are {task.noise.norm}, and the attacks' budgets "
-            "are l2: certify with Gaussian noise"
-        )
     classifier = task.classifier
     given = {"classifier": classifier.digest(), "noise_enters_at": task.at}
     if given != {name: settings[name] for name in given}:
@@ -275,17 +267,24 @@ def attack(
     return folder
 
 
-def checked(text: str, built: Attack) -> Attack:
-    """The attack; refuses one whose results no l2 radius can be held against.
+def build(task: pipeline.Task, request: Request) -> dict[str, Attack]:
+    """The attacks by their text, unsmoothed.
 
     Raises:
-        ValueError: a target, or a budget in another norm.
+        ValueError: attacks or noise that no l2 radius speaks of, or an unknown attack.
     """
-    if built.targeted or (built.fixed_budget and built.norm != "l2"):
+    if task.noise_choice != "gaussian":
         raise ValueError(
-            f"{text}: a certificate is against any change of the label within an l2 "
-            "norm. Leave targeted out, and give norm='l2'"
+            f"--noise={task.noise_choice} is not attacked here: budgets are l2 norms "
+            "and gradients pass through the noise. Give --noise=gaussian"
         )
+    built = {text: attacking.build(task, text) for text in request.attacks}
+    for text, each in built.items():
+        if each.targeted or (each.fixed_budget and each.norm != "l2"):
+            raise ValueError(
+                f"{text}: a certificate is against any change of the label within an "
+                "l2 norm. Leave targeted out, and give norm='l2'"
+            )
     return built
 
 

@@ -91,6 +91,7 @@ def main() -> None:
         num_draws=NUM_DRAWS.value,
         num_votes=NUM_VOTES.value,
     )
+    smoothed_attacking.build(task, request)  # a wrong attack fails before any work
     certified = certification.certify(
         task,
         request_of(size),

@@ -14,7 +14,6 @@ from advjax.reports import smoothed_attack_rows
 from advjax.reports.smoothed_attack_rows import SmoothedAttackRow
 from experiments import (
     app,
-    attacking,
     smoothed_attack_report,
     smoothed_attacking,
     smoothed_attacks,
@@ -133,28 +132,37 @@ def test_a_flip_inside_the_radius_is_told_and_too_many_are_an_error(home):
 def test_the_imperceptible_attack_is_run_at_the_waveform_only(home):
     with flagsaver.flagsaver(home=str(home), **SMALL | {"rep": "waveform"}):
         task = app.task()
-    names = [
-        text.split("(")[0]
-        for text in smoothed_attacking.default_attacks(task, num_steps=20)
-    ]
+    texts = smoothed_attacking.default_attacks(task, num_steps=20)
+    names = [text.split("(")[0] for text in texts]
     assert names == ["pgd", "carlini_wagner", "imperceptible"]
     with flagsaver.flagsaver(home=str(home), **SMALL):
         elsewhere = smoothed_attacking.default_attacks(app.task(), num_steps=20)
     assert len(elsewhere) == 2
-    for text in smoothed_attacking.default_attacks(task, num_steps=20):
-        built = attacking.build(task, text)
-        assert smoothed_attacking.checked(text, built) is built
+    request = smoothed_attacking.Request(texts)
+    assert all(
+        attack.norm == "l2" or not attack.fixed_budget
+        for attack in smoothed_attacking.build(task, request).values()
+    )
 
 
 @pytest.mark.parametrize(
-    "text", ["pgd(num_steps=2)", "pgd(norm='l2', targeted=True)", "fgsm"]
+    ("changes", "complaint"),
+    [
+        ({"eot_attack": ["pgd(num_steps=2)"]}, "give norm='l2'"),
+        ({"eot_attack": ["carlini_wagner(targeted=True)"]}, "Leave targeted out"),
+        ({"eot_attack": ["imperceptible"]}, "give --rep=waveform"),
+        ({"noise": "uniform"}, "Give --noise=gaussian"),
+    ],
 )
-def test_attacks_that_no_l2_radius_speaks_of_are_refused(home, text):
+def test_what_no_l2_radius_speaks_of_is_refused_before_any_work(
+    tmp_path, changes, complaint
+):
     with (
-        flagsaver.flagsaver(home=str(home), **SMALL | {"eot_attack": [text]}),
-        pytest.raises(ValueError, match="give norm='l2'"),
+        flagsaver.flagsaver(home=str(tmp_path), **SMALL | changes),
+        pytest.raises(ValueError, match=complaint),
     ):
         smoothed_attacks.main()
+    assert not any(tmp_path.iterdir())
 
 
 ROW = SmoothedAttackRow("a", 0, 0.5, "pgd", "1 sigma", 1.0, 1.0, 0, 0.0, 9)
