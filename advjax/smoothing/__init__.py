@@ -13,22 +13,22 @@ from advjax.smoothing.certificates import (
     NO_VOTES,
     Certificate,
     Example,
-    Plan,
-    PlannedRadius,
     Prediction,
     Tally,
     certificate,
     certify,
     certify_each,
-    plan,
     predict,
 )
 from advjax.smoothing.coloured import coloured, ellipsoid_norm, spectral_gains
+from advjax.smoothing.early_stopping import SEQUENTIAL_TILE, certify_sequentially
 from advjax.smoothing.f_divergence import kl_radius, renyi_radius
 from advjax.smoothing.gain import gain
 from advjax.smoothing.masked import masked
 from advjax.smoothing.noise import Noise, gaussian, uniform
 from advjax.smoothing.pcm16 import pcm16
+from advjax.smoothing.planning import BOUNDS, Plan, PlannedRadius, plan
+from advjax.smoothing.sequential import sequential_lower
 from advjax.smoothing.shift import ShiftCertificate, certify_shift
 from advjax.smoothing.votes import (
     DEFAULT_CHUNK,
@@ -48,9 +48,11 @@ NOISES: dict[str, Callable[..., Noise]] = {
 
 __all__ = [
     "ABSTAIN",
+    "BOUNDS",
     "DEFAULT_CHUNK",
     "NOISES",
     "NO_VOTES",
+    "SEQUENTIAL_TILE",
     "Certificate",
     "Example",
     "Noise",
@@ -62,6 +64,7 @@ __all__ = [
     "certificate",
     "certify",
     "certify_each",
+    "certify_sequentially",
     "certify_shift",
     "clopper_pearson_lower",
     "coloured",
@@ -79,6 +82,7 @@ __all__ = [
     "plan",
     "predict",
     "renyi_radius",
+    "sequential_lower",
     "spectral_gains",
     "uniform",
     "votes_needed",

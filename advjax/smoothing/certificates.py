@@ -32,11 +32,10 @@ from jaxtyping import Float
 from advjax.smoothing.bounds import (
     check_alpha,
     clopper_pearson_lower,
-    lower_bounds,
     top_two_p_value,
-    votes_needed,
 )
 from advjax.smoothing.noise import Noise
+from advjax.smoothing.planning import plan
 from advjax.smoothing.votes import (
     DEFAULT_CHUNK,
     count_votes,
@@ -60,12 +59,14 @@ class Certificate(NamedTuple):
         p_lower: one-sided lower bound at level 1 - alpha on the probability that a
             noisy copy is given the selected class.
         votes: estimation votes for the selected class.
+        num_estimation: estimation votes drawn.
     """
 
     prediction: int
     radius: float
     p_lower: float
     votes: int
+    num_estimation: int
 
 
 class Prediction(NamedTuple):
@@ -82,76 +83,6 @@ class Prediction(NamedTuple):
     votes: int
 
 
-class PlannedRadius(NamedTuple):
-    """What one radius costs.
-
-    Attributes:
-        radius: the radius asked for.
-        votes_needed: votes of num_estimation that certify it; None beyond the cap.
-        num_estimation: fewest unanimous votes that certify it; None if out of reach.
-    """
-
-    radius: float
-    votes_needed: int | None
-    num_estimation: int | None
-
-
-class Plan(NamedTuple):
-    """What (noise, n, alpha) can prove, known before any vote.
-
-    Attributes:
-        max_radius: radius of a unanimous vote, the cap of every certificate.
-        votes_needed: fewest estimation votes that do not abstain.
-        radii: one entry for each radius asked for, in that order.
-    """
-
-    max_radius: float
-    votes_needed: int
-    radii: tuple[PlannedRadius, ...]
-
-
-def plan(
-    noise: Noise,
-    *,
-    num_selection: int = 100,
-    num_estimation: int = 100_000,
-    alpha: float = 1e-3,
-    radii: Sequence[float] = (),
-) -> Plan:
-    """What certificates with these settings can prove, and what the radii would need.
-
-    Args:
-        noise: the smoothing law.
-        num_selection: votes that choose the class.
-        num_estimation: fresh votes that bound its probability.
-        alpha: probability that a certificate is wrong.
-        radii: radii of interest, in units of the example.
-
-    Returns:
-        The cap, the votes needed not to abstain, and the needs of each radius.
-
-    Raises:
-        ValueError: the request can only abstain, with the least n that may not; or an
-            impossible argument; or a law of noise that has no certificate.
-    """
-    check_alpha(alpha)
-    if noise.radius is None:
-        raise ValueError(
-            "this noise has no known certificate: use predict, or gaussian or uniform."
-        )
-    if num_selection < 1:
-        raise ValueError(f"num_selection={num_selection}: give at least 1.")
-    least = votes_needed(num_estimation, alpha)
-    cap = noise.radius(
-        float(clopper_pearson_lower(num_estimation, num_estimation, alpha))
-    )
-    return Plan(
-        max_radius=cap,
-        votes_needed=least,
-        radii=tuple(_planned(noise, r, num_estimation, alpha, least) for r in radii),
-    )
-
-
 class Tally(NamedTuple):
     """The votes of one example so far, which a later start continues from.
 
@@ -160,12 +91,16 @@ class Tally(NamedTuple):
         selection: their votes for each class; empty before the first.
         num_estimation: copies counted that bound the class's probability.
         estimation: their votes for each class; empty before the first.
+        lower: what `certify_sequentially` has proved of the class's probability.
+        ceiling: what it believes that more votes can prove at most.
     """
 
     num_selection: int = 0
     selection: tuple[int, ...] = ()
     num_estimation: int = 0
     estimation: tuple[int, ...] = ()
+    lower: float = 0.0
+    ceiling: float = 1.0
 
 
 NO_VOTES = Tally()
@@ -288,7 +223,7 @@ def certify_each(
     for (index, half), counts, stop in read_late(queued()):
         if half is None:
             tally = tallies.pop(index)
-            _refuse_no_votes(tally.selection, num_selection)
+            refuse_no_votes(tally.selection, num_selection)
             top = int(np.argmax(tally.selection))
             yield certificate(
                 top,
@@ -298,12 +233,12 @@ def certify_each(
                 alpha=alpha,
             )
             continue
-        tallies[index] = _added(tallies[index], half, counts, stop)
+        tallies[index] = added(tallies[index], half, counts, stop)
         if on_tally is not None:
             on_tally(index, tallies[index])
 
 
-def _added(tally: Tally, half: int, counts: np.ndarray, stop: int) -> Tally:
+def added(tally: Tally, half: int, counts: np.ndarray, stop: int) -> Tally:
     """The tally with the votes of the copies up to `stop` of one half."""
     before = (tally.selection, tally.estimation)[half]
     votes = tuple(int(n) for n in (counts + np.asarray(before) if before else counts))
@@ -326,9 +261,17 @@ def certificate(
     if noise.radius is None:
         raise ValueError("this noise has no known certificate: use predict.")
     p_lower = float(clopper_pearson_lower(votes, num_estimation, alpha))
+    return certificate_from(top, votes, num_estimation, p_lower=p_lower, noise=noise)
+
+
+def certificate_from(
+    top: int, votes: int, num_estimation: int, *, p_lower: float, noise: Noise
+) -> Certificate:
+    """The certificate for `top` where a bound on its probability is known."""
     if p_lower < 0.5:
-        return Certificate(ABSTAIN, 0.0, p_lower, votes)
-    return Certificate(top, noise.radius(p_lower), p_lower, votes)
+        return Certificate(ABSTAIN, 0.0, p_lower, votes, num_estimation)
+    radius = noise.radius(p_lower)
+    return Certificate(top, radius, p_lower, votes, num_estimation)
 
 
 def predict(
@@ -384,7 +327,7 @@ def predict(
         chunk=DEFAULT_CHUNK if chunk is None else chunk,
         mesh=mesh,
     )
-    _refuse_no_votes(counts.tolist(), num_samples)
+    refuse_no_votes(counts.tolist(), num_samples)
     top = int(counts.argmax())
     rivals = [*np.delete(counts, top), num_samples - counts.sum()]
     first, second = int(counts[top]), int(max(rivals))
@@ -393,34 +336,8 @@ def predict(
     return Prediction(top if decided else ABSTAIN, p_value, first)
 
 
-def _planned(
-    noise: Noise, radius: float, num_estimation: int, alpha: float, least: int
-) -> PlannedRadius:
-    if not (math.isfinite(radius) and radius >= 0):
-        raise ValueError(f"radius={radius}: give a finite radius that is not negative.")
-    bounds = lower_bounds(num_estimation, alpha)
-
-    def unanimous(num_votes: int) -> bool:
-        p_lower = math.exp(math.log(alpha) / num_votes)
-        return p_lower >= 0.5 and noise.radius(p_lower) >= radius
-
-    votes = _first_true(
-        lambda k: noise.radius(float(bounds[k])) >= radius, least, num_estimation
-    )
-    return PlannedRadius(radius, votes, _first_true(unanimous, 1, 2**40))
-
-
-def _first_true(holds: Callable[[int], bool], low: int, high: int) -> int | None:
-    """Smallest integer of low..high from which on `holds`; None if it never does."""
-    if not holds(high):
-        return None
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if holds(middle) else (middle + 1, high)
-    return low
-
-
-def _refuse_no_votes(counts: Sequence[int], num_samples: int) -> None:
+def refuse_no_votes(counts: Sequence[int], num_samples: int) -> None:
+    """Nothing; raises ValueError where no copy voted for any class."""
     if sum(counts) == 0:
         raise ValueError(
             f"the classifier gave no finite logits on any of {num_samples} noisy "

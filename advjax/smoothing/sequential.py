@@ -24,11 +24,11 @@ Source: Ville 1939; Robbins 1970 (mixtures); Howard et al. 2021, arXiv:1810.0824
 intersection, from memory). The truncated prior in u is ours.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from scipy import special
 
 from advjax.smoothing.bounds import check_alpha
@@ -44,44 +44,10 @@ where a radius is out of reach, by simulation.
 _PRIOR = 0.25
 """b above."""
 
-_HALVINGS = 60
+_HALVINGS = 45
 
 Counts = int | Int[np.ndarray, "*counts"]
 Probabilities = float | Float[np.ndarray, "*counts"]
-
-
-def log_evidence_above(
-    num_successes: Counts, num_trials: Counts, p: Probabilities
-) -> Float[np.ndarray, "*counts"]:
-    """log M_n(p) against a probability of at most `p`, in nats; falls in p.
-
-    Args:
-        num_successes: votes for the class.
-        num_trials: votes drawn so far.
-        p: probabilities strictly between 0 and 1.
-    """
-    failures = np.subtract(num_trials, num_successes, dtype=np.float64)
-    above = special.betainc(_PRIOR + failures, 1.0 + num_successes, np.subtract(1.0, p))
-    # 0 where no share of the posterior is left above p: nothing speaks against it.
-    with np.errstate(divide="ignore"):
-        truncated = np.log(above) - _PRIOR * np.log1p(-np.asarray(p))
-    return np.asarray(truncated + log_evidence(num_successes, num_trials, p))
-
-
-def log_evidence(
-    num_successes: Counts, num_trials: Counts, p: Probabilities
-) -> Float[np.ndarray, "*counts"]:
-    """log of the same average over all of Beta(1, b), in nats: evidence against `p`.
-
-    Against "the probability is at least p" it counts where fewer than p voted so.
-    """
-    failures = np.subtract(num_trials, num_successes, dtype=np.float64)
-    return np.asarray(
-        special.betaln(1.0 + num_successes, _PRIOR + failures)
-        - special.betaln(1.0, _PRIOR)
-        - special.xlogy(num_successes, p)
-        - special.xlog1py(failures, np.negative(p))
-    )
 
 
 def sequential_lower(
@@ -101,7 +67,7 @@ def sequential_lower(
         ValueError: alpha outside (0, 1), or counts outside 0..num_trials.
     """
     return _last_ruled_out(
-        lambda p: log_evidence_above(num_successes, num_trials, p) >= -np.log(alpha),
+        lambda p: _log_evidence_above(num_successes, num_trials, p) >= -np.log(alpha),
         num_successes,
         num_trials,
         alpha,
@@ -116,22 +82,16 @@ def sequential_upper(
     Arguments and errors are those of `sequential_lower`.
     """
 
-    def ruled_out(other: Probabilities) -> Bool[np.ndarray, "*counts"]:
-        p = np.asarray(1.0 - other)
-        evidence = log_evidence(num_successes, num_trials, p)
-        below = p * num_trials > num_successes
-        return np.asarray((evidence >= -np.log(alpha)) & below)
+    def ruled_out(other):
+        p = 1.0 - other
+        evidence = _log_evidence(num_successes, num_trials, p)
+        return (evidence >= -np.log(alpha)) & (p * num_trials > num_successes)
 
     last = _last_ruled_out(ruled_out, num_successes, num_trials, alpha)
     return np.asarray(1.0 - last)
 
 
-def _last_ruled_out(
-    ruled_out: Callable[[Probabilities], Bool[np.ndarray, "*counts"]],
-    num_successes: Counts,
-    num_trials: Counts,
-    alpha: float,
-) -> Float[np.ndarray, "*counts"]:
+def _last_ruled_out(ruled_out, num_successes, num_trials, alpha):
     """The largest probability that is ruled out, by bisection from below."""
     check_alpha(alpha)
     if (np.less(num_successes, 0) | np.greater(num_successes, num_trials)).any():
@@ -143,10 +103,33 @@ def _last_ruled_out(
     # The last middles may round to 1, where nothing is ruled out.
     with np.errstate(divide="ignore", invalid="ignore"):
         for _ in range(_HALVINGS):
-            middle = np.asarray((low + high) / 2)
+            middle = (low + high) / 2
             out = ruled_out(middle)
             low, high = np.where(out, middle, low), np.where(out, high, middle)
     return low
+
+
+def _log_evidence_above(num_successes, num_trials, p):
+    """log M_n(p) against a probability of at most `p`, in nats; falls in p."""
+    failures = num_trials - num_successes
+    # Shares of the posterior and of the prior that lie above p.
+    posterior = special.betainc(_PRIOR + failures, 1.0 + num_successes, 1.0 - p)
+    truncated = np.log(posterior) - _PRIOR * np.log1p(-p)
+    return truncated + _log_evidence(num_successes, num_trials, p)
+
+
+def _log_evidence(num_successes, num_trials, p):
+    """log of the same average over all of Beta(1, b), in nats: evidence against `p`.
+
+    Against "the probability is at least p" it counts where fewer than p voted so.
+    """
+    failures = num_trials - num_successes
+    return (
+        special.betaln(1.0 + num_successes, _PRIOR + failures)
+        - special.betaln(1.0, _PRIOR)
+        - special.xlogy(num_successes, p)
+        - special.xlog1py(failures, -p)
+    )
 
 
 class Bracket(NamedTuple):

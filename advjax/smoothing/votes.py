@@ -16,9 +16,8 @@ import collections
 import functools
 import math
 import pathlib
-import types
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +26,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from advjax.compilation import compiler_options
+from advjax.smoothing.callables import split
 from advjax.smoothing.noise import Noise
+from advjax.smoothing.tiles import num_classes, tile_votes
 from advjax.types import Features, Key, LogitsFn
 
 DEFAULT_CHUNK = 40
@@ -134,7 +135,7 @@ def queue_votes(
     Arguments and errors are those of `count_votes`. Reading `counts` waits for them;
     `read_late` reads them while the device works on the next part.
     """
-    x = _checked(x, num_samples=num_samples, tile=tile, chunk=chunk, first=first)
+    x = checked(x, num_samples=num_samples, tile=tile, chunk=chunk, first=first)
     program, operands = _bound(logits_fn, x, key, noise, tile, mesh)
     last = first + num_samples
     end_tile = -(-last // tile)
@@ -145,7 +146,7 @@ def queue_votes(
         try:
             counts = program(*operands, bounds)
         except jax.errors.JaxRuntimeError as error:
-            raise _explained(error) from error
+            raise explained(error) from error
         yield Part(counts, min(stop * tile, last))
 
 
@@ -180,7 +181,7 @@ def _read(item):
     try:
         return tag, np.asarray(part.counts).astype(np.int64), part.stop
     except jax.errors.JaxRuntimeError as error:
-        raise _explained(error) from error
+        raise explained(error) from error
 
 
 def fitting_tile(
@@ -209,7 +210,7 @@ def fitting_tile(
         MemoryError: not even one noisy copy fits.
     """
     tile = default_tile() if tile is None else tile
-    x = _checked(x, num_samples=1, tile=tile, chunk=1, first=0)
+    x = checked(x, num_samples=1, tile=tile, chunk=1, first=0)
     bounds = np.asarray([0, 1, 0, 1], np.int32)
     while True:
         program, operands = _bound(logits_fn, x, jax.random.key(0), noise, tile, mesh)
@@ -219,7 +220,7 @@ def fitting_tile(
                 np.asarray(program(*operands, bounds))
                 return tile
         except jax.errors.JaxRuntimeError as error:
-            if not isinstance(_explained(error), MemoryError):
+            if not isinstance(explained(error), MemoryError):
                 raise
         if tile == 1:
             raise MemoryError(
@@ -256,7 +257,7 @@ def _free_memory(mesh: Mesh | None) -> float:
 
 def _bound(logits_fn, x, key, noise, tile, mesh):
     """The compiled count and all its arguments but the bounds."""
-    parts = (_split(logits_fn), _split(noise.sample))
+    parts = (split(logits_fn), split(noise.sample))
     arrays, static = zip(*parts, strict=True)
     operands = (arrays, x, key)
     if mesh is not None:
@@ -264,7 +265,15 @@ def _bound(logits_fn, x, key, noise, tile, mesh):
     return _program(tile, mesh), (static, *operands)
 
 
-def _checked(x, *, num_samples: int, tile: int, chunk: int, first: int) -> Features:
+def checked(
+    x: Features | Float[np.ndarray, "*features"],
+    *,
+    num_samples: int,
+    tile: int,
+    chunk: int,
+    first: int,
+) -> Features:
+    """The example for a count; refuses what `count_votes` refuses."""
     for name, value in (("num_samples", num_samples), ("tile", tile), ("chunk", chunk)):
         if value < 1:
             raise ValueError(f"{name}={value}: give at least 1.")
@@ -287,55 +296,6 @@ def _checked(x, *, num_samples: int, tile: int, chunk: int, first: int) -> Featu
             "Check how this example was read."
         )
     return jnp.asarray(x)
-
-
-def _split(function: Callable[..., Any]) -> tuple[list[Any], Hashable]:
-    """A function's arrays, to be traced, and a hashable rest that identifies it."""
-    leaves, structure = jax.tree.flatten(_as_pytree(function))
-    traced = tuple(isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves)
-    arrays = [leaf for leaf, array in zip(leaves, traced, strict=True) if array]
-    rest = tuple(
-        None if array else leaf for leaf, array in zip(leaves, traced, strict=True)
-    )
-    static = (structure, traced, rest)
-    try:
-        hash(static)
-    except TypeError as error:
-        raise ValueError(
-            f"cannot tell one {type(function).__name__} from another ({error}): wrap "
-            "it in a function that is defined once, `f = lambda x: model(x)`."
-        ) from error
-    return arrays, static
-
-
-def _as_pytree(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function with the arrays that it is bound to as leaves."""
-    if isinstance(function, types.MethodType):
-        # A method of a pytree, as a Classifier's logits: the weights are in the object.
-        if not jax.tree_util.all_leaves([function.__self__]):
-            return jax.tree_util.Partial(function.__func__, function.__self__)
-    elif isinstance(function, functools.partial) and jax.tree_util.all_leaves(
-        [function]
-    ):
-        inner = _as_pytree(function.func)
-        return jax.tree_util.Partial(_call, inner, function.args, function.keywords)
-    if jax.tree_util.all_leaves([function]):
-        return jax.tree_util.Partial(function)
-    return function
-
-
-def _call(function, args, keywords, x, *more):
-    return function(*args, x, *more, **keywords)
-
-
-def _join(arrays: list[Any], static: Any) -> Callable[..., Any]:
-    structure, traced, rest = static
-    remaining = iter(arrays)
-    leaves = [
-        next(remaining) if array else leaf
-        for leaf, array in zip(rest, traced, strict=True)
-    ]
-    return jax.tree.unflatten(structure, leaves)
 
 
 @functools.cache
@@ -371,47 +331,23 @@ def _program(tile: int, mesh: Mesh | None) -> Callable[..., Int[Array, "classes"
 
 def _count_tiles(static, tile, device, num_devices, arrays, x, key, bounds):
     """Votes in every num_devices-th tile of start..stop - 1, from start + device on."""
-    logits_fn = functools.partial(_logits, static[0], arrays[0])
-    sample = _join(arrays[1], static[1])
-    num_classes = _num_classes(logits_fn, x)
     start, stop, first, last = bounds
     start = start + device
     num_steps = jnp.maximum(0, (stop - start + num_devices - 1) // num_devices)
 
     def add_tile(step, counts):
         tile_index = start + step * num_devices
-        keys = jax.random.split(jax.random.fold_in(key, tile_index), tile)
-        noisy = jax.vmap(sample, in_axes=(0, None))(keys, x)
-        logits = jax.vmap(logits_fn)(noisy)
-        copy = tile_index * tile + jnp.arange(tile, dtype=jnp.int32)
-        counted = (copy >= first) & (copy < last)
-        counted &= jnp.isfinite(logits.max(axis=-1))
-        # Class number num_classes has no column in the one-hot rows.
-        vote = jnp.where(counted, jnp.argmax(logits, axis=-1), num_classes)
-        votes = jax.nn.one_hot(vote, num_classes, dtype=jnp.int32)
-        return counts + votes.sum(axis=0, dtype=jnp.int32)
+        return counts + tile_votes(
+            static, arrays, x, key, tile=tile, tile_index=tile_index,
+            first=first, last=last,
+        )  # fmt: skip
 
-    return jax.lax.fori_loop(0, num_steps, add_tile, jnp.zeros(num_classes, jnp.int32))
+    none = jnp.zeros(num_classes(static, arrays, x), jnp.int32)
+    return jax.lax.fori_loop(0, num_steps, add_tile, none)
 
 
-# Traced once for the number of classes and for the copies: half of what a start with
-# cached programs takes is tracing.
-@functools.partial(jax.jit, static_argnums=0, inline=True)
-def _logits(static, arrays, x):
-    return _join(arrays, static)(x)
-
-
-def _num_classes(logits_fn: LogitsFn, x: Features) -> int:
-    row = jax.eval_shape(logits_fn, x)
-    if getattr(row, "ndim", None) != 1 or not jnp.issubdtype(row.dtype, jnp.floating):
-        raise ValueError(
-            "the classifier must turn one example, without a batch axis, into one row "
-            f"of floating logits [classes]; from shape {x.shape} it returned {row}."
-        )
-    return row.shape[0]
-
-
-def _explained(error: jax.errors.JaxRuntimeError) -> Exception:
+def explained(error: jax.errors.JaxRuntimeError) -> Exception:
+    """The error, or what to do about it where memory ran out."""
     if "RESOURCE_EXHAUSTED" not in str(error):
         return error
     return MemoryError(

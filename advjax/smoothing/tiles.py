@@ -1,0 +1,69 @@
+"""Votes of one tile of noisy copies: the body of every program that counts votes."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from advjax.smoothing.callables import join
+from advjax.types import Features, Key
+
+
+def tile_votes(
+    static: Any,
+    arrays: Any,
+    x: Features,
+    key: Key,
+    *,
+    tile: int,
+    tile_index: Int[Array, ""],
+    first: Int[Array, ""],
+    last: Int[Array, ""],
+) -> Int[Array, "classes"]:
+    """Votes of the copies of one tile that lie in first..last - 1; in the program.
+
+    Args:
+        static: what `split` says of the classifier and of the noise, besides arrays.
+        arrays: the arrays of both.
+        x: one example.
+        key: the key of the count.
+        tile: copies in a tile.
+        tile_index: the number of the tile.
+        first: number of the first copy that counts.
+        last: number of the first copy after those that count.
+    """
+    sample = join(arrays[1], static[1])
+    keys = jax.random.split(jax.random.fold_in(key, tile_index), tile)
+    noisy = jax.vmap(sample, in_axes=(0, None))(keys, x)
+    logits = jax.vmap(functools.partial(_logits, static[0], arrays[0]))(noisy)
+    copy = tile_index * tile + jnp.arange(tile, dtype=jnp.int32)
+    counted = (copy >= first) & (copy < last)
+    counted &= jnp.isfinite(logits.max(axis=-1))
+    # The class after the last has no column in the one-hot rows.
+    vote = jnp.where(counted, jnp.argmax(logits, axis=-1), logits.shape[-1])
+    votes = jax.nn.one_hot(vote, logits.shape[-1], dtype=jnp.int32)
+    return votes.sum(axis=0, dtype=jnp.int32)
+
+
+def num_classes(static: Any, arrays: Any, x: Features) -> int:
+    """How many classes the classifier has that `split` took apart.
+
+    Raises:
+        ValueError: it does not turn one example into one row of floating logits.
+    """
+    row = jax.eval_shape(functools.partial(_logits, static[0], arrays[0]), x)
+    if getattr(row, "ndim", None) != 1 or not jnp.issubdtype(row.dtype, jnp.floating):
+        raise ValueError(
+            "the classifier must turn one example, without a batch axis, into one row "
+            f"of floating logits [classes]; from shape {x.shape} it returned {row}."
+        )
+    return row.shape[0]
+
+
+# Traced once for the number of classes and for the copies: half of what a start with
+# cached programs takes is tracing.
+@functools.partial(jax.jit, static_argnums=0, inline=True)
+def _logits(static, arrays, x):
+    return join(arrays, static)(x)
