@@ -54,11 +54,10 @@ def macer(
         logs = log_mean_probabilities(logits)
         log_loss = -jnp.take_along_axis(logs, y[:, None], axis=1).mean()
         shares, classes = jax.lax.top_k(jax.nn.softmax(beta * logits).mean(axis=1), 2)
+        found = margins(shares)
         # Neither an infinite margin nor NaN passes the comparison.
-        counts = (classes[:, 0] == y) & (margins(shares) <= gamma)
-        # Infinite quantiles have no gradient, not even where none is asked for.
-        finite = jnp.where(counts[:, None], shares, 0.5)
-        short = jnp.where(counts, gamma - margins(finite), 0.0)
+        counts = (classes[:, 0] == y) & (found <= gamma)
+        short = jnp.where(counts, gamma - found, 0.0)
         return log_loss + lbd * sigma / 2 * short.mean()
 
     return copies_defence(loss, sigma=sigma, num_noises=num_noises)

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import soundfile
 
 from advjax import records
@@ -42,3 +43,18 @@ def test_records_that_another_start_has_built_meanwhile_are_taken(
     monkeypatch.setattr(build, "build", built_by_another)
     task = Task(home=tmp_path, corpus="voices(num_speakers=2, minutes_per_speaker=0.5)")
     assert task._build_records().is_dir()
+
+
+@pytest.mark.parametrize(
+    ("defence", "text"),
+    [
+        # Folders of classifiers are named by these.
+        ("gaussian", "gaussian(sigma=0.5)"),
+        ("gaussian(sigma=0.1)", "gaussian(sigma=0.1)"),
+        ("macer", "macer(sigma=0.5)"),
+        ("consistency(lbd=5.0, sigma=0.1)", "consistency(sigma=0.1, lbd=5.0)"),
+        ("fused_adversarial(eps=0.05)", "fused_adversarial(eps=0.05)"),
+    ],
+)
+def test_a_defence_that_takes_a_sigma_is_named_with_it(tmp_path, defence, text):
+    assert Task(home=tmp_path, sigma=0.5, defence=defence).defence_text == text
