@@ -114,10 +114,10 @@ def main() -> None:
     where = folders[0] if len(folders) == 1 else out
     print(attack_report.report(folders, where))
     if AUDIBLE.value:
-        from experiments import audible_attacks
+        from experiments import hearing
 
         for folder in folders:
-            print(f"{folder.name}: {audible_attacks.report(task, folder)}")
+            print(f"{folder.name}: {hearing.report(task, folder)}")
     pipeline.say(f"report      {where}/report.md; rows*.tsv and x_adv*.npy in each run")
 
 

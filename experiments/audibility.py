@@ -38,11 +38,9 @@ def main() -> None:
 
     from advjax import records
     from advjax.atomic import new_file
-    from advjax.metrics.audibility import smallest_audible_l2
     from advjax.metrics.distortion import radius_snr_db
     from advjax.reports import rows as row_files
-    from advjax.signal.masking import masking_threshold
-    from experiments import certification, pipeline
+    from experiments import certification, hearing, pipeline
 
     task = app.task()
     size = pipeline.size_of(jax.default_backend())
@@ -60,21 +58,17 @@ def main() -> None:
     rate = task.representation.sample_rate_hz
     rows = row_files.read(folder)
 
-    @jax.jit
-    def smallest(wave):
-        threshold = masking_threshold(wave, sample_rate_hz=rate)
-        return smallest_audible_l2(threshold, len(wave), sample_rate_hz=rate)
-
     lines, held, certified = [], 0, 0
     columns = rows.idx, rows.id, rows.radius, rows.radius_wave, rows.radius_wave_snr_db
     for idx, id, radius, radius_wave, snr_db in zip(*columns, strict=True):
-        wave = np.float32(source[int(idx)]["audio"]) / np.float32(32768)
-        audible = float(smallest(wave))
+        audio = source[int(idx)]["audio"]
+        audible = hearing.smallest_audible(audio, sample_rate_hz=rate)
         certified += radius_wave > 0
         held += radius_wave > audible
         lines.append(
             f"{id}\t{radius:.6g}\t{radius_wave:.6g}\t{snr_db:.2f}\t{audible:.6g}\t"
-            f"{radius_snr_db(wave, audible):.2f}\t{int(radius_wave > audible)}"
+            f"{radius_snr_db(np.float64(audio) / 32768, audible):.2f}\t"
+            f"{int(radius_wave > audible)}"
         )
     header = (
         "id\tradius\tradius_wave\tradius_wave_snr_db\tsmallest_audible\t"

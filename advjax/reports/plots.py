@@ -132,6 +132,7 @@ def attacked_accuracy_plot(
     *,
     x_label: str,
     weaker_to_the_right: bool = False,
+    logarithmic: bool = False,
     title: str = "",
 ) -> pathlib.Path:
     """The path of a PNG with the accuracy under attack over the size of perturbations.
@@ -142,6 +143,7 @@ def attacked_accuracy_plot(
         x_label: what sizes are, with their unit.
         weaker_to_the_right: sizes are signal-to-noise ratios: the axis is turned round,
             so that curves fall to the right in every figure.
+        logarithmic: sizes of all orders of magnitude; those of 0 are left out.
         title: a line above the axes.
 
     Raises:
@@ -164,6 +166,8 @@ def attacked_accuracy_plot(
                 axes.plot(one.size, one.accuracy, marker="o", clip_on=False, **look)
         if weaker_to_the_right:
             axes.invert_xaxis()
+        if logarithmic:
+            axes.set_xscale("log", nonpositive="mask")
     return pathlib.Path(path)
 
 

@@ -1,19 +1,36 @@
-"""How far what an attack adds is above what its clip hides from the ear."""
+"""What can be heard beside a task's clips, and what attacks on them add."""
 
+import functools
 import pathlib
 
 import jax
 import numpy as np
+from jaxtyping import Int
 
 from advjax import records
 from advjax.atomic import new_file
-from advjax.metrics.audibility import audible_excess, audible_share
+from advjax.metrics.audibility import (
+    audible_excess,
+    audible_share,
+    smallest_audible_l2,
+)
 from advjax.metrics.distortion import snr_db
 from advjax.reports import attack_rows
 from advjax.signal.masking import masking_threshold
 from experiments import attack_report, pipeline
 from experiments.attacking import examples
 from experiments.listening import waveform_of
+
+
+def smallest_audible(audio: Int[np.ndarray, "time"], *, sample_rate_hz: int) -> float:
+    """The l2 norm below which nothing is heard beside a stored clip, in full scale."""
+    return float(_smallest(np.float32(audio) / np.float32(32768), sample_rate_hz))
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _smallest(wave, sample_rate_hz):
+    threshold = masking_threshold(wave, sample_rate_hz=sample_rate_hz)
+    return smallest_audible_l2(threshold, len(wave), sample_rate_hz=sample_rate_hz)
 
 
 def report(task: pipeline.Task, folder: pathlib.Path) -> str:

@@ -1,0 +1,348 @@
+"""What certificates of speakers mean under attack, and what better training buys.
+
+  python -m experiments.studies.defended_speakers \\
+      --corpus=librispeech --corpus_dir=LibriSpeech --out=results
+
+A cell is a stage and a training: mfbe, magnitude and the waveform, each with networks
+trained plainly, on Gaussian noise, and by what promises longer radii. A smoothed cell
+is certified, then attacked: PGD on the mean over noise, judged by the smoothed
+classifier's vote. The plain network is attacked as it is.
+
+Then the heuristics that others put before a network, MP3, resampling, white noise,
+reverberation (Subramanian et al. 2019) and noise in proportion to what is masked
+(Mendes and Hogan 2020), face the same attacks at the waveform (`speaker_heuristics`).
+
+Writes study.md, with a table for each stage and one of the heuristics, and meaning.png:
+what is certified at the waveform, what attacks leave there, and where hearing begins.
+Every cell is a run: after a kill the same command goes on where it was. At CPU size the
+study takes about two hours on 2 cores; --cells="mfbe/*" runs a part of it.
+"""
+
+import dataclasses
+import fnmatch
+import math
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from absl import flags
+from jaxtyping import Float
+
+from advjax import records
+from advjax.metrics.certified import average_certified_radius, certified_accuracy
+from advjax.reports import attack_rows, plots, smoothed_attack_rows, tables
+from advjax.reports.rows import Run
+from experiments import (
+    app,
+    attacking,
+    certification,
+    hearing,
+    pipeline,
+    smoothed_attack_report,
+    smoothed_attacking,
+)
+from experiments.studies import grid_flags, speaker_heuristics
+
+SIGMAS = {"mfbe": 0.5, "magnitude": 0.5, "waveform": 0.01}
+"""Where the study of certified speakers has networks that know most clips in noise."""
+TRAININGS = {
+    "mfbe": ("plain", "gaussian", "consistency", "macer", "smooth_adv(eps=0.5)"),
+    "magnitude": ("plain", "gaussian", "consistency", "macer", "smooth_adv(eps=0.5)"),
+    "waveform": ("plain", "gaussian", "consistency"),
+}
+CERTIFIED, ATTACKED = (1.0, 2.0, 2.4), (2.0, 4.0)
+"""Norms of the tables in sigmas. 2.46 is the cap of 1,000 votes."""
+VOTES = flags.DEFINE_integer("votes", None, "Votes a clip (n); default by machine.")
+CROPS = flags.DEFINE_integer(
+    "crops", None, "Training crops a speaker; default by machine."
+)
+app.declare_key(
+    *app.MODEL_FLAGS, *app.DATA_FLAGS, app.NUM_POINTS, app.OUT, *app.RUN_FLAGS
+)
+
+
+class Cell(NamedTuple):
+    """A stage at which noise and perturbations enter, and a training."""
+
+    stage: str
+    training: str
+
+    @property
+    def path(self) -> str:
+        """Its name, which is also where its runs lie."""
+        return f"{self.stage}/{self.training.partition('(')[0]}"
+
+
+def cells(pattern: str) -> Iterator[Cell]:
+    """The cells whose names match."""
+    for stage, trainings in TRAININGS.items():
+        for training in trainings:
+            if fnmatch.fnmatch(Cell(stage, training).path, pattern):
+                yield Cell(stage, training)
+
+
+class Study(NamedTuple):
+    """What all cells share."""
+
+    base: pipeline.Task
+    request: certification.Certification
+    num_points: int
+    num_steps: int
+    out: pathlib.Path
+
+    def task(self, cell: Cell) -> pipeline.Task:
+        """The cell's."""
+        return dataclasses.replace(
+            self.base,
+            at=cell.stage,
+            sigma=SIGMAS[cell.stage],
+            defence=cell.training,
+        )
+
+    def folder(self, cell: Cell) -> pathlib.Path:
+        """Where its runs lie."""
+        return self.out / "cells" / cell.path
+
+    @property
+    def pgd(self) -> str:
+        """The attack, on plain networks and on means over noise."""
+        return f"pgd(norm='l2', num_steps={self.num_steps}, stop='last')"
+
+
+class Curves(NamedTuple):
+    """A finished cell: what is certified, if anything, and right under attack.
+
+    Attributes:
+        clean: accuracy without attack, of the smoothed classifier where there is one.
+        certified: its certificates.
+        left: the accuracy under PGD of the norms `ATTACKED`.
+        attacked: what is left at any norm under all that was tried.
+    """
+
+    clean: float
+    certified: Run | None
+    left: Sequence[float]
+    attacked: plots.AttackedCurve
+
+
+def run_smoothed(study: Study, cell: Cell) -> Curves:
+    """Certifies the cell, attacks what is certified right, and reads both.
+
+    Raises:
+        ValueError: attacks contradict more certificates than chance allows.
+    """
+    task = study.task(cell)
+    certified = certification.certify(
+        task,
+        study.request,
+        num_points=study.num_points,
+        workdir=study.folder(cell),
+        environment=app.environment(),
+    )
+    request = smoothed_attacking.Request(attacks=[study.pgd], fractions=ATTACKED)
+    attacked = smoothed_attacking.attack(
+        task, certified, request, environment=app.environment()
+    )
+    print(smoothed_attack_report.report(attacked))
+    run = certification.read_run(certified)
+    rows = smoothed_attack_rows.read(attacked)
+    curve, _ = smoothed_attack_report.bound_curves(run, rows)
+    left = []
+    for multiple in ATTACKED:
+        tried = [row for row in rows if row.budget == f"{multiple:g} sigma"]
+        held = sum(row.predict == row.label for row in tried)
+        left.append(held / len(run.rows))
+    return Curves(float(run.rows.correct.mean()), run, left, curve)
+
+
+def run_plain(study: Study, cell: Cell) -> Curves:
+    """The network by itself under PGD, and under DeepFool's smallest perturbation."""
+    task, left = study.task(cell), []
+    points = task.test_points(study.num_points)
+    requests = {
+        f"{multiple:g}": attacking.Request(study.pgd, f"{multiple * task.sigma:.6g}")
+        for multiple in ATTACKED
+    }
+    requests["smallest"] = attacking.Request("deepfool")
+    built = attacking.build(task, study.pgd)
+    for name, request in requests.items():
+        prepared = attacking.prepare(
+            task,
+            request,
+            points,
+            workdir=study.folder(cell) / name,
+            environment=app.environment(),
+            built=built if request.attack == study.pgd else None,
+        )
+        attacking.attack(prepared, keep_examples=False)
+        rows = attack_rows.read(prepared.folder)
+        right = rows.clean == rows.label
+        if name != "smallest":
+            left.append(float((right & ~rows.success).mean()))
+    falls = np.sort(rows.l2[right & rows.success])
+    accuracy = (right.sum() - np.arange(len(falls) + 1)) / len(points)
+    curve = plots.AttackedCurve(
+        "plain network, not smoothed, under DeepFool",
+        np.append(0.0, falls),
+        accuracy,
+        stepped=True,
+    )
+    return Curves(float(right.mean()), None, left, curve)
+
+
+def stage_table(stage: str, found: dict[Cell, Curves]) -> tables.Table:
+    """A line for each training: certified, and what PGD leaves."""
+    radii = [multiple * SIGMAS[stage] for multiple in CERTIFIED]
+    plain_acr = math.nan
+    if gaussian := found.get(Cell(stage, "gaussian")):
+        plain_acr = _acr(gaussian.certified)
+    lines = []
+    for cell, curves in found.items():
+        run = curves.certified
+        if cell.stage != stage:
+            continue
+        certified, acr, gap = [tables.DASH] * len(radii), tables.DASH, tables.DASH
+        if run is not None:
+            rows = run.rows
+            shares = certified_accuracy(rows.correct, rows.radius, np.array(radii))
+            certified = [f"{share:.3f}" for share in shares]
+            acr = f"{_acr(run):.4f}"
+            gap = f"{(_acr(run) - plain_acr) / (run.cap - plain_acr):+.2f}"
+        lines.append(
+            [
+                cell.training,
+                f"{curves.clean:.3f}",
+                *certified,
+                acr,
+                gap,
+                *(f"{share:.3f}" for share in curves.left),
+            ]
+        )
+    return tables.Table(
+        ["training", "clean", *(f"r={r:g}" for r in radii), "ACR", "of the gap"]
+        + [f"PGD {multiple * SIGMAS[stage]:g}" for multiple in ATTACKED],
+        lines,
+        [
+            f"noise of sigma {SIGMAS[stage]:g} at {stage}; plain is not smoothed; r: "
+            "certified accuracy; of the gap: of what lies between gaussian's average "
+            "certified radius (ACR) and the cap; PGD: right under l2 PGD of that norm, "
+            "on the mean over noise where smoothed"
+        ],
+    )
+
+
+def _acr(run: Run) -> float:
+    return average_certified_radius(run.rows.correct, run.rows.radius)
+
+
+def thresholds(task: pipeline.Task, num_points: int) -> Float[np.ndarray, "clips"]:
+    """The smallest audible l2 norm of each test clip, rising."""
+    source = records.read(task.records, "test")
+    rate = task.representation.sample_rate_hz
+    places = pipeline.spread(len(source), num_points)
+    clips = (source[int(index)]["audio"] for index in places)
+    return np.sort([hearing.smallest_audible(c, sample_rate_hz=rate) for c in clips])
+
+
+def draw_meaning(study: Study, found: dict[Cell, Curves]) -> None:
+    """Nothing; writes meaning.png: radii at the waveform, attacks, and hearing."""
+    curves = []
+    for stage in ("waveform", "magnitude"):
+        cell = Cell(stage, "gaussian")
+        if cell not in found:
+            continue
+        run = found[cell].certified
+        bound, _ = certification.waveform_bound(study.task(cell))
+        radius, accuracy = plots.curve(run)
+        curves.append(
+            plots.AttackedCurve(
+                f"certified, noise {SIGMAS[stage]:g} at the {stage}",
+                radius / bound,
+                np.append(accuracy[1:], accuracy[-1]),
+                stepped=True,
+            )
+        )
+    if smoothed := found.get(Cell("waveform", "gaussian")):
+        label = "the smoothed classifier at the waveform under PGD"
+        curves.append(smoothed.attacked._replace(label=label))
+    if plain := found.get(Cell("waveform", "plain")):
+        curves.append(plain.attacked)
+    if not curves:
+        return
+    heard = thresholds(study.base, study.num_points)
+    share = 1 - np.arange(1, len(heard) + 1) / len(heard)
+    curves.append(
+        plots.AttackedCurve(
+            "share of clips beside which nothing of this norm is heard",
+            np.append(heard[0] / 10, heard),
+            np.append(1.0, share),
+            stepped=True,
+        )
+    )
+    plots.attacked_accuracy_plot(
+        curves,
+        study.out / "meaning.png",
+        x_label="l2 norm at the waveform (full scale 1)",
+        title="What is certified, attacked, and heard",
+        logarithmic=True,
+    )
+
+
+def write_report(study: Study, found: dict[Cell, Curves], heuristics: str = "") -> None:
+    """Nothing; writes study.md and meaning.png from the cells that are finished."""
+    parts = ["# Defended speakers"]
+    for stage in SIGMAS:
+        if any(cell.stage == stage for cell in found):
+            table = tables.as_markdown(stage_table(stage, found))
+            parts += [f"## Noise and perturbations at the {stage}", table]
+    draw_meaning(study, found)
+    if (study.out / "meaning.png").exists():
+        parts.append("![certified, attacked, heard](meaning.png)")
+    if heuristics:
+        parts += ["## Heuristics under the same attacks", heuristics]
+    (study.out / "study.md").write_text("\n\n".join(parts) + "\n")
+
+
+def main() -> None:
+    """Run the cells, then the heuristics, then report."""
+    base, size = app.task(), pipeline.size_of(jax.default_backend())
+    if CROPS.value:
+        base = dataclasses.replace(base, crops={**base.crops, "train": CROPS.value})
+    study = Study(
+        base,
+        certification.Certification(
+            num_selection=size.num_selection,
+            num_estimation=VOTES.value or size.num_estimation,
+        ),
+        num_points=app.NUM_POINTS.value or max(size.num_points, 40),
+        num_steps=20 if size is pipeline.CPU else 100,
+        out=pathlib.Path(app.OUT.value or base.home / "studies" / "defended_speakers"),
+    )
+    pattern = grid_flags.CELLS.value
+    chosen = list(cells(pattern))
+    if not chosen:
+        raise ValueError(
+            f"--cells={pattern!r} matches no cell; they are called like mfbe/gaussian"
+        )
+    found: dict[Cell, Curves] = {}
+    for number, cell in enumerate(chosen, start=1):
+        pipeline.say(f"cell {number} of {len(chosen)}: {cell.path}")
+        run = run_plain if cell.training == "plain" else run_smoothed
+        found[cell] = run(study, cell)
+        write_report(study, found)
+    systems = [cell for cell in found if cell.stage == "waveform"]
+    if systems:
+        table = speaker_heuristics.table(
+            {cell.training: study.task(cell) for cell in systems},
+            num_points=study.num_points,
+            num_steps=study.num_steps,
+            out=study.out,
+        )
+        write_report(study, found, tables.as_markdown(table))
+    print((study.out / "study.md").read_text())
+
+
+if __name__ == "__main__":
+    app.run(main, device_per_core=True)

@@ -1,0 +1,220 @@
+"""Heuristic defences of speakers' networks, under attacks that certificates also face.
+
+Each system, a plain network or a smoothed one, is attacked at the waveform: by l2 PGD
+at two signal-to-noise ratios and by the imperceptible attack, on the mean over its
+noise where it is smoothed. Then clips and what the attacks made of them go through each
+transform, and the system answers. The attacks do not know of the transforms.
+
+Answers are kept, a file for each system and attack, under a digest of what decides
+them.
+"""
+
+import functools
+import json
+import pathlib
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float32
+
+from advjax import catalog, evaluation, smoothing
+from advjax.attacks import expectation
+from advjax.defences.transforms import SMALL_ROOM, TRANSFORMS, Transform
+from advjax.metrics.distortion import radius_snr_db
+from advjax.progress import Progress
+from advjax.reports import tables
+from experiments import attacking, pipeline
+from experiments.studies import kept_rows
+
+NONE, MASKED = "none", "masked noise"
+CHANGES = (
+    NONE, "mp3(kbps=64)", "resample(rate_hz=8000)", "white_noise(snr_db=20)",
+    SMALL_ROOM, MASKED,
+)  # fmt: skip
+NUM_DRAWS = 16
+NUM_VOTES = 100
+"""Of a smoothed system's answer: enough to name a class that leads clearly."""
+ALPHA = 1e-3
+
+
+class Answer(NamedTuple):
+    """One line: a system's answer to one clip behind one transform.
+
+    Attributes:
+        transform: one of `CHANGES`.
+        id: the clip's.
+        label: its speaker.
+        answer: the class, or -1 for an abstention.
+        snr_db: of what the attack added; inf for nothing.
+    """
+
+    transform: str
+    id: str
+    label: int
+    answer: int
+    snr_db: float
+
+
+def table(
+    systems: Mapping[str, pipeline.Task],
+    *,
+    num_points: int,
+    num_steps: int,
+    out: pathlib.Path,
+) -> tables.Table:
+    """A line for each system and transform: right answers without and with attack.
+
+    Args:
+        systems: tasks at the waveform by name; "plain" is not smoothed.
+        num_points: test clips.
+        num_steps: of PGD.
+        out: the study's folder.
+    """
+    pgd = f"pgd(norm='l2', num_steps={num_steps}, stop='last')"
+    columns = {
+        "clean": (None, None),
+        "PGD 40 dB": (pgd, "40dB"),
+        "PGD 30 dB": (pgd, "30dB"),
+        "imperceptible": (
+            f"imperceptible(num_steps=({3 * num_steps}, {6 * num_steps}))",
+            None,
+        ),
+    }
+    lines = []
+    for name, task in systems.items():
+        points = task.test_points(num_points)
+        smoothed = name != "plain"
+        by_column = []
+        for attack, budget in columns.values():
+            file = out / "heuristics" / name.partition("(")[0] / f"{attack}{budget}.tsv"
+            file = file.with_name(_plain_name(file.name))
+            by_column.append(
+                _answers(task, points, attack, budget, smoothed=smoothed, file=file)
+            )
+        for change in CHANGES:
+            cells = []
+            for answers in by_column:
+                mine = [a for a in answers if a.transform == change]
+                cells.append(f"{np.mean([a.answer == a.label for a in mine]):.3f}")
+            lines.append([name, change, *cells])
+        heard = [
+            f"{np.median([a.snr_db for a in answers]):.1f}" for answers in by_column
+        ]
+        lines.append([name, "SNR in dB, median", "", *heard[1:]])
+    return tables.Table(
+        ["training", "behind", *columns],
+        lines,
+        [
+            f"accuracy on {num_points} clips; all but plain are smoothed by the noise "
+            f"they are trained on and answer by {NUM_VOTES} votes, abstentions wrong; "
+            "attacks know of the noise, not of what clips go through afterwards"
+        ],
+    )
+
+
+def _plain_name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in ".-" else "_" for c in text)
+
+
+def _answers(
+    task: pipeline.Task,
+    points: Sequence[evaluation.Point],
+    attack: str | None,
+    budget: str | None,
+    *,
+    smoothed: bool,
+    file: pathlib.Path,
+) -> list[Answer]:
+    """The kept answers, or new ones."""
+    decided_by = (
+        task.classifier.digest(), str(attack), str(budget), json.dumps(CHANGES),
+        f"{smoothed} {task.sigma} {NUM_DRAWS} {NUM_VOTES} {task.seed}",
+        json.dumps([point.id for point in points]),
+    )  # fmt: skip
+    digest = kept_rows.digest_of(decided_by)
+    if (kept := kept_rows.read(file, Answer, digest)) is not None:
+        return kept
+    waves = {point.id: point.x for point in points}
+    if attack is not None:
+        waves = _attacked(task, points, attack, budget, smoothed=smoothed)
+    system = _system(task, smoothed=smoothed)
+    rate, found = task.representation.sample_rate_hz, []
+    title = f"{file.parent.name} {attack or 'clean'}"
+    with Progress(title, total=len(CHANGES) * len(points), unit="answers") as line:
+        for change in CHANGES:
+            transform = _transform(change, rate)
+            for point in points:
+                wave = waves[point.id]
+                seed = [task.seed, zlib.crc32(f"{change} {point.id}".encode())]
+                changed = transform(wave, rate, np.random.default_rng(seed))
+                answer = system(changed, point.id)
+                added = radius_snr_db(point.x, float(np.linalg.norm(wave - point.x)))
+                found.append(Answer(change, point.id, point.label, answer, added))
+                line.advance()
+    kept_rows.write(file, found, digest)
+    return found
+
+
+def _attacked(
+    task: pipeline.Task,
+    points: Sequence[evaluation.Point],
+    text: str,
+    budget: str | None,
+    *,
+    smoothed: bool,
+) -> dict[str, Float32[np.ndarray, "time"]]:
+    """What the attack made of each clip; the clip itself where it found nothing."""
+    attack = attacking.build(task, text)
+    budgets = None
+    if attack.fixed_budget:
+        budgets = [attacking.budget_of(budget, p.x, attack.norm) for p in points]
+    if smoothed:
+        attack = expectation(attack, sample=task.noise.sample, num_samples=NUM_DRAWS)
+    found = {}
+    with Progress(text, total=len(points), unit="clips") as line:
+        for row, x_adv in evaluation.attack_points(
+            attack,
+            task.classifier.logits_fn(task.at),
+            points,
+            jax.random.fold_in(jax.random.key(task.seed), 2),
+            budgets=budgets,
+            num_slots=None if not smoothed else 1,
+            on_round=lambda: line.advance(0),
+        ):
+            found[row.id] = x_adv
+            line.advance()
+    return found
+
+
+def _system(task: pipeline.Task, *, smoothed: bool) -> Callable[[np.ndarray, str], int]:
+    """(wave, id) -> class: the network's answer, or that of its vote."""
+    logits_fn = task.classifier.logits_fn(task.at)
+    if not smoothed:
+        return lambda wave, id: int(
+            evaluation.logits_of_batch(logits_fn, wave[None], batch_size=1).argmax()
+        )
+    key = jax.random.fold_in(jax.random.key(task.seed), 3)
+    return lambda wave, id: smoothing.predict(
+        logits_fn, wave, evaluation.example_key(key, id), noise=task.noise,
+        num_samples=NUM_VOTES, alpha=ALPHA,
+    ).prediction  # fmt: skip
+
+
+def _transform(change: str, sample_rate_hz: int) -> Transform:
+    """What a clip goes through; one draw where it is noise."""
+    if change == NONE:
+        return lambda wave, rate, rng: wave
+    if change != MASKED:
+        return catalog.pick(change, TRANSFORMS)
+    sample = _masked(sample_rate_hz)
+    return lambda wave, rate, rng: np.asarray(
+        sample(jax.random.key(rng.integers(2**31)), wave)
+    )
+
+
+@functools.cache
+def _masked(sample_rate_hz: int):
+    return jax.jit(smoothing.masked(sample_rate_hz=sample_rate_hz).sample)
