@@ -22,6 +22,7 @@ from jaxtyping import Float32
 
 from advjax import catalog, evaluation, smoothing
 from advjax.attacks import expectation
+from advjax.attacks.batches import default_slots
 from advjax.defences.transforms import SMALL_ROOM, TRANSFORMS, Transform
 from advjax.metrics.distortion import radius_snr_db
 from advjax.progress import Progress
@@ -34,7 +35,6 @@ CHANGES = (
     NONE, "mp3(kbps=64)", "resample(rate_hz=8000)", "white_noise(snr_db=20)",
     SMALL_ROOM, MASKED,
 )  # fmt: skip
-NUM_DRAWS = 16
 NUM_VOTES = 100
 """Of a smoothed system's answer: enough to name a class that leads clearly."""
 ALPHA = 1e-3
@@ -63,6 +63,7 @@ def table(
     *,
     num_points: int,
     num_steps: int,
+    num_draws: int,
     out: pathlib.Path,
 ) -> tables.Table:
     """A line for each system and transform: right answers without and with attack.
@@ -70,7 +71,8 @@ def table(
     Args:
         systems: tasks at the waveform by name; "plain" is not smoothed.
         num_points: test clips.
-        num_steps: of PGD.
+        num_steps: of PGD; the imperceptible attack takes six times as many.
+        num_draws: noisy copies in the mean that a step on a smoothed system sees.
         out: the study's folder.
     """
     pgd = f"pgd(norm='l2', num_steps={num_steps}, stop='last')"
@@ -79,20 +81,20 @@ def table(
         "PGD 40 dB": (pgd, "40dB"),
         "PGD 30 dB": (pgd, "30dB"),
         "imperceptible": (
-            f"imperceptible(num_steps=({3 * num_steps}, {6 * num_steps}))",
+            f"imperceptible(num_steps=({2 * num_steps}, {4 * num_steps}))",
             None,
         ),
     }
     lines = []
     for name, task in systems.items():
         points = task.test_points(num_points)
-        smoothed = name != "plain"
+        draws = 0 if name == "plain" else num_draws
         by_column = []
         for attack, budget in columns.values():
             file = out / "heuristics" / name.partition("(")[0] / f"{attack}{budget}.tsv"
             file = file.with_name(_plain_name(file.name))
             by_column.append(
-                _answers(task, points, attack, budget, smoothed=smoothed, file=file)
+                _answers(task, points, attack, budget, num_draws=draws, file=file)
             )
         for change in CHANGES:
             cells = []
@@ -125,13 +127,13 @@ def _answers(
     attack: str | None,
     budget: str | None,
     *,
-    smoothed: bool,
+    num_draws: int,
     file: pathlib.Path,
 ) -> list[Answer]:
-    """The kept answers, or new ones."""
+    """The kept answers, or new ones; without draws the network is not smoothed."""
     decided_by = (
         task.classifier.digest(), str(attack), str(budget), json.dumps(CHANGES),
-        f"{smoothed} {task.sigma} {NUM_DRAWS} {NUM_VOTES} {task.seed}",
+        f"{num_draws} {task.sigma} {NUM_VOTES} {task.seed}",
         json.dumps([point.id for point in points]),
     )  # fmt: skip
     digest = kept_rows.digest_of(decided_by)
@@ -139,8 +141,8 @@ def _answers(
         return kept
     waves = {point.id: point.x for point in points}
     if attack is not None:
-        waves = _attacked(task, points, attack, budget, smoothed=smoothed)
-    system = _system(task, smoothed=smoothed)
+        waves = _attacked(task, points, attack, budget, num_draws=num_draws)
+    system = _system(task, smoothed=num_draws > 0)
     rate, found = task.representation.sample_rate_hz, []
     title = f"{file.parent.name} {attack or 'clean'}"
     with Progress(title, total=len(CHANGES) * len(points), unit="answers") as line:
@@ -164,15 +166,15 @@ def _attacked(
     text: str,
     budget: str | None,
     *,
-    smoothed: bool,
+    num_draws: int,
 ) -> dict[str, Float32[np.ndarray, "time"]]:
     """What the attack made of each clip; the clip itself where it found nothing."""
     attack = attacking.build(task, text)
     budgets = None
     if attack.fixed_budget:
         budgets = [attacking.budget_of(budget, p.x, attack.norm) for p in points]
-    if smoothed:
-        attack = expectation(attack, sample=task.noise.sample, num_samples=NUM_DRAWS)
+    if num_draws:
+        attack = expectation(attack, sample=task.noise.sample, num_samples=num_draws)
     found = {}
     with Progress(text, total=len(points), unit="clips") as line:
         for row, x_adv in evaluation.attack_points(
@@ -181,7 +183,7 @@ def _attacked(
             points,
             jax.random.fold_in(jax.random.key(task.seed), 2),
             budgets=budgets,
-            num_slots=None if not smoothed else 1,
+            num_slots=max(1, default_slots() // num_draws) if num_draws else None,
             on_round=lambda: line.advance(0),
         ):
             found[row.id] = x_adv
