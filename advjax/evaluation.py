@@ -27,7 +27,14 @@ from advjax.metrics.distortion import radius_snr_db
 from advjax.reports.attack_rows import AttackRow
 from advjax.reports.rows import Row
 from advjax.representations import Representation
-from advjax.smoothing import NO_VOTES, Example, Noise, Tally, certify_each
+from advjax.smoothing import (
+    NO_VOTES,
+    Example,
+    Noise,
+    Tally,
+    certify_each,
+    certify_sequentially,
+)
 from advjax.types import Key, LogitsFn
 
 
@@ -109,8 +116,11 @@ def certify_points(
     num_selection: int,
     num_estimation: int,
     alpha: float,
+    bound: str = "clopper_pearson",
+    radii: Sequence[float] = (),
     waveform_bound: float = math.nan,
     tile: int | None = None,
+    tiles_at_once: int | None = None,
     chunk: int | None = None,
     mesh: Mesh | None = None,
     done: Collection[str] = (),
@@ -120,8 +130,9 @@ def certify_points(
 ) -> Iterator[Row]:
     """One row per point that is not `done` yet, as soon as it is certified.
 
-    A row's time runs from the row before: while the last votes of a point are read, the
-    device is at work on the next.
+    With the sequential bound, points that need few votes overtake others. A row's time
+    runs from the row before: while the last votes of a point are read, the device is at
+    work on the next.
 
     Args:
         logits_fn: the classifier after the stage that `points` are at.
@@ -129,11 +140,17 @@ def certify_points(
         key: root of all noise; a point's own key follows from its id.
         noise: the smoothing law.
         num_selection: votes that choose the class.
-        num_estimation: fresh votes that bound its probability.
+        num_estimation: fresh votes that bound its probability; with the sequential
+            bound the most of them.
         alpha: failure probability of one certificate.
+        bound: a name in `smoothing.BOUNDS`: "sequential" stops a point's votes as soon
+            as `radii` are decided.
+        radii: radii that the sequential bound is asked about.
         waveform_bound: the most that the stage moves for 1 at the waveform, see
             `lipschitz_bound`; NaN for none. Points need their `wave_l2` with one.
-        tile: noisy copies evaluated at once; None for the backend's default.
+        tile: noisy copies evaluated at once; None for the bound's and the backend's
+            default.
+        tiles_at_once: with the sequential bound, tiles evaluated side by side.
         chunk: tiles per dispatch; None for the default.
         mesh: devices that share the votes.
         done: ids that need no row.
@@ -142,25 +159,30 @@ def certify_points(
         clock: seconds from any fixed moment.
     """
     points = [point for point in points if point.id not in done]
-    certificates = certify_each(
-        logits_fn,
-        (
-            Example(
-                point.x, example_key(key, point.id), tallies.get(point.id, NO_VOTES)
-            )
-            for point in points
-        ),
-        noise=noise,
-        num_selection=num_selection,
-        num_estimation=num_estimation,
-        alpha=alpha,
-        tile=tile,
-        chunk=chunk,
-        mesh=mesh,
-        on_tally=on_tally and (lambda index, tally: on_tally(points[index].id, tally)),
+    examples = (
+        Example(point.x, example_key(key, point.id), tallies.get(point.id, NO_VOTES))
+        for point in points
     )
+    options = {
+        "noise": noise,
+        "num_selection": num_selection,
+        "num_estimation": num_estimation,
+        "alpha": alpha,
+        "tile": tile,
+        "chunk": chunk,
+        "mesh": mesh,
+        "on_tally": on_tally
+        and (lambda number, tally: on_tally(points[number].id, tally)),
+    }
+    if bound == "sequential":
+        certificates = certify_sequentially(
+            logits_fn, examples, radii=radii, tiles_at_once=tiles_at_once, **options
+        )
+    else:
+        certificates = enumerate(certify_each(logits_fn, examples, **options))
     start = clock()
-    for point, found in zip(points, certificates, strict=True):
+    for number, found in certificates:
+        point = points[number]
         radius_wave, radius_wave_snr_db = _at_waveform(
             found.radius, waveform_bound, point.wave_l2
         )
@@ -174,7 +196,7 @@ def certify_points(
             id=point.id,
             p_lower=found.p_lower,
             votes=found.votes,
-            n=num_estimation,
+            n=found.num_estimation,
             snr_db=(
                 radius_snr_db(point.x, found.radius) if noise.norm == "l2" else math.nan
             ),

@@ -18,7 +18,7 @@ from advjax.reports import rows as row_files
 from advjax.reports import runs, tables
 from advjax.representations import definition
 from advjax.representations.lipschitz import lipschitz_bound
-from experiments import pipeline, tallies
+from experiments import pipeline, saved_votes, tallies
 
 
 class Certification(NamedTuple):
@@ -30,7 +30,10 @@ class Certification(NamedTuple):
     radii: Sequence[float] = tables.PUBLICATION_RADII
     precision: str = "float32"
     tile: int | None = None
-    """Noisy copies evaluated at once; None for the backend's, or as many as fit."""
+    """Noisy copies of a point evaluated at once; None for what fits the bound, the
+    backend and the memory."""
+    bound: str = "clopper_pearson"
+    """A name in `smoothing.BOUNDS`; with "sequential", num_estimation is the most."""
     profile: pathlib.Path | None = None
     """A folder for a trace of some dispatches in the steady state."""
 
@@ -52,13 +55,18 @@ def certify(
     Raises:
         ValueError: a request that can only abstain, or a folder with other settings.
     """
-    planned = smoothing.plan(
-        task.noise,
-        num_selection=request.num_selection,
-        num_estimation=request.num_estimation,
-        alpha=request.alpha,
-        radii=request.radii,
-    )
+    if request.bound == "sequential" and request.profile is not None:
+        raise ValueError(
+            "--profile traces votes of a fixed number: leave out --bound=sequential, "
+            "whose votes are the same"
+        )
+    asked = {
+        "num_selection": request.num_selection,
+        "num_estimation": request.num_estimation,
+        "alpha": request.alpha,
+        "radii": request.radii,
+    }
+    planned = smoothing.plan(task.noise, **asked, bound=request.bound)
     task.stage  # noqa: B018  a wrong --rep fails before any work
     task.records  # noqa: B018  in the order of a newcomer's understanding
     classifier = task.classifier
@@ -66,7 +74,7 @@ def certify(
     logits_fn = classifier.logits_fn(task.at, precision=request.precision)
     bound, at_waveform = waveform_bound(task)
     mesh = _mesh(classifier)
-    tile = _tile(logits_fn, points[0], task, request, mesh)
+    tile, tiles_at_once = _tile(logits_fn, points[0], task, request, mesh)
     settings = {
         "corpus": records.info(task.records).name,
         "records": pipeline.records_digest(task.records),
@@ -83,7 +91,7 @@ def certify(
         "num_selection": request.num_selection,
         "num_estimation": request.num_estimation,
         "alpha": request.alpha,
-        "bound": "clopper_pearson",
+        "bound": request.bound,
         "tile": tile,
         "precision": request.precision,
         "num_points": len(points),
@@ -92,6 +100,13 @@ def certify(
         "cap": planned.max_radius,
         "radius_wave": at_waveform,
     }
+    if request.bound == "sequential":
+        settings |= {
+            "radii": list(request.radii),
+            "needs": saved_votes.needs(task.noise, **asked),
+            "futility_alpha": smoothing.FUTILITY_ALPHA,
+            "tiles_at_once": tiles_at_once,
+        }
     if workdir is None:
         title = f"{task.records.name}-{task.at}-sigma{task.sigma:g}"
         workdir = task.home / "certify" / pipeline.named(title, settings)
@@ -114,11 +129,13 @@ def certify(
         )
         for line in (*_plan_lines(planned, request, task), at_waveform):
             pipeline.say(f"            {line}")
-        votes = functools.partial(
-            smoothing.count_votes, logits_fn, key=key, noise=task.noise, tile=tile,
-            mesh=mesh,
-        )  # fmt: skip
-        chunk = _chunk(votes, mine, request, tile, mesh) if mine else None
+        chunk = None
+        if mine and request.bound == "clopper_pearson":
+            votes = functools.partial(
+                smoothing.count_votes, logits_fn, key=key, noise=task.noise, tile=tile,
+                mesh=mesh,
+            )  # fmt: skip
+            chunk = _chunk(votes, mine, request, tile, mesh)
         correct, seen = 0, 0
         # One process alone counts the points of earlier starts, too.
         before = len(points) - len(missing) if here.count == 1 else 0
@@ -142,14 +159,18 @@ def certify(
                 num_selection=request.num_selection,
                 num_estimation=request.num_estimation,
                 alpha=request.alpha,
+                bound=request.bound,
+                radii=request.radii,
                 waveform_bound=bound,
                 tile=tile,
+                tiles_at_once=tiles_at_once,
                 chunk=chunk,
                 mesh=mesh,
                 tallies=tallies.read(workdir),
                 on_tally=on_tally,
             ):
                 run.append(row)
+                write(row.id, None)
                 correct, seen = correct + row.correct, seen + 1
                 line.advance(note=f"right and certified {correct / seen:.2f}")
     if not num_missing(workdir):
@@ -182,14 +203,21 @@ def _mesh(classifier: Classifier) -> Mesh | None:
     return parallel.local_mesh()
 
 
-def _tile(logits_fn, point, task, request: Certification, mesh: Mesh | None) -> int:
-    wanted = smoothing.default_tile() if request.tile is None else request.tile
-    tile = smoothing.fitting_tile(
+def _tile(
+    logits_fn, point, task, request: Certification, mesh: Mesh | None
+) -> tuple[int, int]:
+    """Copies of a point at once, and how many times that side by side, as they fit."""
+    sequential = request.bound == "sequential"
+    default = smoothing.SEQUENTIAL_TILE if sequential else smoothing.default_tile()
+    tile = default if request.tile is None else request.tile
+    wanted = max(tile, smoothing.default_tile()) if sequential else tile
+    fitting = smoothing.fitting_tile(
         logits_fn, point.x, noise=task.noise, tile=wanted, mesh=mesh
     )
-    if tile < wanted:
-        pipeline.say(f"memory      holds {tile} noisy copies at once, not {wanted}")
-    return tile
+    if fitting < wanted:
+        pipeline.say(f"memory      holds {fitting} noisy copies at once, not {wanted}")
+    tile = min(tile, fitting)
+    return tile, fitting // tile
 
 
 def check_shared(workdir: pathlib.Path, count: int) -> None:
@@ -211,9 +239,10 @@ def num_missing(folder: pathlib.Path) -> int:
 
 
 def _plan_lines(planned: smoothing.Plan, request: Certification, task: pipeline.Task):
+    most = "at most " if request.bound == "sequential" else ""
     yield (
         f"{task.noise_choice} noise {task.sigma:g} at {task.at}, "
-        f"n0={request.num_selection}, n={request.num_estimation}, "
+        f"n0={request.num_selection}, n={most}{request.num_estimation}, "
         f"alpha={request.alpha:g}: radii up to {planned.max_radius:.3f}; "
         f"{planned.votes_needed} equal votes or it abstains"
     )
@@ -260,7 +289,8 @@ def label_of(folder: pathlib.Path) -> str:
     # A network trained on another noise than the certificate's says on which.
     defence = settings["defence"].replace(f"(sigma={value!r})", "")
     defence = defence.replace(f"(noise={law!r}, sigma={value!r})", "")
-    return f"{corpus} {settings['noise_enters_at']} {sigma} {defence}"
+    stopped = " sequential" if settings["bound"] == "sequential" else ""
+    return f"{corpus} {settings['noise_enters_at']} {sigma} {defence}{stopped}"
 
 
 def read_run(folder: pathlib.Path, label: str | None = None) -> row_files.Run:
@@ -295,10 +325,15 @@ def report(
             f"# Largest certifiable radius, alpha = {alpha:g}",
             tables.as_markdown(caps),
         ]
+    text = tables.as_text(table)
+    for run, settings in zip(found, each, strict=True):
+        if settings["bound"] == "sequential":
+            saved = saved_votes.table(run.rows.n, settings)
+            lines += [f"# Votes of {run.label}", tables.as_markdown(saved)]
+            text += f"\n\n{tables.as_text(saved)}"
     # Whole at any time: two processes that end together both write it.
     with new_file(out / "report.md") as aside:
         aside.write_text("\n\n".join(lines) + "\n")
-    text = tables.as_text(table)
     try:
         from advjax.reports import plots
 

@@ -1,8 +1,8 @@
-"""Votes of a point in mid-count, kept beside a run's rows.
+"""Votes of points in mid-count, kept beside a run's rows.
 
-A file per process, `votes.json` or `votes-K-of-N.json`: the id of the point at work and
-its tally. A new start with any number of processes reads them all. The run's settings,
-which are refused when they differ, hold all that the votes depend on.
+A file per process, `votes.json` or `votes-K-of-N.json`: the tallies of the points at
+work, by id. A new start with any number of processes reads them all. The run's
+settings, which are refused when they differ, hold all that the votes depend on.
 """
 
 import json
@@ -24,13 +24,14 @@ def read(folder: pathlib.Path) -> dict[str, Tally]:
     for path in sorted(folder.glob("votes*.json")):
         try:
             written = json.loads(path.read_text())
-            found[written["id"]] = Tally(
-                written["num_selection"],
-                tuple(written["selection"]),
-                written["num_estimation"],
-                tuple(written["estimation"]),
-            )
-        except (ValueError, KeyError, TypeError):
+            found |= {
+                id: Tally(
+                    **tally
+                    | {name: tuple(tally[name]) for name in ("selection", "estimation")}
+                )
+                for id, tally in written.items()
+            }
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue
     return found
 
@@ -43,17 +44,26 @@ def remove(folder: pathlib.Path) -> None:
 
 def writer(
     folder: pathlib.Path, here: Process, *, clock: Callable[[], float] = time.monotonic
-) -> Callable[[str, Tally], None]:
-    """What `certify_points` calls after each dispatch; it writes now and then."""
+) -> Callable[[str, Tally | None], None]:
+    """What `certify_points` calls after each dispatch; it writes now and then.
+
+    A point that has its row is given None for a tally, and is forgotten.
+    """
     several = f"-{here.index}-of-{here.count}" if here.count > 1 else ""
     path, last = folder / f"votes{several}.json", clock()
+    at_work: dict[str, Tally] = {}
 
-    def note(id: str, tally: Tally) -> None:
+    def note(id: str, tally: Tally | None) -> None:
         nonlocal last
+        if tally is None:
+            at_work.pop(id, None)
+            return
+        at_work[id] = tally
         if clock() - last < EVERY_S:
             return
+        written = {id: tally._asdict() for id, tally in at_work.items()}
         with new_file(path) as aside:
-            aside.write_text(json.dumps({"id": id, **tally._asdict()}) + "\n")
+            aside.write_text(json.dumps(written) + "\n")
         last = clock()
 
     return note

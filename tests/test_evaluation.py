@@ -42,6 +42,18 @@ def test_rows_do_not_depend_on_order_or_company():
     assert rows(points()[2:3]) == {"clip-2": whole["clip-2"]}
 
 
+def test_sequential_rows_do_not_depend_on_order_company_or_what_was_counted():
+    tallies = {}
+    options = {"bound": "sequential", "radii": (0.2, 0.5)}
+    whole = rows(points(), on_tally=tallies.__setitem__, **options)
+    assert len({row.n for row in whole.values()}) > 1
+    assert rows(points()[::-1], **options) == whole
+    assert rows(points()[2:3], **options) == {"clip-2": whole["clip-2"]}
+    # Those of the last look before a point's own.
+    assert max(tally.num_estimation for tally in tallies.values()) > 20
+    assert rows(points(), tallies=tallies, **options) == whole
+
+
 def test_points_that_are_done_are_left_out():
     assert set(rows(points(), done={"clip-0", "clip-5"})) == {
         f"clip-{i}" for i in (1, 2, 3, 4)

@@ -28,7 +28,7 @@ from advjax.smoothing.masked import masked
 from advjax.smoothing.noise import Noise, gaussian, uniform
 from advjax.smoothing.pcm16 import pcm16
 from advjax.smoothing.planning import BOUNDS, Plan, PlannedRadius, plan
-from advjax.smoothing.sequential import sequential_lower
+from advjax.smoothing.sequential import FUTILITY_ALPHA, sequential_lower
 from advjax.smoothing.shift import ShiftCertificate, certify_shift
 from advjax.smoothing.votes import (
     DEFAULT_CHUNK,
@@ -50,6 +50,7 @@ __all__ = [
     "ABSTAIN",
     "BOUNDS",
     "DEFAULT_CHUNK",
+    "FUTILITY_ALPHA",
     "NOISES",
     "NO_VOTES",
     "SEQUENTIAL_TILE",

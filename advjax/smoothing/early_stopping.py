@@ -54,10 +54,10 @@ def certify_sequentially(
     num_selection: int = 100,
     num_estimation: int = 100_000,
     alpha: float = 1e-3,
-    tile: int = SEQUENTIAL_TILE,
+    tile: int | None = None,
     tiles_at_once: int | None = None,
     num_slots: int | None = None,
-    chunk: int = DEFAULT_CHUNK,
+    chunk: int | None = None,
     mesh: Mesh | None = None,
     on_tally: Callable[[int, Tally], None] | None = None,
 ) -> Iterator[tuple[int, Certificate]]:
@@ -71,8 +71,9 @@ def certify_sequentially(
         num_selection: votes that choose the class (n0), of each example.
         num_estimation: the most fresh votes for one example (n).
         alpha: probability that a certificate is wrong.
-        tile: noisy copies of one example that are evaluated at once. It decides which
-            noise is drawn and when votes are looked at.
+        tile: noisy copies of one example that are evaluated at once; None for
+            `SEQUENTIAL_TILE`. It decides which noise is drawn and when votes are
+            looked at.
         tiles_at_once: tiles that each device evaluates side by side; None for as many
             as make `default_tile()` copies. It decides memory, and how logits round.
         num_slots: examples that are being counted; does not change the result.
@@ -94,6 +95,8 @@ def certify_sequentially(
         radii=radii,
         bound="sequential",
     )
+    tile = SEQUENTIAL_TILE if tile is None else tile
+    chunk = DEFAULT_CHUNK if chunk is None else chunk
     if tile < 1:
         raise ValueError(f"tile={tile}: give at least 1.")
     if tiles_at_once is None:

@@ -182,6 +182,18 @@ def test_rows_do_not_depend_on_the_number_of_processes(whole, home):
 
 
 @pytest.mark.slow
+def test_sequential_rows_do_not_depend_on_the_number_of_processes(home):
+    alone = home / "alone"
+    certify_alone(home, bound="sequential", workdir=str(alone))
+    printed = finish(start_all(home, 2, bound="sequential"))
+    assert any("times fewer than n=300" in text for text in printed)
+    found, expected = rows.read(run_folder(home)), rows.read(alone)
+    assert len(set(expected.n.tolist())) > 1
+    for column in ("id", "predict", "radius", "votes", "n"):
+        assert list(getattr(found, column)) == list(getattr(expected, column))
+
+
+@pytest.mark.slow
 def test_three_go_on_where_one_of_two_was_killed(whole, home):
     kill_one_of_two(home)
     before = len(results(home))
