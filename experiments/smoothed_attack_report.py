@@ -98,16 +98,20 @@ def attack_table(rows: Sequence[SmoothedAttackRow], *, num_points: int) -> table
     groups = collections.defaultdict(list)
     for row in rows:
         groups[row.attack, row.budget].append(row)
+    texts = {text for text, _ in groups}
+    names = {catalog.parse(text)[0] for text in texts}
     lines = []
     for (text, budget), group in groups.items():
         flipped = sum(row.flipped for row in group)
         abstained = sum(row.predict == smoothing.ABSTAIN for row in group)
+        sizes = [row.l2 for row in group if row.l2 > 0]
         lines.append(
             [
-                catalog.parse(text)[0],
+                catalog.parse(text)[0] if len(names) == len(texts) else text,
                 budget,
-                f"{np.median([row.l2 for row in group]):.4g}",
                 f"{len(group)}",
+                f"{len(sizes)}",
+                f"{np.median(sizes):.4g}" if sizes else tables.DASH,
                 f"{flipped}",
                 f"{abstained}",
                 f"{sum(row.inside for row in group)}",
@@ -115,12 +119,13 @@ def attack_table(rows: Sequence[SmoothedAttackRow], *, num_points: int) -> table
                 f"{(len(group) - flipped) / num_points:.3f}",
             ]
         )
-    header = ["attack", "budget", "median l2", "attacked", "flipped", "abstained"]
+    header = ["attack", "budget", "attacked", "found", "median l2", "flipped"]
     return tables.Table(
-        [*header, "inside", "flipped inside", "accuracy left"],
+        [*header, "abstained", "inside", "flipped inside", "accuracy left"],
         lines,
         [
-            "flipped: the vote on the perturbed clip names another class; inside: the "
+            "found: perturbations, which a search for the smallest may miss; flipped: "
+            "the vote on the perturbed clip names another class; inside: the "
             "perturbation is no larger than the certified radius",
             f"accuracy left: of all {num_points} points, those certified right and not "
             "flipped",

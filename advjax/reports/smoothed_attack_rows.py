@@ -26,7 +26,7 @@ class SmoothedAttackRow(NamedTuple):
     eps: float
     """The largest l2 norm allowed; inf for a search for the smallest."""
     l2: float
-    """Of the perturbation."""
+    """Of the perturbation; 0 where a search found none."""
     predict: int
     """The smoothed classifier's answer to the perturbed clip; -1 for an abstention."""
     p_value: float
@@ -46,8 +46,8 @@ class SmoothedAttackRow(NamedTuple):
 
     @property
     def inside(self) -> bool:
-        """Whether the certificate covers the perturbation."""
-        return self.l2 <= self.radius
+        """Whether there is a perturbation and the certificate covers it."""
+        return 0 < self.l2 <= self.radius
 
 
 COLUMNS = SmoothedAttackRow._fields

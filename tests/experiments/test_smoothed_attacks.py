@@ -181,6 +181,20 @@ def test_the_verdict_counts_clips_and_allows_what_chance_does():
     assert found.p_value == pytest.approx(1 - 0.998**100)
 
 
+def test_the_table_names_attacks_so_that_they_differ():
+    rows = [
+        ROW._replace(attack="pgd(num_steps=2)", predict=1),
+        ROW._replace(attack="carlini_wagner", budget="smallest", l2=0.0),
+    ]
+    short = smoothed_attack_report.attack_table(rows, num_points=4).rows
+    assert short[0][:7] == ["pgd", "1 sigma", "1", "1", "1", "1", "0"]
+    assert short[1][:6] == ["carlini_wagner", "smallest", "1", "0", "–", "0"]
+    assert [line[-1] for line in short] == ["0.000", "0.250"]
+    more = [*rows, ROW._replace(attack="pgd(num_steps=9)")]
+    long = smoothed_attack_report.attack_table(more, num_points=4).rows
+    assert [line[0] for line in long] == [row.attack for row in more]
+
+
 def test_the_curves_fall_at_radii_and_at_the_smallest_flips():
     certified = row_files.Rows(
         idx=np.arange(4), label=np.zeros(4, int), predict=np.array([0, 0, 0, 1]),

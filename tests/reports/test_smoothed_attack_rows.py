@@ -22,6 +22,7 @@ def test_a_row_knows_what_it_means():
     assert not ROW._replace(predict=3).flipped
     assert not ROW._replace(predict=-1).flipped
     assert not ROW._replace(l2=0.31).inside
+    assert not ROW._replace(l2=0.0).inside
 
 
 def test_rows_read_back_as_they_were_and_the_last_one_whole(tmp_path):
