@@ -28,6 +28,7 @@ from advjax.reports.attack_rows import AttackRow
 from advjax.reports.rows import Row
 from advjax.representations import Representation
 from advjax.smoothing import (
+    BOUNDS,
     NO_VOTES,
     Example,
     Noise,
@@ -157,6 +158,9 @@ def certify_points(
         tallies: by id, votes that an earlier start has counted.
         on_tally: called after each dispatch with a point's id and its votes so far.
         clock: seconds from any fixed moment.
+
+    Raises:
+        ValueError: there is no such bound, or what `certify` refuses.
     """
     points = [point for point in points if point.id not in done]
     examples = (
@@ -178,8 +182,10 @@ def certify_points(
         certificates = certify_sequentially(
             logits_fn, examples, radii=radii, tiles_at_once=tiles_at_once, **options
         )
-    else:
+    elif bound == "clopper_pearson":
         certificates = enumerate(certify_each(logits_fn, examples, **options))
+    else:
+        raise ValueError(f"bound={bound!r}: give one of {', '.join(BOUNDS)}.")
     start = clock()
     for number, found in certificates:
         point = points[number]

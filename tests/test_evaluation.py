@@ -52,6 +52,8 @@ def test_sequential_rows_do_not_depend_on_order_company_or_what_was_counted():
     # Those of the last look before a point's own.
     assert max(tally.num_estimation for tally in tallies.values()) > 20
     assert rows(points(), tallies=tallies, **options) == whole
+    with pytest.raises(ValueError, match="clopper_pearson, sequential"):
+        rows(points(), bound="wald")
 
 
 def test_points_that_are_done_are_left_out():

@@ -71,6 +71,8 @@ def plan(
         )
     if num_selection < 1:
         raise ValueError(f"num_selection={num_selection}: give at least 1.")
+    if bound not in BOUNDS:
+        raise ValueError(f"bound={bound!r}: give one of {', '.join(BOUNDS)}.")
     lower, unanimous = (functools.partial(f, alpha=alpha) for f in BOUNDS[bound])
     if (highest := lower(num_estimation, num_estimation)) < 0.5:
         least = _first_true(lambda n: unanimous(n) >= 0.5, 1, 2**40)

@@ -243,6 +243,11 @@ def test_impossible_requests_are_refused(options, message):
         certified(**options)
 
 
+def test_a_bound_that_there_is_none_of_is_refused():
+    with pytest.raises(ValueError, match="clopper_pearson, sequential"):
+        plan(NOISE, bound="wald")
+
+
 def test_a_classifier_that_is_never_finite_is_refused():
     pairs = certify_sequentially(
         lambda x: x * jnp.nan, examples(), noise=NOISE, radii=RADII, num_estimation=100
