@@ -85,8 +85,8 @@ def imperceptible(
         ValueError: options that cannot run or, where it starts, an example that is not
             a waveform.
 
-    Source: Qin et al. 2019, arXiv:1903.10346, sections 4 and 5; schedules and constants
-    of the authors' code in cleverhans 3.1 (`generate_imperceptible_adv.py`), those at
+    Source: Qin et al. 2019, arXiv:1903.10346; stages, schedules and constants are read
+    from the authors' code in cleverhans 3.1 (`generate_imperceptible_adv.py`), those at
     16-bit scale divided by 32768. The threshold and the excess: `signal.masking`.
     Differs: classes for transcripts. Without a target, the loss is the cross-entropy
     of the best other class against the label alone, which as that of a target vanishes
