@@ -47,11 +47,15 @@ from experiments.studies import grid_flags, speaker_heuristics
 
 SIGMAS = {"mfbe": 0.5, "magnitude": 0.5, "waveform": 0.01}
 """Where the study of certified speakers has networks that know most clips in noise."""
+SMOOTH_ADV = "smooth_adv(eps=1.0, num_steps=2, num_noises=1)"
 TRAININGS = {
-    "mfbe": ("plain", "gaussian", "consistency", "macer", "smooth_adv(eps=0.5)"),
-    "magnitude": ("plain", "gaussian", "consistency", "macer", "smooth_adv(eps=0.5)"),
+    "mfbe": (
+        "plain", "gaussian", "consistency(lbd=10.0)", "macer(num_noises=2, lbd=4.0)",
+        SMOOTH_ADV,
+    ),
+    "magnitude": ("plain", "gaussian", "consistency(lbd=10.0)"),
     "waveform": ("plain", "gaussian"),
-}
+}  # fmt: skip
 CERTIFIED, ATTACKED = (1.0, 2.0, 2.4), (2.0, 4.0)
 """Norms of the tables in sigmas. 2.46 is the cap of 1,000 votes."""
 VOTES = flags.DEFINE_integer("votes", None, "Votes a clip (n); default by machine.")
@@ -320,7 +324,7 @@ def main() -> None:
             num_estimation=VOTES.value or size.num_estimation,
         ),
         num_points=app.NUM_POINTS.value or max(size.num_points, 40),
-        num_steps=20 if size is pipeline.CPU else 100,
+        num_steps=10 if size is pipeline.CPU else 100,
         num_draws=8 if size is pipeline.CPU else 16,
         out=pathlib.Path(app.OUT.value or base.home / "studies" / "defended_speakers"),
     )
