@@ -3,6 +3,7 @@
     for number, certificate in certify_sequentially(
         logits_fn, map(Example, xs, keys), noise=gaussian(0.25), radii=(0.1, 0.25)
     ):
+        ...
 
 Each example's votes are looked at after 20, 40, 60, ... of them, as `looks` says, and
 counting ends when its confidence sequence has put it on one side of every radius or has
@@ -29,10 +30,10 @@ from advjax.smoothing.certificates import (
     Tally,
     added,
     certificate_from,
-    plan,
     refuse_no_votes,
 )
 from advjax.smoothing.noise import Noise
+from advjax.smoothing.planning import plan
 from advjax.smoothing.sequential import Bracket, is_settled, looks, narrowed
 from advjax.smoothing.slots import Slots, SlotTile, filled, placed, slot_counter
 from advjax.smoothing.votes import DEFAULT_CHUNK, checked, default_tile, explained
