@@ -68,6 +68,8 @@ def table(drawn: Int[np.ndarray, "points"], settings: Mapping[str, Any]) -> Tabl
         rows,
         [
             f"votes that certify a radius; {DASH}: out of reach",
+            "other radii than these are not pursued: ACR and the curve in between are "
+            "lower than with a fixed n",
             f"{mean:,.0f} votes a point (median {np.median(drawn):,.0f}, all "
             f"{n:,} at {np.mean(drawn == n):.0%} of points): {n / mean:.1f} times "
             f"fewer than n={n:,}; {(n0 + n) / (n0 + mean):.1f} times with the "
