@@ -99,7 +99,7 @@ def test_a_radius_that_only_a_fixed_number_reaches_is_named():
     assert "2.9 times fewer than n=10,000; 2.8 times" in table.notes[2]
     assert (
         "instead of 3.199; asked radii that only a fixed n reaches: 3.19"
-        in (table.notes[2])
+        in (table.notes[3])
     )
 
 
