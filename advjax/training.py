@@ -298,7 +298,7 @@ class _Steps:
             )
             return found.metrics
 
-        options = compiler_options()
+        options = compiler_options(mesh)
         # Whole on every device, so that every process can read it.
         whole = {"out_shardings": replicate(mesh), "compiler_options": options}
         self.train = jax.jit(train_step, donate_argnums=0, **whole)

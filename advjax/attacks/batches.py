@@ -245,7 +245,7 @@ def _programs(attack: Attack, mesh: Mesh | None):
 
 def _compiled(function, mesh: Mesh | None, in_specs, out_specs, **options):
     """The function as one program, on a mesh with its arrays split as the specs say."""
-    options["compiler_options"] = compiler_options()
+    options["compiler_options"] = compiler_options(mesh)
     if mesh is None:
         return jax.jit(function, **options)
     # Without check_vma, which would refuse an attack's own loops: they start from

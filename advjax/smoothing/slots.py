@@ -151,7 +151,7 @@ def _program(
             check_vma=False,
         )(arrays, slots, listed, num_rows)
 
-    return jax.jit(count, static_argnums=0, compiler_options=compiler_options())
+    return jax.jit(count, static_argnums=0, compiler_options=compiler_options(mesh))
 
 
 def _count_rows(static, tile, device, num_devices, arrays, slots, listed, num_rows):

@@ -326,7 +326,7 @@ def _program(tile: int, mesh: Mesh | None) -> Callable[..., Int[Array, "classes"
             check_vma=False,
         )(arrays, x, key, bounds)
 
-    return jax.jit(count, static_argnums=0, compiler_options=compiler_options())
+    return jax.jit(count, static_argnums=0, compiler_options=compiler_options(mesh))
 
 
 def _count_tiles(static, tile, device, num_devices, arrays, x, key, bounds):
