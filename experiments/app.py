@@ -44,9 +44,10 @@ NOISE = flags.DEFINE_string(
     "noise",
     "gaussian",
     "The smoothing law: gaussian (an l2 radius), uniform (l1), gain (of level, in "
-    "nepers), and at --rep=waveform coloured (an ellipsoid, by curve='a_weighting' or "
-    "'threshold_in_quiet'), pcm16 (l2, exact for 16-bit clips) or masked (no "
-    "certificate: for attacks); --sigma says how much, as power.",
+    "nepers), and at --rep=waveform coloured (an ellipsoid, by curve='a_weighting', "
+    "'threshold_in_quiet' or 'corpus', the training clips' mean spectrum), pcm16 (l2, "
+    "exact for 16-bit clips) or masked (no certificate: for attacks); --sigma says how "
+    "much, as power.",
 )
 DEFENCE = flags.DEFINE_string(
     "defence",

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from advjax import evaluation, parallel, records, smoothing
@@ -85,6 +86,7 @@ def certify(
             "law": task.noise_choice,
             "sigma": task.sigma,
             "norm": task.noise.norm,
+            **_tone_db(task),
         },
         "gain_policy": "none: the clip is stored, not scaled before or after noise",
         "clip_policy": "none: noisy inputs are not clipped to the range of the stage",
@@ -331,6 +333,7 @@ def report(
             saved = saved_votes.table(run.rows.n, settings)
             lines += [f"# Votes of {run.label}", tables.as_markdown(saved)]
             text += f"\n\n{tables.as_text(saved)}"
+    lines += [_tones(settings) for settings in each if "tone_db" in settings["noise"]]
     # Whole at any time: two processes that end together both write it.
     with new_file(out / "report.md") as aside:
         aside.write_text("\n\n".join(lines) + "\n")
@@ -348,3 +351,28 @@ def _units(settings: Mapping[str, Any]) -> str:
     """What radii of a run are in: the stage's units, and a norm other than l2."""
     stage, norm = settings["noise_enters_at"], settings["noise"]["norm"]
     return stage if norm == "l2" else f"{stage}, {norm}"
+
+
+_OCTAVES_HZ = (125, 250, 500, 1000, 2000, 4000)
+
+
+def _tone_db(task: pipeline.Task) -> dict[str, dict[str, float]]:
+    """What coloured noise makes of a radius for a perturbation at one frequency."""
+    if (gains := smoothing.gains_of(task.noise)) is None:
+        return {}
+    root = task.representation.chain()[0]
+    places = np.array(_OCTAVES_HZ) * root.num_samples // root.sample_rate_hz
+    # Of a radius of 1, which is 0 dB.
+    found = smoothing.tone_radius_db(1.0, gains)[places]
+    tones = zip(_OCTAVES_HZ, found.tolist(), strict=True)
+    return {"tone_db": {str(hz): round(db, 2) for hz, db in tones}}
+
+
+def _tones(settings: Mapping[str, Any]) -> str:
+    """What radii in the ellipsoid's norm are for a tone, in words."""
+    tones = settings["noise"]["tone_db"].items()
+    each = ", ".join(f"{float(db):+.1f} dB at {hz} Hz" for hz, db in tones)
+    return (
+        f"Of {settings['noise']['law']}: a perturbation at one frequency is certified "
+        f"up to an l2 norm of the radius and {each}."
+    )

@@ -123,12 +123,19 @@ class Task:
     @functools.cached_property
     def noise(self) -> smoothing.Noise:
         """The smoothing law."""
-        name, _ = catalog.parse(self.noise_choice)
+        name, options = catalog.parse(self.noise_choice)
         root = self.representation.chain()[0]
         if name in _OF_WAVEFORMS and self.at != root.name:
             raise ValueError(
                 f"--noise={name} is made for waveforms and enters at --rep={self.at}: "
                 f"give --rep={root.name}, or --noise=gaussian, uniform or gain"
+            )
+        if name == "coloured" and options.get("curve") == "corpus":
+            clips = self.dataset("train", root.name).x
+            return smoothing.coloured(
+                options.get("sigma", self.sigma),
+                num_samples=root.num_samples,
+                curve=smoothing.mean_spectrum(np.float32(clips) / np.float32(32768)),
             )
         return catalog.pick(
             self.noise_choice,

@@ -20,7 +20,14 @@ from advjax.smoothing.certificates import (
     certify_each,
     predict,
 )
-from advjax.smoothing.coloured import coloured, ellipsoid_norm, spectral_gains
+from advjax.smoothing.coloured import (
+    coloured,
+    ellipsoid_norm,
+    gains_of,
+    mean_spectrum,
+    spectral_gains,
+    tone_radius_db,
+)
 from advjax.smoothing.early_stopping import SEQUENTIAL_TILE, certify_sequentially
 from advjax.smoothing.f_divergence import kl_radius, renyi_radius
 from advjax.smoothing.gain import gain
@@ -74,10 +81,12 @@ __all__ = [
     "ellipsoid_norm",
     "fitting_tile",
     "gain",
+    "gains_of",
     "gaussian",
     "kl_radius",
     "masked",
     "max_radius",
+    "mean_spectrum",
     "num_for_radius",
     "pcm16",
     "plan",
@@ -85,6 +94,7 @@ __all__ = [
     "renyi_radius",
     "sequential_lower",
     "spectral_gains",
+    "tone_radius_db",
     "uniform",
     "votes_needed",
 ]

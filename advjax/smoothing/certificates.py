@@ -17,7 +17,8 @@ finite set: float32 normals stop at 5.42 standard deviations, so events rarer th
 taken as independent. (4) A network's logits may differ in the last bits between devices
 and compilers, and the certificate holds for the compiled program that voted. Noise is
 therefore drawn in float32, never lower, and cast after it is added. Nothing is
-promised against an adversary who exploits rounding.
+promised against an adversary who exploits rounding. For clips of 16 bits, `pcm16` is
+noise without (1) and (2).
 """
 
 import math

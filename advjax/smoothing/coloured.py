@@ -136,6 +136,15 @@ def mean_spectrum(waves: Float[np.ndarray, "clips time"]) -> Gains:
     return np.abs(np.fft.rfft(waves, axis=1)).mean(axis=0)
 
 
+def gains_of(noise: Noise) -> Gains | None:
+    """The gains that `coloured` built the law with; None for any other law."""
+    sample = noise.sample
+    if getattr(sample, "func", None) is not _add_coloured:
+        return None
+    _, gains = sample.args
+    return gains
+
+
 def ellipsoid_norm(delta: Wave, gains: Gains) -> Float[Array, ""]:
     """The norm |A^-1 delta|_2 in units of the clip, to be held against the radius.
 

@@ -262,7 +262,7 @@ def test_report_joins_runs(home, tmp_path, capsys):
         ("uniform", "l1"),
         ("pcm16", "l2"),
         pytest.param("gain", "gain", marks=pytest.mark.slow),
-        pytest.param("coloured", "ellipsoid", marks=pytest.mark.slow),
+        pytest.param("coloured(curve='corpus')", "ellipsoid", marks=pytest.mark.slow),
     ],
 )
 def test_other_laws_certify_in_their_norm_and_train_on_their_noise(
@@ -272,8 +272,11 @@ def test_other_laws_certify_in_their_norm_and_train_on_their_noise(
     with flagsaver.flagsaver(home=str(home), **SMALL | given):
         certify.main()
     settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+    tones = settings["noise"].pop("tone_db", {})
     assert settings["noise"] == {"law": law, "sigma": 0.25, "norm": norm}
-    assert settings["defence"] == f"noisy(noise='{law}', sigma=0.25)"
+    assert settings["defence"] == f"noisy(noise={law!r}, sigma=0.25)"
+    report = (tmp_path / "run" / "report.md").read_text()
+    assert bool(tones) == (norm == "ellipsoid") == ("dB at 1000 Hz" in report)
     found = rows.read(tmp_path / "run")
     # Of sqrt(3) sigma's uniform noise and of normal noise, by 40 unanimous votes.
     most = {"uniform": 0.3387, "pcm16": 0.3083}.get(law)
