@@ -1,6 +1,7 @@
 """Attacking a task's test points in a run that resumes."""
 
 import inspect
+import math
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
@@ -188,7 +189,8 @@ def prepare(
         "representation": definition(task.representation),
         "attack": {"name": name, **_spelled(name, options)},
         "norm": built.norm,
-        "bounds": built.bounds,
+        # JSON has no infinity.
+        "bounds": [bound if math.isfinite(bound) else None for bound in built.bounds],
         "budget": request.budget if built.fixed_budget else None,
         "target": request.target if built.targeted else None,
         "black_box": built.black_box,

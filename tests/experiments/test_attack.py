@@ -237,3 +237,12 @@ def test_a_black_box_that_does_better_is_pointed_out(home, tmp_path):
         (folder / "run.json").write_text(json.dumps(settings))
     (warning,) = attack_report.masking_warnings([noise, pgd])
     assert "more than the white-box" in warning
+
+
+def test_stages_without_a_greatest_value_are_attacked(home, tmp_path):
+    given = {"rep": "magnitude", "attack": ["fgsm"], "workdir": str(tmp_path / "run")}
+    with flagsaver.flagsaver(home=str(home), **SMALL | given):
+        attack.main()
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+    assert settings["bounds"] == [0.0, None]
+    assert len(attack_rows.read(tmp_path / "run").id) == 4
