@@ -16,10 +16,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
-from advjax.compilation import compiler_options
 from advjax.smoothing.callables import split
 from advjax.smoothing.noise import Noise
-from advjax.smoothing.tiles import num_classes, tile_votes
+from advjax.smoothing.tiles import counting_program, num_classes, tile_votes
 from advjax.smoothing.votes import explained
 from advjax.types import Features, LogitsFn
 
@@ -132,29 +131,10 @@ def _program(
 ) -> Callable[..., Int[Array, "slots classes"]]:
     """The compiled count for one tile size and set of devices."""
 
-    def count(static, arrays, slots, listed, num_rows):
-        if mesh is None:
-            return _count_rows(static, tile, 0, 1, arrays, slots, listed, num_rows)
-
-        def on_device(*operands):
-            device = jax.lax.axis_index(mesh.axis_names)
-            counts = _count_rows(static, tile, device, mesh.size, *operands)
-            return jax.lax.psum(counts, mesh.axis_names)
-
-        # Without check_vma, for the reason given in `votes`.
-        everywhere = PartitionSpec()
-        return jax.shard_map(
-            on_device,
-            mesh=mesh,
-            in_specs=everywhere,
-            out_specs=everywhere,
-            check_vma=False,
-        )(arrays, slots, listed, num_rows)
-
-    return jax.jit(count, static_argnums=0, compiler_options=compiler_options(mesh))
+    return counting_program(functools.partial(_count_rows, tile), mesh)
 
 
-def _count_rows(static, tile, device, num_devices, arrays, slots, listed, num_rows):
+def _count_rows(tile, static, device, num_devices, arrays, slots, listed, num_rows):
     """Votes in every num_devices-th row of tiles, from row number `device` on."""
 
     def votes(slot, half, tile_index, first, last):

@@ -1,12 +1,15 @@
 """Votes of one tile of noisy copies: the body of every program that counts votes."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int
 
+from advjax.compilation import compiler_options
 from advjax.smoothing.callables import join
 from advjax.types import Features, Key
 
@@ -45,6 +48,43 @@ def tile_votes(
     vote = jnp.where(counted, jnp.argmax(logits, axis=-1), logits.shape[-1])
     votes = jax.nn.one_hot(vote, logits.shape[-1], dtype=jnp.int32)
     return votes.sum(axis=0, dtype=jnp.int32)
+
+
+def counting_program(
+    count: Callable[..., Int[Array, "..."]], mesh: Mesh | None
+) -> Callable[..., Int[Array, "..."]]:
+    """`count` compiled, its work shared by the devices of a mesh and its votes summed.
+
+    Args:
+        count: (static, device, num_devices, *operands) to the votes that this device of
+            so many is to count. What `split` found besides arrays comes first.
+        mesh: the devices; None for one.
+
+    Returns:
+        (static, *operands) to all votes, the operands whole on every device.
+    """
+
+    def whole(static, *operands):
+        if mesh is None:
+            return count(static, 0, 1, *operands)
+
+        def on_device(*operands):
+            device = jax.lax.axis_index(mesh.axis_names)
+            votes = count(static, device, mesh.size, *operands)
+            return jax.lax.psum(votes, mesh.axis_names)
+
+        # Without check_vma: it would refuse a user's own loops, whose initial values
+        # are equal on all devices while the noise is not.
+        everywhere = PartitionSpec()
+        return jax.shard_map(
+            on_device,
+            mesh=mesh,
+            in_specs=everywhere,
+            out_specs=everywhere,
+            check_vma=False,
+        )(*operands)
+
+    return jax.jit(whole, static_argnums=0, compiler_options=compiler_options(mesh))
 
 
 def num_classes(static: Any, arrays: Any, x: Features) -> int:

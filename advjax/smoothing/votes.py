@@ -25,10 +25,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from advjax.compilation import compiler_options
 from advjax.smoothing.callables import split
 from advjax.smoothing.noise import Noise
-from advjax.smoothing.tiles import num_classes, tile_votes
+from advjax.smoothing.tiles import counting_program, num_classes, tile_votes
 from advjax.types import Features, Key, LogitsFn
 
 DEFAULT_CHUNK = 40
@@ -306,30 +305,10 @@ def _program(tile: int, mesh: Mesh | None) -> Callable[..., Int[Array, "classes"
     the key, and the int32 first tile, end tile, first copy and end copy.
     """
 
-    def count(static, arrays, x, key, bounds):
-        if mesh is None:
-            return _count_tiles(static, tile, 0, 1, arrays, x, key, bounds)
-
-        def on_device(*operands):
-            device = jax.lax.axis_index(mesh.axis_names)
-            counts = _count_tiles(static, tile, device, mesh.size, *operands)
-            return jax.lax.psum(counts, mesh.axis_names)
-
-        # Without check_vma: it would refuse a user's own loops, whose initial values
-        # are equal on all devices while the noise is not.
-        everywhere = PartitionSpec()
-        return jax.shard_map(
-            on_device,
-            mesh=mesh,
-            in_specs=everywhere,
-            out_specs=everywhere,
-            check_vma=False,
-        )(arrays, x, key, bounds)
-
-    return jax.jit(count, static_argnums=0, compiler_options=compiler_options(mesh))
+    return counting_program(functools.partial(_count_tiles, tile), mesh)
 
 
-def _count_tiles(static, tile, device, num_devices, arrays, x, key, bounds):
+def _count_tiles(tile, static, device, num_devices, arrays, x, key, bounds):
     """Votes in every num_devices-th tile of start..stop - 1, from start + device on."""
     start, stop, first, last = bounds
     start = start + device
