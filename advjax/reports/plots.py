@@ -131,6 +131,7 @@ def attacked_accuracy_plot(
     path: str | os.PathLike[str],
     *,
     x_label: str,
+    y_label: str = "accuracy under attack",
     weaker_to_the_right: bool = False,
     logarithmic: bool = False,
     title: str = "",
@@ -141,9 +142,11 @@ def attacked_accuracy_plot(
         curves: what to draw; budgets are dots with a line through them.
         path: where the PNG goes; its folder is made if missing.
         x_label: what sizes are, with their unit.
+        y_label: what is counted.
         weaker_to_the_right: sizes are signal-to-noise ratios: the axis is turned round,
             so that curves fall to the right in every figure.
-        logarithmic: sizes of all orders of magnitude; those of 0 are left out.
+        logarithmic: sizes of all orders of magnitude; what holds at 0 is drawn from a
+            third of the smallest one on.
         title: a line above the axes.
 
     Raises:
@@ -155,19 +158,22 @@ def attacked_accuracy_plot(
         path,
         num_lines=len(curves),
         x_label=x_label,
-        y_label="accuracy under attack",
+        y_label=y_label,
         title=title,
     ) as axes:
+        positive = [one.size[one.size > 0] for one in curves if (one.size > 0).any()]
+        left = min(size.min() for size in positive) / 3 if logarithmic else -np.inf
         for index, one in enumerate(curves):
             look = {"label": _plain(one.label), **_look(index)}
+            size = np.maximum(one.size, left)
             if one.stepped:
-                axes.step(one.size, one.accuracy, where="post", **look)
+                axes.step(size, one.accuracy, where="post", **look)
             else:
-                axes.plot(one.size, one.accuracy, marker="o", clip_on=False, **look)
+                axes.plot(size, one.accuracy, marker="o", clip_on=False, **look)
         if weaker_to_the_right:
             axes.invert_xaxis()
         if logarithmic:
-            axes.set_xscale("log", nonpositive="mask")
+            axes.set_xscale("log")
     return pathlib.Path(path)
 
 

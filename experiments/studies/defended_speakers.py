@@ -283,7 +283,7 @@ def draw_meaning(study: Study, found: dict[Cell, Curves]) -> None:
     curves.append(
         plots.AttackedCurve(
             "share of clips beside which nothing of this norm is heard",
-            np.append(heard[0] / 10, heard),
+            np.append(0.0, heard),
             np.append(1.0, share),
             stepped=True,
         )
@@ -292,6 +292,7 @@ def draw_meaning(study: Study, found: dict[Cell, Curves]) -> None:
         curves,
         study.out / "meaning.png",
         x_label="l2 norm at the waveform (full scale 1)",
+        y_label="share of clips",
         title="What is certified, attacked, and heard",
         logarithmic=True,
     )

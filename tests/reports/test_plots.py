@@ -173,6 +173,27 @@ def test_accuracy_under_attack_is_drawn_for_budgets_and_smallest_distances(tmp_p
         attacked_accuracy_plot([], tmp_path / "c.png", **given)
 
 
+def test_a_logarithmic_axis_shows_what_holds_without_any_perturbation(tmp_path):
+    first, second = np.array([0.0, 1e-3, 1e-1]), np.array([1e-5, 1e-4])
+    curves = [
+        AttackedCurve("from 0", first, np.array([1.0, 0.5, 0.0]), stepped=True),
+        AttackedCurve("from 1e-5", second, np.array([0.8, 0.2])),
+    ]
+    drawn = {
+        name: attacked_accuracy_plot(
+            curves, tmp_path / f"{name}.png", x_label="l2", logarithmic=logarithmic
+        ).read_bytes()
+        for name, logarithmic in (("log", True), ("linear", False))
+    }
+    assert drawn["log"] != drawn["linear"]
+    # The line at 1 begins at the left edge, not at the first fall.
+    image = matplotlib.image.imread(tmp_path / "log.png")[..., :3]
+    coloured = (image.max(axis=-1) - image.min(axis=-1)) > 0.3
+    top_line = coloured[: len(image) // 3].sum(axis=1).argmax()
+    columns = np.flatnonzero(coloured[top_line])
+    assert columns[0] < 0.2 * image.shape[1] < 0.4 * image.shape[1] < columns[-1]
+
+
 def test_growth_is_drawn_in_a_panel_for_each_title(tmp_path):
     line = [(1, 2.0), (32, 9.0), (256, 40.0)]
     one = log_log_plot({"a": {"x": line}}, tmp_path / "1.png", x_label="n", y_label="t")
