@@ -90,9 +90,8 @@ def table(
         points = task.test_points(num_points)
         draws = 0 if name == "plain" else num_draws
         by_column = []
-        for attack, budget in columns.values():
-            file = out / "heuristics" / name.partition("(")[0] / f"{attack}{budget}.tsv"
-            file = file.with_name(_plain_name(file.name))
+        for column, (attack, budget) in columns.items():
+            file = out / "heuristics" / name / f"{column.replace(' ', '_')}.tsv"
             by_column.append(
                 _answers(task, points, attack, budget, num_draws=draws, file=file)
             )
@@ -115,10 +114,6 @@ def table(
             "attacks know of the noise, not of what clips go through afterwards"
         ],
     )
-
-
-def _plain_name(text: str) -> str:
-    return "".join(c if c.isalnum() or c in ".-" else "_" for c in text)
 
 
 def _answers(
