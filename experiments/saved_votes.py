@@ -9,8 +9,6 @@ from jaxtyping import Int
 from advjax import smoothing
 from advjax.reports.tables import DASH, Table
 
-BOUNDS = ("clopper_pearson", "sequential")
-
 
 def needs(
     noise: smoothing.Noise,
@@ -40,7 +38,7 @@ def needs(
             "radii": [[r.votes_needed, r.num_estimation] for r in plan.radii],
         }
 
-    return {bound: of_bound(bound) for bound in BOUNDS}
+    return {bound: of_bound(bound) for bound in smoothing.BOUNDS}
 
 
 def table(drawn: Int[np.ndarray, "points"], settings: Mapping[str, Any]) -> Table:
@@ -51,12 +49,13 @@ def table(drawn: Int[np.ndarray, "points"], settings: Mapping[str, Any]) -> Tabl
         settings: those of the run, with `radii` and `needs`.
     """
     n, n0 = settings["num_estimation"], settings["num_selection"]
-    fixed, anytime = (settings["needs"][bound] for bound in BOUNDS)
+    needed = settings["needs"]
+    fixed, anytime = needed["clopper_pearson"], needed["sequential"]
     pairs = zip(settings["radii"], fixed["radii"], anytime["radii"], strict=True)
     rows, lost = [], []
     for radius, (votes, unanimous), (votes_anytime, unanimous_anytime) in pairs:
-        needed = (votes, votes_anytime, unanimous, unanimous_anytime)
-        rows.append([f"{radius:g}", *map(_number, needed)])
+        numbers = (votes, votes_anytime, unanimous, unanimous_anytime)
+        rows.append([f"{radius:g}", *map(_number, numbers)])
         if votes is not None and votes_anytime is None:
             lost.append(f"{radius:g}")
     mean = float(np.mean(drawn))
