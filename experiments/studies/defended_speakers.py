@@ -31,6 +31,7 @@ from absl import flags
 from jaxtyping import Float
 
 from advjax import records
+from advjax.attacks import Attack
 from advjax.metrics.certified import average_certified_radius, certified_accuracy
 from advjax.reports import attack_rows, plots, smoothed_attack_rows, tables
 from advjax.reports.rows import Run
@@ -166,28 +167,29 @@ def run_smoothed(study: Study, cell: Cell) -> Curves:
 
 def run_plain(study: Study, cell: Cell) -> Curves:
     """The network by itself under PGD, and under DeepFool's smallest perturbation."""
-    task, left = study.task(cell), []
+    task = study.task(cell)
     points = task.test_points(study.num_points)
-    requests = {
-        f"{multiple:g}": attacking.Request(study.pgd, f"{multiple * task.sigma:.6g}")
-        for multiple in ATTACKED
-    }
-    requests["smallest"] = attacking.Request("deepfool")
-    built = attacking.build(task, study.pgd)
-    for name, request in requests.items():
+    pgd = attacking.build(task, study.pgd)
+
+    def attacked(name: str, request: attacking.Request, built: Attack | None = None):
         prepared = attacking.prepare(
             task,
             request,
             points,
             workdir=study.folder(cell) / name,
             environment=app.environment(),
-            built=built if request.attack == study.pgd else None,
+            built=built,
         )
         attacking.attack(prepared, keep_examples=False)
         rows = attack_rows.read(prepared.folder)
-        right = rows.clean == rows.label
-        if name != "smallest":
-            left.append(float((right & ~rows.success).mean()))
+        return rows, rows.clean == rows.label
+
+    left = []
+    for multiple in ATTACKED:
+        request = attacking.Request(study.pgd, f"{multiple * task.sigma:.6g}")
+        rows, right = attacked(f"{multiple:g}", request, pgd)
+        left.append(float((right & ~rows.success).mean()))
+    rows, right = attacked("smallest", attacking.Request("deepfool"))
     falls = np.sort(rows.l2[right & rows.success])
     accuracy = (right.sum() - np.arange(len(falls) + 1)) / len(points)
     curve = plots.AttackedCurve(
