@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
-from advjax.smoothing.callables import split
+from advjax.callables import split
 from advjax.smoothing.noise import Noise
 from advjax.smoothing.tiles import counting_program, num_classes, tile_votes
 from advjax.smoothing.votes import explained

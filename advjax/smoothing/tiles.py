@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int
 
+from advjax.callables import join
 from advjax.compilation import compiler_options
-from advjax.smoothing.callables import join
 from advjax.types import Features, Key
 
 

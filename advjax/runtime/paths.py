@@ -1,0 +1,25 @@
+"""Paths as a person types them."""
+
+import os
+import pathlib
+
+
+def user_path(text: str | os.PathLike[str]) -> pathlib.Path:
+    """The absolute path that `text` names.
+
+    A leading `~` or `~name` is a home folder: shells leave it as it is in
+    `--home=~/runs`. A relative path is taken from the current folder, so that what is
+    kept of it means the same in another one. Symbolic links stay.
+
+    Raises:
+        ValueError: an empty text, or a home folder that is unknown.
+    """
+    if not os.fspath(text):
+        raise ValueError("an empty path: give the name of a folder or file")
+    try:
+        path = pathlib.Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(
+            f"{os.fspath(text)!r}: {error}; write the whole path"
+        ) from error
+    return pathlib.Path(os.path.abspath(path))

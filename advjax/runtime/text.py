@@ -1,0 +1,15 @@
+"""Text that others wrote, as it may be shown."""
+
+
+def printable(text: str) -> str:
+    r"""One line of `text`, with what a terminal would obey written as an escape.
+
+    Names of files and ids of recordings come from elsewhere: a control character among
+    them moves the cursor or colours the screen, a line break makes a table of one row
+    two, and what is not Unicode cannot be printed at all. `\n` becomes `\\n`, an
+    escape `\\x1b`, a byte of an undecodable file name `\\udcff`.
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
+        for c in text
+    )
