@@ -1,3 +1,6 @@
+import collections
+import csv
+
 import numpy as np
 import pytest
 
@@ -94,7 +97,13 @@ def test_real_sounds(advjax_data):
         "helicopter",
         "chainsaw",
     )
-    assert [len(corpus.utterances(split)) for split in SPLITS] == [450, 30, 30]
+    with (root / "meta" / "esc50.csv").open() as file:
+        folds = collections.Counter(row["fold"] for row in csv.DictReader(file))
+    assert {split: len(corpus.utterances(split)) for split in SPLITS} == {
+        "train": 5 * sum(folds[fold] for fold in "234"),
+        "validation": folds["1"],
+        "test": folds["5"],
+    }
     targets = (0, 1, 10, 11, 12, 20, 21, 38, 40, 41)
     for split in SPLITS:
         for each in corpus.utterances(split):

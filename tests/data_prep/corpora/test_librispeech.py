@@ -1,3 +1,5 @@
+import collections
+
 import numpy as np
 import pytest
 import soundfile
@@ -117,9 +119,16 @@ def test_real_speakers(advjax_data):
     corpus = librispeech(advjax_data / "LibriSpeech")
     speakers = [118, 163, 460, 1088, 1898, 2136, 2416, 3526, 7859, 8629]
     assert corpus.labels == tuple(map(str, speakers))
-    sizes = [len(corpus.utterances(split)) for split in SPLITS]
-    assert sum(sizes) == 148 and sizes[1] == 10
-    assert sum(len(set(ids(corpus, split))) for split in SPLITS) == 148
+    files = (advjax_data / "LibriSpeech").rglob("*.flac")
+    found = collections.Counter(path.name.split("-")[0] for path in files)
+    training = {speaker: number * 4 // 5 for speaker, number in found.items()}
+    num_validation = sum(max(1, number // 10) for number in training.values())
+    assert {split: len(set(ids(corpus, split))) for split in SPLITS} == {
+        "train": sum(training.values()) - num_validation,
+        "validation": num_validation,
+        "test": found.total() - sum(training.values()),
+    }
+    assert sum(len(corpus.utterances(split)) for split in SPLITS) == found.total()
     found = list(crops(corpus, "test", policy="spaced", per_class=30))
     assert len({crop.id for crop in found}) == 300
     assert {crop.id.split("@")[0] for crop in found} == set(ids(corpus, "test"))

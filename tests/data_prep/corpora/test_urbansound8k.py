@@ -1,3 +1,6 @@
+import collections
+import csv
+
 import numpy as np
 import pytest
 import soundfile
@@ -60,8 +63,18 @@ def test_real_sounds(advjax_data):
     corpus = urbansound8k(root, pitch_shift="resample")
     assert len(corpus.labels) == 10
     assert corpus.labels[0] == "air_conditioner" and corpus.labels[9] == "street_music"
-    # Folds 3, 5, 7 and 10 train.
-    assert [len(corpus.utterances(split)) for split in SPLITS] == [35 * 5, 20, 20]
+    with (root / "metadata" / "UrbanSound8K.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    folds = collections.Counter(
+        int(row["fold"])
+        for row in rows
+        if row["slice_file_name"].removesuffix(".wav") not in corpus.left_out
+    )
+    assert {split: len(corpus.utterances(split)) for split in SPLITS} == {
+        "train": 5 * (folds.total() - folds[1] - folds[2]),
+        "validation": folds[2],
+        "test": folds[1],
+    }
     for split in SPLITS:
         for each in corpus.utterances(split):
             recording, target = each.id.split("-")[:2]
