@@ -159,5 +159,6 @@ ATTACKED = RowFormat(
     ("\t".join(COLUMNS) + "\n").encode(),
     line_of,
     lambda content, path: parse(content, path).id,
+    "attack",
 )
 """Rows of attacked examples, for `runs.open_run`."""

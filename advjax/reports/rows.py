@@ -265,11 +265,13 @@ class RowFormat(NamedTuple):
         header: the first line, newline included.
         line_of: the line of a row; its errors say what no line can hold.
         ids: (content, path) to the ids of all whole rows; a bad line is an error.
+        kind: the program that writes such rows.
     """
 
     header: bytes
     line_of: Callable[[Any], bytes]
     ids: Callable[[bytes, pathlib.Path], Collection[str]]
+    kind: str
 
 
 def line_of(row: Row) -> bytes:
@@ -310,5 +312,7 @@ def _clock(seconds: float) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}.{fraction:06d}"
 
 
-CERTIFICATES = RowFormat(HEADER, line_of, lambda content, path: parse(content, path).id)
+CERTIFICATES = RowFormat(
+    HEADER, line_of, lambda content, path: parse(content, path).id, "certify"
+)
 """Rows of certified points, as this module writes them."""

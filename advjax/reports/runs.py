@@ -31,8 +31,7 @@ from advjax.reports.rows import (
     shard_name,
     shards,
 )
-
-RUN_FILE = "run.json"
+from advjax.reports.run_folders import RUN_FILE, check_run_folder, description
 
 
 class RunFolder:
@@ -132,11 +131,12 @@ def open_run(
 
     Raises:
         ValueError: the folder has a run with other settings (all of them are named), or
-            files that are not a run's.
+            of another kind, or files that are not a run's.
         BlockingIOError: another process is writing this run.
-        OSError: the disk is full or failing.
+        OSError: the disk is full or failing, or the folder cannot be read and written.
     """
     folder = pathlib.Path(folder)
+    check_run_folder(folder, row_format)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / shard_name(*shard)
     # Not "a": on a full disk the file is cut back to its last whole line.
@@ -153,7 +153,11 @@ def open_run(
             done |= set(row_format.ids(lines or row_format.header, other))
         with _alone_in(folder):
             _settle_description(
-                folder, _plain(settings), _plain(environment), has_rows=bool(done)
+                folder,
+                _plain(settings),
+                _plain(environment),
+                kind=row_format.kind,
+                has_rows=bool(done),
             )
         run = RunFolder(path, file, done, row_format)
         file.truncate(len(whole))
@@ -202,27 +206,6 @@ def _alone_in(folder: pathlib.Path) -> Iterator[None]:
         os.close(at)
 
 
-def description(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `run.json` says: the blocks `settings`, `environment` and `resumed`.
-
-    Raises:
-        FileNotFoundError: the folder has no `run.json`.
-        ValueError: it is not a run's `run.json`.
-    """
-    path = pathlib.Path(folder) / RUN_FILE
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is missing: {folder} is not the folder of a run"
-        )
-    try:
-        found = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error})") from error
-    if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
-        raise ValueError(f"{path} has no block 'settings': advjax did not write it")
-    return {"environment": {}, "resumed": [], **found}
-
-
 def _lock(file: Any, folder: pathlib.Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -239,7 +222,12 @@ def _lock(file: Any, folder: pathlib.Path) -> None:
 
 
 def _settle_description(
-    folder: pathlib.Path, settings: dict, environment: dict, *, has_rows: bool
+    folder: pathlib.Path,
+    settings: dict,
+    environment: dict,
+    *,
+    kind: str,
+    has_rows: bool,
 ) -> None:
     """Nothing; writes `run.json`, or refuses settings that differ from it."""
     path = folder / RUN_FILE
@@ -250,7 +238,7 @@ def _settle_description(
                 "they belong to; choose another --workdir"
             )
         with contextlib.suppress(FileExistsError):
-            first = {"settings": settings, "environment": environment}
+            first = {"kind": kind, "settings": settings, "environment": environment}
             with new_file(path, replace=False) as aside:
                 aside.write_text(_json(first), encoding="utf-8")
             return

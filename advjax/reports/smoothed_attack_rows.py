@@ -108,5 +108,6 @@ SMOOTHED_ATTACKS = RowFormat(
     ("\t".join([*COLUMNS, "flipped"]) + "\n").encode(),
     line_of,
     lambda content, path: [row.id for row in parse(content, path)],
+    "smoothed_attacks",
 )
 """Rows of attacks on smoothed classifiers, for `runs.open_run`."""

@@ -191,7 +191,6 @@ def run_cell(
         num_slots: clips attacked at once.
         seed: of the attacks that draw.
     """
-    (folder / WAVES).mkdir(parents=True, exist_ok=True)
     logits_fn = classifier.logits_fn("waveform")
     title = f"{folder.parent.name}/{folder.name}"
     with (
@@ -208,6 +207,7 @@ def run_cell(
             done=sum(job.id in run.done for job in jobs),
         ) as line,
     ):
+        (folder / WAVES).mkdir(exist_ok=True)
         for bucket in buckets(jobs):
             left = [job for job in bucket.jobs if job.id not in run.done]
             if not left:
