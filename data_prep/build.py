@@ -16,7 +16,7 @@ import functools
 import inspect
 import itertools
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -110,6 +110,10 @@ def build(
         "on_error": on_error,
         "skipped": skipped,
     }
+    if corpus.caveat:
+        manifest["caveat"] = corpus.caveat
+    if corpus.not_tested:
+        manifest["not_tested"] = corpus.not_tested
     total = sum(sizes[split] for split in wanted)
     with Progress(
         f"build {corpus.name}", total=total, unit="utterances", stream=stream
@@ -185,7 +189,7 @@ def _examples(
             )
 
 
-def _usable(corpus: Corpus) -> Corpus:
+def _usable(corpus: Corpus) -> ListedCorpus:
     """The corpus, with loads that raise `UnreadableAudio` by id on useless waves."""
     return ListedCorpus(
         name=corpus.name,
@@ -199,6 +203,8 @@ def _usable(corpus: Corpus) -> Corpus:
         },
         whole=corpus.whole,
         left_out=corpus.left_out,
+        caveat=getattr(corpus, "caveat", None),
+        not_tested=tuple(getattr(corpus, "not_tested", ())),
     )
 
 
@@ -313,6 +319,9 @@ def summary(info: records.Info, folder: records.Path) -> str:
     for split, of_class in info.metadata["counts"].items():
         manner = info.metadata["crops"][split]
         asked = manner.get("per_class", 1)
+        # The caveat names those that are not tested.
+        if split == "test":
+            of_class = _without(of_class, info.metadata.get("not_tested", ()))
         fewer = collections.Counter(of_class).most_common()[::-1]
         short = [f"{name} {count}" for name, count in fewer if count < asked]
         if short:
@@ -332,7 +341,13 @@ def summary(info: records.Info, folder: records.Path) -> str:
     if skipped:
         lines.append(f"{len(skipped)} recordings skipped:")
         lines += [f"  {path}: {reason}" for path, reason in skipped]
+    if caveat := info.metadata.get("caveat"):
+        lines.append(f"caveat: {caveat}")
     return "\n".join(lines)
+
+
+def _without(counts: Mapping[str, int], names: Collection[str]) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if name not in names}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from advjax import evaluation, records
 from advjax.metrics.robustness import accuracy_under_attack, fooling_rate
 from advjax.reports import attack_rows, plots, runs, tables
-from experiments import pipeline
+from experiments import caveats, pipeline
 from experiments.attacking import examples, parse_budget
 from experiments.listening import onward, waveform_of, write_wav
 
@@ -30,6 +30,9 @@ def report(folders: Sequence[pathlib.Path], out: pathlib.Path) -> str:
     for warning in masking_warnings(folders):
         parts.append(f"**Warning**: {warning}")
         text += f"\n\nwarning: {warning}"
+    for caveat in caveats.of_runs(folders):
+        parts.append(caveat)
+        text += f"\n\n{caveat}"
     (out / "report.md").write_text("\n\n".join(parts) + "\n")
     return text
 

@@ -18,7 +18,7 @@ from advjax.reports import attack_rows, runs
 from advjax.reports import rows as row_files
 from advjax.representations import Waveform, definition
 from advjax.types import LogitsFn
-from experiments import certification, pipeline
+from experiments import caveats, certification, pipeline
 
 EXAMPLES_FILE = "x_adv.npy"
 TARGETS = ("next", "random", "least_likely")
@@ -207,6 +207,7 @@ def prepare(
         **environment,
         "classifier_folder": str(task.classifier_home),
         "records_folder": str(task.records),
+        **caveats.environment(task.records),
     }
     prepared = Prepared(
         workdir, settings, origin, built, logits_fn, points, budgets, targets,

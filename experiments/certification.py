@@ -19,7 +19,7 @@ from advjax.reports import rows as row_files
 from advjax.reports import runs, tables
 from advjax.representations import definition
 from advjax.representations.lipschitz import lipschitz_bound
-from experiments import pipeline, saved_votes, tallies
+from experiments import caveats, pipeline, saved_votes, tallies
 
 
 class Certification(NamedTuple):
@@ -112,6 +112,7 @@ def certify(
     if workdir is None:
         title = f"{task.records.name}-{task.at}-sigma{task.sigma:g}"
         workdir = task.home / "certify" / pipeline.named(title, settings)
+    environment = {**environment, **caveats.environment(task.records)}
     key = jax.random.key(task.seed)
     here = parallel.process()
     opened = parallel.all_do(
@@ -334,6 +335,9 @@ def report(
             lines += [f"# Votes of {run.label}", tables.as_markdown(saved)]
             text += f"\n\n{tables.as_text(saved)}"
     lines += [_tones(settings) for settings in each if "tone_db" in settings["noise"]]
+    told = caveats.of_runs(folders)
+    lines += told
+    text += "".join(f"\n\n{line}" for line in told)
     # Whole at any time: two processes that end together both write it.
     with new_file(out / "report.md") as aside:
         aside.write_text("\n\n".join(lines) + "\n")

@@ -13,7 +13,7 @@ from advjax import catalog, smoothing
 from advjax.reports import plots, runs, smoothed_attack_rows, tables
 from advjax.reports import rows as row_files
 from advjax.reports.smoothed_attack_rows import SmoothedAttackRow
-from experiments import certification
+from experiments import caveats, certification
 
 
 class Verdict(NamedTuple):
@@ -76,6 +76,9 @@ def report(folder: pathlib.Path) -> str:
         parts.append("![certified and attacked accuracy](bounds.png)")
     except ImportError:
         text += "\n\n(no figure: pip install 'advjax[plots]')"
+    for caveat in caveats.of_runs([folder.parent]):
+        parts.append(caveat)
+        text += f"\n\n{caveat}"
     (folder / "report.md").write_text("\n\n".join(parts) + "\n")
     if found.p_value < settings["alpha"]:
         raise ValueError(

@@ -16,7 +16,7 @@ app.declare_key(*app.MODEL_FLAGS, *app.DATA_FLAGS, *app.RUN_FLAGS, *app.PROCESS_
 def main() -> None:
     """Train, then measure."""
     from advjax import parallel
-    from experiments import pipeline
+    from experiments import caveats, pipeline
 
     task = app.task()
     task.noise  # noqa: B018  a wrong --sigma fails before any work
@@ -28,6 +28,8 @@ def main() -> None:
         f"{parameters:,} parameters; accuracy on held-out utterances {found.clean:.3f} "
         f"clean, {found.noisy:.3f} with noise {task.sigma:g} at the {task.at}"
     )
+    if caveat := caveats.of_records(task.records):
+        print(f"caveat: {caveat}")
     pipeline.say("certify it: python -m experiments.certify with the same flags")
 
 

@@ -62,6 +62,10 @@ class Corpus(Protocol):
     Where it is `whole`, an utterance is one example from its beginning, as the makers
     of the corpus cut it; otherwise examples are cut from its active part. `left_out`
     says why recordings of the corpus are in no split, by id.
+
+    A corpus may have a `caveat`: a sentence that belongs beside every accuracy measured
+    on it, because of how its splits are made. Records keep it in their metadata, and
+    reports print it. Labels that have no test clips by design are `not_tested`.
     """
 
     name: str
@@ -83,6 +87,8 @@ class ListedCorpus:
     splits: Mapping[str, tuple[Utterance, ...]]
     whole: bool = False
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    caveat: str | None = None
+    not_tested: tuple[str, ...] = ()
 
     def utterances(self, split: str) -> Sequence[Utterance]:
         """Every utterance of `split`, in a fixed order."""

@@ -7,21 +7,38 @@ Source: Panayotov et al. 2015, ICASSP; openslr.org, SLR12 and SLR31.
 """
 
 import functools
+import itertools
 import os
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from data_prep.clips import decode
 from data_prep.corpora.base import (
     SAMPLE_RATE_HZ,
     SPLITS,
+    Item,
     ListedCorpus,
     Utterance,
     corpus_folder,
     split_by_order,
+    without_last_tenth,
 )
 
+SAME_SESSION = (
+    "test speech shares the recording session of training, so that accuracy is "
+    "optimistic: a network with .875 on its own test split had .62 on the same "
+    "speakers in another chapter"
+)
+"""The caveat of the default split."""
+
+OTHER_CHAPTERS = (
+    "{tested} of {total} speakers are tested, each on its last chapter, which neither "
+    "trains nor validates: {names}. {others}"
+)
+"""The caveat of the split by chapter."""
+
+SPLIT_BY = ("utterance", "chapter")
 LAYOUT = "SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-UTTERANCE.flac"
 FILE_NAME = re.compile(r"(\d+)-(\d+)-(\d+)\.(?:flac|wav|ogg)")
 
@@ -31,26 +48,37 @@ def librispeech(
     *,
     subsets: str | Sequence[str] | None = None,
     speakers: int | str | Sequence[int | str] | None = None,
+    split: str = "utterance",
     sample_rate_hz: int = SAMPLE_RATE_HZ,
 ) -> ListedCorpus:
     """The speakers below a LibriSpeech folder; label = speaker, in order of number.
 
-    The utterances of a speaker, in the order of chapter and number, split 80/20 into
-    training and test, and a tenth of the training ones is kept for validation
-    (`split_by_order`). An utterance that lies in two subsets (Mini LibriSpeech repeats
+    Split by utterance, the utterances of a speaker, in the order of chapter and number,
+    go 80/20 to training and test, and a tenth of the training ones is kept for
+    validation (`split_by_order`). Test and training then share a recording session,
+    as the corpus's caveat says. Split by chapter, every speaker trains, and the last
+    chapter of a speaker who has several is kept for testing alone; see
+    `split_by_chapter`. The caveat then names the speakers who are tested and those who
+    are not.
+
+    An utterance that lies in two subsets (Mini LibriSpeech repeats
     some of train-clean-100) counts once. Only folders are read here, no audio.
 
     Args:
         corpus_dir: the folder with the subsets, or one subset's own folder.
         subsets: names such as "train-clean-360"; all that are there by default.
         speakers: numbers such as 118; all that are there by default.
+        split: "utterance" or "chapter".
         sample_rate_hz: of the waves that the utterances give.
 
     Raises:
         FileNotFoundError: no such folder.
         ValueError: no utterances below it, a subset or a speaker that is not there,
-            a speaker with a single utterance.
+            a speaker with a single utterance, an unknown split, a split by chapter
+            where nobody has two.
     """
+    if split not in SPLIT_BY:
+        raise ValueError(f"no split {split!r}; choose {' or '.join(SPLIT_BY)}")
     root = corpus_folder(corpus_dir, corpus="LibriSpeech", layout=LAYOUT)
     found = _files(root)
     if not found:
@@ -67,11 +95,17 @@ def librispeech(
 
     labels = tuple(sorted(by_speaker, key=int))
     splits: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
+    not_tested = []
     for label, speaker in enumerate(labels):
         ordered = sorted(by_speaker[speaker].items(), key=lambda item: item[1])
-        parts = split_by_order(ordered, name=f"speaker {speaker} of LibriSpeech")
-        for split, part in parts.items():
-            splits[split] += [
+        if split == "chapter":
+            parts = split_by_chapter(ordered, lambda item: item[1][0])
+            if not parts["test"]:
+                not_tested.append(speaker)
+        else:
+            parts = split_by_order(ordered, name=f"speaker {speaker} of LibriSpeech")
+        for part_name, part in parts.items():
+            splits[part_name] += [
                 Utterance(
                     utterance_id,
                     label,
@@ -80,10 +114,53 @@ def librispeech(
                 )
                 for utterance_id, (_, _, path) in part
             ]
+    if len(not_tested) == len(labels):
+        raise ValueError(
+            "split='chapter' tests on the last chapter of speakers who have several, "
+            f"and none of {', '.join(labels)} has two chapters here: add their other "
+            "chapters, or take split='utterance'"
+        )
     return ListedCorpus(
         name="librispeech",
         labels=labels,
-        splits={split: tuple(utterances) for split, utterances in splits.items()},
+        splits={name: tuple(utterances) for name, utterances in splits.items()},
+        caveat=_caveat(labels, not_tested) if split == "chapter" else SAME_SESSION,
+        not_tested=tuple(not_tested),
+    )
+
+
+def split_by_chapter(
+    items: Sequence[Item], chapter: Callable[[Item], int]
+) -> dict[str, tuple[Item, ...]]:
+    """The items of one speaker in three disjoint runs: train, validation, test.
+
+    The last chapter of several tests. Of three or more, the one before it validates; a
+    speaker with fewer validates on the last tenth of the only chapter that trains, at
+    least one item where it has two. A lone chapter leaves nothing for testing.
+
+    Args:
+        items: the speaker's utterances, in the order of their chapters.
+        chapter: the chapter of an item.
+    """
+    by_chapter = [tuple(part) for _, part in itertools.groupby(items, chapter)]
+    test = by_chapter.pop() if len(by_chapter) > 1 else ()
+    if len(by_chapter) > 1:
+        validation = by_chapter.pop()
+        train = tuple(itertools.chain(*by_chapter))
+    else:
+        train, validation = without_last_tenth(by_chapter[0])
+    return {"train": train, "validation": validation, "test": test}
+
+
+def _caveat(labels: Sequence[str], not_tested: Sequence[str]) -> str:
+    """The caveat of a split by chapter, with the speakers on either side."""
+    tested = [label for label in labels if label not in set(not_tested)]
+    others = f"Not tested, for want of a second chapter: {', '.join(not_tested)}."
+    return OTHER_CHAPTERS.format(
+        tested=len(tested),
+        total=len(labels),
+        names=", ".join(tested),
+        others=others if not_tested else "None is left out.",
     )
 
 

@@ -18,6 +18,7 @@ from data_prep import build as building
 from data_prep.build import build, define_flags, main, pick_corpus
 from data_prep.clips import UnreadableAudio, from_int16, to_int16
 from data_prep.corpora.base import SPLITS, ListedCorpus, Utterance
+from data_prep.verify import verify
 
 ROOT = Waveform(num_samples=1600)
 REPRESENTATION = MelEnergies(source=Magnitude(source=ROOT))
@@ -222,6 +223,19 @@ def test_what_the_corpus_left_out_is_listed_with_what_could_not_be_read(tmp_path
         ["1-test-1", "holds no samples"],
     ]
     assert "0-train-9: known already" in building.summary(info, "set")
+
+
+def test_a_caveat_and_the_untested_are_kept_and_told(tmp_path):
+    source = dataclasses.replace(corpus(), caveat="all in one room")
+    splits = dict(source.splits, test=source.splits["test"][:2])
+    source = dataclasses.replace(source, splits=splits, not_tested=("bert",))
+    info = make(tmp_path / "set", source)
+    assert info.metadata["caveat"] == "all in one room"
+    assert info.metadata["not_tested"] == ["bert"]
+    told = building.summary(info, "set")
+    assert "caveat: all in one room" in told and "bert" not in told
+    found = verify(tmp_path / "set", stream=io.StringIO())
+    assert found.problems == ()
 
 
 def test_a_class_without_whole_clips_in_a_split_is_said(tmp_path):

@@ -82,6 +82,66 @@ def test_a_speaker_with_one_utterance_is_named_and_can_be_left_out(tmp_path):
     assert librispeech(tmp_path, speakers=(1,)).labels == ("1",)
 
 
+def chapters(root, counts):
+    """Empty files of speakers with several chapters, whose sizes `counts` gives."""
+    for speaker, sizes in counts.items():
+        for chapter, size in sizes.items():
+            folder = root / "dev" / str(speaker) / str(chapter)
+            folder.mkdir(parents=True)
+            for index in range(size):
+                (folder / f"{speaker}-{chapter}-{index:04d}.flac").touch()
+
+
+def test_split_by_chapter_tests_on_chapters_of_their_own(tmp_path):
+    chapters(tmp_path, {1: {9: 12, 10: 3}, 22: {5: 20}, 3: {7: 4, 8: 5, 30: 6, 31: 2}})
+    corpus = librispeech(tmp_path, split="chapter")
+    assert corpus.labels == ("1", "3", "22")
+    assert {
+        split: collections.Counter(
+            "-".join(name.split("-")[:2]) for name in ids(corpus, split)
+        )
+        for split in SPLITS
+    } == {
+        "train": {"1-9": 11, "3-7": 4, "3-8": 5, "22-5": 18},
+        "validation": {"1-9": 1, "3-30": 6, "22-5": 2},
+        "test": {"1-10": 3, "3-31": 2},
+    }
+    assert corpus.not_tested == ("22",)
+    assert "2 of 3 speakers are tested" in corpus.caveat
+    assert "validates: 1, 3." in corpus.caveat
+    assert "Not tested, for want of a second chapter: 22." in corpus.caveat
+    everyone = librispeech(tmp_path, split="chapter", speakers=(1, 3))
+    assert everyone.not_tested == () and "None is left out" in everyone.caveat
+
+
+def test_a_split_by_chapter_needs_somebody_with_two(tmp_path):
+    chapters(tmp_path, {1: {9: 12}, 22: {5: 20}})
+    with pytest.raises(ValueError, match="none of 1, 22 has two chapters"):
+        librispeech(tmp_path, split="chapter")
+    with pytest.raises(ValueError, match="no split 'session'; choose utterance or"):
+        librispeech(tmp_path, split="session")
+
+
+def test_the_default_split_says_that_sessions_are_shared(tmp_path):
+    chapters(tmp_path, {1: {9: 12}, 22: {5: 20}})
+    corpus = librispeech(tmp_path)
+    assert "test speech shares the recording session" in corpus.caveat
+    assert corpus.not_tested == ()
+
+
+def test_the_real_speaker_with_two_chapters_is_tested_on_the_other(advjax_data):
+    corpus = librispeech(advjax_data / "LibriSpeech", split="chapter")
+    files = (advjax_data / "LibriSpeech").rglob("*.flac")
+    found = collections.Counter(tuple(path.stem.split("-")[:2]) for path in files)
+    assert len(corpus.labels) == len({speaker for speaker, _ in found}) == 10
+    assert set(corpus.not_tested) == set(corpus.labels) - {"1088"}
+    assert len(ids(corpus, "test")) == found["1088", "134318"]
+    assert {name[:11] for name in ids(corpus, "test")} == {"1088-134318"}
+    kept = ids(corpus, "train") + ids(corpus, "validation")
+    assert len(kept) == found.total() - len(ids(corpus, "test"))
+    assert {name.split("-")[0] for name in kept} == set(corpus.labels)
+
+
 def test_missing_and_empty_folders(tmp_path):
     with pytest.raises(FileNotFoundError, match="SPEAKER-CHAPTER-UTTERANCE"):
         librispeech(tmp_path / "LibriSpeech")
