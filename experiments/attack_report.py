@@ -8,7 +8,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from advjax import evaluation, records
-from advjax.metrics.robustness import accuracy_under_attack, fooling_rate
+from advjax.metrics.robustness import (
+    accuracy_under_attack,
+    attackable,
+    fooling_rate,
+    off_target,
+)
+from advjax.metrics.shares import share_of
 from advjax.reports import attack_rows, plots, runs, tables
 from experiments import caveats, pipeline
 from experiments.attacking import examples, parse_budget
@@ -38,30 +44,36 @@ def report(folders: Sequence[pathlib.Path], out: pathlib.Path) -> str:
 
 
 def attack_table(folders: Sequence[pathlib.Path]) -> tables.Table:
-    """A row for each run: accuracy before and after, and what success took."""
-    lines = []
+    """A row for each run: accuracy before and after, and the cost of success."""
+    lines, notes = [], []
     for folder in folders:
         settings = runs.description(folder)["settings"]
         rows = attack_rows.read(folder)
+        name, norm = label_of(settings), settings["norm"]
+        counted = attackable(rows.label, rows.clean, rows.target)
+        kept = off_target(rows.label, rows.clean, rows.target)
         correct = rows.clean == rows.label
-        won = rows.success & correct
-        norm = settings["norm"]
-        size = np.median(getattr(rows, norm)[won]) if won.any() else float("nan")
-        snr = np.median(rows.snr_db[won]) if won.any() else float("nan")
+        won = rows.success & counted
         lines.append(
             [
-                label_of(settings),
+                name,
                 settings["budget"] or tables.DASH,
                 f"{len(rows.id)}",
-                f"{np.mean(correct):.3f}",
-                f"{accuracy_under_attack(correct, rows.success):.3f}",
-                f"{fooling_rate(correct, rows.success):.3f}",
-                f"{snr:.1f}",
-                f"{size:.4g} ({norm})",
-                f"{np.mean(rows.queries):.0f}",
-                f"{np.median(rows.zero_gradient):.2f}",
+                tables.share_text(share_of(correct[kept])),
+                tables.share_text(share_of((correct & ~rows.success)[kept])),
+                tables.share_text(share_of(rows.success[counted])),
+                _number(np.median, rows.snr_db[won], ".1f"),
+                _number(np.median, getattr(rows, norm)[won], ".4g", f" ({norm})"),
+                _number(np.mean, rows.queries[counted], ".0f"),
+                _number(np.median, rows.zero_gradient[counted], ".2f"),
             ]
         )
+        if settings["target"]:
+            notes.append(
+                f"{name}, {settings['budget'] or 'smallest'}: {np.sum(~kept)} of "
+                f"{len(kept)} points are in no number: of the class to reach, or "
+                "predicted as it before the attack"
+            )
     header = [
         "attack", "budget", "points", "clean", "attacked", "fooled", "SNR in dB",
         "size", "queries", "zero gradient",
@@ -71,10 +83,18 @@ def attack_table(folders: Sequence[pathlib.Path]) -> tables.Table:
         lines,
         [
             "clean, attacked: accuracy before and under attack; fooled: share of the "
-            "initially right ones; SNR, size: medians of those; queries: forward "
-            "passes, mean; zero gradient: median share of entries without any"
+            "initially right ones; SNR, size: medians of the fooled ones; queries: "
+            "forward passes, mean over the initially right ones; zero gradient: their "
+            "median share of entries without any",
+            tables.INTERVAL_NOTE,
+            *dict.fromkeys(notes),
         ],
     )
+
+
+def _number(statistic, values, form: str, unit: str = "") -> str:
+    """A statistic as text; a dash of no values."""
+    return f"{statistic(values):{form}}{unit}" if len(values) else tables.DASH
 
 
 def label_of(settings: Mapping[str, Any]) -> str:
@@ -114,12 +134,15 @@ def curves(
     for folder in folders:
         settings = runs.description(folder)["settings"]
         rows = attack_rows.read(folder)
-        correct = rows.clean == rows.label
+        kept = off_target(rows.label, rows.clean, rows.target)
+        if not kept.any():
+            continue
+        correct, success = (rows.clean == rows.label)[kept], rows.success[kept]
         stage, norm = settings["perturbation_enters_at"], settings["norm"]
         label = label_of(settings)
         if settings["budget"] is None:
-            sizes = np.where(rows.success, getattr(rows, norm), np.inf)
-            edges = np.unique(np.append(sizes[correct & rows.success], 0.0))
+            sizes = np.where(success, getattr(rows, norm)[kept], np.inf)
+            edges = np.unique(np.append(sizes[correct & success], 0.0))
             left = [accuracy_under_attack(correct, sizes <= edge) for edge in edges]
             curve = plots.AttackedCurve(label, edges, np.asarray(left), stepped=True)
             found.setdefault((stage, norm), []).append(curve)
@@ -127,7 +150,7 @@ def curves(
         size, unit = parse_budget(settings["budget"])
         key = (stage, unit or norm, label, settings["classifier"])
         curve = points.setdefault(key, {} if unit else {0.0: float(np.mean(correct))})
-        curve[size] = accuracy_under_attack(correct, rows.success)
+        curve[size] = accuracy_under_attack(correct, success)
     for (stage, unit, label, _), curve in points.items():
         size = np.asarray(sorted(curve))
         accuracy = np.asarray([curve[value] for value in size])
@@ -140,9 +163,14 @@ def curves(
 def masking_warnings(folders: Sequence[pathlib.Path]) -> list[str]:
     """Signs that gradients are masked, so that success says little of robustness."""
     found = []
-    known = [(runs.description(f)["settings"], attack_rows.read(f)) for f in folders]
-    for settings, rows in known:
-        share = float(np.median(rows.zero_gradient)) if len(rows.id) else 0.0
+    known = []
+    for folder in folders:
+        settings, rows = runs.description(folder)["settings"], attack_rows.read(folder)
+        counted = attackable(rows.label, rows.clean, rows.target)
+        if not counted.any():
+            continue
+        known.append((settings, fooling_rate(counted, rows.success)))
+        share = float(np.median(rows.zero_gradient[counted]))
         if share > 0.5 and not settings["black_box"]:
             found.append(
                 f"{label_of(settings)}: half of the examples have {share:.0%} or more "
@@ -151,18 +179,15 @@ def masking_warnings(folders: Sequence[pathlib.Path]) -> list[str]:
     for (one, black), (two, white) in _pairs(known):
         same = all(
             one[key] == two[key]
-            for key in ("classifier", "budget", "norm", "perturbation_enters_at")
-        )
-        if same and one["black_box"] and not two["black_box"]:
-            rates = [
-                fooling_rate(rows.clean == rows.label, rows.success)
-                for rows in (black, white)
-            ]
-            if rates[0] > rates[1]:
-                found.append(
-                    f"{label_of(one)} fools {rates[0]:.2f}, more than the white-box "
-                    f"{label_of(two)} with {rates[1]:.2f}: gradients may be masked"
-                )
+            for key in (
+                "classifier", "budget", "norm", "perturbation_enters_at", "target",
+            )
+        )  # fmt: skip
+        if same and one["black_box"] and not two["black_box"] and black > white:
+            found.append(
+                f"{label_of(one)} fools {black:.2f}, more than the white-box "
+                f"{label_of(two)} with {white:.2f}: gradients may be masked"
+            )
     return found
 
 
@@ -177,10 +202,9 @@ def show(task: pipeline.Task, folder: pathlib.Path, *, count: int, audio: bool) 
     WAVs need an inverse of every step before the stage that was attacked.
     """
     rows = attack_rows.read(folder)
-    chosen = [
-        i for i, won in enumerate(rows.success & (rows.clean == rows.label)) if won
-    ]
-    if not chosen:
+    counted = attackable(rows.label, rows.clean, rows.target)
+    chosen = np.flatnonzero(rows.success & counted)
+    if not len(chosen):
         return
     stored = examples(folder, places(task, folder))
     source = records.read(task.records, "test")

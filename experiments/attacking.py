@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from advjax import catalog, evaluation, parallel, records
 from advjax.attacks import ATTACKS, Attack, eps_for_dbfs, eps_for_snr
+from advjax.metrics.robustness import attackable
 from advjax.progress import Progress
 from advjax.reports import attack_rows, runs
 from advjax.reports import rows as row_files
@@ -267,8 +268,9 @@ def attack(prepared: Prepared, *, keep_examples: bool = True) -> None:
                     stored[position[row.id]] = x_adv
                     stored.flush()
                 run.append(row)
-                fooled, seen = fooled + row.success, seen + 1
-                line.advance(note=f"success {fooled / seen:.2f}")
+                counts = attackable(row.label, row.clean, row.target)
+                fooled, seen = fooled + (counts and row.success), seen + counts
+                line.advance(note=f"success {fooled / seen:.2f}" if seen else "")
 
 
 def num_missing(folder: pathlib.Path) -> int:

@@ -15,6 +15,7 @@ from advjax.metrics.audibility import (
     smallest_audible_l2,
 )
 from advjax.metrics.distortion import snr_db
+from advjax.metrics.robustness import attackable
 from advjax.reports import attack_rows
 from advjax.signal.masking import masking_threshold
 from experiments import attack_report, pipeline
@@ -55,7 +56,8 @@ def report(task: pipeline.Task, folder: pathlib.Path) -> str:
         )
 
     lines, found = [], []
-    for row in np.flatnonzero(rows.success & (rows.clean == rows.label)):
+    counted = attackable(rows.label, rows.clean, rows.target)
+    for row in np.flatnonzero(rows.success & counted):
         clean = attack_report.clean_stages(task, source[int(rows.idx[row])]["audio"])
         id = rows.id[row]
         changed = waveform_of(task.stage, np.asarray(stored[id]), clean)

@@ -1,13 +1,14 @@
-"""Whether adversarial examples of one classifier fool another: source x target.
+"""Transfer of adversarial examples from one classifier to another: source x target.
 
   python -m experiments.transfer --runs=runs/attack/A,runs/attack/B
 
 takes the runs of `experiments.attack` with the examples that they saved, and asks the
 classifier of every run about the examples of every other; --classifiers adds more
 targets. A row of the table is a target, a column a source; an entry is the share of
-the source's successes that change the target's own clean answer. Prints the table and
-writes transfer.md and transfer.json into
---out.
+the source's successes that move the target, with its 95 % interval and the counts.
+Clips that either classifier misclassifies before the attack, or (targeted) that are of
+the class to reach, are in neither count. Prints the table and writes transfer.md and
+transfer.json into --out.
 """
 
 import json
@@ -17,7 +18,9 @@ import numpy as np
 from absl import flags
 
 from advjax import checkpoint, evaluation, records
-from advjax.metrics.transfer import transfer_rate
+from advjax.metrics.robustness import attackable
+from advjax.metrics.shares import Share
+from advjax.metrics.transfer import transfer_share
 from advjax.reports import attack_rows, runs, tables
 from experiments import app, pipeline
 from experiments.attack_report import label_of
@@ -41,32 +44,48 @@ def main() -> None:
         [source["environment"].get("classifier_folder", "") for source in sources]
         + CLASSIFIERS.value
     )
-    rates = [
-        [rate(target, source, f) for source, f in zip(sources, folders, strict=True)]
+    shares = [
+        [share(target, source, f) for source, f in zip(sources, folders, strict=True)]
         for target in targets
     ]
     names = [f"{n}: {label_of(s['settings'])}" for n, s in enumerate(sources, start=1)]
     table = tables.Table(
         ["target", *(str(n) for n in range(1, len(folders) + 1))],
         [
-            [pathlib.Path(target).name, *(f"{value:.3f}" for value in row)]
-            for target, row in zip(targets, rates, strict=True)
+            [pathlib.Path(target).name, *map(_cell, row)]
+            for target, row in zip(targets, shares, strict=True)
         ],
-        ["columns: the runs the examples come from", *names],
+        [
+            "columns: the runs the examples come from",
+            *names,
+            "k/n: n successes of the source on clips that the target classifies right "
+            "(and, targeted, not as the class to reach), k of which change its answer "
+            "(targeted: to that class)",
+            tables.INTERVAL_NOTE,
+        ],
     )
     out = pathlib.Path(app.OUT.value or "transfer")
     out.mkdir(parents=True, exist_ok=True)
     (out / "transfer.md").write_text(
         "# Transfer\n\n" + tables.as_markdown(table) + "\n"
     )
-    found = {"targets": list(targets), "sources": app.RUNS.value, "rates": rates}
+    found = {
+        "targets": list(targets),
+        "sources": app.RUNS.value,
+        # JSON has no NaN.
+        "rates": [
+            [each.value if each.total else None for each in row] for row in shares
+        ],
+        "moved": [[each.count for each in row] for row in shares],
+        "of": [[each.total for each in row] for row in shares],
+    }
     (out / "transfer.json").write_text(json.dumps(found, indent=2) + "\n")
     print(tables.as_text(table))
     pipeline.say(f"report      {out}/transfer.md, transfer.json")
 
 
-def rate(target: str, source: dict, folder: pathlib.Path) -> float:
-    """The share of one run's successes that move one classifier.
+def share(target: str, source: dict, folder: pathlib.Path) -> Share:
+    """The successes of one run that move one classifier, out of those that could.
 
     Raises:
         ValueError: the classifier lacks the stage that was attacked, or its classes are
@@ -93,8 +112,14 @@ def rate(target: str, source: dict, folder: pathlib.Path) -> float:
         evaluation.logits_of_batch(logits_fn, x).argmax(axis=1)
         for x in (clean, attacked)
     ]
-    targeted = source["settings"]["target"] is not None
-    return transfer_rate(rows.success, *answers, rows.target if targeted else None)
+    won = rows.success & attackable(rows.label, rows.clean, rows.target)
+    return transfer_share(
+        won, label=rows.label, clean=answers[0], attacked=answers[1], target=rows.target
+    )
+
+
+def _cell(share: Share) -> str:
+    return f"{tables.share_text(share)} {share.count}/{share.total}"
 
 
 if __name__ == "__main__":

@@ -1,37 +1,83 @@
-"""What a column of attacked examples amounts to.
+"""Rates of attacked examples, and the rows that count in them.
 
-NumPy in float64 on the host; a row is one attacked example. `correct` says whether the
-classifier was right about the clean one.
+NumPy in float64 on the host; a row is one attacked example.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
+
+from advjax.metrics.shares import share_of
+
+Classes = int | Int[np.ndarray, "rows"]
+
+
+def attackable(
+    label: Classes, clean: Classes, target: Classes
+) -> bool | Bool[np.ndarray, "rows"]:
+    """Rows on which an attack has something to do.
+
+    The classifier is right about the clean example, and the example is not of the class
+    to reach. On any other row the goal is met without a perturbation, so that the row
+    is in no numerator and no denominator of a rate of success.
+
+    Args:
+        label: the class of each example.
+        clean: the prediction on the clean example.
+        target: the class to reach; -1 for an untargeted attack.
+    """
+    return (clean == label) & (label != target)
+
+
+def off_target(
+    label: Classes, clean: Classes, target: Classes
+) -> bool | Bool[np.ndarray, "rows"]:
+    """Rows that count in an accuracy under attack.
+
+    Of an untargeted attack all of them, misclassified ones too. A targeted attack
+    leaves out examples of its target's class and those predicted as it before, where it
+    has nothing to reach; the right ones of the rest are those of `attackable`.
+
+    Args:
+        label: the class of each example.
+        clean: the prediction on the clean example.
+        target: the class to reach; -1 for an untargeted attack.
+    """
+    return (label != target) & (clean != target)
 
 
 def accuracy_under_attack(
     correct: Bool[np.ndarray, "rows"], success: Bool[np.ndarray, "rows"]
 ) -> float:
-    """The share of all examples that are right and stay so.
+    """The share of examples that are right and stay so.
+
+    Args:
+        correct: whether the classifier is right about each clean example, of the rows
+            that `off_target` keeps.
+        success: whether the attack succeeds on it.
 
     Raises:
         ValueError: there are no rows.
     """
     _refuse_empty(correct)
-    return float(np.mean(correct & ~success))
+    return share_of(correct & ~success).value
 
 
 def fooling_rate(
-    correct: Bool[np.ndarray, "rows"], success: Bool[np.ndarray, "rows"]
+    counted: Bool[np.ndarray, "rows"], success: Bool[np.ndarray, "rows"]
 ) -> float:
-    """The share of initially right examples on which the attack succeeds.
+    """The share of attackable examples on which the attack succeeds.
 
-    NaN where no example was right to begin with.
+    NaN where there are none.
+
+    Args:
+        counted: the rows that `attackable` keeps.
+        success: whether the attack succeeds on each row.
 
     Raises:
         ValueError: there are no rows.
     """
-    _refuse_empty(correct)
-    return float(np.mean(success[correct])) if correct.any() else float("nan")
+    _refuse_empty(counted)
+    return share_of(success[counted]).value
 
 
 def success_rate_auc(sizes: Float[np.ndarray, "rows"], limit: float) -> float:

@@ -1,34 +1,38 @@
-"""Whether adversarial examples made on one classifier move another.
+"""Transfer of adversarial examples from the classifier they were made on to another.
 
-A row is one example; answers are classes. Success on the other classifier is a change
-of its own clean answer, so that its mistakes on clean examples do not count.
+A row is one example; predictions are classes. Success on the other classifier is a
+change of its own prediction on the clean clip. Clips that it misclassifies before the
+attack, or that are of the class to reach, are in neither count.
 
 Source: Subramanian et al. 2019, arXiv:1907.02477, table 5 (k of 492 examples).
+Differs: the table counts changes among all examples; here those that the other
+classifier misclassifies anyway are left out, as for the classifier that is attacked.
 """
 
 import numpy as np
 from jaxtyping import Bool, Int
 
+from advjax.metrics.robustness import attackable
+from advjax.metrics.shares import Share, share_of
 
-def transfer_rate(
-    success: Bool[np.ndarray, "rows"],
+
+def transfer_share(
+    won: Bool[np.ndarray, "rows"],
+    *,
+    label: Int[np.ndarray, "rows"],
     clean: Int[np.ndarray, "rows"],
     attacked: Int[np.ndarray, "rows"],
-    target: Int[np.ndarray, "rows"] | None = None,
-) -> float:
-    """The share of the source's successes that move the other classifier.
-
-    NaN where the source had none.
+    target: Int[np.ndarray, "rows"],
+) -> Share:
+    """The examples that move the other classifier, out of those that could.
 
     Args:
-        success: on the classifier that the examples were made on.
-        clean: the other one's answers to the clean examples.
-        attacked: its answers to the adversarial ones.
-        target: for targeted attacks, the class that it must answer.
+        won: the successes on the classifier that the examples were made on, of the rows
+            that are attackable there.
+        label: the class of each clip.
+        clean: the other classifier's predictions on the clean clips.
+        attacked: its predictions on the adversarial examples.
+        target: the class that it must predict; -1 for an untargeted attack.
     """
-    if not success.any():
-        return float("nan")
-    moved = attacked != clean
-    if target is not None:
-        moved &= attacked == target
-    return float(np.mean(moved[success]))
+    moved = np.where(target < 0, attacked != clean, attacked == target)
+    return share_of(moved[won & attackable(label, clean, target)])

@@ -16,6 +16,7 @@ from advjax.metrics.certified import (
     certified_accuracy,
     clean_accuracy,
 )
+from advjax.metrics.shares import Share
 from advjax.reports.rows import Run
 
 # The radii and noises of O'Reilly's tables; the noises go on to those of his table of
@@ -24,6 +25,10 @@ PUBLICATION_RADII = (0.01, 0.05, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 PUBLICATION_SIGMAS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
 PUBLICATION_COUNTS = (1_000, 10_000, 100_000)
 DASH = "–"
+INTERVAL_NOTE = (
+    "[low, high]: where the true rate lies with 95 % confidence, from so many clips "
+    "(Clopper and Pearson 1934)"
+)
 
 # Entries of O'Reilly's table of maximum radii (alpha = 0.001) that the formula does not
 # give, by (sigma, n): what he printed, and how the slip came about.
@@ -109,6 +114,22 @@ def maximum_radius_table(
         rows.append(cells)
     header = ["sigma", *(f"n={count:,}" for count in counts)]
     return Table(header, rows, [f"alpha = {alpha:g}, all n votes agreeing", *notes])
+
+
+def share_text(share: Share, digits: int = 3) -> str:
+    """A share with its 95 % interval, such as `0.900 [0.73, 0.98]`; a dash of none."""
+    if not share.total:
+        return DASH
+    low, high = share.interval()
+    return f"{share.value:.{digits}f} [{low:.2f}, {high:.2f}]"
+
+
+def percent_text(share: Share, digits: int = 0) -> str:
+    """A share in percent with its 95 % interval, such as `90 [73, 98]`."""
+    if not share.total:
+        return DASH
+    low, high = share.interval()
+    return f"{100 * share.value:.{digits}f} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def as_text(table: Table) -> str:

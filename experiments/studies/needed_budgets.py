@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from advjax import evaluation
+from advjax.metrics.robustness import attackable
 from advjax.reports import attack_rows, runs
 from experiments import attacking, pipeline
 
@@ -92,7 +93,7 @@ def scan_budgets(
 
 
 def needed(folder: pathlib.Path) -> Needed:
-    """What the runs of a scan found.
+    """What the runs of a scan found on the clips that could be attacked.
 
     Raises:
         FileNotFoundError: nothing has been run there.
@@ -107,9 +108,12 @@ def needed(folder: pathlib.Path) -> Needed:
         rows = attack_rows.read(each)
         norm = settings["norm"]
         spent = getattr(rows, norm) if settings["budget"] is None else rows.budget
-        for id, won, size, asked in zip(
-            rows.id, rows.success, spent, rows.queries, strict=True
+        counted = attackable(rows.label, rows.clean, rows.target)
+        for id, counts, won, size, asked in zip(
+            rows.id, counted, rows.success, spent, rows.queries, strict=True
         ):
+            if not counts:
+                continue
             sizes[id] = min(sizes.get(id, np.inf), size if won else np.inf)
             queries[id] = queries.get(id, 0.0) + asked
     order = sorted(sizes)

@@ -19,6 +19,7 @@ from advjax.atomic import new_file
 from advjax.classifier import Classifier
 from advjax.defences.surf_svm.fitting import SvmRecipe, fit_machine
 from advjax.defences.surf_svm.svm_attacks import evasion, flip_labels
+from advjax.metrics.robustness import attackable
 from advjax.models import SurfSvm
 from advjax.models.surf_svm.svm import Machine, pair_decisions, sums_of_pairs
 from advjax.reports import attack_rows, runs
@@ -228,8 +229,10 @@ def evade(
             attack, decide, points, jax.random.key(0),
             budgets=[share * scale] * len(points), num_slots=16,
         )  # fmt: skip
-        left = np.mean([not each.row.success for each in found])
-        rows.append(Evaded("evasion", share, right, float(left)))
+        left = [
+            each.row.clean == each.row.label and not each.row.success for each in found
+        ]
+        rows.append(Evaded("evasion", share, right, float(np.mean(left))))
     for rate in flip_rates:
         for name, y in _flipped(classifier.module, seen, train.y, rate).items():
             after = _refitted_accuracy(classifier, seen, y, unseen, test.y)
@@ -280,10 +283,10 @@ def _refitted_accuracy(classifier: Classifier, x, y, test_x, test_y) -> float:
 
 
 class Attacked(NamedTuple):
-    """Of one run: which clips were right, and which of these were fooled.
+    """Of one run: which clips could be attacked, and which attacks succeeded.
 
     Attributes:
-        right: by clip, whether the clean answer is its label.
+        right: by clip, whether it is `attackable`: its clean answer is its label.
         fooled: by clip, whether the attack succeeded.
         size: by clip, the l2 norm of what was added.
     """
@@ -299,7 +302,7 @@ def read_attacked(folder: pathlib.Path) -> Attacked | None:
         return None
     rows = attack_rows.read(folder)
     return Attacked(
-        np.asarray(rows.clean) == np.asarray(rows.label),
+        np.asarray(attackable(rows.label, rows.clean, rows.target)),
         np.asarray(rows.success),
         np.asarray(rows.l2),
     )

@@ -198,14 +198,24 @@ def _size_table(folder, planned) -> tables.Table:
 
 
 def _moved(folder: pathlib.Path) -> dict[str, list[Moved]]:
-    """By classifier, its answers to others' examples about clips that it knows."""
-    found = {}
+    """By classifier, its answers to examples of clips that it and their source know."""
+    answers = {}
     for name, cell, _ in _cells(folder):
         file = cell / "transfer.tsv"
         if file.exists():
-            rows = kept_rows.read(file, Moved)
-            found[name] = [row for row in rows if row.clean == row.label]
-    return found
+            answers[name] = kept_rows.read(file, Moved)
+    known = {
+        name: {row.id for row in rows if row.clean == row.label}
+        for name, rows in answers.items()
+    }
+    return {
+        name: [
+            row
+            for row in rows
+            if row.id in known[name] and row.id in known.get(row.source, ())
+        ]
+        for name, rows in answers.items()
+    }
 
 
 def _rate(rows: Sequence[Moved]) -> str:
@@ -240,7 +250,7 @@ def _transferred_table(folder, planned, transferred) -> tables.Table:
         rows,
         [
             "fooled % by examples made on AlexNet and GoogLeNet, successful there or "
-            "not: what the publication measures"
+            "not: what the publication measures; of clips that both classifiers know"
         ],
     )
 
@@ -262,7 +272,10 @@ def _matrix(folder) -> tables.Table:
     return tables.Table(
         ["asked \\ made on", *(TITLES[source] for source in sources)],
         rows,
-        ["fooled %; on the classifier that they were made on, too"],
+        [
+            "fooled %; on the classifier that they were made on, too; of clips that "
+            "both know"
+        ],
     )
 
 

@@ -18,6 +18,7 @@ from jaxtyping import Float32
 from advjax import catalog, evaluation
 from advjax.classifier import Classifier
 from advjax.defences.transforms import SUITE, TRANSFORMS
+from advjax.metrics.shares import Share
 from advjax.progress import Progress
 from experiments.studies import kept_rows
 from experiments.studies.sound_event_jobs import Job, file_name
@@ -171,11 +172,16 @@ def _transformed(pair: tuple[Answer, Callable[[], Wave]]) -> Wave:
 
 
 def transfer_table(
-    answers: Mapping[str, Sequence[Answer]],
-) -> dict[tuple[str, str], tuple[int, int]]:
-    """By (network tested, network made on): examples that move it, and all of them.
+    answers: Mapping[str, Sequence[Answer]], labels: Mapping[str, int]
+) -> dict[tuple[str, str], Share]:
+    """By (network tested, network made on): examples that move it, of all that could.
 
-    An example moves a network when that answers otherwise than to the clean clip.
+    An example moves a network that answers otherwise than to the clean clip. Clips that
+    it gets wrong before the attack do not count.
+
+    Args:
+        answers: by network.
+        labels: of the clips, by id.
     """
     found = {}
     for judge, rows in answers.items():
@@ -191,8 +197,9 @@ def transfer_table(
                 if row.source == source
                 and row.attack in POOLED
                 and row.transform == UNCHANGED
+                and clean[row.id] == labels[row.id]
             ]
-            found[judge, source] = sum(moved), len(moved)
+            found[judge, source] = Share(sum(moved), len(moved))
     return found
 
 

@@ -185,9 +185,10 @@ def test_transfer_to_itself_is_complete(home, tmp_path, capsys):
     assert len(found["targets"]) == 1
     for rate, folder in zip(found["rates"][0], folders, strict=True):
         rows = attack_rows.read(folder)
-        moved = rows.success & (rows.predict != rows.clean)
-        if rows.success.any():
-            assert rate == moved.sum() / rows.success.sum()
+        won = rows.success & (rows.clean == rows.label)
+        assert rate == (1.0 if won.any() else None)
+    assert any(found["rates"][0])
+    assert found["moved"] == found["of"]
 
 
 @pytest.mark.parametrize(

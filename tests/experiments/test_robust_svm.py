@@ -58,26 +58,32 @@ def test_every_stage_is_left_out_once():
         assert changed == set(study.STAGES[name])
 
 
-def rows(name, pairs):
-    """Answers of one classifier: source, label, clean answer, answer."""
-    return [
-        Moved(source, "fgsm", f"{name}{i}", *answers)
-        for i, (source, *answers) in enumerate(pairs)
-    ]
+def rows(pairs):
+    """Answers of one classifier: source, clip, label, clean answer, answer."""
+    return [Moved(source, "fgsm", *answers) for source, *answers in pairs]
 
 
-def test_the_matrix_counts_clips_that_the_asked_classifier_knows(tmp_path):
+def test_the_matrix_counts_clips_that_both_classifiers_know(tmp_path):
+    # AlexNet knows a and b, the pipeline a, b and c.
     for name, pairs in {
-        "alexnet": [("alexnet", 0, 0, 1), ("surf_svm", 0, 0, 0), ("surf_svm", 1, 2, 0)],
-        "surf_svm": [("alexnet", 0, 0, 0), ("alexnet", 1, 1, 2), ("surf_svm", 2, 2, 0)],
-    }.items():
+        "alexnet": [
+            ("alexnet", "a", 0, 0, 1), ("alexnet", "b", 1, 1, 2),
+            ("alexnet", "c", 2, 0, 0), ("surf_svm", "a", 0, 0, 0),
+            ("surf_svm", "b", 1, 1, 1), ("surf_svm", "c", 2, 0, 0),
+        ],
+        "surf_svm": [
+            ("alexnet", "a", 0, 0, 0), ("alexnet", "b", 1, 1, 2),
+            ("alexnet", "c", 2, 2, 0), ("surf_svm", "a", 0, 0, 1),
+            ("surf_svm", "b", 1, 1, 0), ("surf_svm", "c", 2, 2, 0),
+        ],
+    }.items():  # fmt: skip
         folder = tmp_path / name
         folder.mkdir()
         (folder / "cell.json").write_text('{"accuracy": 0.5}')
-        kept_rows.write(folder / "transfer.tsv", rows(name, pairs), "0" * 16)
+        kept_rows.write(folder / "transfer.tsv", rows(pairs), "0" * 16)
     found = report._matrix(tmp_path)
     assert found.header[1:] == ["AlexNet", "pipeline, soft"]
-    # A clip that AlexNet did not know counts for nothing.
+    # A clip that AlexNet does not know counts for nothing, on either side.
     assert found.rows == [
         ["AlexNet", "100", "0"],
         ["pipeline, soft", "50", "100"],

@@ -3,12 +3,14 @@ import pytest
 
 from advjax.metrics.robustness import (
     accuracy_under_attack,
+    attackable,
     budget_for_auc,
     fooling_rate,
+    off_target,
     perturbation_ratio,
     success_rate_auc,
 )
-from advjax.metrics.transfer import transfer_rate
+from advjax.metrics.transfer import transfer_share
 
 CORRECT = np.array([True, True, True, True, False])
 SUCCESS = np.array([True, False, True, True, True])
@@ -27,15 +29,39 @@ def test_a_ratio_above_one_means_attacks_became_dearer():
     assert perturbation_ratio(np.array([2.0, 4.0]), np.array([1.0, 2.0])) == 2
 
 
-def test_transfer_is_a_change_of_the_targets_own_answer():
-    success = np.array([True, True, True, False])
-    clean = np.array([0, 1, 2, 0])
-    attacked = np.array([1, 1, 0, 1])
-    assert transfer_rate(success, clean, attacked) == 2 / 3
-    target = np.array([1, 1, 1, 1])
-    # The second already answered the target before: that is no change.
-    assert transfer_rate(success, clean, attacked, target) == 1 / 3
-    assert np.isnan(transfer_rate(~success[:1], clean[:1], attacked[:1]))
+# Right; wrong; right and led away; wrong and led elsewhere; at the target by mistake;
+# of the target's class and right; of the target's class and wrong.
+LABEL = np.array([0, 0, 0, 0, 0, 1, 1])
+CLEAN = np.array([0, 1, 0, 2, 1, 1, 0])
+TARGET = np.array([-1, -1, 1, 1, 1, 1, 1])
+
+
+def test_what_needs_no_perturbation_does_not_count():
+    known = attackable(LABEL, CLEAN, TARGET)
+    assert known.tolist() == [True, False, True, False, False, False, False]
+    # Accuracies have mistakes in them, but not what a targeted attack cannot move.
+    kept = off_target(LABEL, CLEAN, TARGET)
+    assert kept.tolist() == [True, True, True, True, False, False, False]
+    np.testing.assert_array_equal(known, kept & (LABEL == CLEAN))
+    for row, expected in zip(
+        zip(LABEL, CLEAN, TARGET, strict=True), known, strict=True
+    ):
+        assert attackable(*map(int, row)) is bool(expected)
+
+
+def test_transfer_is_a_change_of_the_right_answer_of_the_other_classifier():
+    won = np.array([True, True, True, True, False])
+    label = np.array([0, 0, 0, 1, 0])
+    clean = np.array([0, 1, 0, 1, 0])
+    attacked = np.array([1, 0, 0, 2, 1])
+    told = dict(label=label, clean=clean, attacked=attacked)
+    # The second it had wrong before; the last was no success at its source.
+    assert transfer_share(won, **told, target=np.full(5, -1)) == (2, 3)
+    # The fourth is of the class to reach.
+    assert transfer_share(won, **told, target=np.ones(5, int)) == (1, 2)
+    assert transfer_share(
+        ~won[:1], **{k: v[:1] for k, v in told.items()}, target=np.full(1, -1)
+    ) == (0, 0)
 
 
 def test_the_area_under_a_staircase_is_that_of_its_curve():

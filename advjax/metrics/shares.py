@@ -1,0 +1,53 @@
+"""Shares of counted clips, and how well so many clips tell them.
+
+NumPy and SciPy in float64 on the host.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool
+from scipy import special
+
+
+class Share(NamedTuple):
+    """A count out of a total, such as the fooled ones of the attacked clips."""
+
+    count: int
+    total: int
+
+    @property
+    def value(self) -> float:
+        """The quotient; NaN of an empty total."""
+        return self.count / self.total if self.total else float("nan")
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """The confidence interval of the probability behind the share.
+
+        It covers that probability, of clips drawn independently, at least as often as
+        `level` says; each end alone errs with at most half of the rest.
+
+        Raises:
+            ValueError: the total is 0, the count is not between 0 and the total, or
+                the level is not between 0 and 1.
+
+        Source: Clopper and Pearson 1934, Biometrika 26(4), 404-413.
+        """
+        count, total = self
+        if not 0 <= count <= total or not total or not 0 < level < 1:
+            raise ValueError(
+                "an interval needs 0 <= count <= total, a total of at least 1 and "
+                f"0 < level < 1; got count={count}, total={total}, level={level}"
+            )
+        tail = (1 - level) / 2
+        low = special.betaincinv(count, total - count + 1, tail) if count else 0.0
+        high = 1.0
+        if count < total:
+            # Of the complement, whose tail keeps its digits.
+            high = 1 - special.betaincinv(total - count, count + 1, tail)
+        return float(low), float(high)
+
+
+def share_of(hits: Bool[np.ndarray, "rows"]) -> Share:
+    """How many of the rows are hits."""
+    return Share(int(np.sum(hits)), len(hits))
