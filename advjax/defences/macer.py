@@ -12,6 +12,9 @@ from advjax.defences.noisy_copies import (
     log_mean_probabilities,
 )
 
+# Smaller shares are subnormal: some devices take them for 0.
+TINY = float(jnp.finfo(jnp.float32).tiny)
+
 
 def macer(
     *,
@@ -54,9 +57,12 @@ def macer(
         logs = log_mean_probabilities(logits)
         log_loss = -jnp.take_along_axis(logs, y[:, None], axis=1).mean()
         shares, classes = jax.lax.top_k(jax.nn.softmax(beta * logits).mean(axis=1), 2)
-        found = margins(shares)
-        # Neither an infinite margin nor NaN passes the comparison.
-        counts = (classes[:, 0] == y) & (found <= gamma)
+        # The quantile's derivative divides by the distance to 0 or 1, so there it is
+        # infinite or NaN, which the zero gradient of an example left out does not
+        # cancel: such shares are replaced before the quantile.
+        inside = ((shares > TINY) & (shares < 1)).all(axis=1)
+        found = margins(jnp.where(inside[:, None], shares, 0.5))
+        counts = inside & (classes[:, 0] == y) & (found <= gamma)
         short = jnp.where(counts, gamma - found, 0.0)
         return log_loss + lbd * sigma / 2 * short.mean()
 
