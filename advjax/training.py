@@ -407,7 +407,7 @@ def _each(function, x, mesh: Mesh):
     many = jax.vmap(function)
     if mesh.size == 1 or len(x) % mesh.size:
         return many(x)
-    # The compiler would gather the whole batch on every device for a Fourier transform.
+    # Before JAX 0.12 a Fourier transform gathers the whole batch on every device.
     split = split_batch(mesh).spec
     return jax.shard_map(
         many, mesh=mesh, in_specs=split, out_specs=split, check_vma=False

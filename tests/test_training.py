@@ -256,8 +256,10 @@ def test_a_device_transforms_its_own_examples():
         return "all-gather" in jax.jit(function).lower(x).compile().as_text()
 
     assert not gathers(lambda x: training._each(jnp.fft.rfft, x, mesh))
-    # If this fails, XLA splits Fourier transforms by itself: `_each` may go.
-    assert gathers(jax.vmap(jnp.fft.rfft))
+    # From JAX 0.12 on XLA splits Fourier transforms by itself. Once no earlier JAX is
+    # admitted, `_each` may go.
+    if jax.__version_info__ < (0, 12):
+        assert gathers(jax.vmap(jnp.fft.rfft))
 
 
 def test_processes_share_a_batch_equally(monkeypatch):
