@@ -8,6 +8,9 @@ import shutil
 import socket
 from collections.abc import Iterator
 
+from advjax.runtime.names import beside, hide
+from advjax.runtime.paths import user_path
+
 
 @contextlib.contextmanager
 def new_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
@@ -21,14 +24,14 @@ def new_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     Raises:
         FileExistsError: something is in `folder`, before the work or after it.
     """
-    folder = pathlib.Path(folder).expanduser().absolute()
+    folder = user_path(folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise FileExistsError(
             f"{folder} is there already: delete it to build it anew, or choose another"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(folder)
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}@{_machine()}")
+    partial = beside(folder, f"partial-{os.getpid()}@{_machine()}")
     partial.mkdir()
     try:
         yield partial
@@ -97,7 +100,7 @@ def _machine() -> str:
 
 def _remove_abandoned(folder: pathlib.Path) -> None:
     """Removes the unfinished builds of processes of this machine that ended."""
-    prefix, suffix = f".{folder.name}.partial-", f"@{_machine()}"
+    prefix, suffix = hide(folder.name, "partial-"), f"@{_machine()}"
     for path in folder.parent.iterdir():
         name = path.name
         if not (name.startswith(prefix) and name.endswith(suffix)):

@@ -27,6 +27,7 @@ from jaxtyping import Float32
 from advjax import catalog, records
 from advjax.progress import Progress
 from advjax.representations import FRONT_ENDS, Representation
+from advjax.runtime.locks import reserve
 from data_prep.clips import UnreadableAudio, from_int16
 from data_prep.corpora import CORPORA
 from data_prep.corpora.base import (
@@ -286,17 +287,20 @@ def main(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
         corpus, options = pick_corpus(
             values.corpus, values.corpus_dir, representation.sample_rate_hz
         )
-        info = build(
-            corpus,
-            representation,
-            values.out,
-            crops_per_class={split: values[f"crops_{split}"].value for split in SPLITS},
-            policy={split: values[f"policy_{split}"].value for split in SPLITS},
-            seed=values.seed,
-            on_error=values.on_error,
-            file_format=values.file_format,
-            options=options,
-        )
+        with reserve(values.out, wait=False):
+            info = build(
+                corpus,
+                representation,
+                values.out,
+                crops_per_class={
+                    name: values[f"crops_{name}"].value for name in SPLITS
+                },
+                policy={split: values[f"policy_{split}"].value for split in SPLITS},
+                seed=values.seed,
+                on_error=values.on_error,
+                file_format=values.file_format,
+                options=options,
+            )
     except (ImportError, OSError, ValueError) as error:
         sys.exit(f"data_prep.build: {error}")
     print(summary(info, values.out))

@@ -29,6 +29,7 @@ from advjax.classifier import Classifier
 from advjax.defences import DEFENCES, plain
 from advjax.models import MODELS, Guarded, SurfSvm
 from advjax.representations import FRONT_ENDS, Representation, definition
+from advjax.runtime.locks import reserve
 from advjax.training import Dataset, Recipe, fit
 
 _OF_WAVEFORMS = ("coloured", "pcm16", "masked")
@@ -191,11 +192,19 @@ class Task:
         )
 
     def _built(self, folder: pathlib.Path, corpus, options) -> pathlib.Path:
-        from data_prep import build
-
         if folder.exists():
             say(f"records     {folder} (found)")
             return folder
+        with reserve(folder, say=say):
+            if folder.exists():
+                say(f"records     {folder} (found)")
+            else:
+                self._build(folder, corpus, options)
+        return folder
+
+    def _build(self, folder: pathlib.Path, corpus, options) -> None:
+        from data_prep import build
+
         what = f"cutting {self.crops['train']} training crops of each"
         if corpus.whole:
             what = f"{len(corpus.utterances('train'))} whole training clips"
@@ -203,7 +212,7 @@ class Task:
             f"records     {folder}: {what} of {len(corpus.labels)} classes of "
             f"{self.corpus}"
         )
-        # Another start may build the same records meanwhile; whole, they are as good.
+        # Without locks another start may build it meanwhile; whole, it is as good.
         with contextlib.suppress(FileExistsError):
             build.build(
                 corpus,
@@ -213,7 +222,6 @@ class Task:
                 on_error=self.on_error,
                 options=options,
             )
-        return folder
 
     def dataset(self, split: str, at: str) -> Dataset:
         """One split in memory, as training at the stage `at` wants it."""
@@ -269,9 +277,20 @@ class Task:
         return self.home / "classifiers" / named(title, settings), settings
 
     def _trained(self, folder: pathlib.Path, settings: dict[str, Any]) -> Classifier:
-        if parallel.first_says(f"classifier {folder}", folder.exists):
-            say(f"classifier  {folder} (found)")
-            return checkpoint.load(folder)
+        with contextlib.ExitStack() as held:
+
+            def is_there() -> bool:
+                if not folder.exists():
+                    held.enter_context(reserve(folder, say=say))
+                return folder.exists()
+
+            # The first process alone: it holds the lock for all that train together.
+            if not parallel.first_says(f"classifier {folder}", is_there):
+                return self._train(folder, settings)
+        say(f"classifier  {folder} (found)")
+        return checkpoint.load(folder)
+
+    def _train(self, folder: pathlib.Path, settings: dict[str, Any]) -> Classifier:
         at = settings["at"]
         say(
             f"classifier  {folder}: training {self.model}, {self.defence_text} at "
@@ -290,7 +309,7 @@ class Task:
         else:
             classifier = train_network(module)
         if parallel.process().index == 0:
-            # Another start may have trained the same network meanwhile.
+            # Without locks another start may have trained the same network meanwhile.
             with contextlib.suppress(FileExistsError):
                 checkpoint.save(folder, classifier, **settings)
             shutil.rmtree(workdir, ignore_errors=True)

@@ -12,11 +12,11 @@ kill is dropped when the run is opened again, and a full disk leaves the rows be
 """
 
 import contextlib
-import fcntl
+import errno
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -32,6 +32,7 @@ from advjax.reports.rows import (
     shards,
 )
 from advjax.reports.run_folders import RUN_FILE, check_run_folder, description
+from advjax.runtime.locks import lock_folder, try_lock
 
 
 class RunFolder:
@@ -151,7 +152,7 @@ def open_run(
         for other in others:
             lines = _whole_lines(other.read_bytes(), other, row_format)
             done |= set(row_format.ids(lines or row_format.header, other))
-        with _alone_in(folder):
+        with lock_folder(folder):
             _settle_description(
                 folder,
                 _plain(settings),
@@ -194,31 +195,14 @@ def _refuse_other_starts(folder: pathlib.Path, count: int) -> None:
                 _lock(file, folder)
 
 
-@contextlib.contextmanager
-def _alone_in(folder: pathlib.Path) -> Iterator[None]:
-    """A block that one process is in at a time, where the file system has locks."""
-    at = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(at, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(at)
-
-
 def _lock(file: Any, folder: pathlib.Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    if not try_lock(file):
         raise BlockingIOError(
-            error.errno,
+            errno.EWOULDBLOCK,
             "another process is writing this run; wait for it, or choose another "
             "--workdir",
             str(folder),
-        ) from error
-    except OSError:
-        # Some cluster file systems have no locks; a run there is still worth having.
-        return
+        )
 
 
 def _settle_description(

@@ -1,8 +1,14 @@
+import threading
+import time
+import types
+
 import numpy as np
 import pytest
 import soundfile
+from absl import flags
 
-from advjax import records
+from advjax import checkpoint, records
+from advjax.runtime.locks import reserve
 from data_prep import build
 from experiments.pipeline import Task
 
@@ -43,6 +49,55 @@ def test_records_that_another_start_has_built_meanwhile_are_taken(
     monkeypatch.setattr(build, "build", built_by_another)
     task = Task(home=tmp_path, corpus="voices(num_speakers=2, minutes_per_speaker=0.5)")
     assert task._build_records().is_dir()
+
+
+def test_of_two_trainings_of_one_classifier_the_second_finds_the_first(
+    tmp_path, monkeypatch, capsys
+):
+    trained = []
+
+    def train(self, module, *, workdir, **_):
+        workdir.mkdir(parents=True)  # another one would find its checkpoints here
+        trained.append(workdir)
+        time.sleep(0.3)
+        return "classifier"
+
+    monkeypatch.setattr(Task, "_fit", train)
+    monkeypatch.setattr(Task, "records", tmp_path)
+    labels = types.SimpleNamespace(labels=("a", "b"))
+    monkeypatch.setattr(records, "info", lambda folder: labels)
+    monkeypatch.setattr(
+        checkpoint, "save", lambda folder, saved, **_: folder.mkdir(parents=True)
+    )
+    monkeypatch.setattr(checkpoint, "load", lambda folder: "classifier")
+    folder = tmp_path / "classifiers" / "c"
+    found = []
+
+    def start():
+        task = Task(home=tmp_path, defence="plain")
+        found.append(task._trained(folder, {"at": "mfbe"}))
+
+    threads = [threading.Thread(target=start) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert found == ["classifier"] * 3
+    assert len(trained) == 1
+    told = capsys.readouterr().err
+    assert told.count("is being made by process") == 2
+    assert told.count("(found)") == 2
+    assert [path.name for path in folder.parent.iterdir()] == ["c"]
+
+
+def test_a_second_build_of_one_folder_ends_with_one_line(tmp_path, monkeypatch):
+    values = flags.FlagValues()
+    build.define_flags(values)
+    values(["build", f"--out={tmp_path / 'set'}"])
+    with reserve(tmp_path / "set"), pytest.raises(SystemExit) as ended:
+        build.main(["build"], values)
+    assert "set is being made by process" in str(ended.value.code)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
