@@ -144,6 +144,7 @@ class Prepared(NamedTuple):
             environment=self.environment,
             row_format=attack_rows.ATTACKED,
             shard=parallel.process(),
+            ids={point.id for point in self.points},
         )
 
 

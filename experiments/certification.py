@@ -118,7 +118,11 @@ def certify(
     opened = parallel.all_do(
         f"open {workdir}",
         lambda: runs.open_run(
-            workdir, settings=settings, environment=environment, shard=here
+            workdir,
+            settings=settings,
+            environment=environment,
+            shard=here,
+            ids={point.id for point in points},
         ),
     )
     if here.count > 1:

@@ -240,7 +240,11 @@ def attack(
         mesh=parallel.local_mesh(),
     )
     with runs.open_run(
-        folder, settings=made, environment=environment, row_format=SMOOTHED_ATTACKS
+        folder,
+        settings=made,
+        environment=environment,
+        row_format=SMOOTHED_ATTACKS,
+        ids={trial.row.id for mine in todo.values() for trial in mine},
     ) as run:
         for number, (text, mine) in enumerate(todo.items()):
             left = sum(trial.row.id not in run.done for trial in mine)

@@ -7,12 +7,16 @@ evaluated.
 import os
 import pathlib
 import typing
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from advjax.reports.rows import RowFormat, read_merged
+from advjax.reports import fields
+from advjax.reports.descriptions import RUN_FILE, description
+from advjax.reports.shards import RowFormat, read_merged
+from advjax.runtime.text import printable
 
 
 class AttackRow(NamedTuple):
@@ -79,6 +83,29 @@ class AttackRows(NamedTuple):
 
 COLUMNS = AttackRow._fields
 _KINDS = typing.get_type_hints(AttackRow)
+_SIZE = fields.Real(low=0, words=("inf",))
+_PROBABILITY = fields.Real(low=0, high=1)
+FIELDS: dict[str, fields.Field] = {
+    "idx": fields.Whole(),
+    "label": fields.Whole(),
+    "clean": fields.Whole(),
+    "target": fields.Whole(low=-1),
+    "predict": fields.Whole(),
+    "success": fields.Flag(),
+    "queries": fields.Whole(),
+    "time": fields.Real(low=0),
+    "id": fields.Name(),
+    "budget": _SIZE,
+    "snr_db": fields.Real(words=("nan", "inf", "-inf")),
+    "linf": _SIZE,
+    "l2": _SIZE,
+    "l0": fields.Whole(),
+    "gt": _PROBABILITY,
+    "new": _PROBABILITY,
+    "gt_new": _PROBABILITY,
+    "zero_gradient": _PROBABILITY,
+}
+"""The reader of each column."""
 
 
 def read(path: str | os.PathLike[str]) -> AttackRows:
@@ -86,12 +113,23 @@ def read(path: str | os.PathLike[str]) -> AttackRows:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the columns or a line are not as expected; the line is named.
+        ValueError: the columns or a line are not as expected, or the numbers of a line
+            contradict each other; the line is named.
     """
+    path = pathlib.Path(path)
+    check = check_consistency
+    if path.is_dir() and os.path.lexists(path / RUN_FILE):
+        settings = description(path)["settings"]
+
+        def check(rows: AttackRows, file: pathlib.Path) -> None:
+            check_consistency(rows, file)
+            _check_budget(rows, file, settings)
+
     return read_merged(
         path,
         parse,
         COLUMNS,
+        check,
         advice="attack something first, with `python -m experiments.attack`",
     )
 
@@ -102,29 +140,73 @@ def parse(content: bytes, path: pathlib.Path) -> AttackRows:
     Raises:
         ValueError: the columns or a line are not as expected; the line is named.
     """
-    lines = content.decode("utf-8", errors="surrogateescape").split("\n")
-    if tuple(lines[0].split("\t")) != COLUMNS:
+    (header, *lines), _ = fields.lines(content)
+    if tuple(header.split("\t")) != COLUMNS:
         raise ValueError(
-            f"{path} line 1: these are not the rows of an attack; found "
-            f"{lines[0][:200]!r}"
+            f"{printable(str(path))} line 1: these are not the rows of an attack; "
+            f"found {header[:200]!r}"
         )
-    rows = []
-    for number, line in enumerate(lines[1:-1], start=2):
-        cells = line.split("\t")
-        try:
-            rows.append([_parsed(*pair) for pair in zip(COLUMNS, cells, strict=True)])
-        except ValueError as error:
-            raise ValueError(
-                f"{path} line {number}: {error}: {line[:200]!r}"
-            ) from error
-    columns = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
-    dtypes = {int: np.int64, float: np.float64, bool: np.bool_}
-    return AttackRows(
-        *(
-            values if name == "id" else np.array(values, dtypes[_KINDS[name]])
-            for name, values in zip(COLUMNS, columns, strict=True)
-        )
+    found = fields.table(lines, FIELDS, path)
+    return AttackRows(**fields.columns(found, FIELDS))
+
+
+def check_consistency(rows: AttackRows, path: pathlib.Path) -> None:
+    """Refuse rows of a file whose numbers contradict each other.
+
+    Raises:
+        ValueError: there is one; its line is named.
+    """
+    untargeted = rows.target == -1
+    fields.refuse(
+        path,
+        rows.success
+        & np.where(untargeted, rows.predict == rows.label, rows.predict != rows.target),
+        lambda i: (
+            f"success is 1 where the label is {rows.label[i]}, the target "
+            f"{rows.target[i]} and the prediction {rows.predict[i]}"
+        ),
     )
+    fields.refuse(
+        path,
+        (rows.l0 == 0) != (rows.l2 == 0),
+        lambda i: f"l0 is {rows.l0[i]} where l2 is {rows.l2[i]:g}",
+    )
+    fields.refuse(
+        path,
+        (rows.linf > rows.l2 * (1 + _ROUNDING)) | (rows.success & np.isinf(rows.l2)),
+        lambda i: f"linf is {rows.linf[i]:g} where l2 is {rows.l2[i]:g}",
+    )
+    fields.refuse(
+        path,
+        (rows.gt_new > rows.new)
+        | ((rows.predict == rows.clean) & (rows.gt_new != rows.new)),
+        lambda i: (
+            f"gt_new is {rows.gt_new[i]:g} and new {rows.new[i]:g}, where the class "
+            f"was {rows.clean[i]} and is {rows.predict[i]}"
+        ),
+    )
+    fields.refuse_doubles(path, rows.id)
+
+
+def _check_budget(
+    rows: AttackRows, path: pathlib.Path, settings: Mapping[str, Any]
+) -> None:
+    """Refuse successes beyond the budget, where the settings name its norm."""
+    if settings.get("budget") is None or settings.get("norm") not in ("linf", "l2"):
+        return
+    size = getattr(rows, settings["norm"])
+    fields.refuse(
+        path,
+        # As much as is let pass when the row is written.
+        rows.success & (size > rows.budget * (1 + 1e-5) + 1e-6),
+        lambda i: (
+            f"success is 1 where {settings['norm']} is {size[i]:g}, and the budget "
+            f"{rows.budget[i]:g}"
+        ),
+    )
+
+
+_ROUNDING = 1e-9
 
 
 def line_of(row: AttackRow) -> bytes:
@@ -147,18 +229,16 @@ def _printed(name: str, value) -> str:
     return value if _KINDS[name] is str else str(int(value))
 
 
-def _parsed(name: str, cell: str):
-    if _KINDS[name] is bool:
-        if cell not in ("0", "1"):
-            raise ValueError(f"{name} must be 0 or 1, found {cell!r}")
-        return cell == "1"
-    return _KINDS[name](cell)
+def _checked_ids(content: bytes, path: pathlib.Path) -> tuple[str, ...]:
+    rows = parse(content, path)
+    check_consistency(rows, path)
+    return rows.id
 
 
 ATTACKED = RowFormat(
     ("\t".join(COLUMNS) + "\n").encode(),
     line_of,
-    lambda content, path: parse(content, path).id,
+    _checked_ids,
     "attack",
 )
 """Rows of attacked examples, for `runs.open_run`."""

@@ -4,7 +4,7 @@ A run of several processes has one `rows-K-of-N.tsv` each instead; read together
 are the same rows.
 
 The columns of Cohen's `certify.py` come first, so that his analysis reads our files,
-and `read` reads his:
+and `read` reads his and those of programs made from it, with or without the time:
 
     idx label predict radius correct time | id p_lower votes n snr_db | radius_wave
     radius_wave_snr_db
@@ -13,28 +13,24 @@ Files without the last two are those of earlier versions. Numbers are text; radi
 `p_lower` read back as the same float64. Nothing in a file is evaluated.
 """
 
+import contextlib
 import dataclasses
 import datetime
+import math
 import os
 import pathlib
-import re
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-ROWS_FILE = "rows.tsv"
-_SHARD = re.compile(r"rows(-\d+-of-\d+)?\.tsv")
-_Columns = TypeVar("_Columns")
-_UNKNOWN = {
-    "p_lower": "nan",
-    "votes": "0",
-    "n": "0",
-    "snr_db": "nan",
-    "radius_wave": "nan",
-    "radius_wave_snr_db": "nan",
-}
+from advjax.reports import fields
+from advjax.reports.descriptions import RUN_FILE, description
+from advjax.reports.shards import RowFormat as RowFormat
+from advjax.reports.shards import read_merged
+from advjax.reports.shards import shard_name as shard_name
+from advjax.reports.shards import shards as shards
+from advjax.runtime.text import printable
 
 
 class Row(NamedTuple):
@@ -67,7 +63,7 @@ class Row(NamedTuple):
 
 COHEN_COLUMNS = Row._fields[:6]
 COLUMNS = Row._fields
-_READABLE = (COLUMNS, Row._fields[:11], COHEN_COLUMNS)
+_READABLE = (COLUMNS, Row._fields[:11], COHEN_COLUMNS, COHEN_COLUMNS[:5])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -97,6 +93,35 @@ class Rows:
         return len(self.id)
 
 
+def check_consistency(rows: Rows, path: pathlib.Path) -> None:
+    """Refuse rows of a file whose numbers contradict each other.
+
+    Raises:
+        ValueError: there is one; its line is named.
+    """
+    right = rows.predict == rows.label
+    fields.refuse(
+        path,
+        rows.correct != right,
+        lambda i: (
+            f"correct is {int(rows.correct[i])} where the label is {rows.label[i]} and "
+            f"the prediction {rows.predict[i]}"
+        ),
+    )
+    fields.refuse(
+        path,
+        (rows.predict == -1) & (rows.radius > 0),
+        lambda i: f"the radius of an abstention is {rows.radius[i]:g}, not 0",
+    )
+    fields.refuse(
+        path,
+        rows.votes > rows.n,
+        lambda i: f"{rows.votes[i]} votes of {rows.n[i]}",
+    )
+    if rows.n.any():  # another program's rows have no ids of their own
+        fields.refuse_doubles(path, rows.id)
+
+
 class Run(NamedTuple):
     """The rows of a run with what a table or a figure says about them."""
 
@@ -109,73 +134,35 @@ class Run(NamedTuple):
 def read(path: str | os.PathLike[str]) -> Rows:
     """The rows of a run folder, of one of its files, or of a file by Cohen's program.
 
-    Of a folder, those of all processes, in the order of `idx`. A last line that is
-    still being written, or was cut short, is left out.
+    Of a folder, those of all processes, in the order of `idx`, which must not
+    contradict the settings in its `run.json`. A last line that is still being written,
+    or was cut short, is left out.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the columns or a line are not as expected; the line is named.
-    """
-    return read_merged(path, parse, COLUMNS, advice="certify something first")
-
-
-def read_merged(
-    path: str | os.PathLike[str],
-    parse: Callable[[bytes, pathlib.Path], _Columns],
-    columns: Sequence[str],
-    *,
-    advice: str,
-) -> _Columns:
-    """The rows of a file, or those of all files of a run folder: each id once, by idx.
-
-    Args:
-        path: a run folder or a file.
-        parse: the rows in the bytes of one file, as columns.
-        columns: their names.
-        advice: how to get rows, where there are none.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the columns or a line are not as expected; the line is named.
+        ValueError: the columns or a line are not as expected, or the numbers of a line
+            contradict each other; the line is named.
     """
     path = pathlib.Path(path)
-    files = shards(path) if path.is_dir() else [path] if path.is_file() else []
-    if not files:
-        raise FileNotFoundError(f"there are no rows at {path}: {advice}")
-    contents = [(file.read_bytes(), file) for file in files]
-    # A process that has only just begun has not written its header yet.
-    begun = [pair for pair in contents if b"\n" in pair[0]] or contents[:1]
-    parts = [parse(*pair) for pair in begun]
-    if not path.is_dir():
-        return parts[0]
-    first: dict[str, int] = {}
-    for place, id in enumerate(id for part in parts for id in part.id):
-        first.setdefault(id, place)
-    idx = np.concatenate([part.idx for part in parts])
-    order = np.array(sorted(first.values(), key=idx.__getitem__), np.int64)
+    check = check_consistency
+    if path.is_dir() and os.path.lexists(path / RUN_FILE):
+        # Here, because it needs JAX, and those who begin a run do not.
+        from advjax.reports.certificate_checks import check_certificates
 
-    def merged(column: str):
-        values = [getattr(part, column) for part in parts]
-        if column == "id":
-            ids = [id for part in values for id in part]
-            return tuple(ids[place] for place in order)
-        return np.concatenate(values)[order]
+        settings = description(path)["settings"]
 
-    return type(parts[0])(**{column: merged(column) for column in columns})
+        def check(rows: Rows, file: pathlib.Path) -> None:
+            check_consistency(rows, file)
+            check_certificates(rows, file, settings)
 
-
-def shard_name(index: int, count: int) -> str:
-    """The file that process `index` of `count` writes its rows to."""
-    return ROWS_FILE if count == 1 else f"rows-{index}-of-{count}.tsv"
-
-
-def shards(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The files of rows in a run folder, of all starts and processes, by name."""
-    return sorted(f for f in folder.iterdir() if _SHARD.fullmatch(f.name))
+    return read_merged(path, parse, COLUMNS, check, advice="certify something first")
 
 
 def parse(content: bytes, path: pathlib.Path) -> Rows:
-    """The rows in the text of a file; what follows its last newline is left out.
+    """The rows in the text of a file.
+
+    What follows its last newline is left out. Where the columns are Cohen's, and the
+    last line another program's, it counts if only digits of its time can be missing.
 
     Args:
         content: the bytes of the file.
@@ -184,94 +171,58 @@ def parse(content: bytes, path: pathlib.Path) -> Rows:
     Raises:
         ValueError: the columns or a line are not as expected; the line is named.
     """
-    lines = content.decode("utf-8", errors="surrogateescape").split("\n")
-    columns = tuple(lines[0].rstrip("\r").split("\t"))
-    if columns not in _READABLE:
+    (header, *lines), rest = fields.lines(content)
+    columns = tuple(header.split("\t"))
+    if columns not in _READABLE or b"\n" not in content:
         raise ValueError(
-            f"{path} line 1: expected the columns {' '.join(COLUMNS)}, or the first "
-            f"{len(COHEN_COLUMNS)}, separated by tabs; found {lines[0][:200]!r}"
+            f"{printable(str(path))} line 1: expected the columns {' '.join(COLUMNS)}, "
+            f"or the first {len(COHEN_COLUMNS)}, separated by tabs; found "
+            f"{header[:200]!r}"
         )
-    rows = []
-    # What follows the last newline is empty or a line cut short.
-    for number, line in enumerate(lines[1:-1], start=2):
-        cells = line.rstrip("\r").split("\t")
-        if len(cells) != len(columns):
-            raise ValueError(
-                f"{path} line {number}: expected {len(columns)} cells, "
-                f"found {len(cells)}: {line[:200]!r}"
-            )
-        named = {"id": cells[0], **_UNKNOWN, **dict(zip(columns, cells, strict=True))}
-        try:
-            rows.append(tuple(_READ[column](named[column]) for column in COLUMNS))
-        except ValueError as error:
-            raise ValueError(f"{path} line {number}: {error}") from error
-    values = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
-    by_column = dict(zip(COLUMNS, values, strict=True))
-    return Rows(
-        **{
-            column: value if column == "id" else np.array(value, _DTYPES[column])
-            for column, value in by_column.items()
-        }
-    )
+    ours = len(columns) > len(COHEN_COLUMNS)
+    readers = {name: (FIELDS if ours else _COHEN_FIELDS)[name] for name in columns}
+    if not ours:
+        with contextlib.suppress(ValueError):
+            fields.table([rest], readers, path)
+            lines.append(rest)
+    found = fields.columns(fields.table(lines, readers, path), readers)
+    absent = {
+        name: np.full(len(lines), _ABSENT[name], FIELDS[name].dtype)
+        for name in set(COLUMNS) - set(columns) - {"id"}
+    }
+    found.setdefault("id", tuple(map(str, found["idx"].tolist())))
+    return Rows(**absent, **found)
 
 
-def _seconds(text: str) -> float:
-    """Seconds from `13.7` or from `0:00:13.736080`, as Cohen's files have both."""
-    seconds = 0.0
-    for part in text.split(":"):
-        seconds = 60 * seconds + float(part)
-    return seconds
-
-
-def _integer(text: str) -> int:
-    value = int(text)
-    if abs(value) >= 2**63:
-        raise ValueError(f"{text} is too large for a count or a class")
-    return value
-
-
-def _zero_or_one(text: str) -> bool:
-    if text not in ("0", "1"):
-        raise ValueError(f"correct must be 0 or 1, found {text!r}")
-    return text == "1"
-
-
-_READ = {
-    "idx": _integer,
-    "label": _integer,
-    "predict": _integer,
-    "radius": float,
-    "correct": _zero_or_one,
-    "time": _seconds,
-    "id": str,
-    "p_lower": float,
-    "votes": _integer,
-    "n": _integer,
-    "snr_db": float,
-    "radius_wave": float,
-    "radius_wave_snr_db": float,
+_ANY = ("nan", "inf", "-inf")
+FIELDS: dict[str, fields.Field] = {
+    "idx": fields.Whole(),
+    "label": fields.Whole(),
+    "predict": fields.Whole(low=-1),
+    "radius": fields.Real(low=0),
+    "correct": fields.Flag(),
+    "time": fields.Seconds(),
+    "id": fields.Name(),
+    "p_lower": fields.Real(low=0, high=1),
+    "votes": fields.Whole(),
+    "n": fields.Whole(),
+    "snr_db": fields.Real(words=_ANY),
+    "radius_wave": fields.Real(low=0, words=("nan",)),
+    "radius_wave_snr_db": fields.Real(words=_ANY),
 }
-_DTYPES = {
-    column: {_integer: np.int64, _zero_or_one: np.bool_}.get(reader, np.float64)
-    for column, reader in _READ.items()
+"""The reader of each column."""
+_COHEN_FIELDS = {**FIELDS, "correct": fields.Flag(foreign=True)}
+_ABSENT = {
+    "time": math.nan,
+    "p_lower": math.nan,
+    "votes": 0,
+    "n": 0,
+    "snr_db": math.nan,
+    "radius_wave": math.nan,
+    "radius_wave_snr_db": math.nan,
 }
+"""What stands in the columns that a file does not have."""
 HEADER = ("\t".join(COLUMNS) + "\n").encode()
-
-
-class RowFormat(NamedTuple):
-    """How rows of one kind become the lines of a `rows.tsv`.
-
-    Attributes:
-        header: the first line, newline included.
-        line_of: the line of a row; its errors say what no line can hold.
-        ids: (content, path) to the ids of all whole rows; a bad line is an error.
-        kind: the program that writes such rows.
-    """
-
-    header: bytes
-    line_of: Callable[[Any], bytes]
-    ids: Callable[[bytes, pathlib.Path], Collection[str]]
-    kind: str
 
 
 def line_of(row: Row) -> bytes:
@@ -312,7 +263,11 @@ def _clock(seconds: float) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}.{fraction:06d}"
 
 
-CERTIFICATES = RowFormat(
-    HEADER, line_of, lambda content, path: parse(content, path).id, "certify"
-)
+def _checked_ids(content: bytes, path: pathlib.Path) -> tuple[str, ...]:
+    rows = parse(content, path)
+    check_consistency(rows, path)
+    return rows.id
+
+
+CERTIFICATES = RowFormat(HEADER, line_of, _checked_ids, "certify")
 """Rows of certified points, as this module writes them."""

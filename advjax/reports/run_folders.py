@@ -1,69 +1,17 @@
-"""The folder of a run as it is found: its `run.json`, and who may write into it.
-
-`run.json` has two blocks, `settings` and `environment`, the later `environment`s in
-`resumed`, and since `kind` was added, which kind of rows the run has. Files without it
-are those of earlier versions.
-"""
+"""Who may write into the folder of a run."""
 
 import errno
 import os
 import pathlib
-from collections.abc import Mapping
-from typing import Any
 
-from advjax.reports.rows import RowFormat, shards
+from advjax.reports.descriptions import RUN_FILE, as_written, kind_of
+from advjax.reports.shards import RowFormat, shards
 from advjax.runtime.damage import Damaged
-from advjax.runtime.json_files import Fields, Items, Table, Text, read_json
 from advjax.runtime.text import printable
 
-RUN_FILE = "run.json"
-_DESCRIPTION = Fields(
-    {"settings": Table()},
-    {"environment": Table(), "resumed": Items(Table()), "kind": Text()},
-    open=True,
-)
 _KEYS = {"settings", "environment", "resumed", "kind"}
 _HOME = {"records", "classifiers", "clips", "certify", "attack", "compiled"}
 """Folders of a home, which may be a run's folder too."""
-
-
-def description(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the blocks `settings`, `environment` and `resumed` of a run's `run.json`.
-
-    Raises:
-        FileNotFoundError: the folder has no `run.json`.
-        ValueError: it is not a run's `run.json`.
-        OSError: it may not be read.
-    """
-    return {"environment": {}, "resumed": [], **_read(pathlib.Path(folder))}
-
-
-def _read(folder: pathlib.Path) -> dict[str, Any]:
-    path = folder / RUN_FILE
-    if not os.path.lexists(path):
-        raise FileNotFoundError(
-            f"{printable(str(path))} is missing: {printable(str(folder))} is not the "
-            "folder of a run"
-        )
-    return read_json(
-        path,
-        _DESCRIPTION,
-        advice="Take it from a copy of the run, or start the run anew in another "
-        "folder",
-    )
-
-
-def kind_of(found: Mapping[str, Any]) -> str | None:
-    """The kind of a run with this description; None where an old one does not tell."""
-    if "kind" in found:
-        return found["kind"]
-    signs = {
-        "certificates": "smoothed_attacks",
-        "attack": "attack",
-        "noise_enters_at": "certify",
-    }
-    kinds = (kind for sign, kind in signs.items() if sign in found["settings"])
-    return next(kinds, None)
 
 
 def check_run_folder(
@@ -95,13 +43,12 @@ def check_run_folder(
         _check_description(folder, row_format, shown)
         return
     for file, content in contents:
-        header = row_format.header
-        if not content.startswith(header) and not header.startswith(content):
+        if not row_format.begins(content):
             raise ValueError(
                 f"{printable(str(file))} has other columns than this program writes, "
                 f"so it cannot be continued: {_ANOTHER}"
             )
-        if len(content) > len(header):
+        if row_format.has_rows(content):
             raise ValueError(
                 f"{shown} has rows but no {RUN_FILE}, so nothing says which settings "
                 f"they belong to: {_ANOTHER}"
@@ -152,7 +99,7 @@ def _beginning(path: pathlib.Path) -> bytes:
 
 def _check_description(folder: pathlib.Path, row_format: RowFormat, shown: str) -> None:
     try:
-        found = _read(folder)
+        found = as_written(folder)
     except Damaged as error:
         raise ValueError(f"{shown} holds no run of advjax: {error}") from error
     # Earlier versions wrote these keys and no other, beside rows.

@@ -16,23 +16,20 @@ import errno
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from advjax.atomic import new_file
-from advjax.reports.rows import (
-    CERTIFICATES,
-    RowFormat,
-    Rows,
-    read,
-    shard_name,
-    shards,
-)
-from advjax.reports.run_folders import RUN_FILE, check_run_folder, description
+from advjax.reports.descriptions import RUN_FILE, description
+from advjax.reports.fields import bad_line
+from advjax.reports.rows import CERTIFICATES, Rows, read
+from advjax.reports.run_folders import check_run_folder
+from advjax.reports.shards import RowFormat, shard_name, shards
 from advjax.runtime.locks import lock_folder, try_lock
+from advjax.runtime.text import printable
 
 
 class RunFolder:
@@ -115,6 +112,7 @@ def open_run(
     environment: Mapping[str, Any],
     row_format: RowFormat = CERTIFICATES,
     shard: tuple[int, int] = (0, 1),
+    ids: Collection[str] | None = None,
 ) -> RunFolder:
     """A run ready for `append`: a new folder, or one that an earlier start left.
 
@@ -126,13 +124,14 @@ def open_run(
             later start that differs is added to the list `resumed` in `run.json`.
         row_format: what kind of rows the run has.
         shard: (index, count) of this process among those that write the run together.
+        ids: those that a row of this run can have; None for any.
 
     Returns:
         The open run. It holds a lock until closed: one start writes a run at a time.
 
     Raises:
         ValueError: the folder has a run with other settings (all of them are named), or
-            of another kind, or files that are not a run's.
+            of another kind, or files that are not a run's, or rows of other ids.
         BlockingIOError: another process is writing this run.
         OSError: the disk is full or failing, or the folder cannot be read and written.
     """
@@ -147,11 +146,11 @@ def open_run(
         _refuse_other_starts(folder, shard[1])
         content = file.read()
         whole = _whole_lines(content, path, row_format)
-        done = set(row_format.ids(whole or row_format.header, path))
+        done = _done(whole, path, row_format, ids)
         others = [other for other in shards(folder) if other != path]
         for other in others:
             lines = _whole_lines(other.read_bytes(), other, row_format)
-            done |= set(row_format.ids(lines or row_format.header, other))
+            done |= _done(lines, other, row_format, ids)
         with lock_folder(folder):
             _settle_description(
                 folder,
@@ -171,12 +170,28 @@ def open_run(
     return run
 
 
+def _done(
+    lines: bytes,
+    path: pathlib.Path,
+    row_format: RowFormat,
+    known: Collection[str] | None,
+) -> set[str]:
+    """The ids in whole lines; one that is not known is an error."""
+    found = row_format.ids(lines or row_format.header, path)
+    strange = () if known is None else set(found) - set(known)
+    for number, id in enumerate(found, start=2):
+        if id in strange:
+            raise bad_line(path, number, f"this run has no point {printable(id)!r}")
+    return set(found)
+
+
 def _whole_lines(content: bytes, path: pathlib.Path, row_format: RowFormat) -> bytes:
-    """`content` without a line cut short; columns of another kind are refused."""
-    whole = content[: content.rfind(b"\n") + 1]
-    header = row_format.header
-    if whole.startswith(header) if whole else header.startswith(content):
-        return whole
+    """`content` up to its last whole row; columns of another kind are refused."""
+    if row_format.begins(content):
+        whole = content[: content.rfind(b"\n") + 1]
+        # Blank lines at the end, as editors leave them, would be between rows.
+        end = len(whole.rstrip(b"\r\n"))
+        return whole[: whole.find(b"\n", end) + 1]
     raise ValueError(
         f"{path} has other columns than this program writes, so it cannot be "
         "continued; choose another --workdir"

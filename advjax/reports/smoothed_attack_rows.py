@@ -8,7 +8,9 @@ import pathlib
 import typing
 from typing import NamedTuple
 
-from advjax.reports.rows import RowFormat, shards
+from advjax.reports import fields
+from advjax.reports.shards import RowFormat, shards
+from advjax.runtime.text import printable
 
 
 class SmoothedAttackRow(NamedTuple):
@@ -52,6 +54,20 @@ class SmoothedAttackRow(NamedTuple):
 
 COLUMNS = SmoothedAttackRow._fields
 _KINDS = typing.get_type_hints(SmoothedAttackRow)
+FIELDS: dict[str, fields.Field] = {
+    "clip": fields.Name(),
+    "label": fields.Whole(),
+    "radius": fields.Real(low=0),
+    "attack": fields.Name(),
+    "budget": fields.Name(),
+    "eps": fields.Real(low=0, words=("inf",)),
+    "l2": fields.Real(low=0),
+    "predict": fields.Whole(low=-1),
+    "p_value": fields.Real(low=0, high=1),
+    "votes": fields.Whole(),
+    "flipped": fields.Flag(),
+}
+"""The reader of each column."""
 
 
 def read(folder: pathlib.Path) -> list[SmoothedAttackRow]:
@@ -67,24 +83,29 @@ def parse(content: bytes, path: pathlib.Path) -> list[SmoothedAttackRow]:
     """The rows in the text of a file; what follows its last newline is left out.
 
     Raises:
-        ValueError: the columns or a line are not as expected; the line is named.
+        ValueError: the columns or a line are not as expected, or the numbers of a line
+            contradict each other; the line is named.
     """
-    lines = content.decode("utf-8", errors="surrogateescape").split("\n")
-    if tuple(lines[0].split("\t")) != (*COLUMNS, "flipped"):
+    (header, *lines), _ = fields.lines(content)
+    if tuple(header.split("\t")) != (*COLUMNS, "flipped"):
         raise ValueError(
-            f"{path} line 1: these are not the rows of attacks on a smoothed "
-            f"classifier; found {lines[0][:200]!r}"
+            f"{printable(str(path))} line 1: these are not the rows of attacks on a "
+            f"smoothed classifier; found {header[:200]!r}"
         )
     rows = []
-    for number, line in enumerate(lines[1:-1], start=2):
-        *cells, _ = line.split("\t")
-        try:
-            pairs = zip(_KINDS.values(), cells, strict=True)
-            rows.append(SmoothedAttackRow(*(kind(cell) for kind, cell in pairs)))
-        except ValueError as error:
-            raise ValueError(
-                f"{path} line {number}: {error}: {line[:200]!r}"
-            ) from error
+    for number, (*values, flipped) in enumerate(
+        fields.table(lines, FIELDS, path), start=2
+    ):
+        row = SmoothedAttackRow(*values)
+        if row.flipped != flipped:
+            raise fields.bad_line(
+                path,
+                number,
+                f"flipped is {int(flipped)} where the label is {row.label} and the "
+                f"prediction {row.predict}",
+            )
+        rows.append(row)
+    fields.refuse_doubles(path, [row.id for row in rows])
     return rows
 
 

@@ -76,7 +76,7 @@ def uniform(half_width: float) -> Noise:
     scale = scale_array("half_width", half_width)
     return Noise(
         jax.tree_util.Partial(_add_uniform, scale),
-        functools.partial(_uniform_radius, float(half_width)),
+        functools.partial(uniform_radius, float(half_width)),
         "l1",
     )
 
@@ -102,7 +102,8 @@ def gaussian_radius(sigma: float, p_lower: float) -> float:
     return sigma * float(special.ndtri(p_lower)) if p_lower > 0.5 else 0.0
 
 
-def _uniform_radius(half_width: float, p_lower: float) -> float:
+def uniform_radius(half_width: float, p_lower: float) -> float:
+    """`half_width * (2 p_lower - 1)`, in units of the half width; 0 up to one half."""
     return half_width * (2.0 * p_lower - 1.0) if p_lower > 0.5 else 0.0
 
 

@@ -5,7 +5,8 @@ import pathlib
 import pytest
 
 from advjax.reports import attack_rows, rows, runs
-from advjax.reports.run_folders import check_run_folder, kind_of
+from advjax.reports.descriptions import kind_of
+from advjax.reports.run_folders import check_run_folder
 from advjax.reports.smoothed_attack_rows import SMOOTHED_ATTACKS
 
 SETTINGS = {"noise_enters_at": "mfbe", "seed": 0}
