@@ -313,7 +313,7 @@ on_slurm() {
   tool sbatch
   cluster_size
   if [ "$gpus" != 0 ]; then EXTRAS="${EXTRAS:-cuda12}"; fi
-  prepare data plots  # here, since many a compute node has no network
+  prepare plots  # here, since many a compute node has no network
   job="$(slurm_job "$@")"
   if [ -n "$dry_run" ]; then printf '%s\n' "$job"; return; fi
   printf '%s\n' "$job" | sbatch
@@ -410,11 +410,11 @@ case "$name" in
     [ "$on" = local ] || die "'$name' is for this machine: leave out --on=$on" ;;
 esac
 if [ "$name" = install ]; then
-  prepare data plots
+  prepare plots
   exit
 fi
 if [ "$name" = test ]; then
-  prepare data plots test
+  prepare plots test
   run cd "$root"
   run exec "$venv_python" -m pytest "$@"
   exit
@@ -432,7 +432,7 @@ case "$on" in
   k8s) on_k8s "$@"; exit ;;
 esac
 
-prepare data plots
+prepare plots
 # By default glibc gives the large buffers of a compiled program back after every call,
 # to take them anew, page by page, in the next: a fifth of a short attack's time.
 # PYTHONPATH is this checkout's code, wherever the command is given.

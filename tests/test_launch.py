@@ -159,7 +159,7 @@ def test_a_program_gets_its_flags_and_the_second_start_installs_nothing(house):
     assert "about 2 minutes" in err
     code, out, err = house.launch("certify", "--rep=mfbe", PYTHON="")
     assert (code, err) == (0, "")
-    assert house.installs() == ["data,plots"]
+    assert house.installs() == ["plots"]
     call = house.pip_log.read_text()
     assert f"--constraint {house.root}/constraints-3.12.txt" in call
 
@@ -182,7 +182,7 @@ def test_test_tools_and_extras_come_when_asked_for(house):
     assert (code, out) == (0, "ran: -m pytest -m slow\n")
     house.launch("certify", EXTRAS="svm,bench")
     house.launch("certify", EXTRAS="svm")
-    assert house.installs() == ["data,plots", "test", "svm,bench"]
+    assert house.installs() == ["plots", "test", "svm,bench"]
     code, _, err = house.launch("certify", EXTRAS="cuda99")
     assert code == 1
     assert "cuda99" in err
@@ -195,10 +195,10 @@ def test_changed_requirements_are_installed_changed_tool_settings_are_not(house)
     text = pyproject.read_text()
     pyproject.write_text(text + "# a setting of a tool\n")
     house.launch("certify")
-    assert house.installs() == ["data,plots"]
+    assert house.installs() == ["plots"]
     pyproject.write_text("# another requirement\n" + text)
     house.launch("certify")
-    assert house.installs() == ["data,plots", "data,plots"]
+    assert house.installs() == ["plots", "plots"]
 
 
 def test_a_failure_to_fetch_leaves_the_environment_as_it_was(house):
@@ -210,7 +210,7 @@ def test_a_failure_to_fetch_leaves_the_environment_as_it_was(house):
     code, out, err = house.launch("certify")
     assert (code, out, err) == (0, "ran: -P -m experiments.certify\n", "")
     house.launch("test")
-    assert house.installs() == ["data,plots", "test", "test"]
+    assert house.installs() == ["plots", "test", "test"]
 
 
 def test_a_failure_to_unpack_makes_the_next_start_begin_again(house):
@@ -232,7 +232,7 @@ def test_a_start_killed_while_installing_leaves_nothing_that_counts(house):
     assert (code, out) == (0, "ran: -P -m experiments.certify\n")
     assert "did not finish" in err
     assert not (house.root / ".venv/half-a-package").exists()
-    assert house.installs() == ["data,plots", "data,plots"]
+    assert house.installs() == ["plots", "plots"]
 
 
 @pytest.mark.skipif(not shutil.which("flock"), reason="this machine has no flock")
@@ -240,7 +240,7 @@ def test_two_starts_at_once_install_once(house):
     both = [house.start("certify", PIP_SLEEP="1") for _ in range(2)]
     outs = [process.communicate(timeout=60)[0] for process in both]
     assert outs == ["ran: -P -m experiments.certify\n"] * 2
-    assert house.installs() == ["data,plots"]
+    assert house.installs() == ["plots"]
 
 
 def test_a_folder_with_other_things_is_left_alone(house, tmp_path):
