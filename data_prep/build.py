@@ -28,6 +28,8 @@ from advjax import catalog, records
 from advjax.progress import Progress
 from advjax.representations import FRONT_ENDS, Representation
 from advjax.runtime.locks import reserve
+from advjax.runtime.paths import user_path
+from advjax.runtime.text import printable
 from data_prep.clips import UnreadableAudio, from_int16
 from data_prep.corpora import CORPORA
 from data_prep.corpora.base import (
@@ -45,6 +47,7 @@ CROPS_PER_CLASS = {"train": 100, "validation": 20, "test": 30}
 # so that it depends on no seed.
 POLICY = {"train": "random", "validation": "spaced", "test": "spaced"}
 BATCH_SIZE = 64
+MOST_TOLD = 20  # recordings that were skipped, by name
 
 
 def build(
@@ -83,6 +86,7 @@ def build(
         ValueError: an empty corpus, an unknown option, a recording that is unreadable,
             empty or not finite (`UnreadableAudio`).
     """
+    folder = user_path(folder)
     corpus = _usable(corpus)
     sizes = {split: len(corpus.utterances(split)) for split in SPLITS}
     wanted = [split for split in SPLITS if split in crops_per_class and sizes[split]]
@@ -115,6 +119,8 @@ def build(
         manifest["caveat"] = corpus.caveat
     if corpus.not_tested:
         manifest["not_tested"] = corpus.not_tested
+    if corpus.notes:
+        manifest["notes"] = corpus.notes
     total = sum(sizes[split] for split in wanted)
     with Progress(
         f"build {corpus.name}", total=total, unit="utterances", stream=stream
@@ -206,6 +212,7 @@ def _usable(corpus: Corpus) -> ListedCorpus:
         left_out=corpus.left_out,
         caveat=getattr(corpus, "caveat", None),
         not_tested=tuple(getattr(corpus, "not_tested", ())),
+        notes=tuple(getattr(corpus, "notes", ())),
     )
 
 
@@ -237,7 +244,7 @@ def pick_corpus(
     name, options = catalog.parse(text)
     given: dict[str, Any] = {}
     if corpus_dir:
-        given["corpus_dir"] = corpus_dir
+        given["corpus_dir"] = str(user_path(corpus_dir))
     if sample_rate_hz != SAMPLE_RATE_HZ:
         given["sample_rate_hz"] = sample_rate_hz
     defaults: dict[str, Any] = {}
@@ -344,7 +351,13 @@ def summary(info: records.Info, folder: records.Path) -> str:
     skipped = info.metadata["skipped"]
     if skipped:
         lines.append(f"{len(skipped)} recordings skipped:")
-        lines += [f"  {path}: {reason}" for path, reason in skipped]
+        lines += [
+            f"  {printable(path)}: {printable(reason)}"
+            for path, reason in skipped[:MOST_TOLD]
+        ]
+        if len(skipped) > MOST_TOLD:
+            lines.append(f"  and {len(skipped) - MOST_TOLD} more, in the metadata")
+    lines += info.metadata.get("notes", ())
     if caveat := info.metadata.get("caveat"):
         lines.append(f"caveat: {caveat}")
     return "\n".join(lines)

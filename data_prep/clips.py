@@ -7,12 +7,15 @@ those containers are therefore read again at the byte level.
 """
 
 import math
+import os
 import pathlib
 import zlib
 from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Float32, Int16
+
+from advjax.runtime.text import printable
 
 BLOCK_FRAMES = 1 << 20
 SAMPLE_RATES_HZ = (1_000, 1_000_000)  # outside, the header is damaged
@@ -30,7 +33,7 @@ class UnreadableAudio(ValueError):
 
     def __init__(self, path: str | pathlib.Path, reason: str):
         """The error for one file."""
-        super().__init__(f"{path}: {reason}")
+        super().__init__(f"{printable(str(path))}: {printable(reason)}")
         self.path = str(path)
         self.reason = reason
 
@@ -133,7 +136,7 @@ def _frames(path: pathlib.Path) -> tuple[Float32[np.ndarray, "time channels"], i
         raise UnreadableAudio(path, "an empty file; copy or download it again")
     blocks = []
     try:
-        with soundfile.SoundFile(str(path)) as audio:
+        with soundfile.SoundFile(os.fsencode(path)) as audio:
             rate_hz, promised = audio.samplerate, audio.frames
             low, high = SAMPLE_RATES_HZ
             if not low <= rate_hz <= high:

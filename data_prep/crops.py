@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int16
 
+from advjax.runtime.text import printable
 from data_prep.clips import UnreadableAudio, activity_bounds, to_int16
 from data_prep.corpora.base import Corpus, Utterance, check_split
 
@@ -215,7 +216,7 @@ def _readable(
             if on_error == "stop":
                 raise
             if skipped is not None:
-                skipped.append(Skipped(error.path, error.reason))
+                skipped.append(Skipped(printable(error.path), printable(error.reason)))
         if progress is not None:
             progress()
 

@@ -14,6 +14,7 @@ from absl import app, flags
 
 from advjax import records
 from advjax.progress import Progress
+from advjax.runtime.paths import user_path
 from data_prep.build import features_of, log_warnings_only
 from data_prep.clips import from_int16
 
@@ -63,6 +64,7 @@ def verify(
         FileNotFoundError: there is no such folder.
         ValueError: it cannot be read; see `records.info`.
     """
+    folder = user_path(folder)
     info = records.info(folder)
     total = sum(info.splits.values())
     generator = np.random.default_rng(seed)

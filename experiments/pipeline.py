@@ -214,7 +214,7 @@ class Task:
         )
         # Without locks another start may build it meanwhile; whole, it is as good.
         with contextlib.suppress(FileExistsError):
-            build.build(
+            info = build.build(
                 corpus,
                 self.representation,
                 folder,
@@ -222,6 +222,9 @@ class Task:
                 on_error=self.on_error,
                 options=options,
             )
+            # What was left out, or is fewer than was asked for.
+            for line in build.summary(info, folder).splitlines()[1:]:
+                say(f"            {line}")
 
     def dataset(self, split: str, at: str) -> Dataset:
         """One split in memory, as training at the stage `at` wants it."""

@@ -22,7 +22,10 @@ from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from jaxtyping import Float32
 
+from advjax.runtime.paths import user_path
+from advjax.runtime.text import printable
 from data_prep.clips import UnreadableAudio as UnreadableAudio
+from data_prep.corpora.files import entries
 
 SPLITS = ("train", "validation", "test")
 SAMPLE_RATE_HZ = 16_000  # of every wave that a corpus gives, unless told otherwise
@@ -66,6 +69,7 @@ class Corpus(Protocol):
     A corpus may have a `caveat`: a sentence that belongs beside every accuracy measured
     on it, because of how its splits are made. Records keep it in their metadata, and
     reports print it. Labels that have no test clips by design are `not_tested`.
+    Its `notes` say which files of its folder it does not take.
     """
 
     name: str
@@ -89,11 +93,47 @@ class ListedCorpus:
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
     caveat: str | None = None
     not_tested: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Escapes what is not printable, and refuses fewer than two labels.
+
+        Raises:
+            ValueError: there is nothing to tell apart.
+        """
+        if len(self.labels) < 2:
+            only = printable(self.labels[0]) if self.labels else "none"
+            raise ValueError(
+                f"{self.name} has a single class ({only}), and every classifier of one "
+                "class is always right: ask for two classes or more"
+            )
+        escaped = {
+            "labels": tuple(map(printable, self.labels)),
+            "splits": {
+                split: tuple(map(_printable, each))
+                for split, each in self.splits.items()
+            },
+            "left_out": {
+                printable(name): printable(reason)
+                for name, reason in self.left_out.items()
+            },
+        }
+        for name, value in escaped.items():
+            object.__setattr__(self, name, value)
 
     def utterances(self, split: str) -> Sequence[Utterance]:
         """Every utterance of `split`, in a fixed order."""
         check_split(split)
         return self.splits.get(split, ())
+
+
+def _printable(utterance: Utterance) -> Utterance:
+    """The utterance, under names that can be stored and shown."""
+    if utterance.id.isprintable() and utterance.speaker.isprintable():
+        return utterance
+    return utterance._replace(
+        id=printable(utterance.id), speaker=printable(utterance.speaker)
+    )
 
 
 def check_split(split: str) -> None:
@@ -160,10 +200,12 @@ def corpus_folder(
             f"{corpus} is not part of this package: download it and say where it lies "
             f"with --corpus_dir=FOLDER (files {layout} below it)"
         )
-    folder = pathlib.Path(corpus_dir).expanduser()
+    folder = user_path(corpus_dir)
     if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "is not there"
         raise FileNotFoundError(
-            f"no folder {folder}; --corpus_dir must be the folder of {corpus}, with "
-            f"files {layout} below it"
+            f"no folder {printable(str(folder))} ({what}); --corpus_dir must be the "
+            f"folder of {corpus}, with files {layout} below it"
         )
+    entries(folder)
     return folder

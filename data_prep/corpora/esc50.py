@@ -10,16 +10,24 @@ import pathlib
 from collections.abc import Sequence
 
 from data_prep.corpora.base import SAMPLE_RATE_HZ, ListedCorpus, corpus_folder
-from data_prep.corpora.folds import FoldClip, chosen_classes, in_folds, read_table
+from data_prep.corpora.folds import FoldClip, in_folds
+from data_prep.corpora.tables import (
+    ClipFiles,
+    chosen_classes,
+    plain_name,
+    read_table,
+    truth,
+    whole_number,
+)
 
 TABLE = "meta/esc50.csv"
 LAYOUT = f"{TABLE} and audio/FOLD-RECORDING-TAKE-TARGET.wav"
 COLUMNS = {
-    "filename": str,
-    "fold": int,
-    "target": int,
+    "filename": plain_name,
+    "fold": whole_number,
+    "target": whole_number,
     "category": str,
-    "esc10": str,
+    "esc10": truth,
     "src_file": str,
 }
 
@@ -56,14 +64,18 @@ def esc50(
     """
     root = corpus_folder(corpus_dir, corpus="ESC-50", layout=LAYOUT)
     rows = read_table(root / TABLE, COLUMNS)
+    files = ClipFiles(root / TABLE)
+    paths = {
+        row["filename"]: files.path(root / "audio", row["filename"]) for row in rows
+    }
     if esc10:
-        rows = [row for row in rows if row["esc10"] == "True"]
+        rows = [row for row in rows if row["esc10"]]
     present = {row["category"] for row in rows}
     chosen = chosen_classes(classes, present, where=f" in {root / TABLE}")
     rows = [row for row in rows if row["category"] in chosen]
     clips = [
         FoldClip(
-            path=root / "audio" / row["filename"],
+            path=paths[row["filename"]],
             fold=row["fold"],
             target=row["target"],
             category=row["category"],
@@ -79,4 +91,5 @@ def esc50(
         validation_fold=validation_fold,
         pitch_shift=pitch_shift,
         sample_rate_hz=sample_rate_hz,
+        notes=files.notes(),
     )

@@ -11,15 +11,15 @@ Clips are used whole (`ListedCorpus.whole`), and training clips in other pitches
 where that is asked for (`data_prep.pitch_shift`).
 """
 
-import csv
 import functools
 import pathlib
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
 
+from advjax.runtime.text import printable
 from data_prep.clips import UnreadableAudio, decode
 from data_prep.corpora.base import SPLITS, ListedCorpus, Utterance
 from data_prep.pitch_shift import FACTORS, check_way, read_shifted
@@ -43,62 +43,6 @@ class FoldClip(NamedTuple):
     verified: bool = True
 
 
-def read_table(path: pathlib.Path, columns: Mapping[str, type]) -> list[dict[str, Any]]:
-    """The rows of the table at `path`, each wanted column read by its type.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: a column is missing, or a row lacks a value or has one of another
-            type.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no {path}: this corpus is read by its table of clips, with the columns "
-            f"{', '.join(columns)}; give the folder that holds it"
-        )
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in columns if name not in (reader.fieldnames or ())]
-        if missing:
-            raise ValueError(
-                f"{path} has no column {', '.join(missing)}; it has "
-                f"{', '.join(reader.fieldnames or ()) or 'none'}: take the table of "
-                "the official download"
-            )
-        rows = []
-        for row in reader:
-            values = {name: row[name] for name in columns}
-            try:
-                if not all(values.values()):
-                    raise ValueError("a value is missing")
-                rows.append({name: columns[name](values[name]) for name in columns})
-            except ValueError as error:
-                raise ValueError(
-                    f"{path}, line {reader.line_num}: cannot read {values}: {error}"
-                ) from error
-    return rows
-
-
-def chosen_classes(
-    classes: str | Sequence[str] | None, known: Collection[str], *, where: str = ""
-) -> set[str]:
-    """The classes that were asked for; None asks for all that are `known`.
-
-    Raises:
-        ValueError: one is not known, or none was named; `where` says of what.
-    """
-    if classes is None:
-        return set(known)
-    chosen = {classes} if isinstance(classes, str) else set(classes)
-    missing = chosen - set(known)
-    if not chosen or missing:
-        named = ", ".join(sorted(map(str, missing))) or "(none was named)"
-        raise ValueError(
-            f"no class {named}{where}; there are {', '.join(sorted(known))}"
-        )
-    return chosen
-
-
 def in_folds(
     clips: Sequence[FoldClip],
     *,
@@ -108,6 +52,7 @@ def in_folds(
     validation_fold: int | None,
     pitch_shift: str | None,
     sample_rate_hz: int,
+    notes: tuple[str, ...] = (),
 ) -> ListedCorpus:
     """The clips of a table, split by fold.
 
@@ -126,11 +71,13 @@ def in_folds(
             `data_prep.pitch_shift.SHIFTS`: each is there four times more, with ids
             such as `dog~x0.75`.
         sample_rate_hz: of the waves that the utterances give.
+        notes: of the corpus.
 
     Raises:
-        ValueError: no clips, a fold that is not there, one fold for two purposes, fewer
-            than three folds, a class that is not trained on, two names for one class,
-            a clip listed twice, folds that share more than a few recordings.
+        ValueError: no clips, fewer than two classes, a fold that is not there, one
+            fold for two purposes, fewer than three folds, a class that is not trained
+            on, two names for one class, a clip listed twice, folds that share more than
+            a few recordings.
     """
     if not clips:
         raise ValueError(f"{table} lists no clips to use")
@@ -180,6 +127,7 @@ def in_folds(
         splits={split: tuple(utterances) for split, utterances in splits.items()},
         whole=True,
         left_out=left_out,
+        notes=notes,
     )
 
 
@@ -201,7 +149,7 @@ def _class_names(clips: Sequence[FoldClip], table: pathlib.Path) -> dict[int, st
     if len(names) < len(pairs) or len(set(names.values())) < len(pairs):
         raise ValueError(
             f"{table} gives one class two names or two numbers: "
-            + ", ".join(f"{target} {name}" for target, name in pairs)
+            + printable(", ".join(f"{target} {name}" for target, name in pairs))
         )
     return names
 
@@ -255,7 +203,7 @@ def _apart(
     folds: dict[tuple[str, str], int] = {}
     for clip in clips:
         if clip.path.stem in stems:
-            raise ValueError(f"{table} lists {clip.path.stem} twice")
+            raise ValueError(f"{table} lists {printable(clip.path.stem)} twice")
         stems.add(clip.path.stem)
         folds[clip.recording, split_of[clip.fold]] = clip.fold
     kept, left_out = [], {}

@@ -7,6 +7,7 @@ Source: Jackson et al., doi:10.5281/zenodo.1342401.
 """
 
 import functools
+import os
 import pathlib
 import re
 
@@ -19,9 +20,17 @@ from data_prep.corpora.base import (
     corpus_folder,
     without_last_tenth,
 )
+from data_prep.corpora.files import (
+    AUDIO_SUFFIXES,
+    contents,
+    files_below,
+    is_clip,
+    looks_like_clip,
+    some,
+)
 
 LAYOUT = "recordings/DIGIT_SPEAKER_INDEX.wav"
-FILE_NAME = re.compile(r"(\d)_(.+)_(\d+)\.(?:flac|wav|ogg)")
+STEM = re.compile(r"([0-9])_(.+)_([0-9]+)", re.DOTALL)
 NUM_TEST_TAKES = 5  # the official split: takes 0 to 4 of every digit and speaker
 TASKS = ("speaker", "digit")
 
@@ -51,9 +60,12 @@ def free_spoken_digits(
     if task not in TASKS:
         raise ValueError(f"no task {task!r}; choose {' or '.join(TASKS)}")
     root = corpus_folder(corpus_dir, corpus="the Free Spoken Digits", layout=LAYOUT)
-    takes = _takes(root / "recordings" if (root / "recordings").is_dir() else root)
+    folder = root / "recordings" if (root / "recordings").is_dir() else root
+    takes, others = _takes(folder)
     if not takes:
-        raise ValueError(f"{root} holds no takes; expected files named {LAYOUT}")
+        raise ValueError(
+            f"{root} holds no takes; expected files named {LAYOUT}. {contents(folder)}"
+        )
     labels = tuple(sorted({take[TASKS.index(task)] for take in takes}))
     by_series: dict[tuple[str, str], list[tuple[int, str]]] = {}
     for speaker, digit, index, path in takes:
@@ -86,14 +98,30 @@ def free_spoken_digits(
         name="free_spoken_digits",
         labels=labels,
         splits={split: tuple(utterances) for split, utterances in splits.items()},
+        notes=(f"left out: {some(others, 'file')} not named {LAYOUT}, or there before",)
+        if others
+        else (),
     )
 
 
-def _takes(folder: pathlib.Path) -> list[tuple[str, str, int, str]]:
-    """(speaker, digit, index, path) of every take in a folder, in that order."""
-    matches = ((FILE_NAME.fullmatch(path.name), path) for path in folder.iterdir())
-    return sorted(
-        (match[2], match[1], int(match[3]), str(path))
-        for match, path in matches
-        if match
-    )
+def _takes(
+    folder: pathlib.Path,
+) -> tuple[list[tuple[str, str, int, str]], list[str]]:
+    """(speaker, digit, index, path) of every take in a folder, in that order.
+
+    And the names of clips that are none, or another file of a take.
+    """
+    takes: dict[tuple[str, str, int], str] = {}
+    others = []
+    names = next(files_below(folder))[1]
+    names.sort(key=lambda name: (name.lower().endswith(AUDIO_SUFFIXES[3:]), name))
+    for name in names:
+        match = STEM.fullmatch(os.path.splitext(name)[0])
+        if match and is_clip(name):
+            take = (match[2], match[1], int(match[3]))
+            if take not in takes:
+                takes[take] = str(folder / name)
+                continue
+        if is_clip(name) or looks_like_clip(name):
+            others.append(name)
+    return sorted((*take, path) for take, path in takes.items()), others

@@ -10,10 +10,20 @@ Source: Fonseca et al. 2018, DCASE workshop; doi:10.5281/zenodo.2552860.
 
 import collections
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from advjax.runtime.text import printable
 from data_prep.corpora.base import SAMPLE_RATE_HZ, ListedCorpus, corpus_folder
-from data_prep.corpora.folds import FoldClip, chosen_classes, in_folds, read_table
+from data_prep.corpora.files import contents
+from data_prep.corpora.folds import FoldClip, in_folds
+from data_prep.corpora.tables import (
+    ClipFiles,
+    chosen_classes,
+    has_column,
+    plain_name,
+    read_table,
+    truth,
+)
 
 LABELS = (
     "Acoustic_guitar", "Applause", "Bark", "Bass_drum", "Burping_or_eructation", "Bus",
@@ -40,8 +50,8 @@ TEST_TABLES = (
     ),
     ("test_post_competition_scoring_clips.csv", "audio_test"),
 )
-COLUMNS = {"fname": str, "label": str}
-VERIFIED, RECORDING = {"manually_verified": int}, {"freesound_id": str}
+COLUMNS = {"fname": plain_name, "label": str}
+VERIFIED, RECORDING = {"manually_verified": truth}, {"freesound_id": str}
 NUM_FOLDS = 5
 _OFFICIAL = 0  # the scored test clips, as a fold
 
@@ -81,17 +91,24 @@ def fsdkaggle2018(
     chosen = chosen_classes(classes, LABELS)
     table, folder = _first(root, TRAINING_TABLES)
     rows = _rows(table, VERIFIED)
+    files = ClipFiles(table)
+    paths = {row["fname"]: files.path(folder, row["fname"]) for row in rows}
     if verified_only:
         rows = [row for row in rows if row["manually_verified"]]
-    clips, seen = [], collections.Counter()
+    clips, seen, notes = [], collections.Counter(), files.notes()
     for row in rows:
         turn = seen[row["label"]] % NUM_FOLDS + 1
         seen[row["label"]] += 1
-        clips.append(_clip(row, folder, turn, table))
+        clips.append(_clip(row, paths[row["fname"]], turn, table))
     if official_test:
         test_table, test_folder = _first(root, TEST_TABLES)
         scored = _rows(test_table, {})
-        clips += [_clip(row, test_folder, _OFFICIAL, test_table) for row in scored]
+        files = ClipFiles(test_table)
+        for row in scored:
+            path = files.path(test_folder, row["fname"])
+            clips.append(_clip(row, path, _OFFICIAL, test_table))
+        # The folder of test clips has those that were not scored, too.
+        notes += tuple(note for note in files.notes() if note.startswith("absent"))
     present = {clip.category for clip in clips}
     if classes is not None and chosen - present:
         raise ValueError(
@@ -106,6 +123,7 @@ def fsdkaggle2018(
         validation_fold=fold if official_test else None,
         pitch_shift=pitch_shift,
         sample_rate_hz=sample_rate_hz,
+        notes=notes,
     )
 
 
@@ -118,24 +136,22 @@ def _first(
             return root / table, root / folder
     raise FileNotFoundError(
         f"{root} has none of {', '.join(table for table, _ in choices)}: give the "
-        "folder of the official download, as Kaggle or Zenodo has it"
+        f"folder of the official download, as Kaggle or Zenodo has it. {contents(root)}"
     )
 
 
-def _rows(table: pathlib.Path, more: dict[str, type]) -> list[dict]:
+def _rows(table: pathlib.Path, more: dict[str, Callable]) -> list[dict]:
     """The rows, with the recording where the table tells it."""
-    with table.open(encoding="utf-8-sig") as file:
-        told = "freesound_id" in file.readline()
+    told = has_column(table, "freesound_id")
     return read_table(table, {**COLUMNS, **more, **(RECORDING if told else {})})
 
 
-def _clip(row: dict, folder: pathlib.Path, fold: int, table: pathlib.Path) -> FoldClip:
+def _clip(row: dict, path: pathlib.Path, fold: int, table: pathlib.Path) -> FoldClip:
     if row["label"] not in LABELS:
         raise ValueError(
-            f"{table} has a clip {row['fname']} of {row['label']!r}, which is none of "
-            "the 41 classes"
+            f"{table} has a clip {printable(row['fname'])} of {row['label']!r}, which "
+            "is none of the 41 classes"
         )
-    path = folder / row["fname"]
     return FoldClip(
         path=path,
         fold=fold,

@@ -24,6 +24,14 @@ from data_prep.corpora.base import (
     split_by_order,
     without_last_tenth,
 )
+from data_prep.corpora.files import (
+    AUDIO_SUFFIXES,
+    contents,
+    files_below,
+    is_clip,
+    looks_like_clip,
+    some,
+)
 
 SAME_SESSION = (
     "test speech shares the recording session of training, so that accuracy is "
@@ -40,7 +48,7 @@ OTHER_CHAPTERS = (
 
 SPLIT_BY = ("utterance", "chapter")
 LAYOUT = "SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-UTTERANCE.flac"
-FILE_NAME = re.compile(r"(\d+)-(\d+)-(\d+)\.(?:flac|wav|ogg)")
+STEM = re.compile(r"([0-9]+)-([0-9]+)-([0-9]+)")
 
 
 def librispeech(
@@ -80,19 +88,15 @@ def librispeech(
     if split not in SPLIT_BY:
         raise ValueError(f"no split {split!r}; choose {' or '.join(SPLIT_BY)}")
     root = corpus_folder(corpus_dir, corpus="LibriSpeech", layout=LAYOUT)
-    found = _files(root)
+    found, others = _files(root)
     if not found:
         raise ValueError(
-            f"{root} holds no utterances; expected files named {LAYOUT} below it"
+            f"{root} holds no utterances; expected files named {LAYOUT} below it. "
+            + (f"There are {some(others, 'other file')}" if others else contents(root))
         )
     found = _choose(found, subsets, kind="subset", column=0)
     found = _choose(found, speakers, kind="speaker", column=1)
-    by_speaker: dict[str, dict[str, tuple[int, int, str]]] = {}
-    for _, speaker, chapter, number, path in found:
-        utterance_id = os.path.splitext(os.path.basename(path))[0]
-        utterances = by_speaker.setdefault(speaker, {})
-        utterances.setdefault(utterance_id, (chapter, number, path))
-
+    by_speaker, repeated = _by_speaker(found)
     labels = tuple(sorted(by_speaker, key=int))
     splits: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
     not_tested = []
@@ -126,7 +130,40 @@ def librispeech(
         splits={name: tuple(utterances) for name, utterances in splits.items()},
         caveat=_caveat(labels, not_tested) if split == "chapter" else SAME_SESSION,
         not_tested=tuple(not_tested),
+        notes=_notes(others, repeated),
     )
+
+
+_File = tuple[str, str, int, int, int, str]
+"""(subset, speaker, chapter, number, kind of file, path)."""
+_Utterances = dict[str, tuple[int, int, str]]
+"""(chapter, number, path) by id."""
+
+
+def _by_speaker(found: list[_File]) -> tuple[dict[str, _Utterances], list[str]]:
+    """The utterances of each speaker, and the files of those that were there before."""
+    by_speaker: dict[str, _Utterances] = {}
+    repeated = []
+    for _, speaker, chapter, number, _, path in found:
+        name = os.path.basename(path)
+        utterance_id = os.path.splitext(name)[0]
+        utterances = by_speaker.setdefault(speaker, {})
+        if utterance_id in utterances:
+            repeated.append(name)
+        utterances.setdefault(utterance_id, (chapter, number, path))
+    return by_speaker, repeated
+
+
+def _notes(others: list[str], repeated: list[str]) -> tuple[str, ...]:
+    """The files that are not taken."""
+    notes = []
+    if others:
+        what = some(others, "file")
+        notes.append(f"left out: {what} not named {LAYOUT}, or of an unknown format")
+    if repeated:
+        what = some(repeated, "file")
+        notes.append(f"left out: {what} of utterances that another file holds")
+    return tuple(notes)
 
 
 def split_by_chapter(
@@ -164,27 +201,32 @@ def _caveat(labels: Sequence[str], not_tested: Sequence[str]) -> str:
     )
 
 
-def _files(root: pathlib.Path) -> list[tuple[str, str, int, int, str]]:
-    """(subset, speaker, chapter, number, path) of every utterance below `root`."""
-    found = []
-    for folder, _, names in os.walk(root.resolve()):
-        matches = [match for name in names if (match := FILE_NAME.fullmatch(name))]
+def _files(root: pathlib.Path) -> tuple[list[_File], list[str]]:
+    """Every utterance below `root`, and the names of clips that are none."""
+    found, others = [], []
+    for folder, names in files_below(root.resolve()):
         # Named here once a folder: with 100,000 files the path arithmetic counts.
         subset = os.path.basename(os.path.dirname(os.path.dirname(folder)))
-        for match in matches:
-            speaker, chapter, number = match.groups()
-            path = os.path.join(folder, match.group())
-            found.append((subset, speaker, int(chapter), int(number), path))
-    return sorted(found)
+        for name in names:
+            stem, suffix = os.path.splitext(name)
+            match = STEM.fullmatch(stem)
+            if match and is_clip(name):
+                speaker, chapter, number = match.groups()
+                kind = AUDIO_SUFFIXES.index(suffix.lower())
+                path = os.path.join(folder, name)
+                found.append((subset, speaker, int(chapter), int(number), kind, path))
+            elif is_clip(name) or looks_like_clip(name):
+                others.append(name)
+    return sorted(found), others
 
 
 def _choose(
-    found: list[tuple[str, str, int, int, str]],
+    found: list[_File],
     wanted: int | str | Sequence[int | str] | None,
     *,
     kind: str,
     column: int,
-) -> list[tuple[str, str, int, int, str]]:
+) -> list[_File]:
     """The files of the wanted subsets or speakers; all where `wanted` is None."""
     if wanted is None:
         return found

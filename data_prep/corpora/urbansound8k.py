@@ -10,15 +10,16 @@ Source: Salamon, Jacoby and Bello 2014, ACM Multimedia.
 import pathlib
 
 from data_prep.corpora.base import SAMPLE_RATE_HZ, ListedCorpus, corpus_folder
-from data_prep.corpora.folds import FoldClip, in_folds, read_table
+from data_prep.corpora.folds import FoldClip, in_folds
+from data_prep.corpora.tables import ClipFiles, plain_name, read_table, whole_number
 
 TABLE = "metadata/UrbanSound8K.csv"
 LAYOUT = f"{TABLE} and audio/foldN/RECORDING-CLASS-OCCURRENCE-SLICE.wav"
 COLUMNS = {
-    "slice_file_name": str,
+    "slice_file_name": plain_name,
     "fsID": str,
-    "fold": int,
-    "classID": int,
+    "fold": whole_number,
+    "classID": whole_number,
     "class": str,
 }
 
@@ -49,9 +50,12 @@ def urbansound8k(
         ValueError: a table or folds that do not fit; see `folds.in_folds`.
     """
     root = corpus_folder(corpus_dir, corpus="UrbanSound8K", layout=LAYOUT)
+    files = ClipFiles(root / TABLE)
     clips = [
         FoldClip(
-            path=root / "audio" / f"fold{row['fold']}" / row["slice_file_name"],
+            path=files.path(
+                root / "audio" / f"fold{row['fold']}", row["slice_file_name"]
+            ),
             fold=row["fold"],
             target=row["classID"],
             category=row["class"],
@@ -59,6 +63,8 @@ def urbansound8k(
         )
         for row in read_table(root / TABLE, COLUMNS)
     ]
+    for folder in sorted((root / "audio").glob("fold*")):
+        files.add(folder)
     return in_folds(
         clips,
         name="urbansound8k",
@@ -67,4 +73,5 @@ def urbansound8k(
         validation_fold=validation_fold,
         pitch_shift=pitch_shift,
         sample_rate_hz=sample_rate_hz,
+        notes=files.notes(),
     )

@@ -35,7 +35,7 @@ def corpus(lengths, bad=()):
             utterances.append(Utterance(utterance_id, label, name, load))
     return ListedCorpus(
         name="noise",
-        labels=tuple(lengths),
+        labels=(*lengths, "nobody"),
         splits=dict.fromkeys(SPLITS, tuple(utterances)),
     )
 

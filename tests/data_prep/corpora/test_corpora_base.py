@@ -47,7 +47,7 @@ def test_listed_corpus_is_a_corpus_and_loads_on_demand():
         return np.zeros(3, np.float32)
 
     utterances = (Utterance("x", 0, "x", load), Utterance("y", 0, "x", load))
-    corpus = ListedCorpus(name="c", labels=("x",), splits={"train": utterances})
+    corpus = ListedCorpus(name="c", labels=("x", "y"), splits={"train": utterances})
     assert isinstance(corpus, Corpus)
     assert len(corpus.utterances("train")) == 2 and not loads
     found = clips(corpus, "train")
@@ -58,7 +58,33 @@ def test_listed_corpus_is_a_corpus_and_loads_on_demand():
         corpus.utterances("dev")
 
 
-def test_the_folder_of_a_corpus(tmp_path):
+@pytest.mark.parametrize("labels", [("x",), ()])
+def test_a_corpus_of_one_class_is_refused(labels):
+    with pytest.raises(ValueError, match="c has a single class .*two classes or more"):
+        ListedCorpus(name="c", labels=labels, splits={})
+
+
+def test_names_are_escaped():
+    odd = Utterance("a\x1b[1m", 0, "b\n", np.ones(1).copy)
+    also = odd._replace(id="bad\udcff", speaker="plain", label=1)
+    corpus = ListedCorpus(
+        name="c",
+        labels=("b\n", "plain"),
+        splits={"train": (odd, also)},
+        left_out={"c\t": "d\r"},
+    )
+    assert corpus.labels == (r"b\n", "plain")
+    found = [(each.id, each.speaker) for each in corpus.utterances("train")]
+    assert found == [(r"a\x1b[1m", r"b\n"), (r"bad\udcff", "plain")]
+    assert corpus.left_out == {r"c\t": r"d\r"}
+
+
+def test_the_folder_of_a_corpus(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert corpus_folder("~", corpus="X", layout="L") == tmp_path
+    (tmp_path / "file").touch()
+    with pytest.raises(FileNotFoundError, match="file .is not a folder.*L below it"):
+        corpus_folder(tmp_path / "file", corpus="X", layout="L")
     assert corpus_folder(tmp_path, corpus="X", layout="L") == tmp_path
     with pytest.raises(FileNotFoundError, match="nowhere.*L below it"):
         corpus_folder(tmp_path / "nowhere", corpus="X", layout="L")

@@ -6,7 +6,7 @@ import soundfile
 
 from data_prep.clips import UnreadableAudio
 from data_prep.corpora.base import SPLITS
-from data_prep.corpora.folds import FoldClip, in_folds, read_table
+from data_prep.corpora.folds import FoldClip, in_folds
 
 TABLE = pathlib.Path("meta/table.csv")
 
@@ -170,34 +170,3 @@ def test_a_listed_file_that_is_not_there_and_one_without_samples(tmp_path):
     soundfile.write(path, np.zeros(0), 8000)
     with pytest.raises(UnreadableAudio, match=r"1-x-3.wav: holds no samples"):
         first.load()
-
-
-def test_a_table_is_read_by_column(tmp_path):
-    path = tmp_path / "table.csv"
-    path.write_text('\ufefffile,fold,note\n"a, b.wav",2,\nc.wav,10,x\n', "utf-8")
-    assert read_table(path, {"fold": int, "file": str}) == [
-        {"fold": 2, "file": "a, b.wav"},
-        {"fold": 10, "file": "c.wav"},
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("file,fould\na.wav,1\n", "no column fold; it has file, fould"),
-        ("", "no column file, fold; it has none"),
-        ("file,fold\na.wav,1\nb.wav,one\n", "line 3: .*one.*invalid literal"),
-        ("file,fold\na.wav\n", "line 2: .*a value is missing"),
-        ("fold,file\n1\n", "line 2: .*a value is missing"),
-    ],
-)
-def test_a_bad_table_is_named(tmp_path, text, complaint):
-    path = tmp_path / "table.csv"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=f"(?s)table.csv.*{complaint}"):
-        read_table(path, {"file": str, "fold": int})
-
-
-def test_no_table(tmp_path):
-    with pytest.raises(FileNotFoundError, match="csv: .*file, fold; give the folder"):
-        read_table(tmp_path / "table.csv", {"file": str, "fold": int})

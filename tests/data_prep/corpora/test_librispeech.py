@@ -47,28 +47,32 @@ def test_labels_are_speakers_in_order_of_number(tmp_path):
 def test_one_subset_or_several_or_its_own_folder(tmp_path):
     root = tmp_path / "LibriSpeech"
     listing(root, {1: 5}, subset="train-clean-5")
-    listing(root, {2: 5}, subset="dev-clean")
-    assert librispeech(root).labels == ("1", "2")
-    assert librispeech(root / "dev-clean").labels == ("2",)
-    assert librispeech(tmp_path, subsets="train-clean-5").labels == ("1",)
+    listing(root, {4: 5}, subset="train-clean-5")
+    listing(root, {2: 5, 3: 5}, subset="dev-clean")
+    assert librispeech(root).labels == ("1", "2", "3", "4")
+    assert librispeech(root / "dev-clean").labels == ("2", "3")
+    assert librispeech(tmp_path, subsets="train-clean-5").labels == ("1", "4")
     both = librispeech(root, subsets=("train-clean-5", "dev-clean"))
-    assert both.labels == ("1", "2")
+    assert both.labels == ("1", "2", "3", "4")
     with pytest.raises(ValueError, match="no subset test-clean.*dev-clean"):
         librispeech(root, subsets="test-clean")
 
 
 def test_an_utterance_in_two_subsets_counts_once(tmp_path):
     listing(tmp_path, {1: 6}, subset="train-clean-5")
-    listing(tmp_path, {1: 10}, subset="train-clean-100")
+    listing(tmp_path, {1: 10, 2: 2}, subset="train-clean-100")
     corpus = librispeech(tmp_path)
     found = [each for split in SPLITS for each in ids(corpus, split)]
-    assert len(found) == len(set(found)) == 12  # 10 and 2 of another numbering
+    assert len(found) == len(set(found)) == 14  # 10, 2 of another numbering, 2
+    (note,) = corpus.notes
+    assert "left out: 4 files (1-10-0005.flac, 1-9-0000.flac, " in note
 
 
 def test_chosen_speakers(tmp_path):
     listing(tmp_path, {1: 5, 2: 5, 3: 5})
     assert librispeech(tmp_path, speakers=(3, "1")).labels == ("1", "3")
-    assert librispeech(tmp_path, speakers=2).labels == ("2",)
+    with pytest.raises(ValueError, match="single class .2.*two classes or more"):
+        librispeech(tmp_path, speakers=2)
     with pytest.raises(ValueError, match="no speaker 4 here; there are 1, 2, 3"):
         librispeech(tmp_path, speakers=(1, 4))
     with pytest.raises(ValueError, match="none was named"):
@@ -76,10 +80,10 @@ def test_chosen_speakers(tmp_path):
 
 
 def test_a_speaker_with_one_utterance_is_named_and_can_be_left_out(tmp_path):
-    listing(tmp_path, {1: 5, 77: 1})
+    listing(tmp_path, {1: 5, 2: 5, 77: 1})
     with pytest.raises(ValueError, match="speaker 77 .*1 utterance"):
         librispeech(tmp_path)
-    assert librispeech(tmp_path, speakers=(1,)).labels == ("1",)
+    assert librispeech(tmp_path, speakers=(1, 2)).labels == ("1", "2")
 
 
 def chapters(root, counts):
@@ -147,11 +151,38 @@ def test_missing_and_empty_folders(tmp_path):
         librispeech(tmp_path / "LibriSpeech")
     (tmp_path / "train-clean-5" / "1" / "2").mkdir(parents=True)
     (tmp_path / "train-clean-5" / "1" / "2" / "._1-2-0000.flac").touch()
-    with pytest.raises(ValueError, match="holds no utterances"):
+    with pytest.raises(ValueError, match="holds no utterances.* holds train-clean-5"):
+        librispeech(tmp_path)
+    (tmp_path / "train-clean-5" / "1" / "2" / "a.wav").touch()
+    with pytest.raises(ValueError, match="no utterances.* 1 other file .a.wav"):
         librispeech(tmp_path)
 
 
+def test_links_and_letters_and_odd_files(tmp_path):
+    listing(tmp_path / "disk", {1: 6, 2: 6}, subset="x")
+    root = tmp_path / "LibriSpeech"
+    listing(root, {3: 6})
+    (root / "dev-clean").symlink_to(tmp_path / "disk" / "x")
+    (root / "again").symlink_to(root)
+    for number, suffix in enumerate(("FLAC", "Wav", "mp3", "M4A")):
+        (root / "train-clean-5" / "3" / "10" / f"3-10-9{number}.{suffix}").touch()
+    (root / "train-clean-5" / "3" / "10" / "noise.flac").touch()
+    (root / "train-clean-5" / "3" / "10" / "3-10-0003.wav").touch()
+    corpus = librispeech(root)
+    assert corpus.labels == ("1", "2", "3")
+    found = {name for split in SPLITS for name in ids(corpus, split)}
+    assert {"3-10-90", "3-10-91", "3-10-92"} <= found and len(found) == 21
+    assert [note.split(" of ")[0].split(" not ")[0] for note in corpus.notes] == [
+        "left out: 2 files (3-10-93.M4A, noise.flac)",
+        "left out: 1 file (3-10-0003.wav)",
+    ]
+    assert librispeech(root, subsets="dev-clean").labels == ("1", "2")
+
+
 def test_mixed_formats_and_a_corrupt_file(tmp_path):
+    listing(tmp_path, {6: 2})
+    for path in tmp_path.rglob("*.flac"):
+        soundfile.write(path, np.full(8000, 0.1), 16_000)
     folder = tmp_path / "train-other-500" / "5" / "6"
     folder.mkdir(parents=True)
     random = np.random.default_rng(0)
@@ -160,8 +191,8 @@ def test_mixed_formats_and_a_corrupt_file(tmp_path):
         samples = random.uniform(-0.4, 0.4, (rate_hz, channels))
         soundfile.write(folder / f"5-6-{index:04d}.{suffix}", samples, rate_hz)
     corpus = librispeech(tmp_path)
-    assert ids(corpus, "train") == [f"5-6-{index:04d}" for index in range(6)]
-    for utterance in corpus.utterances("train"):
+    assert ids(corpus, "train")[:6] == [f"5-6-{index:04d}" for index in range(6)]
+    for utterance in corpus.utterances("train")[:6]:
         assert utterance.load().shape == (16_000,)
     corrupt = folder / "5-6-0002.flac"
     data = bytearray(corrupt.read_bytes())
@@ -172,7 +203,7 @@ def test_mixed_formats_and_a_corrupt_file(tmp_path):
         list(crops(corpus, "train", **options))
     skipped = []
     found = list(crops(corpus, "train", on_error="skip", skipped=skipped, **options))
-    assert len(found) == 30 and [each.path for each in skipped] == [str(corrupt)]
+    assert len(found) == 60 and [each.path for each in skipped] == [str(corrupt)]
 
 
 def test_real_speakers(advjax_data):
