@@ -1,14 +1,31 @@
 """The one grammar for choices: `name` or `name(option=literal, ...)`.
 
 A family is a plain dict from name to callable. Text from a flag or a file is parsed
-with `ast` and never evaluated: options can only be Python literals.
+with `ast` and never evaluated: options can only be Python literals. Their kinds are
+those that the callable's parameters are annotated with.
 """
 
 import ast
-import difflib
 import inspect
-from collections.abc import Callable, Mapping
+import math
+import numbers
+import os
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from advjax.runtime.text import did_you_mean
+
+_OF_FLAX = frozenset({"parent", "name"})
+"""Fields that Flax adds to every module, which are no options of a network."""
+_WORDS = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "a text in quotes",
+    types.NoneType: "None",
+}
 
 
 def parse(text: str) -> tuple[str, dict[str, Any]]:
@@ -29,7 +46,7 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
     )
     try:
         node = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise ValueError(complaint) from error
     if isinstance(node, ast.Name):
         return node.id, {}
@@ -37,14 +54,20 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
         raise ValueError(complaint)
     if node.args or any(keyword.arg is None for keyword in node.keywords):
         raise ValueError(complaint)
+    names = [keyword.arg for keyword in node.keywords]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise ValueError(
+            f"cannot read the choice {text!r}: {', '.join(sorted(repeated))} is given "
+            "more than once"
+        )
     try:
         options = {k.arg: ast.literal_eval(k.value) for k in node.keywords}
-    except ValueError as error:
+    except (ValueError, TypeError, MemoryError, RecursionError) as error:
         raise ValueError(complaint) from error
     return node.func.id, options
 
 
-def pick(text: str, table: Mapping[str, Callable[..., Any]], **defaults: Any) -> Any:
+def pick(text: str, table: Mapping[str, Callable[..., Any]], /, **defaults: Any) -> Any:
     """The member of `table` that `text` names, built with the options in `text`.
 
     Args:
@@ -53,30 +76,187 @@ def pick(text: str, table: Mapping[str, Callable[..., Any]], **defaults: Any) ->
         **defaults: options passed when the member takes them and `text` is silent.
 
     Raises:
-        ValueError: an unknown name or option; the message lists what there is.
+        ValueError: see `build`.
     """
-    name, options = parse(text)
+    return build(*parse(text), table, **defaults)
+
+
+def build(
+    name: str,
+    options: Mapping[str, Any],
+    table: Mapping[str, Callable[..., Any]],
+    /,
+    **defaults: Any,
+) -> Any:
+    """The member of `table` called `name`, built with `options`.
+
+    Args:
+        name: of the member.
+        options: values by the names of its parameters.
+        table: a family's table of contents.
+        **defaults: options passed when the member takes them and `options` is silent.
+
+    Raises:
+        ValueError: an unknown name or option, a missing option, one of another kind
+            than annotated, or one that the member refuses. The message names it.
+    """
+    accepted = parameters(name, table)
+    sayable = [option for option in accepted if can_be_said(accepted[option])]
+    if unknown := sorted(set(options) - set(accepted)):
+        raise ValueError(
+            f"{name} has no option {', '.join(unknown)}."
+            f"{did_you_mean(unknown[0], sayable)} It has: "
+            f"{', '.join(sayable) or 'none'}"
+        )
+    given = {k: v for k, v in defaults.items() if k in accepted} | dict(options)
+    required = {p.name for p in accepted.values() if p.default is p.empty}
+    if missing := sorted(required - set(given)):
+        raise ValueError(
+            f"{name} needs the option {', '.join(missing)}: write "
+            f"{name}({', '.join(f'{option}=...' for option in missing)})"
+        )
+    for option, value in given.items():
+        if not fits(value, accepted[option].annotation):
+            raise ValueError(
+                f"{name}({option}={_shown(value)}): {option} must be "
+                f"{_expected(accepted[option])}"
+            )
+    try:
+        return table[name](**given)
+    except ValueError as error:
+        if type(error) is not ValueError:
+            raise
+        words = str(error)
+        if not any(option in words for option in options):
+            spelled = ", ".join(f"{k}={_shown(v)}" for k, v in options.items())
+            words = f"{name}({spelled}): {words}" if options else words
+        raise ValueError(words if name in words else f"{name}: {words}") from error
+
+
+def parameters(
+    name: str, table: Mapping[str, Callable[..., Any]]
+) -> dict[str, inspect.Parameter]:
+    """The options of a member of `table`, with annotations and defaults.
+
+    Raises:
+        ValueError: there is no such member; the message lists what there is.
+    """
     if name not in table:
-        near = difflib.get_close_matches(name, table, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(
-            f"unknown choice {name!r}.{hint} There are: {', '.join(table)}"
+            f"unknown choice {name!r}.{did_you_mean(name, table)} There are: "
+            f"{', '.join(table)}"
         )
-    build = table[name]
-    accepted = inspect.signature(build).parameters
-    unknown = sorted(set(options) - set(accepted))
-    if unknown:
-        raise ValueError(
-            f"{name} has no option {', '.join(unknown)}; it has: "
-            f"{', '.join(accepted) or 'none'}"
+    hidden = _OF_FLAX if _is_flax_module(table[name]) else frozenset()
+    return {
+        p.name: p
+        for p in inspect.signature(table[name]).parameters.values()
+        if p.name not in hidden and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    }
+
+
+def _is_flax_module(build: Callable[..., Any]) -> bool:
+    # By name: this module is imported where Flax is not.
+    lineage = build.__mro__ if inspect.isclass(build) else ()
+    return any(base.__module__.startswith("flax.linen") for base in lineage)
+
+
+def fits(value: Any, annotation: Any) -> bool:
+    """Whether a value is of the kind that a parameter is annotated with.
+
+    A whole number is a number and True is neither. A number is finite, but for the ends
+    of a range. A list is as good as a tuple.
+    """
+    if annotation in (inspect.Parameter.empty, Any):
+        return True
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return any(fits(value, each) for each in inner)
+    if origin is typing.Literal:
+        return any(value == each and type(value) is type(each) for each in inner)
+    if origin is tuple and inner[-1:] != (Ellipsis,):
+        return (
+            isinstance(value, tuple | list)
+            and len(value) == len(inner)
+            and all(map(_fits_inside, value, inner))
         )
-    given = {k: v for k, v in defaults.items() if k in accepted} | options
-    required = [
-        p.name
-        for p in accepted.values()
-        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    ]
-    missing = sorted(set(required) - set(given))
-    if missing:
-        raise ValueError(f"{name} needs the option {', '.join(missing)}")
-    return build(**given)
+    if inspect.isclass(origin) and issubclass(origin, Sequence):
+        return isinstance(value, tuple | list) and all(
+            _fits_inside(each, inner[0]) for each in value
+        )
+    return _fits_plain(value, origin or annotation)
+
+
+def _fits_inside(value: Any, annotation: Any) -> bool:
+    """As `fits`; a number may be infinite here: an end of a range."""
+    endless = annotation is float and isinstance(value, float) and math.isinf(value)
+    return endless or fits(value, annotation)
+
+
+def _fits_plain(value: Any, annotation: Any) -> bool:
+    if annotation is None or annotation is types.NoneType:
+        return value is None
+    if annotation is int:
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        return whole and abs(value) < 2**63
+    if annotation is float:
+        return _is_finite(value)
+    if _is_of_arrays(annotation):
+        return hasattr(value, "shape") and hasattr(value, "dtype")
+    return isinstance(value, annotation) if inspect.isclass(annotation) else True
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _is_of_arrays(annotation: Any) -> bool:
+    """Whether it is one of jaxtyping's, which carry the type of their array."""
+    return hasattr(annotation, "array_type")
+
+
+def can_be_said(parameter: inspect.Parameter) -> bool:
+    """Whether text can give the option: there are literals of its kind."""
+    free = parameter.annotation is parameter.empty
+    return free or _words(parameter.annotation) != ""
+
+
+def _expected(parameter: inspect.Parameter) -> str:
+    words = _words(parameter.annotation) or "left to the program: text cannot say it"
+    default = parameter.default
+    if default is parameter.empty or not can_be_said(parameter):
+        return words
+    return f"{words}; its default is {_shown(default)}"
+
+
+def _words(annotation: Any) -> str:
+    """What to write for an annotation; nothing where no literal is of that kind."""
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(filter(None, map(_words, inner))))
+    if origin is typing.Literal:
+        return " or ".join(map(repr, inner))
+    if origin is tuple and inner[-1:] != (Ellipsis,):
+        return f"a tuple of {len(inner)}: ({', '.join(map(_words, inner))})"
+    if inspect.isclass(origin) and issubclass(origin, Sequence):
+        return f"a tuple of which each is {_words(inner[0])}"
+    if annotation is None:
+        return "None"
+    if _is_of_arrays(annotation) or not inspect.isclass(annotation):
+        return ""
+    if issubclass(annotation, os.PathLike):
+        return _WORDS[str]
+    return _WORDS.get(annotation, "")
+
+
+def _shown(value: Any) -> str:
+    """A value for a message; a long one is cut."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of thousands of digits
+        text = f"a number of about {round(value.bit_length() * 0.30103)} digits"
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from advjax.attacks.objectives import is_adversarial
+from advjax.attacks.objectives import LOSSES, is_adversarial
 from advjax.types import Bounds, Features, Key, Label, Logits, LogitsFn
 
 Budget = Float[Array, ""]
@@ -158,17 +158,24 @@ def checked_budget(
 
 
 def check_options(
-    *, norm: str, norms: tuple[str, ...], bounds: Bounds, **counts: int
+    *,
+    norm: str,
+    norms: tuple[str, ...],
+    bounds: Bounds,
+    loss: str = "cross_entropy",
+    **counts: int,
 ) -> None:
     """Nothing; refuses options that no attack can run with.
 
     Raises:
-        ValueError: an unknown norm, empty bounds, or a count below 1.
+        ValueError: an unknown norm or loss, empty bounds, or a count below 1.
     """
+    if loss not in LOSSES:
+        raise ValueError(f"loss={loss!r}: choose one of {', '.join(LOSSES)}")
     if norm not in norms:
         raise ValueError(f"norm={norm!r}: choose one of {', '.join(norms)}")
     if not bounds[0] < bounds[1]:
         raise ValueError(f"bounds={bounds}: give the least value, then the greatest")
     for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{name}={value}: give at least 1")
+        if not 1 <= value < 2**31:
+            raise ValueError(f"{name}={value}: give at least 1, and less than 2^31")

@@ -68,6 +68,7 @@ def pgd(
         norm=norm,
         norms=("linf", "l2"),
         bounds=bounds,
+        loss=loss,
         num_steps=num_steps,
         num_restarts=num_restarts,
     )

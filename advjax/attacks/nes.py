@@ -289,12 +289,10 @@ def check_estimator(
         f"num_samples={num_samples}: give an even number, at least 2": (
             num_samples < 2 or num_samples % 2
         ),
-        f"max_queries={max_queries}: one step needs {least_queries}": (
-            max_queries < least_queries
-        ),
-        f"steps from {steps[0]} to {steps[1]}: give 0 < least <= greatest": (
-            not 0 < steps[0] <= steps[1]
-        ),
+        f"max_queries={max_queries}: one step needs {least_queries}, for "
+        f"num_samples={num_samples}": (max_queries < least_queries),
+        f"relative_min_step={steps[0]} and relative_max_step={steps[1]}: give "
+        "0 < least <= greatest": (not 0 < steps[0] <= steps[1]),
         f"relative_sigma={relative_sigma}: give more than 0": not relative_sigma > 0,
         f"plateau_length={plateau_length}: give at least 2": plateau_length < 2,
         f"plateau_drop={plateau_drop}: give at least 1": not plateau_drop >= 1,

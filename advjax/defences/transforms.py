@@ -60,7 +60,7 @@ def mp3(*, kbps: int = 64) -> Transform:
     """
     allowed = sorted(set(_MPEG_1 + _MPEG_2))
     if kbps not in allowed:
-        raise ValueError(f"MP3 has no {kbps} kbit/s; choose one of {allowed}")
+        raise ValueError(f"kbps: MP3 has no {kbps} kbit/s; choose one of {allowed}")
 
     def change(wave, sample_rate_hz):
         decoded = _decoded(_mp3_bytes(wave, sample_rate_hz, kbps))

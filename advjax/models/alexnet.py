@@ -3,11 +3,12 @@
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from advjax.models.base import Network
 from advjax.models.blocks import Conv, max_pool, relu
 from advjax.models.images import HE, centred, local_response_norm, scaled, vectors
 
 
-class AlexNet(nn.Module):
+class AlexNet(Network):
     """Five convolutions, three of them in two groups, and three fully connected layers.
 
     Width 96 is the published network: 60,941,992 parameters for 1000 classes and one

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from advjax.models.base import Network
 from advjax.models.blocks import BatchNorm, Conv, max_pool, relu
 from advjax.models.chunks import clip_logits, standardised_rows
 from advjax.models.images import vectors
@@ -70,7 +71,7 @@ class ConvStages(nn.Module):
         return x
 
 
-class ConvNet(nn.Module):
+class ConvNet(Network):
     """Ten convolutions in five stages, and the mean of each map before the head.
 
     Attributes:

@@ -5,6 +5,7 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
+from advjax.models.base import Network
 from advjax.models.blocks import relu
 from advjax.models.chunks import clip_logits, standardised_rows
 from advjax.models.convnet import GLOROT, ConvStages
@@ -56,7 +57,7 @@ class GRU(nn.Module):
         return states.swapaxes(0, 1)
 
 
-class CRNN(nn.Module):
+class CRNN(Network):
     """The convolutions of VGG13, and a GRU over time in both directions.
 
     Maps are averaged over bands before it, and its states over time after it. Width 64

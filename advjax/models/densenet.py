@@ -15,6 +15,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from advjax.models.base import Network
 from advjax.models.blocks import BatchNorm, Conv, add_bias, max_pool, relu
 from advjax.models.chunks import log_mean_softmax
 from advjax.signal.fourier import stft
@@ -125,7 +126,7 @@ class DenseModule(nn.Module):
         return jnp.concatenate([new * gate[:, None, None], x], axis=-1)
 
 
-class DenseNet(nn.Module):
+class DenseNet(Network):
     """Eight dense modules, a pooling after each, and eight heads whose answers average.
 
     Attributes:

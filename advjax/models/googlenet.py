@@ -5,6 +5,7 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
+from advjax.models.base import Network
 from advjax.models.blocks import Conv, max_pool, relu
 from advjax.models.images import HE, centred, local_response_norm, scaled, vectors
 
@@ -100,7 +101,7 @@ class AuxiliaryHead(nn.Module):
         return nn.Dense(self.num_classes)(x)
 
 
-class GoogLeNet(nn.Module):
+class GoogLeNet(Network):
     """Inception-v1: 22 layers, and two auxiliary heads in training.
 
     Width 64 is the network of the paper's table 1, without batch norm: 13,372,008

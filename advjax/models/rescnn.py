@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from advjax.models.base import Network
 from advjax.models.blocks import BatchNorm, Conv, clipped_relu
 
 
@@ -23,7 +24,7 @@ class ConvNormClip(nn.Module):
         return clipped_relu(BatchNorm()(x, train=train))
 
 
-class ResCNN(nn.Module):
+class ResCNN(Network):
     """Four stages of one strided 5x5 convolution and three identity blocks.
 
     Width 64 is the published network: 24,177,418 trainable parameters for ten speakers.

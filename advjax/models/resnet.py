@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from advjax.models.base import Network
 from advjax.models.blocks import BatchNorm, Conv, max_pool, relu
 from advjax.models.images import HE, centred, vectors
 
@@ -77,7 +78,7 @@ def _stages(x, blocks: tuple[int, ...], width: int, projection: bool, train: boo
     return x
 
 
-class ResNet(nn.Module):
+class ResNet(Network):
     """A residual network of basic blocks, as for ImageNet.
 
     Attributes:
@@ -131,7 +132,7 @@ class ResNet34(ResNet):
     blocks = (3, 4, 6, 3)
 
 
-class ResNet56(nn.Module):
+class ResNet56(Network):
     """The residual network of 6n + 2 layers for CIFAR, with n = 9.
 
     852,730 parameters for ten classes and one input channel (853,018 for three): the

@@ -3,6 +3,7 @@
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from advjax.models.base import Network
 from advjax.models.blocks import Conv, max_pool, relu
 from advjax.models.images import HE, centred, vectors
 
@@ -10,7 +11,7 @@ _STAGES = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))
 """Convolutions of each stage, and their channels as multiples of the first one's."""
 
 
-class VGG16(nn.Module):
+class VGG16(Network):
     """Thirteen 3x3 convolutions in five stages, and three fully connected layers.
 
     Width 64 is the published network: 138,356,392 parameters for 1000 classes and one

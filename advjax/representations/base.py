@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -23,6 +24,21 @@ class Representation(abc.ABC):
 
     name: ClassVar[str]
     source: "Representation | None"
+
+    def __post_init__(self):
+        """Refuse constants that no step can be computed with."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            if isinstance(value, int) and field.type is int:
+                holds, words = 1 <= value < 2**31, "1 or more, and less than 2^31"
+            else:
+                least = 0 if field.name in ("floor", "low_hz", "omega0") else -math.inf
+                holds = math.isfinite(value) and value >= least
+                words = "a finite number" + ", 0 or more" * (least == 0)
+            if not holds:
+                raise ValueError(f"{field.name}={value}: give {words}")
 
     @abc.abstractmethod
     def step(self, x: Source) -> Features:

@@ -87,6 +87,7 @@ class Stacked(Representation):
 
     def __post_init__(self):
         """Refuses representations of different waveforms."""
+        super().__post_init__()
         for member in (self.first, self.second):
             if member.chain()[0] != self.source:
                 raise ValueError(

@@ -51,6 +51,7 @@ class CrossRecurrence(Representation):
 
     def __post_init__(self):
         """Refuses more pixels than samples."""
+        super().__post_init__()
         if not 1 <= self.size <= self.num_peaks * self.segment:
             raise ValueError(
                 f"size={self.size}: give 1 to num_peaks * segment = "

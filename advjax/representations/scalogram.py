@@ -59,6 +59,7 @@ class Scalogram(Representation):
 
     def __post_init__(self):
         """Refuses wavelets that this sample rate cannot hold."""
+        super().__post_init__()
         most = 0.4 * self.sample_rate_hz
         if not 0 < self.min_hz <= self.max_hz <= most:
             raise ValueError(

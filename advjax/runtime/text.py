@@ -1,4 +1,7 @@
-"""Text that others wrote, as it may be shown."""
+"""Text that others wrote, as it may be shown, and words near to it."""
+
+import difflib
+from collections.abc import Iterable
 
 
 def printable(text: str) -> str:
@@ -13,3 +16,10 @@ def printable(text: str) -> str:
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
         for c in text
     )
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint at the known word nearest to `word`, after a space; nothing if none is."""
+    by_fold = {each.casefold(): each for each in known}
+    near = difflib.get_close_matches(word.casefold(), by_fold, n=1)
+    return f" Did you mean {by_fold[near[0]]!r}?" if near else ""

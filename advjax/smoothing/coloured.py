@@ -107,6 +107,11 @@ def spectral_gains(
         ValueError: an unknown name, or gains that are negative, not finite, all zero or
             of another number.
     """
+    if not 1 <= num_samples < 2**31 or not 1 <= sample_rate_hz < 2**31:
+        raise ValueError(
+            f"num_samples={num_samples} and sample_rate_hz={sample_rate_hz}: give at "
+            "least 1 of each, and less than 2^31"
+        )
     num_bins = num_samples // 2 + 1
     if isinstance(curve, str):
         if curve not in CURVES:

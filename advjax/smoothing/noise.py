@@ -113,7 +113,8 @@ def scale_array(name: str, value: float) -> np.ndarray:
     Raises:
         ValueError: the value is not positive and finite in float32.
     """
-    smallest, largest = np.finfo(np.float32).tiny, np.finfo(np.float32).max
+    smallest = float(np.finfo(np.float32).tiny)
+    largest = float(np.finfo(np.float32).max)
     # The negated form also refuses NaN.
     if not (math.isfinite(value) and smallest <= value <= largest):
         raise ValueError(

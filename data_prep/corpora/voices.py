@@ -38,6 +38,8 @@ from data_prep.corpora.source_filter import (
     vocalise,
 )
 
+MOST_MINUTES = 60_000  # 1,000 hours, some 650,000 utterances
+MOST_SPREAD = 10.0  # beyond it no tract has a length that can be computed with
 MEAN_UTTERANCE_S, UTTERANCE_RANGE_S = 5.5, 5.0  # 3 to 8 s
 
 # Roberts 2018: powers of the plastic number spread any number of points over a square.
@@ -134,15 +136,21 @@ def voices(
             f"num_speakers={num_speakers} leaves nothing to tell apart: ask for 2 or "
             "more (10 is the default)"
         )
-    if seed < 0 or not 0 <= speaker_spread < np.inf:
+    if seed < 0 or not 0 <= speaker_spread <= MOST_SPREAD:
         raise ValueError(
             f"seed={seed} and speaker_spread={speaker_spread} must be finite and not "
-            "negative"
+            f"negative, and the spread at most {MOST_SPREAD:g}"
         )
     if not 0.3 <= minutes_per_speaker < np.inf:
         raise ValueError(
             f"minutes_per_speaker={minutes_per_speaker} does not give each split an "
             "utterance: ask for 0.3 or more"
+        )
+    if num_speakers * minutes_per_speaker > MOST_MINUTES:
+        raise ValueError(
+            f"num_speakers={num_speakers} times minutes_per_speaker="
+            f"{minutes_per_speaker} is more speech than the {MOST_MINUTES:,} minutes "
+            "that can be listed: ask for less"
         )
     num_utterances = round(60.0 * minutes_per_speaker / MEAN_UTTERANCE_S)
     labels = tuple(f"speaker-{index:02d}" for index in range(num_speakers))

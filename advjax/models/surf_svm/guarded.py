@@ -8,11 +8,12 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from advjax import catalog
+from advjax.models.base import Network
 from advjax.models.surf_svm.autoencoder import Autoencoder
 from advjax.models.surf_svm.network import Front
 
 
-class Guarded(nn.Module):
+class Guarded(Network):
     """Images in [0, 1], purified, and then classified.
 
     Attributes:
@@ -30,6 +31,11 @@ class Guarded(nn.Module):
     energy: float = 0.95
     denoise: bool = True
     width: int = 32
+
+    def __post_init__(self):
+        """Refuse a network that there is none of."""
+        network_behind(self.network, self.num_classes)
+        super().__post_init__()
 
     def setup(self):
         """The autoencoder, if any, and the network."""

@@ -23,6 +23,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
 from advjax.compilation import one_by_one
+from advjax.models.base import Network
 from advjax.models.surf_svm import codebook, surf
 from advjax.models.surf_svm.autoencoder import Autoencoder
 from advjax.models.surf_svm.enhance import enhanced
@@ -46,7 +47,7 @@ _POINT_SCALE = 2.0
 Image = Float[Array, "height width"]
 
 
-class SurfSvm(nn.Module):
+class SurfSvm(Network):
     """From images in [0, 1] to logits.
 
     Attributes:
@@ -98,9 +99,6 @@ class SurfSvm(nn.Module):
             raise ValueError(
                 f"encoder={self.encoder!r}: choose one of {', '.join(ENCODERS)}"
             )
-        for name in ("num_classes", "zones", "num_words", "degree"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: give at least 1")
 
     def setup(self):
         """The variables, all of them found by a fit."""
