@@ -12,19 +12,27 @@ stamps="$venv/.advjax"            # a file per extra, written once it is install
 unfinished="$stamps/.unfinished"  # there while the environment is being changed
 made_here="$stamps/.made_here"    # ours to make again, should it break
 
-say() { printf '%s\n' "$*" >&2; }
+say() {  # one line; what would steer a terminal is shown instead
+  local LC_ALL=C text="$*"
+  text="${text//$'\n'/\\n}"
+  printf '%s\n' "${text//[[:cntrl:]]/?}" >&2
+}
 die() { say "launch.sh: $*"; exit 1; }
 
-quoted() {  # the arguments as one line that any shell reads back as they are
-  local word space=""
+quoted() {  # the arguments as text that any shell reads back as they are
+  local LC_ALL=C word space="" mark="'" escaped="'\\''"
   for word in "$@"; do
     case "$word" in
-      "" | *[!A-Za-z0-9_./:=,@%+-]*)
-        word="'$(printf '%s' "$word" | sed "s/'/'\\\\''/g")'" ;;
+      "" | *[!A-Za-z0-9_./:=,@%+-]*) word="'${word//$mark/$escaped}'" ;;
     esac
     printf '%s%s' "$space" "$word"
     space=" "
   done
+}
+
+fitting() {  # dies unless the variable $1, whose value is $2, is all as the pattern $3
+  local LC_ALL=C pattern="^($3)\$"
+  [[ "$2" =~ $pattern ]] || die "$1=$2: $4"
 }
 
 run() {  # the command; with --dry_run, only its line
@@ -200,17 +208,26 @@ install() {  # the extras given; the caller holds the lock
   say "Installed in $((SECONDS - began)) s."
 }
 
-prepare() {  # an environment with the extras given, and those of EXTRAS
-  local extra known
+check_extras() {  # dies if EXTRAS names what is no extra
+  local LC_ALL=C extra known
   known="$(sed -n '/^\[project.optional/,/^\[tool/s/^\([a-z0-9]*\) = .*/\1/p' \
     "$root/pyproject.toml")"
-  set -- "$@" ${EXTRAS//,/ }
-  for extra in "$@"; do
-    case " ${known//$'\n'/ } " in
-      *" $extra "*) ;;
-      *) die "EXTRAS has no '$extra'; there is ${known//$'\n'/, }" ;;
+  known="${known//$'\n'/, }"
+  # Other characters first: a shell would take a * below for the files here.
+  case "$EXTRAS" in
+    *[!a-z0-9,\ ]*) die "EXTRAS has no '$EXTRAS'; there is $known" ;;
+  esac
+  for extra in ${EXTRAS//,/ }; do
+    case ", $known, " in
+      *", $extra, "*) ;;
+      *) die "EXTRAS has no '$extra'; there is $known" ;;
     esac
   done
+}
+
+prepare() {  # an environment with the extras given, and those of EXTRAS
+  check_extras
+  set -- "$@" ${EXTRAS//,/ }
   if [ -n "$dry_run" ]; then
     set -- $(missing "$@")
     [ $# = 0 ] || say "Would first install advjax[$(IFS=,; printf '%s' "$*")]"
@@ -233,14 +250,17 @@ prepare() {  # an environment with the extras given, and those of EXTRAS
 }
 
 # ---- clusters: the same program, one process a host -----------------------------
+# What comes from the environment is text of another language there, be it YAML, a
+# directive of Slurm or a command for another host's shell: it fits, or it is refused.
 
 cluster_size() {  # sets nodes, gpus and name_there from the environment
-  nodes="${NODES:-1}" gpus="${GPUS_PER_NODE:-1}"
-  case "$nodes" in "" | 0* | *[!0-9]*) die "NODES=$nodes: say how many hosts" ;; esac
-  case "$gpus" in
-    *[!0-9]*) die "GPUS_PER_NODE=$gpus: say how many GPUs a host has; 0 for none" ;;
-  esac
-  name_there="$(printf '%s' "${JOB:-advjax-$name}" | tr 'A-Z._' 'a-z--')"
+  nodes="${NODES:-1}" gpus="${GPUS_PER_NODE:-1}" name_there="${JOB:-advjax-$name}"
+  fitting NODES "$nodes" '[1-9][0-9]{0,5}' "say how many hosts"
+  fitting GPUS_PER_NODE "$gpus" '0|[1-9][0-9]{0,3}' \
+    "say how many GPUs a host has; 0 for none"
+  fitting JOB "$name_there" '[A-Za-z0-9][A-Za-z0-9._-]*' \
+    "say a name of letters, digits, hyphens, dots and underscores"
+  name_there="$(printf '%s' "$name_there" | tr 'A-Z._' 'a-z--')"
 }
 
 tool() {  # is the program of a cluster here?
@@ -250,14 +270,29 @@ tool() {  # is the program of a cluster here?
 
 on_tpu() {  # a slice's name and flags: copies the code to its workers, runs it there
   local slice="$1" code="$root/dist/${1#*@}.tgz" there="${REMOTE_DIR:-advjax}" command
+  local printing='[^[:cntrl:]]*'
   shift
+  fitting --on "tpu:$slice" \
+    'tpu:([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z][A-Za-z0-9_-]*' \
+    "say --on=tpu:SLICE or --on=tpu:USER@SLICE"
+  fitting ZONE "${ZONE:-}" '([a-z0-9][a-z0-9-]*)?' "say a zone as gcloud lists it"
+  fitting PROJECT "${PROJECT:-}" '([a-z0-9][a-z0-9.:-]*)?' "say a project's identifier"
+  fitting REMOTE_DIR "$there" "$printing" "say a folder without control characters"
+  fitting PYTHON "${PYTHON:-}" "$printing" "say a program without control characters"
+  check_extras
   tool gcloud
   case " $*" in
     *" --home"[=\ ]*) ;;
     *) die "the workers of a TPU slice share no disk: name a folder that all of them" \
       "mount, --home=/mnt/runs (for a slice of one worker any folder does)" ;;
   esac
-  there="$(quoted "${there#\~/}")"  # from the worker's home, where ssh begins
+  case "$there" in  # from the worker's home, where ssh begins; never taken for a flag
+    /*) ;;
+    \~ | \~/*) there=".${there#\~}" ;;
+    \~*) die "REMOTE_DIR=$there: say a folder of the worker's home, or a whole path" ;;
+    *) there="./$there" ;;
+  esac
+  there="$(quoted "$there")"
   command="mkdir -p $there && tar -xzf advjax.tgz -C $there && cd $there && $(quoted \
     env ${PYTHON:+"PYTHON=$PYTHON"} "EXTRAS=${EXTRAS:-tpu}" ./launch.sh "$name" "$@" \
     --cluster)"
@@ -275,7 +310,6 @@ on_tpu() {  # a slice's name and flags: copies the code to its workers, runs it 
 directive() { if [ -n "$2" ]; then printf '#SBATCH --%s=%s\n' "$1" "$2"; fi; }
 
 slurm_job() {  # the batch script
-  local cpus="${CPUS_PER_NODE:-$((8 * (gpus > 1 ? gpus : 1)))}"
   printf '#!/usr/bin/env bash\n'
   directive job-name "$name_there"
   directive nodes "$nodes"
@@ -309,9 +343,16 @@ TEXT
 }
 
 on_slurm() {
-  local job
-  tool sbatch
+  local job cpus names='([A-Za-z0-9_][A-Za-z0-9_.,:@/+=-]*)?'
   cluster_size
+  cpus="${CPUS_PER_NODE:-$((8 * (gpus > 1 ? gpus : 1)))}"
+  fitting CPUS_PER_NODE "$cpus" '[1-9][0-9]{0,5}' "say how many cores a host gives"
+  fitting TIME "${TIME:-}" '([0-9]+(-[0-9]+)?(:[0-9]+){0,2}|[A-Za-z]+)?' \
+    "say a limit as Slurm reads it, such as 1-12:00:00"
+  fitting PARTITION "${PARTITION:-}" "$names" "say a name, or some with commas"
+  fitting ACCOUNT "${ACCOUNT:-}" "$names" "say a name"
+  check_extras
+  tool sbatch
   if [ "$gpus" != 0 ]; then EXTRAS="${EXTRAS:-cuda12}"; fi
   prepare plots  # here, since many a compute node has no network
   job="$(slurm_job "$@")"
@@ -320,34 +361,48 @@ on_slurm() {
 }
 
 yaml() {  # the arguments as a list; Kubernetes reads $$ as one $
+  # YAML 1.1 also ends a line at U+0085, U+2028 and U+2029.
   printf '%s\n' "$@" | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/\$/$$/g' \
+    -e $'s/\xc2\x85/\\\\N/g' -e $'s/\xe2\x80\xa8/\\\\L/g' -e $'s/\xe2\x80\xa9/\\\\P/g' \
     -e 's/^/        - "/' -e 's/$/"/'
 }
 
 on_k8s() {  # the manifest
+  local LC_ALL=C
   cluster_size
   if [ -z "${IMAGE:-}" ] || [ -z "${CLAIM:-}" ]; then
     die "say IMAGE=the container image that holds this checkout, and CLAIM=the" \
       "PersistentVolumeClaim for what the run writes (ReadWriteMany for NODES > 1)"
   fi
-  case "$*" in *$'\n'*) die "no flag of a manifest may hold a line break" ;; esac
+  fitting IMAGE "$IMAGE" '[A-Za-z0-9][A-Za-z0-9._/:@-]*' \
+    "say a container image, such as registry/advjax:1"
+  fitting CLAIM "$CLAIM" '[a-z0-9]([a-z0-9.-]*[a-z0-9])?' \
+    "say the name of a PersistentVolumeClaim"
+  fitting JOB "$name_there" '[a-z]([a-z0-9-]*[a-z0-9])?' \
+    "for Kubernetes a name begins with a letter and ends with a letter or a digit"
+  # The names of the pods end with their numbers.
+  fitting JOB "$name_there" ".{1,$((62 - ${#nodes}))}" "too long a name for Kubernetes"
+  case "$*" in
+    *[[:cntrl:]]*) die "no flag of a manifest may hold a line break or another" \
+      "control character" ;;
+  esac
   say "Give this to: kubectl apply -f -"
   # A pod that fails is started again, some times, and never ends the others.
   cat <<TEXT
 apiVersion: v1
 kind: Service
 metadata:
-  name: $name_there
+  name: "$name_there"
 spec:
   clusterIP: None
   publishNotReadyAddresses: true
   selector:
-    job-name: $name_there
+    job-name: "$name_there"
 ---
 apiVersion: batch/v1
 kind: Job
 metadata:
-  name: $name_there
+  name: "$name_there"
 spec:
   completionMode: Indexed
   completions: $nodes
@@ -361,7 +416,7 @@ spec:
         status: "True"
   template:
     spec:
-      subdomain: $name_there
+      subdomain: "$name_there"
       restartPolicy: Never
       containers:
       - name: advjax
@@ -421,7 +476,11 @@ if [ "$name" = test ]; then
 fi
 
 name="${name#experiments.}"
-if ! programs | grep -qxF -e "$name"; then
+case "$name" in  # to grep each line of several is a pattern
+  *[!A-Za-z0-9_.]*) found="" ;;
+  *) found="$(programs | grep -xF -e "$name" || true)" ;;
+esac
+if [ -z "$found" ]; then
   say "launch.sh: there is no program '$name'. There are:"
   list >&2
   exit 2
@@ -435,9 +494,10 @@ esac
 prepare plots
 # By default glibc gives the large buffers of a compiled program back after every call,
 # to take them anew, page by page, in the next: a fifth of a short attack's time.
-# PYTHONPATH is this checkout's code, wherever the command is given.
-run exec env \
+# PYTHONPATH is this checkout's code, wherever the command is given. The program env
+# would take a folder of the environment that holds a = for a variable.
+run export \
   MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_:-4294967296}" \
   MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-17179869184}" \
-  PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" \
-  "$venv_python" -P -m "$(module_of "$name")" "$@"
+  PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+run exec "$venv_python" -P -m "$(module_of "$name")" "$@"
