@@ -16,8 +16,9 @@ Targeted attacks (an option of the attack) reach the class that --target says.
 
 Prints the table, with a warning where gradients look masked, and writes rows.tsv,
 run.json, x_adv.npy, examples.png and, with --save_audio, WAV pairs into each run's
-folder. A run that was stopped goes on where it was, in mid-attack too, when the same
-command is given again.
+folder; examples.tsv says of each pair whether its files still fool the classifier, as
+rounding to 16 bits undoes the smallest perturbations. A run that was stopped goes on
+where it was, in mid-attack too, when the same command is given again.
 
 Several processes share the points as they do in `experiments.certify`, with the same
 flags; each writes rows-I-of-N.tsv and x_adv-I-of-N.npy.
@@ -53,7 +54,17 @@ SLOTS = flags.DEFINE_integer(
     "slots", None, "Examples attacked at once; default 8 on a CPU, 128.", lower_bound=1
 )
 SAVE_AUDIO = flags.DEFINE_bool(
-    "save_audio", False, "Write the first successes as pairs of WAVs."
+    "save_audio",
+    False,
+    "Write the first successes as pairs of WAVs, and ask the classifier about the "
+    "files.",
+)
+AUDIO_FORMAT = flags.DEFINE_enum(
+    "audio_format",
+    "pcm16",
+    ["pcm16", "float32"],
+    "With --save_audio. float32: also write files of 32-bit floats, which round "
+    "nothing.",
 )
 EXAMPLES = flags.DEFINE_integer("examples", 3, "Successes shown in examples.png.")
 AUDIBLE = flags.DEFINE_bool(
@@ -103,7 +114,11 @@ def main() -> None:
         attacking.attack(each)
         if not attacking.num_missing(each.folder):
             attack_report.show(
-                task, each.folder, count=EXAMPLES.value, audio=SAVE_AUDIO.value
+                task,
+                each.folder,
+                count=EXAMPLES.value,
+                audio=SAVE_AUDIO.value,
+                audio_format=AUDIO_FORMAT.value,
             )
     if left := sum(map(attacking.num_missing, folders)):
         pipeline.say(

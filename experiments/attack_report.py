@@ -1,4 +1,4 @@
-"""What runs of attacks amount to: a table, warnings, pictures and sounds."""
+"""Reports of runs of attacks: a table, warnings, pictures and sounds."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ from advjax.metrics.robustness import (
 )
 from advjax.metrics.shares import share_of
 from advjax.reports import attack_rows, plots, runs, tables
-from experiments import caveats, pipeline
+from experiments import caveats, pipeline, wav_pairs
 from experiments.attacking import examples, parse_budget
-from experiments.listening import onward, waveform_of, write_wav
+from experiments.listening import has_inverse, onward, waveform_of
 
 _NO_PLOTS = "no figures: pip install 'advjax[plots]'"
 
@@ -36,6 +36,10 @@ def report(folders: Sequence[pathlib.Path], out: pathlib.Path) -> str:
     for warning in masking_warnings(folders):
         parts.append(f"**Warning**: {warning}")
         text += f"\n\nwarning: {warning}"
+    for folder in folders:
+        if pairs := wav_pairs.read(folder / wav_pairs.EXAMPLES_FILE):
+            title = _title(runs.description(folder)["settings"])
+            parts += [f"## WAVs of {title}", tables.as_markdown(wav_pairs.table(pairs))]
     for caveat in caveats.of_runs(folders):
         parts.append(caveat)
         text += f"\n\n{caveat}"
@@ -70,14 +74,19 @@ def attack_table(folders: Sequence[pathlib.Path]) -> tables.Table:
         )
         if settings["target"]:
             notes.append(
-                f"{name}, {settings['budget'] or 'smallest'}: {np.sum(~kept)} of "
-                f"{len(kept)} points are in no number: of the class to reach, or "
-                "predicted as it before the attack"
+                f"{_title(settings)}: {np.sum(~kept)} of {len(kept)} points are in no "
+                "rate: of the class to reach, or predicted as it before the attack"
             )
     header = [
         "attack", "budget", "points", "clean", "attacked", "fooled", "SNR in dB",
         "size", "queries", "zero gradient",
     ]  # fmt: skip
+    saved = [wav_pairs.read(folder / wav_pairs.EXAMPLES_FILE) for folder in folders]
+    if any(saved):
+        header.append("WAVs that still fool")
+        for line, pairs in zip(lines, saved, strict=True):
+            line.append(wav_pairs.still_fooling(pairs) or tables.DASH)
+        notes.append("WAVs: of the pairs of files that --save_audio wrote")
     return tables.Table(
         header,
         lines,
@@ -90,6 +99,12 @@ def attack_table(folders: Sequence[pathlib.Path]) -> tables.Table:
             *dict.fromkeys(notes),
         ],
     )
+
+
+def _title(settings: Mapping[str, Any]) -> str:
+    """A run's name among runs that differ in the budget."""
+    budget = settings["budget"]
+    return f"{label_of(settings)}, {budget}" if budget else label_of(settings)
 
 
 def _number(statistic, values, form: str, unit: str = "") -> str:
@@ -195,11 +210,25 @@ def _pairs(items):
     return [(a, b) for a in items for b in items if a is not b]
 
 
-def show(task: pipeline.Task, folder: pathlib.Path, *, count: int, audio: bool) -> None:
-    """Nothing; a figure of the first successes, and WAV pairs if wanted.
+def show(
+    task: pipeline.Task,
+    folder: pathlib.Path,
+    *,
+    count: int,
+    audio: bool,
+    audio_format: str = "pcm16",
+) -> None:
+    """Draw the first successes and, if wanted, write and judge WAV pairs of them.
 
     The figure shows clean, adversarial and their difference at the network's input.
     WAVs need an inverse of every step before the stage that was attacked.
+
+    Args:
+        task: whose classifier was attacked.
+        folder: the run's.
+        count: the number of successes.
+        audio: whether WAVs are wanted.
+        audio_format: "pcm16", or "float32" for such files beside those of 16 bits.
     """
     rows = attack_rows.read(folder)
     counted = attackable(rows.label, rows.clean, rows.target)
@@ -208,15 +237,21 @@ def show(task: pipeline.Task, folder: pathlib.Path, *, count: int, audio: bool) 
         return
     stored = examples(folder, places(task, folder))
     source = records.read(task.records, "test")
-    panels, titles, names = [], [], []
+    if audio and not _can_be_heard(task):
+        pipeline.say(f"no WAV: {task.at} cannot be turned back into a waveform")
+        audio = False
+    formats = dict.fromkeys(["pcm16", audio_format]) if audio else ()
+    panels, titles, names, pairs = [], [], [], []
     for row in chosen[:count]:
         clip = source[int(rows.idx[row])]["audio"]
         clean = clean_stages(task, clip)
         x_adv = np.asarray(stored[rows.id[row]])
         labels = task.classifier.labels
-        name = f"example{len(panels)}"
-        if audio:
-            _write_pair(task, folder, name, x_adv, clean)
+        for each in formats:
+            pairs.append(
+                _pair(task, folder, len(panels), rows, row, x_adv, clean, each)
+            )
+            pipeline.say(f"example {len(panels)}, {wav_pairs.in_words(pairs[-1])}")
         before = clean[task.representation.name]
         after = np.asarray(onward(task.representation, task.at, x_adv))
         panels.append([before, after, after - before])
@@ -228,6 +263,9 @@ def show(task: pipeline.Task, folder: pathlib.Path, *, count: int, audio: bool) 
             ]
         )
         names.append(f"example {len(panels) - 1}")
+    if pairs:
+        wav_pairs.write(folder / wav_pairs.EXAMPLES_FILE, pairs)
+        pipeline.say(wav_pairs.summary(pairs))
     images = np.asarray(panels)
     if images.ndim != 5:
         return
@@ -261,12 +299,28 @@ def clean_stages(
     }
 
 
-def _write_pair(task, folder, name, x_adv, clean) -> None:
-    rate = task.representation.sample_rate_hz
-    root = task.representation.chain()[0].name
-    wave = waveform_of(task.stage, x_adv, clean)
-    if wave is None:
-        pipeline.say(f"no WAV: {task.at} cannot be turned back into a waveform")
-        return
-    write_wav(folder / f"{name}_clean.wav", clean[root], rate)
-    write_wav(folder / f"{name}_adversarial.wav", wave, rate)
+def _can_be_heard(task: pipeline.Task) -> bool:
+    """Whether every step before the stage has an inverse."""
+    steps = task.stage.chain()[1:]
+    return all(has_inverse(step) for step in steps)
+
+
+def _pair(task, folder, number, rows, row, x_adv, clean, audio_format):
+    """One success as a pair of WAVs in the run's folder."""
+    classifier, root = task.classifier, task.representation.chain()[0].name
+    id, label = rows.id[row], int(rows.label[row])
+    names = [wav_pairs.safe_name(text) for text in (id, classifier.labels[label])]
+    if audio_format != "pcm16":
+        names.append(audio_format)
+    return wav_pairs.save_pair(
+        folder / "_".join([f"example{number}", *names]),
+        clean[root],
+        waveform_of(task.stage, x_adv, clean),
+        sample_rate_hz=task.representation.sample_rate_hz,
+        logits_fn=classifier.logits_fn(root),
+        labels=classifier.labels,
+        id=id,
+        label=label,
+        target=int(rows.target[row]),
+        audio_format=audio_format,
+    )

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from advjax import records
+from advjax import evaluation, records
 from advjax.atomic import new_file
 from advjax.metrics.audibility import (
     audible_excess,
@@ -38,7 +38,8 @@ def report(task: pipeline.Task, folder: pathlib.Path) -> str:
     """One line on the successes of a run; writes its audible.tsv.
 
     A perturbation at a later stage is turned back into a waveform first, as for WAVs:
-    what is heard then is what the inverses make of it.
+    what is heard then is what the inverses make of it, and the line says how many of
+    these waveforms still fool the classifier.
     """
     rows = attack_rows.read(folder)
     places = attack_report.places(task, folder)
@@ -55,26 +56,41 @@ def report(task: pipeline.Task, folder: pathlib.Path) -> str:
             audible_share(delta, threshold),
         )
 
-    lines, found = [], []
-    counted = attackable(rows.label, rows.clean, rows.target)
-    for row in np.flatnonzero(rows.success & counted):
+    root = task.representation.chain()[0].name
+    lines, found, waves = [], [], []
+    won = np.flatnonzero(rows.success & attackable(rows.label, rows.clean, rows.target))
+    for row in won:
         clean = attack_report.clean_stages(task, source[int(rows.idx[row])]["audio"])
         id = rows.id[row]
         changed = waveform_of(task.stage, np.asarray(stored[id]), clean)
         if changed is None:
             return f"{task.at} cannot be turned back into a waveform: nothing to hear"
-        found.append([float(v) for v in heard(clean["waveform"], changed)])
+        found.append([float(v) for v in heard(clean[root], changed)])
+        waves.append(changed)
         snr, excess, share = found[-1]
         lines.append(f"{id}\t{snr:.2f}\t{excess:.6g}\t{share:.6g}")
+    fools = _fools(task, root, rows, won, waves)
+    lines = [f"{line}\t{int(each)}" for line, each in zip(lines, fools, strict=True)]
     with new_file(folder / "audible.tsv") as aside:
-        header = "id\twave_snr_db\taudible_excess\taudible_share"
+        header = "id\twave_snr_db\taudible_excess\taudible_share\tfools_as_wave"
         aside.write_text("\n".join([header, *lines]) + "\n")
     if not found:
         return "no success, nothing to hear"
     snr, excess, share = np.median(found, axis=0)
     silent = np.mean([share == 0 for _, _, share in found])
     return (
-        f"medians of {len(found)} successes at the waveform: SNR {snr:.1f} dB, audible "
+        f"{sum(fools)} of {len(found)} successes still fool the classifier as "
+        f"waveforms; their medians there: SNR {snr:.1f} dB, audible "
         f"excess {excess:.3g}, audible in {100 * share:.1f} % of frames and bins; "
         f"{100 * silent:.0f} % of them are below the threshold everywhere"
     )
+
+
+def _fools(task, root: str, rows, won, waves) -> list[bool]:
+    """Whether each waveform meets the goal of the attack on its row."""
+    if not waves:
+        return []
+    logits_fn = task.classifier.logits_fn(root)
+    top = evaluation.logits_of_batch(logits_fn, np.stack(waves)).argmax(axis=1)
+    label, target = rows.label[won], rows.target[won]
+    return np.where(target < 0, top != label, top == target).tolist()

@@ -1,4 +1,4 @@
-"""From a stage of the chain on to the network, or back to what one can listen to."""
+"""From a stage of the chain on to the network, or back to audio and its files."""
 
 import functools
 import pathlib
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 
 from advjax.representations import Representation
 from advjax.types import Features
-from data_prep.clips import to_int16
+from data_prep.clips import from_int16, to_int16
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -19,6 +19,12 @@ def onward(representation: Representation, at: str, x: Features) -> Features:
     for step in representation.after(at):
         x = step.step(x)
     return x
+
+
+def has_inverse(step: Representation) -> bool:
+    """Whether a step can be undone."""
+    # By its type: a ValueError from an inverse that exists is a fault to see.
+    return type(step).inverse is not Representation.inverse
 
 
 def waveform_of(
@@ -33,8 +39,7 @@ def waveform_of(
             borrow phases, levels and fine structure from it.
     """
     for step in reversed(stage.chain()[1:]):
-        # By its type: a ValueError from an inverse that exists is a fault to see.
-        if type(step).inverse is Representation.inverse:
+        if not has_inverse(step):
             return None
         x = _inverse(step, x, clean[step.source.name])
     return np.asarray(x)
@@ -46,13 +51,43 @@ _inverse = jax.jit(
 )
 
 
-def write_wav(path: pathlib.Path, wave, sample_rate_hz: int) -> int:
-    """How many samples were clipped at full scale; writes 16 bits, mono.
+FORMATS = ("pcm16", "float32")
+"""Samples of a WAV: rounded to 16 bits, or as they are."""
 
-    The folder is made if missing.
+
+def write_wav(
+    path: pathlib.Path,
+    wave: Float[np.ndarray, "time"],
+    sample_rate_hz: int,
+    *,
+    audio_format: str = "pcm16",
+) -> int:
+    """Write a mono WAV and return the number of samples clipped at full scale.
+
+    The folder is made if missing. Samples of float32 are not clipped.
+
+    Raises:
+        ValueError: a format that is not one of `FORMATS`, or samples that are not
+            finite.
     """
     from scipy.io import wavfile
 
+    if audio_format not in FORMATS:
+        raise ValueError(
+            f"audio_format={audio_format!r}: choose {' or '.join(FORMATS)}"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
-    wavfile.write(path, sample_rate_hz, to_int16(wave))
+    rounded = to_int16(wave)
+    if audio_format == "float32":
+        wavfile.write(path, sample_rate_hz, np.asarray(wave, np.float32))
+        return 0
+    wavfile.write(path, sample_rate_hz, rounded)
     return int(np.sum((wave < -1) | (wave > 32767 / 32768)))
+
+
+def read_wav(path: pathlib.Path) -> Float32[np.ndarray, "time"]:
+    """The samples of a file of `write_wav`, full scale 1."""
+    from scipy.io import wavfile
+
+    _, samples = wavfile.read(path)
+    return from_int16(samples) if samples.dtype == np.int16 else samples

@@ -18,7 +18,7 @@ from advjax.attacks import ATTACKS
 from advjax.classifier import Classifier
 from advjax.progress import Progress
 from advjax.representations import LogMelChunks
-from experiments.listening import write_wav
+from experiments import pipeline, wav_pairs
 from experiments.studies import kept_rows
 from experiments.studies.sound_event_attacks import answered
 from experiments.studies.sound_event_jobs import Job, buckets, file_name, point_of
@@ -90,7 +90,8 @@ def attack_features(
     """Each clip attacked at its levels, and what becomes of them as sound.
 
     Attacks leave the network's own answers. Writes `features/NAME.tsv`, and the first
-    successful example of a length as WAVs beside it. What is there already is read.
+    successful example of a length as WAVs beside it, with the network's answers to
+    these files in `examples.tsv`. What is there already is read.
 
     Args:
         name: of the network.
@@ -104,18 +105,24 @@ def attack_features(
     digest = kept_rows.digest_of(made_by)
     if (found := kept_rows.read(file, Heard, digest)) is not None:
         return found
-    found = []
+    found, pairs, folder = [], [], out / "features" / name
     with Progress(f"{name} at the features", total=len(jobs), unit="clips") as line:
         for bucket in buckets(jobs):
-            for row in _bucket(classifier, bucket.jobs, out / "features" / name):
+            for row, pair in _bucket(classifier, bucket.jobs, folder):
                 found.append(row)
+                pairs += [pair] if pair else []
                 line.advance()
+    if pairs:
+        wav_pairs.write(folder / wav_pairs.EXAMPLES_FILE, pairs)
+        for pair in pairs:
+            pipeline.say(f"{name}, played by Griffin-Lim: {wav_pairs.in_words(pair)}")
     found.sort(key=lambda row: wanted.index(row.id))
     kept_rows.write(file, found, digest)
     return found
 
 
 def _bucket(classifier, jobs: Sequence[Job], folder: pathlib.Path):
+    """Each clip's row; the first success comes with its WAVs."""
     front_end = classifier.representation
     at_features = classifier.logits_fn(front_end.name)
     at_wave = classifier.logits_fn("waveform")
@@ -138,12 +145,19 @@ def _bucket(classifier, jobs: Sequence[Job], folder: pathlib.Path):
         answers = evaluation.logits_of_batch(
             at_wave, np.stack([clean, *played]), batch_size=3
         ).argmax(axis=1)
+        pair = None
         if found.row.success and not heard:
             heard = True
-            for kind, wave in zip(("clean", "adversarial"), played, strict=True):
-                path = folder / f"{file_name(id)}_{kind}_griffin_lim.wav"
-                write_wav(path, wave, front_end.sample_rate_hz)
-        yield Heard(
+            pair = wav_pairs.save_pair(
+                folder / f"{file_name(id)}_griffin_lim",
+                *played,
+                sample_rate_hz=front_end.sample_rate_hz,
+                logits_fn=at_wave,
+                labels=classifier.labels,
+                id=id,
+                label=found.row.label,
+            )
+        row = Heard(
             id=id,
             clean=int(answers[0]),
             at_features=found.row.predict,
@@ -151,6 +165,7 @@ def _bucket(classifier, jobs: Sequence[Job], folder: pathlib.Path):
             clean_played=int(answers[1]),
             change_db=float(np.sqrt(np.mean((found.x_adv - x[id]) ** 2))),
         )
+        yield row, pair
 
 
 _features = jax.jit(lambda front_end, wave: front_end.step(wave), static_argnums=0)

@@ -13,7 +13,7 @@ from advjax.reports import counts, plots
 from advjax.reports.attack_rows import AttackRows
 from advjax.reports.tables import DASH
 from advjax.representations import LogMelChunks
-from experiments.listening import write_wav
+from experiments import wav_pairs
 from experiments.studies import sound_event_answers as answering
 from experiments.studies.sound_event_jobs import Job, file_name
 from experiments.studies.sound_event_models import (
@@ -108,7 +108,7 @@ def draw(
     names: Sequence[str],
     made: Mapping[tuple[str, str], answering.Examples],
 ) -> None:
-    """Nothing; figures 1 to 3 and the waves behind the first."""
+    """Draw figures 1 to 3."""
     _spectrograms(study, names, made)
     labels = study.sounds.labels
     bars = {}
@@ -145,27 +145,61 @@ def draw(
         )
 
 
-def _spectrograms(study, names, made) -> None:
-    attack = "carlini_wagner"
-    shown = [name for name in names if (name, attack) in made]
+_SHOWN = "carlini_wagner"
+
+
+def _shown_job(
+    study: Study,
+    names: Sequence[str],
+    made: Mapping[tuple[str, str], answering.Examples],
+) -> tuple[Job | None, list[str]]:
+    """A clip in the middle of the lengths on which every network was fooled."""
+    shown = [name for name in names if (name, _SHOWN) in made]
     common = [
         job
         for job in study.untargeted
-        if shown and all(job.id in made[name, attack].ids for name in shown)
+        if shown and all(job.id in made[name, _SHOWN].ids for name in shown)
     ]
-    if not common:
+    common.sort(key=lambda job: len(job.sound.audio))
+    return (common[len(common) // 2] if common else None), shown
+
+
+def write_waves(
+    study: Study,
+    names: Sequence[str],
+    made: Mapping[tuple[str, str], answering.Examples],
+) -> list[wav_pairs.WavPair]:
+    """Write the waves behind the spectrograms; each network judges its own files."""
+    job, shown = _shown_job(study, names, made)
+    pairs = []
+    for name in shown if job else ():
+        classifier = study.load(name)
+        pairs.append(
+            wav_pairs.save_pair(
+                study.out / "wav" / f"{file_name(job.id)}_{name}",
+                padded_wave(job.sound.audio),
+                made[name, _SHOWN].wave(job.id),
+                sample_rate_hz=SAMPLE_RATE_HZ,
+                logits_fn=classifier.logits_fn("waveform"),
+                labels=classifier.labels,
+                id=job.id,
+                label=job.sound.label,
+            )
+        )
+    if pairs:
+        wav_pairs.write(study.out / "wav" / wav_pairs.EXAMPLES_FILE, pairs)
+    return pairs
+
+
+def _spectrograms(study, names, made) -> None:
+    job, shown = _shown_job(study, names, made)
+    if job is None:
         return
-    # A clip in the middle of the lengths, on which every network was fooled.
-    job = sorted(common, key=lambda job: len(job.sound.audio))[len(common) // 2]
     clean = padded_wave(job.sound.audio)
     levels = _levels(clean)
     images, titles = [], []
-    write_wav(study.out / f"wav/{file_name(job.id)}_clean.wav", clean, SAMPLE_RATE_HZ)
     for name in shown:
-        wave = made[name, attack].wave(job.id)
-        write_wav(
-            study.out / f"wav/{file_name(job.id)}_{name}.wav", wave, SAMPLE_RATE_HZ
-        )
+        wave = made[name, _SHOWN].wave(job.id)
         after = _levels(wave)
         delta = np.linalg.norm(wave - clean)
         snr_db = 20 * np.log10(np.linalg.norm(clean) / delta)
@@ -177,7 +211,7 @@ def _spectrograms(study, names, made) -> None:
         row_labels=[KINDS[name].title.partition(" (")[0] for name in shown],
         titles=titles,
         units="dB",
-        title=f"{study.titles[attack]} on a clip of "
+        title=f"{study.titles[_SHOWN]} on a clip of "
         + study.sounds.labels[job.sound.label].replace("_", " "),
         last_is_difference=True,
     )

@@ -8,9 +8,16 @@ from jaxtyping import Float
 
 from advjax.atomic import new_file
 from advjax.metrics.robustness import attackable
+from advjax.metrics.shares import Share, share_of
 from advjax.reports import attack_rows, runs
 from advjax.reports.attack_rows import AttackRows
-from advjax.reports.tables import DASH, markdown_table
+from advjax.reports.tables import (
+    DASH,
+    INTERVAL_NOTE,
+    markdown_table,
+    percent_text,
+)
+from experiments import wav_pairs
 from experiments.studies import sound_event_answers as answering
 from experiments.studies import sound_event_features as features
 from experiments.studies.sound_event_figures import (
@@ -20,6 +27,7 @@ from experiments.studies.sound_event_figures import (
     cell_texts,
     draw,
     matrix_of,
+    write_waves,
 )
 from experiments.studies.sound_event_jobs import WAVES, padding_waste
 from experiments.studies.sound_event_models import (
@@ -74,6 +82,7 @@ def write(study: Study) -> None:
         _transfer(answers, {id: job.sound.label for id, job in given.items()}),
         _survivals(study, answers) if study.transforms else "",
         _heard(study),
+        _waves(write_waves(study, names, made)),
     ]
     with new_file(study.out / "study.md") as aside:
         aside.write_text("\n".join(part for part in parts if part))
@@ -153,7 +162,10 @@ def _head(study: Study, cells: Mapping[tuple[str, str], Cell]) -> str:
         "answer, and has them all. SNR, New and GT new are means over the examples "
         "that succeed. GT: the probability of the clean answer on the clean clip; "
         "New: of the new answer on the adversarial one; GT new: of the clean answer "
-        "on the adversarial one.",
+        "on the adversarial one. "
+        + f"{INTERVAL_NOTE[0].upper()}{INTERVAL_NOTE[1:]}; clips that several networks "
+        "or attacks share count as often, so that intervals of pooled rates are too "
+        "narrow.",
         "",
         "All attacks work on the logarithm of the mean probabilities of a clip's "
         "chunks (or of a dense network's heads); the authors' code adds up the losses "
@@ -176,7 +188,7 @@ def _networks(study: Study, names: Sequence[str]) -> str:
                 KINDS[name].title,
                 str(classifier.module.width),
                 f"{classifier.num_parameters():,}",
-                *(f"{100 * share:.1f}" for share in shares),
+                *(percent_text(share, 1) for share in shares),
             ]
         )
     header = ("network", "width", "parameters", "training clips, %", "test clips, %")
@@ -187,10 +199,11 @@ def _numbers(rows: AttackRows) -> list[str]:
     hit = rows.success
     count = str(len(rows.id))
     if not hit.any():
-        return [count, "0.0", DASH, f"{rows.gt.mean():.4f}", DASH, DASH]
+        share = percent_text(share_of(hit), 1)
+        return [count, share, DASH, f"{rows.gt.mean():.4f}", DASH, DASH]
     return [
         count,
-        f"{100 * hit.mean():.1f}",
+        percent_text(share_of(hit), 1),
         f"{rows.snr_db[hit].mean():.2f}",
         f"{rows.gt.mean():.4f}",
         f"{rows.new[hit].mean():.4f}",
@@ -296,10 +309,7 @@ def _transfer(answers, labels: Mapping[str, int]) -> str:
     found = answering.transfer_table(answers, labels)
     rows = []
     for judge in answers:
-        texts = [
-            f"{100 * moved / count:.1f}" if count else DASH
-            for moved, count in (found[judge, source] for source in answers)
-        ]
+        texts = [percent_text(found[judge, source], 1) for source in answers]
         rows.append([KINDS[judge].title, *texts])
     header = ("tested on, %", *(f"made on {KINDS[source].title}" for source in answers))
     return _section(
@@ -368,8 +378,15 @@ def _heard(study) -> str:
     )
 
 
+def _waves(pairs: Sequence[wav_pairs.WavPair]) -> str:
+    table = wav_pairs.table(pairs)
+    files = [pair.file or DASH for pair in pairs]
+    rows = [[file, *row] for file, row in zip(files, table.rows, strict=True)]
+    return _section("Saved audio", ("file in wav", *table.header), rows)
+
+
 def _percent(hits: int, count: int) -> str:
-    return f"{100 * hits / count:.1f}" if count else DASH
+    return percent_text(Share(hits, count), 1)
 
 
 def _section(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -25,7 +25,7 @@ from advjax.metrics.distortion import radius_snr_db
 from advjax.reports import plots, tables
 from advjax.reports.rows import Run
 from experiments import app, pipeline
-from experiments.listening import onward, waveform_of, write_wav
+from experiments.listening import onward, read_wav, waveform_of, write_wav
 from experiments.studies.changed_inputs import (
     features_at,
     front_end_table,
@@ -108,7 +108,8 @@ def noisy_inputs(
 
     Nothing is normalised, and noise is not clipped on the way to the network. On the
     way back a negative magnitude turns its phase around, and a negative mel energy
-    counts as none; a WAV saturates at full scale, and such samples are counted.
+    counts as none; a WAV saturates at full scale, and such samples are counted. So the
+    network is asked about each file, too.
 
     Args:
         task: whose network is asked.
@@ -122,6 +123,7 @@ def noisy_inputs(
     out.mkdir(parents=True, exist_ok=True)
     write_wav(out / "clean.wav", point.x, representation.sample_rate_hz)
     key = evaluation.example_key(jax.random.key(task.seed), point.id)
+    from_wave, labels = task.classifier.logits_fn(chain[0].name), task.classifier.labels
     seen, rows = [], []
     for number, stage in enumerate(chain):
         for sigma in sigmas:
@@ -135,14 +137,19 @@ def noisy_inputs(
             if wave is not None:
                 name = f"{stage.name}_sigma{sigma:g}.wav"
                 clipped = write_wav(out / name, wave, representation.sample_rate_hz)
-                row += [_decibels(point.x, wave), f"{clipped}", name]
-            rows.append(row + [""] * (7 - len(row)))
+                # What was written, not what was computed.
+                file = read_wav(out / name)
+                answer = evaluation.logits_of_batch(
+                    from_wave, file[None], batch_size=1
+                ).argmax()
+                row += [_decibels(point.x, file), f"{clipped}", labels[answer], name]
+            rows.append(row + [""] * (8 - len(row)))
     _draw(representation, clean[last], np.stack(seen), rows, out / FIGURE)
-    logits_fn, labels = task.classifier.logits_fn(last), task.classifier.labels
+    logits_fn = task.classifier.logits_fn(last)
     answers = evaluation.logits_of_batch(logits_fn, np.stack(seen)).argmax(axis=1)
     header = ["noise at", "σ", "SNR", f"l2 at {last}", "answer"]
     return tables.Table(
-        [*header, "SNR of WAV", "clipped", "WAV"],
+        [*header, "SNR of WAV", "clipped", "answer to WAV", "WAV"],
         [
             [*row[:4], labels[answer], *row[4:]]
             for row, answer in zip(rows, answers, strict=True)

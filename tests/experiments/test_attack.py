@@ -8,9 +8,19 @@ import numpy as np
 import pytest
 from absl import flags
 from absl.testing import flagsaver
+from scipy.io import wavfile
 
+from advjax import checkpoint, evaluation
 from advjax.reports import attack_rows
-from experiments import attack, attack_report, attacking, pipeline, report, transfer
+from experiments import (
+    attack,
+    attack_report,
+    attacking,
+    pipeline,
+    report,
+    transfer,
+    wav_pairs,
+)
 
 SMALL = {
     "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
@@ -85,7 +95,8 @@ def test_what_is_added_is_held_against_the_masking_threshold(home):
         lines = (folder / "audible.tsv").read_text().splitlines()[1:]
         assert len(lines) == (rows.success & (rows.clean == rows.label)).sum()
         for line in lines:
-            id, snr_db, excess, share = line.split("\t")
+            id, snr_db, excess, share, fools = line.split("\t")
+            assert fools == "1"  # at the waveform what is heard is what was judged
             # 20 dB of noise over a whole clip of speech is heard in its pauses.
             assert float(excess) > 0 and 0 < float(share) <= 1
             assert float(snr_db) == pytest.approx(
@@ -93,6 +104,33 @@ def test_what_is_added_is_held_against_the_masking_threshold(home):
             )
             heard += 1
     assert heard
+
+
+def test_wavs_are_judged_as_they_were_written(home):
+    told = 0
+    (classifier,) = (home / "classifiers").iterdir()
+    logits_fn = checkpoint.load(classifier).logits_fn("waveform")
+    for folder in run_folders(home):
+        rows = attack_rows.read(folder)
+        pairs = wav_pairs.read(folder / wav_pairs.EXAMPLES_FILE)
+        assert len(pairs) == min(3, (rows.success & (rows.clean == rows.label)).sum())
+        for pair in pairs:
+            paths = [
+                folder / pair.file.replace("_adversarial", kind)
+                for kind in ("_clean", "_adversarial")
+            ]
+            x = np.stack([wavfile.read(path)[1] / np.float32(32768) for path in paths])
+            logits = evaluation.logits_of_batch(logits_fn, x, batch_size=2)
+            before, after = logits.argmax(axis=1)
+            label = rows.label[rows.id.index(pair.id)]
+            assert pair.fools == ("yes" if before == label != after else "no")
+            assert wav_pairs.safe_name(pair.id) in pair.file
+            assert pair.label in pair.file
+            told += 1
+    assert told
+    text = (home / "attack" / "report.md").read_text()
+    assert text.count("## WAVs of ") > 0
+    assert "| WAVs that still fool |" in text
 
 
 def test_the_same_command_attacks_nothing_again(home, capsys):
