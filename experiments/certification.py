@@ -302,8 +302,13 @@ def label_of(folder: pathlib.Path) -> str:
 
 def read_run(folder: pathlib.Path, label: str | None = None) -> row_files.Run:
     """A finished or running run for tables and plots."""
-    cap = runs.description(folder)["settings"]["cap"]
-    return row_files.Run(label or label_of(folder), row_files.read(folder), cap)
+    settings = runs.description(folder)["settings"]
+    return row_files.Run(
+        label or label_of(folder),
+        row_files.read(folder),
+        settings["cap"],
+        settings.get("alpha"),
+    )
 
 
 def report(

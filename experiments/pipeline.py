@@ -27,6 +27,7 @@ from flax import linen as nn
 from advjax import catalog, checkpoint, evaluation, parallel, records, smoothing
 from advjax.classifier import Classifier
 from advjax.defences import DEFENCES, plain
+from advjax.metrics.shares import Share
 from advjax.models import MODELS, Guarded, SurfSvm
 from advjax.representations import FRONT_ENDS, Representation, definition
 from advjax.runtime.locks import reserve
@@ -392,8 +393,8 @@ def _training_devices() -> list[jax.Device]:
 class Accuracy(NamedTuple):
     """Of a task's classifier on all held-out crops."""
 
-    clean: float
-    noisy: float
+    clean: Share
+    noisy: Share
     """Under one draw of the task's noise on each crop."""
 
 
@@ -405,7 +406,8 @@ def held_out_accuracy(task: Task) -> Accuracy:
     measure = functools.partial(
         evaluation.clean_accuracy, task.classifier, x, y, at=task.at
     )
-    return Accuracy(measure(), measure(noise=task.noise, key=jax.random.key(task.seed)))
+    shares = measure(), measure(noise=task.noise, key=jax.random.key(task.seed))
+    return Accuracy(*(Share(round(share * len(y)), len(y)) for share in shares))
 
 
 def records_digest(folder: pathlib.Path) -> str:

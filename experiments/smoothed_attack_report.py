@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from advjax import catalog, smoothing
+from advjax.metrics.shares import Share
 from advjax.reports import plots, runs, smoothed_attack_rows, tables
 from advjax.reports import rows as row_files
 from advjax.reports.smoothed_attack_rows import SmoothedAttackRow
@@ -119,7 +120,7 @@ def attack_table(rows: Sequence[SmoothedAttackRow], *, num_points: int) -> table
                 f"{abstained}",
                 f"{sum(row.inside for row in group)}",
                 f"{sum(row.inside and row.flipped for row in group)}",
-                f"{(len(group) - flipped) / num_points:.3f}",
+                tables.share_text(Share(len(group) - flipped, num_points)),
             ]
         )
     header = ["attack", "budget", "attacked", "found", "median l2", "flipped"]
@@ -132,6 +133,7 @@ def attack_table(rows: Sequence[SmoothedAttackRow], *, num_points: int) -> table
             "perturbation is no larger than the certified radius",
             f"accuracy left: of all {num_points} points, those certified right and not "
             "flipped",
+            tables.INTERVAL_NOTE,
         ],
     )
 

@@ -16,6 +16,7 @@ app.declare_key(*app.MODEL_FLAGS, *app.DATA_FLAGS, *app.RUN_FLAGS, *app.PROCESS_
 def main() -> None:
     """Train, then measure."""
     from advjax import parallel
+    from advjax.reports import tables
     from experiments import caveats, pipeline
 
     task = app.task()
@@ -25,8 +26,9 @@ def main() -> None:
         return
     found = pipeline.held_out_accuracy(task)
     print(
-        f"{parameters:,} parameters; accuracy on held-out utterances {found.clean:.3f} "
-        f"clean, {found.noisy:.3f} with noise {task.sigma:g} at the {task.at}"
+        f"{parameters:,} parameters; accuracy on {found.clean.total} held-out crops "
+        f"{tables.share_text(found.clean)} clean, {tables.share_text(found.noisy)} "
+        f"with noise {task.sigma:g} at the {task.at} (95 % intervals)"
     )
     if caveat := caveats.of_records(task.records):
         print(f"caveat: {caveat}")

@@ -129,6 +129,8 @@ class Run(NamedTuple):
     rows: Rows
     cap: float = float("inf")
     """The largest radius that the run could have certified: no vote was missing."""
+    alpha: float | None = None
+    """Failure probability of each certificate, where it is known."""
 
 
 def read(path: str | os.PathLike[str]) -> Rows:

@@ -5,7 +5,8 @@ it. A radius beyond a run's cap is a dash: the run could not have certified it w
 the network does, which is no measurement of 0.
 """
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,10 +14,9 @@ import numpy as np
 from advjax.metrics.certified import (
     abstain_rate,
     average_certified_radius,
-    certified_accuracy,
-    clean_accuracy,
+    certified_accuracy_lower_bound,
 )
-from advjax.metrics.shares import Share
+from advjax.metrics.shares import Share, share_of
 from advjax.reports.rows import Run
 
 # The radii and noises of O'Reilly's tables; the noises go on to those of his table of
@@ -26,8 +26,8 @@ PUBLICATION_SIGMAS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
 PUBLICATION_COUNTS = (1_000, 10_000, 100_000)
 DASH = "–"
 INTERVAL_NOTE = (
-    "[low, high]: where the true rate lies with 95 % confidence, from so many clips "
-    "(Clopper and Pearson 1934)"
+    "in brackets or below a rate: its 95 % interval, from so many clips (Clopper and "
+    "Pearson 1934)"
 )
 
 # Entries of O'Reilly's table of maximum radii (alpha = 0.001) that the formula does not
@@ -57,7 +57,9 @@ def certified_accuracy_table(
 
     Before the radii come the number of points, the accuracy of the smoothed classifier
     on clean input (abstentions count as wrong), the share of abstentions and the
-    average certified radius ("ACR", in the units of the representation).
+    average certified radius ("ACR", in the units of the representation). Accuracies
+    have 95 % intervals over the points; a note says what is left of them where
+    certificates may be wrong.
 
     Args:
         runs: each with a label that says corpus, representation, sigma and defence.
@@ -73,9 +75,32 @@ def certified_accuracy_table(
         [
             "clean: accuracy of the smoothed classifier, abstentions wrong; "
             "ACR: average certified radius; "
-            f"{DASH}: beyond the largest radius that this run could certify"
+            f"{DASH}: beyond the largest radius that this run could certify",
+            INTERVAL_NOTE,
+            *_doubts(runs),
         ],
     )
+
+
+def _doubts(runs: Sequence[Run]) -> list[str]:
+    """The lower bounds over the noise, a line for each alpha and number of points."""
+    found = {}
+    for run in runs:
+        if run.alpha is not None:
+            found.setdefault((run.alpha, len(run.rows)), []).append(run.label)
+    notes = []
+    for (alpha, num_points), labels in found.items():
+        (least,) = certified_accuracy_lower_bound(
+            np.ones(1), num_points=num_points, alpha=alpha, rho=0.05
+        )
+        whose = f" ({', '.join(labels)})" if len(found) > 1 else ""
+        notes.append(
+            f"each certificate may be wrong with probability {alpha:g}: with 95 % "
+            f"confidence the share of these {num_points} points that is robust at a "
+            f"radius is at least r minus {1 - least:.3f}{whose} (Cohen et al. 2019, "
+            "appendix F)"
+        )
+    return notes
 
 
 def maximum_radius_table(
@@ -132,21 +157,60 @@ def percent_text(share: Share, digits: int = 0) -> str:
     return f"{100 * share.value:.{digits}f} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
-def as_text(table: Table) -> str:
-    """The table for a terminal: aligned columns, a rule under the header."""
-    cells = [list(table.header), *(list(row) for row in table.rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(
-                row, widths, _to_the_right(table), strict=True
-            )
-        ).rstrip()
-        for row in cells
+def as_text(table: Table, width: int = 100) -> str:
+    """The table for a terminal: aligned columns, a rule under the header.
+
+    Where it is wider than `width`, words of the header, units and intervals go to a
+    second line of their rows, intervals as `.73–.98`.
+    """
+    cells = [[[cell] for cell in row] for row in (table.header, *table.rows)]
+    if sum(_widths(cells)) + 2 * len(table.header) - 2 > width:
+        cells = [
+            [_header_lines(cell) for cell in table.header],
+            *([_lines(cell) for cell in row] for row in table.rows),
+        ]
+    return "\n".join([*_aligned(cells, _to_the_right(table)), *table.notes])
+
+
+def _lines(cell: str) -> list[str]:
+    """A share and its interval, or a number and its unit; other cells are a line."""
+    if found := re.fullmatch(r"(\S+) \[(\S+), (\S+)\](.*)", cell):
+        share, low, high, rest = found.groups()
+        ends = [re.sub(r"^0(?=\.)|\.00$", "", end) or "0" for end in (low, high)]
+        return [share, f"{ends[0]}–{ends[1]}{rest}"]
+    found = re.fullmatch(r"([\d.e+-]+) (\(.*\))", cell)
+    return [*found.groups()] if found else [cell]
+
+
+def _header_lines(cell: str) -> list[str]:
+    """One line or two, broken at the space that is nearest to the middle."""
+    spaces = [i for i, letter in enumerate(cell) if letter == " "]
+    if not spaces:
+        return [cell]
+    middle = min(spaces, key=lambda i: abs(i - len(cell) / 2))
+    return [cell[:middle], cell[middle + 1 :]]
+
+
+def _widths(cells: Sequence[Sequence[Sequence[str]]]) -> list[int]:
+    return [
+        max(len(line) for cell in column for line in cell)
+        for column in zip(*cells, strict=True)
     ]
-    lines.insert(1, "  ".join("─" * width for width in widths))
-    return "\n".join([*lines, *table.notes])
+
+
+def _aligned(
+    cells: Sequence[Sequence[Sequence[str]]], right: Sequence[bool]
+) -> Iterator[str]:
+    widths = _widths(cells)
+    for number, row in enumerate(cells):
+        for depth in range(max(map(len, row))):
+            texts = [cell[depth] if depth < len(cell) else "" for cell in row]
+            yield "  ".join(
+                text.rjust(width) if to_right else text.ljust(width)
+                for text, width, to_right in zip(texts, widths, right, strict=True)
+            ).rstrip()
+        if number == 0:
+            yield "  ".join("─" * width for width in widths)
 
 
 def as_markdown(table: Table) -> str:
@@ -186,18 +250,17 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _certified_accuracy_row(run: Run, radii: Sequence[float]) -> list[str]:
     rows = run.rows
-    shares = certified_accuracy(
-        rows.correct, rows.radius, np.asarray(radii, dtype=np.float64)
-    )
     return [
         run.label,
         str(len(rows)),
-        f"{clean_accuracy(rows.correct):.3f}",
+        share_text(share_of(rows.correct)),
         f"{abstain_rate(rows.predict):.3f}",
         f"{average_certified_radius(rows.correct, rows.radius):.4f}",
         *(
-            DASH if radius > run.cap else f"{share:.3f}"
-            for radius, share in zip(radii, shares, strict=True)
+            DASH
+            if radius > run.cap
+            else share_text(share_of(rows.correct & (rows.radius >= radius)))
+            for radius in radii
         ),
     ]
 
@@ -213,7 +276,8 @@ def _to_the_right(table: Table) -> list[bool]:
 
 
 def _is_number(cell: str) -> bool:
-    bare = cell.strip().rstrip("*%").replace(",", "")
+    bare = re.sub(r" \[[^\]]*\]( \d+/\d+)?$", "", cell.strip())
+    bare = bare.rstrip("*%").replace(",", "")
     if bare in ("", DASH):
         return True
     try:

@@ -11,6 +11,7 @@ import numpy as np
 
 from advjax.atomic import new_file
 from advjax.metrics.robustness import budget_for_auc, perturbation_ratio
+from advjax.metrics.shares import Share, share_of
 from advjax.reports import panels, tables
 from experiments.studies.needed_budgets import Needed, needed
 
@@ -93,12 +94,12 @@ def limit_of(norm: str, *, eps: float, num_entries: int) -> float:
     return limits[norm]
 
 
-def fooled_within(result: Result, attack: str, eps: float) -> float:
-    """The share of attacked examples that the attack fools within the limit."""
+def fooled_within(result: Result, attack: str, eps: float) -> Share:
+    """The attacked examples that the attack fools within the limit."""
     found = result.attacks[attack]
     limit = limit_of(found.norm, eps=eps, num_entries=result.told["num_entries"])
     # Norms were measured in float32 and budgets written to six digits.
-    return float(np.mean(found.sizes <= limit * (1 + 1e-5)))
+    return share_of(found.sizes <= limit * (1 + 1e-5))
 
 
 def ratio(pair: Pair, attack: str) -> float:
@@ -168,16 +169,28 @@ def accuracy_table(found: Sequence[Pair]) -> tables.Table:
     def cell(group):
         plain = 100 * np.mean([pair.plain.told["accuracy"] for pair in group])
         other = 100 * np.mean([pair.adversarial.told["accuracy"] for pair in group])
-        return f"{plain:.1f}, ({plain - other:.1f})"
+        return f"{plain:.1f}{_interval(group)}, ({plain - other:.1f})"
 
     return _grid(
         found,
         cell,
         [
-            "on all test clips of the fold, none of them shifted; drops in points",
+            "on all test clips of the fold, none of them shifted; drops in points; in "
+            "brackets the plain network's 95 % interval, from the test clips of all "
+            "folds (Clopper and Pearson 1934)",
             "publication: drops of 6.9 to 29.2",
         ],
     )
+
+
+def _interval(group: Sequence[Pair]) -> str:
+    """Of the plain networks' accuracy; empty where cells do not tell their clips."""
+    told = [pair.plain.told for pair in group]
+    if not all("num_test" in each for each in told):
+        return ""
+    right = sum(round(each["accuracy"] * each["num_test"]) for each in told)
+    share = Share(right, sum(each["num_test"] for each in told))
+    return " " + tables.percent_text(share).partition(" ")[2]
 
 
 def fooling_table(found: Sequence[Pair], eps: float) -> tables.Table:
@@ -196,13 +209,15 @@ def fooling_table(found: Sequence[Pair], eps: float) -> tables.Table:
         [
             f"limits: linf {eps:g}, l2 {eps:g} sqrt(entries), "
             f"l0 {L0_SHARE:.0%} of the entries; lower is more robust",
+            "means over attacks of the same clips; the last table has each attack's "
+            "rate with its interval",
             "publication: 49.3 to 76.4, with limits that it does not state",
         ],
     )
 
 
 def _rate(result: Result, eps: float) -> float:
-    return np.mean([fooled_within(result, name, eps) for name in result.attacks])
+    return np.mean([fooled_within(result, name, eps).value for name in result.attacks])
 
 
 def ratio_table(found: Sequence[Pair]) -> tables.Table:
@@ -236,9 +251,12 @@ def attack_table(found: Sequence[Pair], eps: float) -> tables.Table:
                     f"{NAMES[pair.plain.network]}, fold {pair.plain.fold}",
                     f"{name} ({sides[0].norm})",
                     *(f"{len(side.sizes)}" for side in sides),
-                    *(f"{100 * fooled_within(each, name, eps):.0f}" for each in pair),
                     *(
-                        f"{100 * np.mean(np.isfinite(side.sizes)):.0f}"
+                        tables.percent_text(fooled_within(each, name, eps))
+                        for each in pair
+                    ),
+                    *(
+                        tables.percent_text(share_of(np.isfinite(side.sizes)))
                         for side in sides
                     ),
                     *(_number(budget) for budget in budgets),
@@ -259,6 +277,7 @@ def attack_table(found: Sequence[Pair], eps: float) -> tables.Table:
             "its adversarially trained twin; queries: passes a clip of the twin",
             f"*: so many clips resist that no budget has an area of {LEVEL}; the ratio "
             "is that of all clips fooled",
+            tables.INTERVAL_NOTE,
         ],
     )
 

@@ -31,7 +31,7 @@ import jax
 from absl import flags
 
 from advjax import smoothing
-from advjax.metrics.certified import clean_accuracy
+from advjax.metrics.shares import share_of
 from advjax.reports import plots, tables
 from experiments import app, certification, pipeline
 from experiments.studies import speaker_inputs
@@ -146,12 +146,15 @@ def augmentation_table(heard: dict[Cell, pipeline.Accuracy]) -> tables.Table:
     for cell, accuracy in sorted(heard.items()):
         same = cell.stage == "waveform" and cell.defence == "gaussian"
         published = PUBLISHED_NOISY.get(cell.sigma, "") if same else ""
-        numbers = f"{accuracy.clean:.3f}", f"{accuracy.noisy:.3f}"
+        numbers = map(tables.share_text, accuracy)
         rows.append([cell.stage, cell.defence, f"{cell.sigma:g}", *numbers, published])
     return tables.Table(
         ["noise at", "training", "σ", "clean", "noisy", "publication"],
         rows,
-        ["noisy: one draw of the same noise on every held-out crop"],
+        [
+            "noisy: one draw of the same noise on every held-out crop",
+            tables.INTERVAL_NOTE,
+        ],
     )
 
 
@@ -194,10 +197,8 @@ def main() -> None:
         heard[cell] = pipeline.held_out_accuracy(task)
         write_report(out, heard)
         rows = certification.read_run(folder).rows
-        share = clean_accuracy(rows.correct)
-        pipeline.say(
-            f"cell {cell.path}: {share:.2f} of {len(rows)} right and certified"
-        )
+        share = tables.share_text(share_of(rows.correct))
+        pipeline.say(f"cell {cell.path}: {share} of {len(rows)} right and certified")
     if len(heard) == len(list(cells("*"))):
         plain = task_of(base, Cell("mfbe", "plain", 0.25))
         found = [

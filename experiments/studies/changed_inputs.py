@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from advjax import evaluation, smoothing
-from advjax.metrics.certified import certified_accuracy
 from advjax.metrics.distortion import radius_snr_db
+from advjax.metrics.shares import share_of
 from advjax.reports import tables
 from advjax.reports.rows import Run
 from advjax.representations import Representation
@@ -81,7 +81,7 @@ def perturbation_table(
 
     def accuracy(changed) -> str:
         answers = evaluation.logits_of_batch(logits_fn, changed).argmax(axis=1)
-        return f"{(answers == y).mean():.3f}"
+        return tables.share_text(share_of(answers == y))
 
     counts = [max(1, round(share * x[0].size)) for share in shares]
     units = [unit_perturbations(keys, x.shape[1:], count) for count in counts]
@@ -96,7 +96,8 @@ def perturbation_table(
         [
             f"perturbed at the {stage}, on a share of its {x[0].size:,} coordinates; "
             f"accuracy on {len(points)} crops, whose mean norm there is "
-            f"{lengths.mean():.1f}; SNR: mean over the crops"
+            f"{lengths.mean():.1f}; SNR: mean over the crops",
+            tables.INTERVAL_NOTE,
         ],
     )
 
@@ -145,7 +146,16 @@ def front_end_table(
     own = features_at(representation, points)
     own_answers = evaluation.logits_of_batch(logits_fn, own).argmax(axis=1)
     factor = smoothing.max_radius(1.0, num_estimation, alpha)
-    rows = [["the network's own", "0", "0", "", f"{(own_answers == y).mean():.3f}", ""]]
+    rows = [
+        [
+            "the network's own",
+            "0",
+            "0",
+            "",
+            tables.share_text(share_of(own_answers == y)),
+            "",
+        ]
+    ]
     for options, other in zip(front_ends, others, strict=True):
         x = features_at(other, points)
         answers = evaluation.logits_of_batch(logits_fn, x).argmax(axis=1)
@@ -156,8 +166,8 @@ def front_end_table(
                 f"{distance.mean():.2f}",
                 f"{distance.max():.2f}",
                 f"{distance.mean() / factor:.2f}",
-                f"{(answers == y).mean():.3f}",
-                f"{(answers == own_answers).mean():.3f}",
+                tables.share_text(share_of(answers == y)),
+                tables.share_text(share_of(answers == own_answers)),
             ]
         )
     if representation.name == "mfbe":
@@ -168,6 +178,7 @@ def front_end_table(
         f"{representation.name}; same answer: as behind its own front end",
         "σ needed: noise whose largest certificate is the mean l2, with "
         f"n = {num_estimation:,} and alpha = {alpha:g}",
+        tables.INTERVAL_NOTE,
     ]
     if runs:
         notes.append(
@@ -230,9 +241,9 @@ def features_at(
 def _certified_row(run: Run) -> list[str]:
     radius = run.cap if np.isfinite(run.cap) else float(run.rows.radius.max())
     # Equal but for rounding: one comes from a table of votes, the other from a formula.
-    at = np.asarray([radius * (1 - 1e-9)])
-    share = certified_accuracy(run.rows.correct, run.rows.radius, at)[0]
-    return [f"certified, {run.label}", "", f"{radius:.2f}", "", f"{share:.3f}", ""]
+    reached = run.rows.radius >= radius * (1 - 1e-9)
+    share = tables.share_text(share_of(run.rows.correct & reached))
+    return [f"certified, {run.label}", "", f"{radius:.2f}", "", share, ""]
 
 
 _apply = jax.jit(lambda stage, wave: stage.apply(wave), static_argnums=0)

@@ -32,7 +32,8 @@ from jaxtyping import Float
 
 from advjax import records
 from advjax.attacks import Attack
-from advjax.metrics.certified import average_certified_radius, certified_accuracy
+from advjax.metrics.certified import average_certified_radius
+from advjax.metrics.shares import Share, share_of
 from advjax.reports import attack_rows, plots, smoothed_attack_rows, tables
 from advjax.reports.rows import Run
 from experiments import (
@@ -127,9 +128,9 @@ class Curves(NamedTuple):
         attacked: what is left at any norm under all that was tried.
     """
 
-    clean: float
+    clean: Share
     certified: Run | None
-    left: Sequence[float]
+    left: Sequence[Share]
     attacked: plots.AttackedCurve
 
 
@@ -161,8 +162,8 @@ def run_smoothed(study: Study, cell: Cell) -> Curves:
     for multiple in ATTACKED:
         tried = [row for row in rows if row.budget == f"{multiple:g} sigma"]
         held = sum(row.predict == row.label for row in tried)
-        left.append(held / len(run.rows))
-    return Curves(float(run.rows.correct.mean()), run, left, curve)
+        left.append(Share(held, len(run.rows)))
+    return Curves(share_of(run.rows.correct), run, left, curve)
 
 
 def run_plain(study: Study, cell: Cell) -> Curves:
@@ -188,7 +189,7 @@ def run_plain(study: Study, cell: Cell) -> Curves:
     for multiple in ATTACKED:
         request = attacking.Request(study.pgd, f"{multiple * task.sigma:.6g}")
         rows, right = attacked(f"{multiple:g}", request, pgd)
-        left.append(float((right & ~rows.success).mean()))
+        left.append(share_of(right & ~rows.success))
     rows, right = attacked("smallest", attacking.Request("deepfool"))
     falls = np.sort(rows.l2[right & rows.success])
     accuracy = (right.sum() - np.arange(len(falls) + 1)) / len(points)
@@ -198,7 +199,7 @@ def run_plain(study: Study, cell: Cell) -> Curves:
         accuracy,
         stepped=True,
     )
-    return Curves(float(right.mean()), None, left, curve)
+    return Curves(share_of(right), None, left, curve)
 
 
 def stage_table(stage: str, found: dict[Cell, Curves]) -> tables.Table:
@@ -215,18 +216,20 @@ def stage_table(stage: str, found: dict[Cell, Curves]) -> tables.Table:
         certified, acr, gap = [tables.DASH] * len(radii), tables.DASH, tables.DASH
         if run is not None:
             rows = run.rows
-            shares = certified_accuracy(rows.correct, rows.radius, np.array(radii))
-            certified = [f"{share:.3f}" for share in shares]
+            certified = [
+                tables.share_text(share_of(rows.correct & (rows.radius >= radius)))
+                for radius in radii
+            ]
             acr = f"{_acr(run):.4f}"
             gap = f"{(_acr(run) - plain_acr) / (run.cap - plain_acr):+.2f}"
         lines.append(
             [
                 cell.training,
-                f"{curves.clean:.3f}",
+                tables.share_text(curves.clean),
                 *certified,
                 acr,
                 gap,
-                *(f"{share:.3f}" for share in curves.left),
+                *map(tables.share_text, curves.left),
             ]
         )
     return tables.Table(
@@ -237,7 +240,8 @@ def stage_table(stage: str, found: dict[Cell, Curves]) -> tables.Table:
             f"noise of sigma {SIGMAS[stage]:g} at {stage}; plain is not smoothed; r: "
             "certified accuracy; of the gap: of what lies between gaussian's average "
             "certified radius (ACR) and the cap; PGD: right under l2 PGD of that norm, "
-            "on the mean over noise where smoothed"
+            "on the mean over noise where smoothed",
+            tables.INTERVAL_NOTE,
         ],
     )
 

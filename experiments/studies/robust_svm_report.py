@@ -3,11 +3,13 @@
 import json
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from advjax.atomic import new_file
-from advjax.metrics.robustness import fooling_rate, success_rate_auc
+from advjax.metrics.robustness import success_rate_auc
+from advjax.metrics.shares import Share, share_of
 from advjax.reports import attack_rows, tables
 from experiments import certification
 from experiments.studies import kept_rows
@@ -64,6 +66,9 @@ def write(
         "norm. "
         "Gradients go through the pipeline's counts and key points by backward pass "
         "approximation, so that its columns are an attacker who knows the defence.",
+        "",
+        f"Rates in %; {tables.INTERVAL_NOTE}. Clips of a pooled rate are attacked "
+        "several times, and so its interval is too narrow.",
     ]
     for corpus in dict.fromkeys(corpus for corpus, _ in grids):
         where = out / "cells" / corpus
@@ -127,12 +132,19 @@ def _cells(folder: pathlib.Path) -> Iterator[tuple[str, pathlib.Path, dict]]:
             yield name, folder / name, json.loads(file.read_text())
 
 
-def _percent(share: float) -> str:
-    return _NONE if np.isnan(share) else f"{100 * share:.0f}"
+def _percent(share: float, total: int) -> str:
+    """A rate of `total` clips, from its quotient."""
+    return tables.percent_text(Share(round(share * total), total))
+
+
+def _accuracy(told: Mapping[str, Any]) -> str:
+    return _percent(told["accuracy"], told["num_test"])
 
 
 def _fooled(found: Attacked | None) -> str:
-    return _NONE if found is None else _percent(fooling_rate(found.right, found.fooled))
+    if found is None:
+        return _NONE
+    return tables.percent_text(share_of(found.fooled[found.right]))
 
 
 def _attacked_table(folder, planned, eps: float) -> tables.Table:
@@ -149,7 +161,7 @@ def _attacked_table(folder, planned, eps: float) -> tables.Table:
         rows.append(
             [
                 TITLES[name],
-                _percent(told["accuracy"]),
+                _accuracy(told),
                 str(int(found["fgsm"].right.sum())),
                 *(_fooled(found[attack]) for attack in planned),
                 _auc(cell, planned["pgd"]),
@@ -219,9 +231,8 @@ def _moved(folder: pathlib.Path) -> dict[str, list[Moved]]:
 
 
 def _rate(rows: Sequence[Moved]) -> str:
-    if not rows:
-        return _NONE
-    return _percent(float(np.mean([row.answer != row.label for row in rows])))
+    moved = sum(row.answer != row.label for row in rows)
+    return tables.percent_text(Share(moved, len(rows)))
 
 
 def _transferred_table(folder, planned, transferred) -> tables.Table:
@@ -281,7 +292,7 @@ def _matrix(folder) -> tables.Table:
 
 def _machine_table(folder) -> tables.Table | None:
     rows, header = [], None
-    for name, cell, _ in _cells(folder):
+    for name, cell, told in _cells(folder):
         file = cell / "machine.tsv"
         if not file.exists():
             continue
@@ -290,8 +301,8 @@ def _machine_table(folder) -> tables.Table | None:
         rows.append(
             [
                 TITLES[name],
-                _percent(found[0].accuracy),
-                *(_percent(row.after) for row in found),
+                _percent(found[0].accuracy, told["num_test"]),
+                *(_percent(row.after, told["num_test"]) for row in found),
             ]
         )
     if header is None:
@@ -320,7 +331,7 @@ def _stage_table(folder, eps: float) -> tables.Table:
         rows.append(
             [
                 TITLES[name],
-                _percent(told["accuracy"]),
+                _accuracy(told),
                 count,
                 _rate(others),
                 _fooled(own),
@@ -343,9 +354,7 @@ def _input_table(folder, eps: float) -> tables.Table:
                 for attack in ("fgsm", "bim_b", "pgd")
             ]
             others = [row for row in moved.get(name, []) if row.source != name]
-            rows.append(
-                [title, TITLES[name], _percent(told["accuracy"]), *own, _rate(others)]
-            )
+            rows.append([title, TITLES[name], _accuracy(told), *own, _rate(others)])
     return tables.Table(
         ["input", "classifier", "accuracy %", "FGSM", "BIM-b", "PGD", "transferred"],
         rows,
@@ -371,7 +380,7 @@ def _cost_table(folder, pgd: Planned) -> tables.Table:
             _NONE if told["fit_seconds"] is None else f"{told['fit_seconds']:.0f}",
             f"{told['ms_a_clip']:.2f}",
             f"{told['num_parameters']:,}",
-            _percent(told["accuracy"]),
+            _accuracy(told),
             _auc(cell, pgd),
         ]
         for name, cell, told in _cells(folder)

@@ -17,6 +17,7 @@ from advjax.atomic import new_file
 from advjax.classifier import Classifier
 from advjax.defences import mixup, plain
 from advjax.evaluation import logits_of_batch
+from advjax.metrics.shares import Share
 from advjax.models import MODELS
 from advjax.progress import Progress
 from advjax.representations import ConstantQChunks, LogMelChunks, Waveform, definition
@@ -289,8 +290,8 @@ def build_network(
     return build(**options)
 
 
-def clip_accuracy(classifier: Classifier, sounds: Sequence[Sound]) -> float:
-    """The share of whole clips that a classifier knows."""
+def clip_accuracy(classifier: Classifier, sounds: Sequence[Sound]) -> Share:
+    """The whole clips that a classifier knows."""
     groups: dict[int, list[Sound]] = {}
     for sound in sounds:
         groups.setdefault(len(padded_wave(sound.audio)), []).append(sound)
@@ -299,4 +300,4 @@ def clip_accuracy(classifier: Classifier, sounds: Sequence[Sound]) -> float:
         x = np.stack([padded_wave(sound.audio) for sound in group])
         answers = logits_of_batch(logits_fn, x, batch_size=8).argmax(axis=1)
         right += int((answers == np.asarray([sound.label for sound in group])).sum())
-    return right / len(sounds)
+    return Share(right, len(sounds))

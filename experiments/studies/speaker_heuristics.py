@@ -25,6 +25,7 @@ from advjax.attacks import expectation
 from advjax.attacks.batches import default_slots
 from advjax.defences.transforms import SMALL_ROOM, TRANSFORMS, Transform
 from advjax.metrics.distortion import radius_snr_db
+from advjax.metrics.shares import Share
 from advjax.progress import Progress
 from advjax.reports import tables
 from experiments import attacking, pipeline
@@ -99,7 +100,8 @@ def table(
             cells = []
             for answers in by_column:
                 mine = [a for a in answers if a.transform == change]
-                cells.append(f"{np.mean([a.answer == a.label for a in mine]):.3f}")
+                right = sum(a.answer == a.label for a in mine)
+                cells.append(tables.share_text(Share(right, len(mine))))
             lines.append([name, change, *cells])
         heard = [
             f"{np.median([a.snr_db for a in answers]):.1f}" for answers in by_column
@@ -111,7 +113,8 @@ def table(
         [
             f"accuracy on {num_points} clips; all but plain are smoothed by the noise "
             f"they are trained on and answer by {NUM_VOTES} votes, abstentions wrong; "
-            "attacks know of the noise, not of what clips go through afterwards"
+            "attacks know of the noise, not of what clips go through afterwards",
+            tables.INTERVAL_NOTE,
         ],
     )
 

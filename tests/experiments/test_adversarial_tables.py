@@ -35,7 +35,7 @@ def write_cell(out, name, *, accuracy, fgsm, l2):
         write_run(folder / "FGSM" / f"{budget}", rows, norm="linf", budget=str(budget))
     rows = [row(i, success=size < np.inf, l2=size) for i, size in enumerate(l2)]
     write_run(folder / "C&W" / "smallest", rows, norm="l2", budget=None)
-    told = {"accuracy": accuracy, "num_entries": 100}
+    told = {"accuracy": accuracy, "num_entries": 100, "num_test": 20}
     (folder / "cell.json").write_text(json.dumps(told))
 
 
@@ -62,7 +62,8 @@ def test_a_clip_needs_the_first_budget_that_fools_it(out):
 
 def test_the_three_tables(out):
     (pair,) = study.pairs(study.read_cells(out))
-    assert study.accuracy_table([pair]).rows == [["ESC-50, STFT", "90.0, (10.0)"]]
+    ((_, cell),) = study.accuracy_table([pair]).rows
+    assert cell == "90.0 [68, 99], (10.0)"
     # Within linf 0.1 one clip of the plain network and none of the twin; within l2
     # 0.1 * sqrt(100) likewise.
     ((_, cell),) = study.fooling_table([pair], EPS).rows
@@ -78,6 +79,8 @@ def test_a_ratio_without_an_area_of_nine_tenths_is_starred(out):
     table = study.attack_table([pair], EPS)
     ratios = {line[2]: line[11] for line in table.rows}
     assert ratios == {"FGSM (linf)": "1.6", "C&W (l2)": "2*"}
+    # Within the limit one of two clips of the plain network, and none of the twin's.
+    assert table.rows[0][5:7] == ["50 [1, 99]", "0 [0, 84]"]
 
 
 def test_an_attack_that_fools_nothing_has_no_ratio(out):
@@ -108,14 +111,15 @@ def test_folds_are_averaged_and_a_missing_network_is_a_dash(out):
     table = study.accuracy_table(study.pairs(study.read_cells(out)))
     assert table.header == ["data", "AlexNet", "VGG-16"]
     rows = {line[0]: line[1:] for line in table.rows}
-    assert rows["ESC-50, STFT"] == ["80.0, (5.0)", "–"]
-    assert rows["ESC-50, DWT"] == ["–", "50.0, (0.0)"]
+    # Of the 40 clips of both folds.
+    assert rows["ESC-50, STFT"] == ["80.0 [64, 91], (5.0)", "–"]
+    assert rows["ESC-50, DWT"] == ["–", "50.0 [27, 73], (0.0)"]
 
 
 def test_the_report_has_tables_and_a_figure(out):
     study.write_report(out, eps=EPS)
     text = (out / "study.md").read_text()
-    assert "| ESC-50, STFT | 90.0, (10.0) |" in text
+    assert "| ESC-50, STFT | 90.0 [68, 99], (10.0) |" in text
     assert "success.png" in text
     assert (out / "success.png").stat().st_size > 10_000
     # The adversarial twin of the next cell is still missing.

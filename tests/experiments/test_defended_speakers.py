@@ -8,6 +8,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
+from advjax.metrics.shares import Share
 from advjax.reports.rows import Rows, Run
 from experiments.studies import defended_speakers, speaker_heuristics
 from experiments.studies.defended_speakers import Cell, Curves, stage_table
@@ -52,6 +53,9 @@ def test_cells_heuristics_and_the_figure(tmp_path, monkeypatch, capsys):
     assert [row["transform"] for row in rows] == 3 * ["none"] + 3 * ["masked noise"]
 
 
+ALL = Share(2, 2)
+
+
 def run_of(radii):
     """A run of clips that are right up to these radii; cap 1."""
     count = len(radii)
@@ -79,12 +83,16 @@ def run_of(radii):
 
 def test_the_share_of_the_gap_is_between_gaussian_and_the_cap():
     found = {
-        Cell("mfbe", "plain"): Curves(1.0, None, [0.5, 0.2], None),
-        Cell("mfbe", "gaussian"): Curves(1.0, run_of([0.4, 0.8]), [1, 0.5], None),
-        Cell("mfbe", "macer"): Curves(1.0, run_of([0.6, 1.2]), [1, 0.5], None),
-        Cell("waveform", "macer"): Curves(1.0, run_of([0.0, 0.1]), [1, 1], None),
+        Cell("mfbe", "plain"): Curves(ALL, None, [Share(5, 10), Share(2, 10)], None),
+        Cell("mfbe", "gaussian"): Curves(ALL, run_of([0.4, 0.8]), [ALL, ALL], None),
+        Cell("mfbe", "macer"): Curves(ALL, run_of([0.6, 1.2]), [ALL, ALL], None),
+        Cell("waveform", "macer"): Curves(ALL, run_of([0.0, 0.1]), [ALL, ALL], None),
     }
-    plain, gaussian, macer = stage_table("mfbe", found).rows
+    plain, gaussian, macer = (
+        [cell.partition(" [")[0] for cell in row]
+        for row in stage_table("mfbe", found).rows
+    )
+    assert stage_table("mfbe", found).rows[0][7] == "0.500 [0.19, 0.81]"
     assert plain[1:7] == ["1.000", "–", "–", "–", "–", "–"]
     assert plain[7:] == ["0.500", "0.200"]
     assert gaussian[1:7] == ["1.000", "0.500", "0.000", "0.000", "0.6000", "+0.00"]

@@ -85,13 +85,13 @@ def test_the_matrix_counts_clips_that_both_classifiers_know(tmp_path):
     assert found.header[1:] == ["AlexNet", "pipeline, soft"]
     # A clip that AlexNet does not know counts for nothing, on either side.
     assert found.rows == [
-        ["AlexNet", "100", "0"],
-        ["pipeline, soft", "50", "100"],
+        ["AlexNet", "100 [16, 100]", "0 [0, 84]"],
+        ["pipeline, soft", "50 [1, 99]", "100 [29, 100]"],
     ]
     own = report._transferred_table(
         tmp_path, {"fgsm": Planned("FGSM", "fgsm")}, ["fgsm"]
     )
-    assert [row[1] for row in own.rows] == ["–", "50"]
+    assert [row[1] for row in own.rows] == ["–", "50 [1, 99]"]
 
 
 def test_the_area_under_success_takes_the_smallest_budget_of_each(

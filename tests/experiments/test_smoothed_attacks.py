@@ -189,7 +189,8 @@ def test_the_table_names_attacks_so_that_they_differ():
     short = smoothed_attack_report.attack_table(rows, num_points=4).rows
     assert short[0][:7] == ["pgd", "1 sigma", "1", "1", "1", "1", "0"]
     assert short[1][:6] == ["carlini_wagner", "smallest", "1", "0", "–", "0"]
-    assert [line[-1] for line in short] == ["0.000", "0.250"]
+    left = [line[-1] for line in short]
+    assert left == ["0.000 [0.00, 0.60]", "0.250 [0.01, 0.81]"]
     more = [*rows, ROW._replace(attack="pgd(num_steps=9)")]
     long = smoothed_attack_report.attack_table(more, num_points=4).rows
     assert [line[0] for line in long] == [row.attack for row in more]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from advjax.metrics.shares import Share
 from advjax.reports import tables
 from advjax.reports.rows import HEADER, Row, Run, line_of, parse
 
@@ -29,10 +30,10 @@ def test_certified_accuracies_and_a_dash_beyond_the_cap():
     ]
     assert table.rows == [
         [
-            *("voices mfbe", "4", "0.500", "0.250", "0.1325"),
-            *("0.500", "0.250", "0.250", "0.250"),
+            *("voices mfbe", "4", "0.500 [0.07, 0.93]", "0.250", "0.1325"),
+            *("0.500 [0.07, 0.93]", *["0.250 [0.01, 0.81]"] * 3),
             # 0.75 was in reach and nothing reached it; 1.0 was not.
-            *("0.000", "–", "–", "–"),
+            *("0.000 [0.00, 0.60]", "–", "–", "–"),
         ]
     ]
 
@@ -41,7 +42,29 @@ def test_the_cap_itself_is_in_reach():
     table = tables.certified_accuracy_table(
         [run("a", [(True, 1, 0.5)], 0.5)], [0.5, 1.0]
     )
-    assert table.rows[0][-2:] == ["1.000", "–"]
+    assert table.rows[0][-2:] == ["1.000 [0.03, 1.00]", "–"]
+
+
+def test_what_wrong_certificates_leave_of_accuracies_is_told():
+    known = RUN._replace(alpha=0.001)
+    table = tables.certified_accuracy_table([known, known._replace(label="two"), RUN])
+    (note,) = [note for note in table.notes if "appendix F" in note]
+    # 0.001 + sqrt(0.001 * 0.999 * ln(20) / 4) + ln(20) / 12
+    assert "these 4 points" in note and "at least r minus 0.278 " in note
+    # Of another alpha it is another, and says of which run it speaks.
+    table = tables.certified_accuracy_table([known, RUN._replace(label="b", alpha=0.1)])
+    named = [note for note in table.notes if "appendix F" in note]
+    assert len(named) == 2 and "(voices mfbe)" in named[0] and "(b)" in named[1]
+    assert not any(
+        "appendix" in note for note in tables.certified_accuracy_table([RUN]).notes
+    )
+
+
+def test_a_share_has_its_interval():
+    assert tables.share_text(Share(27, 30)) == "0.900 [0.73, 0.98]"
+    assert tables.percent_text(Share(27, 30)) == "90 [73, 98]"
+    assert tables.percent_text(Share(1, 3), 1) == "33.3 [1, 91]"
+    assert tables.share_text(Share(0, 0)) == tables.percent_text(Share(0, 0)) == "–"
 
 
 def test_a_run_without_rows_is_refused():
@@ -58,6 +81,22 @@ def test_text_is_aligned():
         "long    –",
         "a note",
     ]
+
+
+def test_a_wide_table_has_intervals_below_their_rates():
+    row = ["a run", "0.900 [0.73, 0.98]", "1.000 [0.00, 1.00] 7/9", "0.1 (linf)", "–"]
+    table = tables.Table(["run", "clean", "moved by it", "size", "x"], [row])
+    assert tables.as_text(table, width=40).split("\n") == [
+        "run      clean    moved  size    x",
+        "                  by it",
+        "─────  ───────  ───────  ──────  ─",
+        "a run    0.900    1.000  0.1     –",
+        "       .73–.98  0–1 7/9  (linf)",
+    ]
+    assert tables.as_text(table, width=100).split("\n")[2] == "  ".join(
+        [row[0], row[1], row[2], row[3], "–"]
+    )
+    assert "---: | ---: | --- | ---: |" in tables.as_markdown(table)
 
 
 def test_markdown_escapes_and_aligns():
