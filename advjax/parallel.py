@@ -28,6 +28,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from advjax.runtime import interrupts, streams
+
 AXIS = "data"
 _T = TypeVar("_T")
 
@@ -193,7 +195,7 @@ def _keep_stdout_for_results() -> None:
     sys.stdout.flush()
     results = os.dup(1)
     os.dup2(2, 1)
-    sys.stdout = os.fdopen(results, "w", buffering=1, encoding=sys.stdout.encoding)
+    sys.stdout = streams.tolerant(results, sys.stdout.encoding, by_lines=True)
 
 
 def first_does(what: str, action: Callable[[], _T]) -> _T:
@@ -273,28 +275,42 @@ def part_ways() -> None:
 def telling_failures() -> Iterator[None]:
     """The block in which a process that fails ends the others, with its message.
 
-    And ends itself without meeting them first, for which JAX would wait minutes.
+    And ends itself without meeting them first, for which JAX would wait minutes. So
+    does one that a signal ends while its main thread hears nothing.
     """
+    interrupts.last_words(lambda: _tell_end("interrupted") and _let_hear())
     try:
         yield
     except BaseException as error:
-        if (client := _store().client) is not None:
+        if _tell_end(str(error) or type(error).__name__):
             atexit.register(_leave)
-            index = process().index
-            text = f"process {index} ended: {error or type(error).__name__}"
-            with contextlib.suppress(Exception):
-                client.key_value_set(f"{_ENDED}/{index}", text)
         raise
+    finally:
+        interrupts.last_words(None)
+
+
+def _tell_end(text: str) -> bool:
+    """Tell the other processes, if there are any, why this one ends."""
+    if (client := _store().client) is None:
+        return False
+    index = process().index
+    with contextlib.suppress(Exception):
+        client.key_value_set(f"{_ENDED}/{index}", f"process {index} ended: {text}")
+    return True
 
 
 def _leave() -> None:
     """Ends this process at once; what it was to print is printed."""
-    if process().index == 0:
-        # Its messages end with it: the others hear the last one first.
-        time.sleep(2 * _LISTEN_MS / 1000)
+    _let_hear()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(1)
+    os._exit(interrupts.exit_code() or 1)
+
+
+def _let_hear() -> None:
+    """Wait until the others have heard this process's last message."""
+    if process().index == 0:  # which serves the messages
+        time.sleep(2 * _LISTEN_MS / 1000)
 
 
 def _store():
