@@ -15,13 +15,12 @@ import collections
 import functools
 import inspect
 import itertools
-import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from absl import app, flags, logging
+from absl import flags
 from jaxtyping import Float32
 
 from advjax import catalog, records
@@ -30,6 +29,7 @@ from advjax.representations import FRONT_ENDS, Representation
 from advjax.runtime.locks import reserve
 from advjax.runtime.paths import user_path
 from advjax.runtime.text import printable
+from data_prep import program
 from data_prep.clips import UnreadableAudio, from_int16
 from data_prep.corpora import CORPORA
 from data_prep.corpora.base import (
@@ -40,6 +40,7 @@ from data_prep.corpora.base import (
     Utterance,
 )
 from data_prep.crops import POLICIES, WHOLE, Crop, Skipped, crops
+from data_prep.path_flags import define_path
 
 # 1,500 examples of ten speakers: what a first command on two cores has the time for.
 CROPS_PER_CLASS = {"train": 100, "validation": 20, "test": 30}
@@ -48,6 +49,8 @@ CROPS_PER_CLASS = {"train": 100, "validation": 20, "test": 30}
 POLICY = {"train": "random", "validation": "spaced", "test": "spaced"}
 BATCH_SIZE = 64
 MOST_TOLD = 20  # recordings that were skipped, by name
+
+INTERRUPTED = "interrupted: nothing is kept, the same command builds anew"
 
 
 def build(
@@ -262,7 +265,7 @@ def pick_corpus(
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """Nothing; defines the flags of this command in `values`.
+    """Define the flags of this command in `values`.
 
     Not on import: scripts that build records as a library have flags of these names.
     """
@@ -270,29 +273,35 @@ def define_flags(values: flags.FlagValues) -> None:
     text = functools.partial(flags.DEFINE_string, flag_values=values)
     choice = functools.partial(flags.DEFINE_enum, flag_values=values)
     text("corpus", "voices", f"One of {', '.join(CORPORA)}; options as name(seed=1).")
-    text("corpus_dir", "", "The folder of a corpus that you downloaded.")
+    define_path(
+        "corpus_dir",
+        None,
+        "The folder of a corpus that you downloaded.",
+        values=values,
+    )
     text("rep", "mfbe", f"One of {', '.join(FRONT_ENDS)}; options likewise.")
-    text("out", None, "The new folder of the records.", required=True)
+    define_path(
+        "out", None, "The new folder of the records.", required=True, values=values
+    )
     for split in SPLITS:
         add(f"crops_{split}", CROPS_PER_CLASS[split], f"{split} examples of a class.")
         choice(
             f"policy_{split}", POLICY[split], list(POLICIES), f"Where {split} is cut."
         )
-    flags.DEFINE_integer("seed", 0, "Of the random crops.", flag_values=values)
+    program.define_seed("Of the random crops.", values=values)
     choice("on_error", "stop", ["stop", "skip"], "What an unusable recording does.")
     formats = list(records.FILE_FORMATS)
     choice("file_format", formats[0], formats, "npz works where TFDS is missing.")
 
 
 def main(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
-    """Nothing; builds what the flags say and prints what it was."""
-    if len(argv) > 1:
-        raise app.UsageError(f"{argv[1]!r} is not a flag")
-    log_warnings_only(values)
-    try:
+    """Build what the flags say and print what it was."""
+    del argv
+    with program.readable_failures("data_prep.build"):
+        jax.devices()  # a backend that is missing fails before any work
         representation = catalog.pick(values.rep, FRONT_ENDS)
         corpus, options = pick_corpus(
-            values.corpus, values.corpus_dir, representation.sample_rate_hz
+            values.corpus, values.corpus_dir or "", representation.sample_rate_hz
         )
         with reserve(values.out, wait=False):
             info = build(
@@ -308,15 +317,7 @@ def main(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
                 file_format=values.file_format,
                 options=options,
             )
-    except (ImportError, OSError, ValueError) as error:
-        sys.exit(f"data_prep.build: {error}")
     print(summary(info, values.out))
-
-
-def log_warnings_only(values: flags.FlagValues) -> None:
-    """Nothing; keeps what libraries log off the screen unless --verbosity was given."""
-    if "verbosity" not in values or not values["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)
 
 
 def summary(info: records.Info, folder: records.Path) -> str:
@@ -369,4 +370,4 @@ def _without(counts: Mapping[str, int], names: Collection[str]) -> dict[str, int
 
 if __name__ == "__main__":
     define_flags(flags.FLAGS)
-    app.run(main)
+    program.run(main, interrupted=INTERRUPTED)

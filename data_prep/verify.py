@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from advjax import records
 from advjax.progress import Progress
 from advjax.runtime.paths import user_path
-from data_prep.build import features_of, log_warnings_only
+from data_prep import program
+from data_prep.build import features_of
 from data_prep.clips import from_int16
+from data_prep.path_flags import define_path
 
 # Backends and batch shapes round differently: up to 1e-5 of the largest value was seen.
 TOLERANCE = 1e-3
@@ -128,33 +130,27 @@ def _difference(example: records.Example, info: records.Info) -> float:
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """Nothing; defines the flags of this command in `values`, and not on import."""
-    flags.DEFINE_string(
-        "records", None, "The folder.", required=True, flag_values=values
-    )
+    """Define the flags of this command in `values`, and not on import."""
+    define_path("records", None, "The folder.", required=True, values=values)
     flags.DEFINE_integer(
         "num_records", NUM_RECORDS, "How many to recompute.", 1, flag_values=values
     )
     flags.DEFINE_float(
         "tolerance", TOLERANCE, "What counts as rounding.", 0.0, flag_values=values
     )
-    flags.DEFINE_integer("seed", 0, "Of the draw.", flag_values=values)
+    program.define_seed("Of the draw.", values=values)
 
 
 def main(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
-    """Nothing; prints what was found, and ends with 1 where something is wrong."""
-    if len(argv) > 1:
-        raise app.UsageError(f"{argv[1]!r} is not a flag")
-    log_warnings_only(values)
-    try:
+    """Print what was found, and end with 1 where something is wrong."""
+    del argv
+    with program.readable_failures("data_prep.verify"):
         found = verify(
             values.records,
             num_records=values.num_records,
             tolerance=values.tolerance,
             seed=values.seed,
         )
-    except (ImportError, OSError, ValueError) as error:
-        sys.exit(f"data_prep.verify: {error}")
     print(
         f"{values.records}: {found.num_records} records; worst difference of "
         f"{found.num_recomputed} recomputed ones {found.worst:.3g}"
@@ -168,4 +164,4 @@ def main(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
 
 if __name__ == "__main__":
     define_flags(flags.FLAGS)
-    app.run(main)
+    program.run(main, interrupted="interrupted: the same command starts again")

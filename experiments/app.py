@@ -5,6 +5,7 @@ JAX and all that needs it are imported once the flags are read: `--help` does wi
 
 import dataclasses
 import importlib.metadata
+import os
 import pathlib
 import platform
 import subprocess
@@ -12,7 +13,10 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from absl import app, flags, logging
+from absl import flags
+
+from data_prep import program
+from data_prep.path_flags import define_path, define_paths
 
 if TYPE_CHECKING:
     from experiments import pipeline
@@ -77,7 +81,7 @@ CORPUS = flags.DEFINE_string(
     "with options if any: 'voices(num_speakers=20)', "
     "\"esc50(fold=2,pitch_shift='resample')\".",
 )
-CORPUS_DIR = flags.DEFINE_string(
+CORPUS_DIR = define_path(
     "corpus_dir", None, "Folder of a real corpus, in its official layout."
 )
 ON_ERROR = flags.DEFINE_enum(
@@ -86,26 +90,28 @@ ON_ERROR = flags.DEFINE_enum(
     ["stop", "skip"],
     "What an unreadable audio file does to a build.",
 )
-RECORDS = flags.DEFINE_string(
+RECORDS = define_path(
     "records", None, "Folder of records that exist; default: built from --corpus."
 )
-CLASSIFIER = flags.DEFINE_string(
+CLASSIFIER = define_path(
     "classifier",
     None,
     "Folder of a trained classifier; default: one trained for these flags, in --home.",
 )
-HOME = flags.DEFINE_string(
+HOME = define_path(
     "home", "runs", "Where everything that has no folder of its own goes."
 )
-WORKDIR = flags.DEFINE_string(
+WORKDIR = define_path(
     "workdir", None, "Folder of this run's results; default: one in --home."
 )
 NUM_POINTS = flags.DEFINE_integer(
     "num_points", None, "Test examples, spread over the split; default 30 on CPU, 300."
 )
-RUNS = flags.DEFINE_list("runs", [], "Folders of runs, separated by commas.")
-OUT = flags.DEFINE_string("out", None, "Folder of the report.")
-SEED = flags.DEFINE_integer("seed", 0, "Root of all randomness.", lower_bound=0)
+RUNS = define_paths(
+    "runs", [], "Folders of runs, separated by commas; or give the flag again."
+)
+OUT = define_path("out", None, "Folder of the report.")
+SEED = program.define_seed("Root of all randomness.")
 NUM_STEPS = flags.DEFINE_integer(
     "num_steps", None, "Training steps; default sized for the machine.", lower_bound=1
 )
@@ -138,7 +144,7 @@ CLUSTER = flags.DEFINE_bool(
     "Ask the cluster's environment for the other processes: Slurm, Cloud TPU, Open "
     "MPI or Kubernetes.",
 )
-DEBUG = flags.DEFINE_bool("debug", False, "Show the whole traceback of a failure.")
+program.define_debug(flags.FLAGS)
 
 MODEL_FLAGS = (
     REP, FEATURES, SIGMA, NOISE, DEFENCE, MODEL, CLASSIFIER, NUM_STEPS, BATCH_SIZE,
@@ -149,7 +155,7 @@ PROCESS_FLAGS = (COORDINATOR, NUM_PROCESSES, PROCESS_ID, CLUSTER)
 
 
 def declare_key(*holders: flags.FlagHolder) -> None:
-    """Nothing; makes `--help` of the calling script list these shared flags."""
+    """Make `--help` of the calling script list these shared flags."""
     for holder in holders:
         flags.FLAGS.register_key_flag_for_module(
             sys._getframe(1).f_globals["__name__"].replace("__main__", sys.argv[0]),
@@ -215,14 +221,41 @@ def environment() -> dict[str, Any]:
 
 
 def revision() -> str:
-    """What git calls the code that runs; \"unknown\" outside a checkout."""
-    here = pathlib.Path(__file__).parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty"]
+    """The commit of the code that runs; without a checkout, the version of the package.
+
+    A repository around an installed package says nothing about the package, nor does
+    one that the environment points to.
+    """
+    here = pathlib.Path(__file__).resolve()
+    root = here.parents[1]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return found.stdout.strip() or "unknown"
+        top = _git(root, "rev-parse", "--show-toplevel")
+        if top and os.path.samefile(top, root):
+            # Fails where the file is not tracked.
+            _git(root, "ls-files", "--error-unmatch", "--", str(here))
+            return _git(root, "describe", "--always", "--dirty")
+    except (OSError, subprocess.SubprocessError):
+        pass
+    import advjax
+
+    return f"advjax {advjax.__version__}, no checkout"
+
+
+def _git(folder: pathlib.Path, *arguments: str) -> str:
+    """What git prints in `folder`, whatever the environment says about repositories."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("GIT_")
+    }
+    return subprocess.run(
+        ["git", "-C", str(folder), *arguments],
+        capture_output=True,
+        check=True,
+        encoding="utf-8",
+        errors="replace",
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        timeout=10,
+    ).stdout.strip()
 
 
 def run(
@@ -231,44 +264,21 @@ def run(
     several_processes: bool = False,
     device_per_core: bool = False,
 ) -> None:
-    """Nothing; parses the flags, joins the other processes, then runs `main`.
-
-    An error that a person can mend (a wrong flag, a missing folder, a full disk) ends
-    the program with its message and exit code 1; `--debug` shows its traceback too.
+    """Parse the flags, join the other processes, run `main`; see `data_prep.program`.
 
     Args:
         main: the program.
         several_processes: it can share its work; others refuse the flags for that.
         device_per_core: on a CPU, its programs are spread over several devices.
     """
-
-    def with_messages(argv: list[str]) -> int:
-        if len(argv) > 1:
-            raise app.UsageError(
-                f"unexpected argument {argv[1]!r}: flags start with --"
-            )
-        if not flags.FLAGS["verbosity"].present:
-            # Orbax tells each of its steps at the level of information.
-            logging.set_verbosity(logging.WARNING)
-        try:
-            _start(main, several_processes, device_per_core)
-        except (ValueError, OSError, MemoryError) as error:
-            if DEBUG.value:
-                raise
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            print("interrupted: the same command continues", file=sys.stderr)
-            return 130
-        return 0
-
-    app.run(with_messages)
+    program.run(lambda argv: _start(main, several_processes, device_per_core))
 
 
 def _start(
     main: Callable[[], None], several_processes: bool, device_per_core: bool = False
 ) -> None:
     from advjax import compilation, parallel
+    from advjax.runtime import interrupts
 
     given = [flag for flag in PROCESS_FLAGS if flags.FLAGS[flag.name].present]
     if given and not several_processes:
@@ -276,7 +286,7 @@ def _start(
             f"this program runs in one process: leave out --{given[0].name}"
         )
     if CACHE.value:
-        compilation.use_disk_cache(pathlib.Path(HOME.value).absolute() / "compiled")
+        compilation.use_disk_cache(pathlib.Path(HOME.value) / "compiled")
     if not XLA_SETTINGS.value:
         compilation.leave_xla_alone()
     elif device_per_core:
@@ -287,5 +297,7 @@ def _start(
         PROCESS_ID.value,
         cluster=CLUSTER.value,
     )
+    # Where processes join, JAX takes SIGTERM for itself.
+    interrupts.install()
     with parallel.telling_failures():
         main()

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
+from data_prep.path_flags import define_path
 from experiments import app
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ TILE = flags.DEFINE_integer(
     "draws other noise.",
     lower_bound=1,
 )
-PROFILE = flags.DEFINE_string(
+PROFILE = define_path(
     "profile", None, "Folder for a JAX trace of some dispatches in the steady state."
 )
 app.declare_key(

@@ -15,20 +15,18 @@ import json
 import pathlib
 
 import numpy as np
-from absl import flags
 
 from advjax import checkpoint, evaluation, records
 from advjax.metrics.robustness import attackable
 from advjax.metrics.shares import Share
 from advjax.metrics.transfer import transfer_share
 from advjax.reports import attack_rows, runs, tables
+from data_prep.path_flags import define_paths
 from experiments import app, pipeline
 from experiments.attack_report import label_of
 from experiments.attacking import examples
 
-CLASSIFIERS = flags.DEFINE_list(
-    "classifiers", [], "Folders of further classifiers to ask."
-)
+CLASSIFIERS = define_paths("classifiers", [], "Folders of further classifiers to ask.")
 app.declare_key(app.RUNS, app.OUT)
 
 

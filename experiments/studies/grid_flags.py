@@ -4,6 +4,8 @@ import re
 
 from absl import flags
 
+from data_prep.path_flags import define_path
+
 CELLS = flags.DEFINE_string("cells", "*", "Which cells to run; wildcards.")
 SHARE = flags.DEFINE_string(
     "share", "0/1", "I/N: of what is shared, every N-th one, from the I-th one on."
@@ -16,10 +18,8 @@ PRESET = flags.DEFINE_enum(
 )
 GRID_FLAGS = (CELLS, SHARE, PRESET)
 
-ESC50_DIR = flags.DEFINE_string("esc50_dir", None, "The folder of ESC-50.")
-URBANSOUND8K_DIR = flags.DEFINE_string(
-    "urbansound8k_dir", None, "The folder of UrbanSound8K."
-)
+ESC50_DIR = define_path("esc50_dir", None, "The folder of ESC-50.")
+URBANSOUND8K_DIR = define_path("urbansound8k_dir", None, "The folder of UrbanSound8K.")
 PITCH_SHIFT = flags.DEFINE_enum(
     "pitch_shift",
     "resample",

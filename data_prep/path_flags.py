@@ -1,0 +1,131 @@
+"""Flags that name files and folders, all read by one function of paths."""
+
+import csv
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from advjax.runtime.paths import user_path
+
+flags.disclaim_key_flags()
+
+
+def define_path(
+    name: str,
+    default: str | None,
+    text: str,
+    *,
+    required: bool = False,
+    values: flags.FlagValues = flags.FLAGS,
+) -> flags.FlagHolder[str | None]:
+    """Define a flag for one path; its value is absolute, `--help` shows the default.
+
+    `~` is the home folder, a relative path starts at the current folder, and an empty
+    one is refused.
+    """
+    flag = _PathFlag(_PathParser(), flags.ArgumentSerializer(), name, default, text)
+    return flags.DEFINE_flag(flag, values, required=required)
+
+
+def define_paths(
+    name: str,
+    default: Sequence[str],
+    text: str,
+    *,
+    values: flags.FlagValues = flags.FLAGS,
+) -> flags.FlagHolder[list[str]]:
+    """Define a flag for several paths, with commas between them or given again.
+
+    Paths are read as those of `define_path`. A comma inside a name needs no quotes
+    where a file or folder of that name exists; elsewhere quotes as in a CSV file.
+    """
+    flag = _PathsFlag(_PathsParser(), _Joined(), name, list(default), text)
+    return flags.DEFINE_flag(flag, values)
+
+
+class _PathParser(flags.ArgumentParser):
+    """Refuses what is no path, and keeps the rest as it was typed."""
+
+    syntactic_help = "a path"
+
+    def parse(self, argument: str | os.PathLike[str]) -> str:
+        user_path(argument)
+        return os.fspath(argument)
+
+    def flag_type(self) -> str:
+        return "path"
+
+
+class _PathFlag(flags.Flag):
+    """Its value is the absolute path; a default is one when it is asked for."""
+
+    @property
+    def value(self) -> str | None:
+        return None if self._value is None else str(user_path(self._value))
+
+    @value.setter
+    def value(self, value: str | None) -> None:
+        self._value = value
+
+
+class _PathsParser(flags.ArgumentParser):
+    syntactic_help = "paths, separated by commas"
+
+    def parse(self, argument: str | Sequence[str]) -> list[str]:
+        if not isinstance(argument, str):
+            return [_PathParser().parse(each) for each in argument]
+        if not argument:
+            raise ValueError("an empty path: give the names of folders or files")
+        return _split(argument)
+
+    def flag_type(self) -> str:
+        return "paths, separated by commas"
+
+
+class _Joined(flags.ArgumentSerializer):
+    def serialize(self, value: list[str]) -> str:
+        return ",".join(f'"{each}"' if "," in each else each for each in value)
+
+
+class _PathsFlag(flags.Flag):
+    """A list of paths that grows when the flag is given again."""
+
+    @property
+    def value(self) -> list[str]:
+        return [str(user_path(each)) for each in self._value or ()]
+
+    @value.setter
+    def value(self, value: list[str] | None) -> None:
+        self._value = value
+
+    def parse(self, argument: Any) -> None:
+        new = self._parse(argument)
+        self._value = [*self._value, *new] if self.present else new
+        self.present += 1
+
+
+def _split(text: str) -> list[str]:
+    """The paths between the commas of `text`, where names may have commas too."""
+    if '"' in text and not _exists(text):
+        pieces = next(csv.reader([text], strict=True))
+        return [_PathParser().parse(piece.strip()) for piece in pieces]
+    pieces, paths = text.split(","), []
+    while pieces:
+        # The longest that exists; a single piece that does not is refused in its place.
+        for count in range(len(pieces), 0, -1):
+            path = ",".join(pieces[:count])
+            if count == 1 or _exists(path):
+                break
+        paths.append(_PathParser().parse(path.strip() if count == 1 else path))
+        del pieces[:count]
+    return paths
+
+
+def _exists(text: str) -> bool:
+    try:
+        return bool(text) and pathlib.Path(user_path(text)).exists()
+    except (OSError, ValueError):  # a name that is too long for a file, or no text
+        return False
