@@ -13,6 +13,7 @@ EPS = 0.1
 def row(number, *, success, budget=np.inf, l2=1.0):
     numbers = dict.fromkeys(attack_rows.COLUMNS, 0.0)
     counts = {"idx": number, "queries": 10, "l0": 5, "target": -1}
+    counts["predict"] = int(success)
     texts = {"id": f"clip{number}", "success": success, "budget": budget, "l2": l2}
     return attack_rows.AttackRow(**{**numbers, **counts, **texts})
 

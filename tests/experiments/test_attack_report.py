@@ -30,8 +30,16 @@ def write_run(folder, rows, **settings):
             fields = dict.fromkeys(attack_rows.COLUMNS, 0.0)
             fields |= {"idx": i, "id": f"clip{i}", "label": label, "clean": clean}
             fields |= {"target": target, "success": success, "queries": queries}
-            fields |= {"predict": target if success else clean, "l0": 1, "budget": 1.0}
-            fields |= {"zero_gradient": zero, "snr_db": 30.0, "linf": 0.1 * (i + 1)}
+            reached = target if target >= 0 else label + 1
+            fields |= {"predict": reached if success else clean, "budget": 10.0}
+            size = 0.1 * (i + 1)
+            fields |= {
+                "l0": 1,
+                "l2": size,
+                "zero_gradient": zero,
+                "snr_db": 30.0,
+                "linf": size,
+            }
             run.append(attack_rows.AttackRow(**fields))
     return folder
 
