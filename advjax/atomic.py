@@ -8,6 +8,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 
+from advjax.runtime.full_disk import tell_full_disk
 from advjax.runtime.names import beside, hide
 from advjax.runtime.paths import user_path
 
@@ -23,6 +24,7 @@ def new_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
     Raises:
         FileExistsError: something is in `folder`, before the work or after it.
+        OSError: the disk is full.
     """
     folder = user_path(folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
@@ -34,9 +36,10 @@ def new_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     partial = beside(folder, f"partial-{os.getpid()}@{_machine()}")
     partial.mkdir()
     try:
-        yield partial
-        for path in (*partial.rglob("*"), partial):
-            _flush(path)
+        with tell_full_disk(folder):
+            yield partial
+            for path in (*partial.rglob("*"), partial):
+                _flush(path)
         try:
             os.replace(partial, folder)
         except OSError as error:
@@ -71,8 +74,9 @@ def new_file(
     path = pathlib.Path(path)
     aside = path.with_name(f".{os.getpid()}@{_machine()}.{path.name}")
     try:
-        yield aside
-        _flush(aside)
+        with tell_full_disk(path):
+            yield aside
+            _flush(aside)
         if replace or not _linked(aside, path):
             os.replace(aside, path)
         _flush(path.parent)
