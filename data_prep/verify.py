@@ -78,7 +78,9 @@ def verify(
     with Progress("verify", total=total, unit="records", stream=stream) as progress:
         for split in info.splits:
             present: set[int] = set()
-            for example in _all(records.read(folder, split)):
+            source = records.read(folder, split, check=False)
+            for index in range(len(source)):
+                example, before = source[index], len(problems)
                 identity, label = example["id"], example["label"]
                 if identity in seen:
                     problems.append(f"the id {identity} occurs twice")
@@ -98,6 +100,9 @@ def verify(
                         problems.append(f"{identity} is off by {difference:.3g}")
                     if difference > worst:
                         worst, worst_id = difference, identity
+                if len(problems) == before:
+                    wrong = source.complaint(index, example)
+                    problems += [f"{identity}: {wrong}"] if wrong else []
                 place += 1
                 progress.advance()
             problems += [
@@ -110,10 +115,6 @@ def verify(
             ]
     unique = tuple(dict.fromkeys(problems))
     return Verification(total, len(chosen), worst, worst_id, unique)
-
-
-def _all(source: records.Source) -> Any:
-    return (source[index] for index in range(len(source)))
 
 
 def _difference(example: records.Example, info: records.Info) -> float:

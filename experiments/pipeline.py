@@ -194,13 +194,11 @@ class Task:
 
     def _built(self, folder: pathlib.Path, corpus, options) -> pathlib.Path:
         if folder.exists():
-            say(f"records     {folder} (found)")
-            return folder
+            return _found_records(folder)
         with reserve(folder, say=say):
             if folder.exists():
-                say(f"records     {folder} (found)")
-            else:
-                self._build(folder, corpus, options)
+                return _found_records(folder)
+            self._build(folder, corpus, options)
         return folder
 
     def _build(self, folder: pathlib.Path, corpus, options) -> None:
@@ -411,8 +409,21 @@ def held_out_accuracy(task: Task) -> Accuracy:
 
 
 def records_digest(folder: pathlib.Path) -> str:
-    """Sixteen hexadecimal digits of what the records say of themselves."""
-    return _digest(records.info(folder)._asdict(), 16)
+    """Sixteen hexadecimal digits of what the records are, said and recorded.
+
+    Of records that have no digests of their own it is what they say of themselves.
+    """
+    said = records.info(folder)._asdict()
+    recorded = records.recordings(folder)
+    return _digest(said | ({"recordings": recorded} if recorded else {}), 16)
+
+
+def _found_records(folder: pathlib.Path) -> pathlib.Path:
+    """The folder, after a line that says it is there."""
+    checked = records.recordings(folder) is not None
+    older = "" if checked else "; an older version built them, without digests to check"
+    say(f"records     {folder} (found{older})")
+    return folder
 
 
 def spread(total: int, count: int) -> np.ndarray:

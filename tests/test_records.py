@@ -12,11 +12,15 @@ import pytest
 from advjax import records
 from advjax.records import store
 from advjax.representations import Magnitude, MelEnergies, Waveform
-
-LABELS = ("anna", "bert", "çiğdem")
-SIZES = {"train": 7, "test": 4}
-REPRESENTATION = MelEnergies(source=Magnitude(source=Waveform(num_samples=1600)))
-FORMATS = ["array_record", "npz"]
+from tests.record_sets import (
+    FORMATS,
+    LABELS,
+    REPRESENTATION,
+    SIZES,
+    example,
+    examples,
+    write,
+)
 
 
 @pytest.fixture(params=FORMATS)
@@ -27,22 +31,6 @@ def file_format(request):
     return request.param
 
 
-def example(split, index, **changes):
-    generator = np.random.default_rng([len(split), index])
-    shape = REPRESENTATION.feature_shape
-    return records.Example(
-        id=f"{split}/ü-{index}@0",
-        audio=generator.integers(-(2**15), 2**15, 1600).astype(np.int16),
-        features=generator.normal(size=shape).astype(np.float32),
-        label=index % 3,
-        speaker=LABELS[index % 3],
-    ) | dict(changes)
-
-
-def examples(split):
-    return [example(split, index) for index in range(SIZES[split])]
-
-
 class Payload:
     """Makes a file when it is unpickled."""
 
@@ -51,17 +39,6 @@ class Payload:
 
     def __reduce__(self):
         return pathlib.Path.touch, (self.path,)
-
-
-def write(folder, splits=None, **changes):
-    options = {
-        "name": "voices",
-        "representation": REPRESENTATION,
-        "labels": LABELS,
-        "metadata": {"seed": 3, "note": "ß"},
-    } | changes
-    splits = {split: examples(split) for split in SIZES} if splits is None else splits
-    return records.write(folder, splits, **options)
 
 
 @pytest.fixture(scope="module", params=FORMATS)
@@ -251,8 +228,8 @@ def test_a_kill_in_mid_build_leaves_nothing_to_read(tmp_path):
     file_format = "array_record"
     program = (
         "import os, signal, sys\n"
-        "sys.path.insert(0, os.path.dirname(sys.argv[3]))\n"
-        "import test_records as t\n"
+        "sys.path.insert(0, os.path.dirname(os.path.dirname(sys.argv[3])))\n"
+        "import tests.record_sets as t\n"
         "def dying():\n"
         "    yield from t.examples('train')[:5]\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

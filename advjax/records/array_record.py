@@ -4,20 +4,28 @@ TFDS is imported inside the functions: it costs a second or two, and a machine w
 it can still use the other format.
 """
 
+import bisect
 import contextlib
+import functools
 import io
+import itertools
 import logging
 import os
 import pathlib
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
 
-from advjax.records.npz import read_json
-from advjax.records.schema import REBUILD, Example, position
+from advjax.records.header import HEADER, NAME, read_json
+from advjax.records.schema import REBUILD, Example, Info, position
 from advjax.representations import Representation
+from advjax.runtime.damage import Damaged
+from advjax.runtime.json_files import Exactly, Fields, Items, Text
+from advjax.runtime.plain_paths import plain_path
+from advjax.runtime.text import printable
 
 HEADER_FILES = ("metadata.json", "dataset_info.json")
 # TFDS cuts a split into shards between these sizes: one below half a GiB.
@@ -30,7 +38,7 @@ def write(
     header: Mapping[str, Any],
     representation: Representation,
 ) -> None:
-    """Nothing; fills `folder`."""
+    """Fill `folder`."""
     tfds = _tfds()
     from tensorflow_datasets.core import registered
 
@@ -44,15 +52,15 @@ def write(
             failure.append(error)
             raise
 
-    as_bytes = tfds.features.Encoding.BYTES
-    audio = tfds.features.Tensor(
-        shape=(representation.num_samples,), dtype=np.int16, encoding=as_bytes
-    )
-    features = tfds.features.Tensor(
-        shape=representation.feature_shape, dtype=np.float32, encoding=as_bytes
-    )
+    columns = _columns(tfds, representation, header["labels"])
     # Not registered: several corpora or configurations may be written by one process.
     with registered.skip_registration():
+
+        class Description(tfds.core.DatasetInfo):
+            """Of data that nobody else has."""
+
+            def initialize_from_bucket(self):
+                """Ask no server for what is known of it."""
 
         class Records(tfds.core.GeneratorBasedBuilder):
             """One corpus at one representation."""
@@ -62,16 +70,9 @@ def write(
             name = header["name"]
 
             def _info(self):
-                columns = {
-                    "id": tfds.features.Text(),
-                    "audio": audio,
-                    "features": features,
-                    "label": tfds.features.ClassLabel(names=list(header["labels"])),
-                    "speaker": tfds.features.Text(),
-                }
-                return tfds.core.DatasetInfo(
+                return Description(
                     builder=self,
-                    features=tfds.features.FeaturesDict(columns),
+                    features=columns,
                     supervised_keys=("features", "label"),
                     disable_shuffling=True,
                     metadata=tfds.core.MetadataDict(header),
@@ -88,55 +89,85 @@ def write(
                 return numbered(examples)
 
     tfds.disable_progress_bar()
-    work = folder / "tfds"
-    builder = Records(
-        data_dir=str(work), config=representation.name, file_format="array_record"
-    )
     config = tfds.download.DownloadConfig(
         min_shard_size=MIN_SHARD_BYTES, max_shard_size=MAX_SHARD_BYTES
     )
-    try:
-        with _quiet():
+    with plain_path(folder) as plain, _quiet():
+        builder = Records(
+            data_dir=str(plain / "tfds"),
+            config=representation.name,
+            file_format="array_record",
+        )
+        try:
             builder.download_and_prepare(download_config=config)
-    except Exception:
-        if failure:
-            raise failure[0] from None
-        raise
-    for path in pathlib.Path(builder.data_dir).iterdir():
-        os.replace(path, folder / path.name)
-    shutil.rmtree(work)
+        except Exception:
+            if failure:
+                raise failure[0] from None
+            raise
+        for path in pathlib.Path(builder.data_dir).iterdir():
+            os.replace(path, plain / path.name)
+    shutil.rmtree(folder / "tfds")
 
 
 def header(folder: pathlib.Path) -> dict[str, Any]:
     """What the writer stored beside the records, with the size of each split."""
-    metadata, described = (read_json(folder / name) for name in HEADER_FILES)
-    sizes = {
-        split["name"]: sum(int(length) for length in split["shardLengths"])
-        for split in described.get("splits", ())
+    metadata = read_json(folder / HEADER_FILES[0], HEADER)
+    described = read_json(folder / HEADER_FILES[1], _DESCRIBED)
+    splits = {
+        split["name"]: sum(map(int, split["shardLengths"]))
+        for split in described["splits"]
     }
-    return {**metadata, "splits": sizes}
+    if len(splits) < len(described["splits"]) or not all(splits.values()):
+        raise Damaged(
+            f"{printable(str(folder / HEADER_FILES[1]))} is damaged: a split is empty, "
+            f"or there twice. {REBUILD}"
+        )
+    return {**metadata, "splits": splits}
 
 
 class Records:
     """The records of one split; only those asked for are read from the disk."""
 
-    def __init__(self, folder: pathlib.Path, split: str, length: int):
-        """A view of a split that has `length` records.
+    def __init__(self, folder: pathlib.Path, split: str, info: Info):
+        """A view of a split of records that `info` describes.
+
+        TFDS does not see the folder: it would import any module that a file there
+        names. It decodes examples whose features are defined here.
 
         Raises:
-            ValueError: TFDS cannot open it.
+            Damaged: a file is missing, shortened, or describes other features.
         """
         tfds = _tfds()
-        self._place = f"{folder} ({split})"
-        self._length = length
-        try:
-            with _quiet():
-                builder = tfds.builder_from_directory(str(folder))
-                self._source = builder.as_data_source(split=split)
-        except Exception as error:
-            raise ValueError(
-                f"cannot open {self._place}: {error}. {REBUILD}"
-            ) from error
+        from array_record.python import array_record_data_source
+
+        self._place = f"{printable(str(folder))} ({split})"
+        self._length = info.splits[split]
+        _check_features(folder, info)
+        self._features = _columns(tfds, info.representation, info.labels)
+        # Readers open their files when they are needed.
+        plain = contextlib.ExitStack()
+        weakref.finalize(self, plain.close)
+        readable = plain.enter_context(plain_path(folder))
+        described = read_json(folder / HEADER_FILES[1], _DESCRIBED)
+        (lengths,) = (
+            [int(length) for length in each["shardLengths"]]
+            for each in described["splits"]
+            if each["name"] == split
+        )
+        self._shards, self._ends = [], list(itertools.accumulate(lengths))
+        for index, length in enumerate(lengths):
+            name = f"{info.name}-{split}.array_record-{index:05d}-of-{len(lengths):05d}"
+            try:
+                shard = array_record_data_source.ArrayRecordDataSource(
+                    str(readable / name)
+                )
+            except Exception as error:
+                raise self._damage(f"{name} cannot be opened", error) from error
+            if len(shard) != length:
+                raise self._damage(
+                    f"{name} should hold {length} records, and holds {len(shard)}"
+                )
+            self._shards.append(shard)
 
     def __len__(self) -> int:
         """How many records there are."""
@@ -145,19 +176,112 @@ class Records:
     def __getitem__(self, index: SupportsIndex) -> Example:
         """One record; its arrays are copies."""
         place = position(index, self._length)
+        shard = bisect.bisect_right(self._ends, place)
+        begin = self._ends[shard - 1] if shard else 0
         try:
-            row = self._source[place]
-        except (RuntimeError, IndexError, ValueError, OSError) as error:
-            raise ValueError(
-                f"record {place} of {self._place} cannot be read: {error}. {REBUILD}"
-            ) from error
-        return Example(
-            id=row["id"].decode(),
-            audio=np.array(row["audio"]),
-            features=np.array(row["features"]),
-            label=int(row["label"]),
-            speaker=row["speaker"].decode(),
+            row = self._features.deserialize_example_np(
+                self._shards[shard][place - begin]
+            )
+            return Example(
+                id=row["id"].decode(),
+                audio=np.array(row["audio"]),
+                features=np.array(row["features"]),
+                label=int(row["label"]),
+                speaker=row["speaker"].decode(),
+            )
+        except Exception as error:  # each library on the way has its own kinds
+            raise self._damage(f"record {place} cannot be read", error) from error
+
+    def _damage(self, reason: str, error: Exception | None = None) -> Damaged:
+        said = f" ({printable(str(error))[:200]})" if error else ""
+        return Damaged(f"{self._place} is damaged: {reason}{said}. {REBUILD}")
+
+
+_DESCRIBED = Fields(
+    {
+        "name": Text(pattern=NAME),
+        "splits": Items(
+            Fields(
+                {
+                    "name": Text(pattern=NAME),
+                    "shardLengths": Items(Text(pattern="[0-9]{1,12}"), low=1),
+                },
+                open=True,
+            ),
+            low=1,
+        ),
+    },
+    {"fileFormat": Exactly("array_record")},
+    open=True,
+)
+"""What is used of the description that TFDS writes."""
+
+
+def _check_features(folder: pathlib.Path, info: Info) -> None:
+    """Refuse a `features.json` that describes other features than these records have.
+
+    Other programs hand it to TFDS, which imports the modules of the classes it names.
+    """
+    classes = "tensorflow_datasets.core.features"
+    text = Fields(
+        {
+            "pythonClassName": Exactly(f"{classes}.text_feature.Text"),
+            "text": Fields(),
+        }
+    )
+    label = Fields(
+        {
+            "pythonClassName": Exactly(f"{classes}.class_label_feature.ClassLabel"),
+            "classLabel": Fields({"numClasses": Exactly(str(len(info.labels)))}),
+        }
+    )
+
+    def tensor(dtype: str, shape: tuple[int, ...]) -> Fields:
+        return Fields(
+            {
+                "pythonClassName": Exactly(f"{classes}.tensor_feature.Tensor"),
+                "tensor": Fields(
+                    {
+                        "dtype": Exactly(dtype),
+                        "encoding": Exactly("bytes"),
+                        "shape": Exactly({"dimensions": [str(size) for size in shape]}),
+                    }
+                ),
+            }
         )
+
+    representation = info.representation
+    columns = Fields(
+        {
+            "id": text,
+            "audio": tensor("int16", (representation.num_samples,)),
+            "features": tensor("float32", representation.feature_shape),
+            "label": label,
+            "speaker": text,
+        }
+    )
+    whole = Fields(
+        {
+            "pythonClassName": Exactly(f"{classes}.features_dict.FeaturesDict"),
+            "featuresDict": Fields({"features": columns}),
+        }
+    )
+    read_json(folder / "features.json", whole)
+
+
+def _columns(tfds: Any, representation: Representation, labels: Sequence[str]) -> Any:
+    """The features of a record, as TFDS has them."""
+    as_bytes = tfds.features.Encoding.BYTES
+    tensor = functools.partial(tfds.features.Tensor, encoding=as_bytes)
+    return tfds.features.FeaturesDict(
+        {
+            "id": tfds.features.Text(),
+            "audio": tensor(shape=(representation.num_samples,), dtype=np.int16),
+            "features": tensor(shape=representation.feature_shape, dtype=np.float32),
+            "label": tfds.features.ClassLabel(names=list(labels)),
+            "speaker": tfds.features.Text(),
+        }
+    )
 
 
 @contextlib.contextmanager

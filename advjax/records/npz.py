@@ -5,6 +5,7 @@ example by example and read through a memory map.
 """
 
 import contextlib
+import dataclasses
 import json
 import pathlib
 from collections.abc import Iterable, Mapping
@@ -12,11 +13,14 @@ from typing import Any, BinaryIO, SupportsIndex
 
 import numpy as np
 
-from advjax.records.schema import REBUILD, Example, position
+from advjax.records.header import HEADER, SPLITS, read_json
+from advjax.records.schema import REBUILD, Example, Info, position
 from advjax.representations import Representation
+from advjax.runtime.damage import Damaged
+from advjax.runtime.json_files import Fields, Items, Text
+from advjax.runtime.text import printable
 
 HEADER_FILES = ("records.json",)
-ARRAYS = ("audio", "features", "label")
 TEXTS = ("id", "speaker")
 
 
@@ -26,12 +30,8 @@ def write(
     header: Mapping[str, Any],
     representation: Representation,
 ) -> None:
-    """Nothing; fills `folder`."""
-    shapes = {
-        "audio": (np.dtype(np.int16), (representation.num_samples,)),
-        "features": (np.dtype(np.float32), representation.feature_shape),
-        "label": (np.dtype(np.int32), ()),
-    }
+    """Fill `folder`."""
+    shapes = _columns(representation)
     sizes = {}
     for split, examples in splits.items():
         (folder / split).mkdir()
@@ -55,35 +55,28 @@ def write(
 
 def header(folder: pathlib.Path) -> dict[str, Any]:
     """What the writer stored beside the records, with the size of each split."""
-    return read_json(folder / HEADER_FILES[0])
+    sized = dataclasses.replace(HEADER, required=HEADER.required | {"splits": SPLITS})
+    return read_json(folder / HEADER_FILES[0], sized)
 
 
 class Records:
     """The records of one split; only those asked for are read from the disk."""
 
-    def __init__(self, folder: pathlib.Path, split: str, length: int):
-        """A view of a split that has `length` records.
+    def __init__(self, folder: pathlib.Path, split: str, info: Info):
+        """A view of a split of records that `info` describes.
 
         Raises:
-            ValueError: a file that is missing, shortened or of another kind.
+            Damaged: a file is missing, shortened, or has other types or shapes.
         """
-        self._length = length
-        self._texts = read_json(folder / split / "index.json")
-        self._arrays = {}
-        for field in ARRAYS:
-            path = folder / split / f"{field}.npy"
-            try:
-                array = np.load(path, mmap_mode="r", allow_pickle=False)
-            except (EOFError, OSError, ValueError) as error:
-                raise ValueError(f"cannot read {path} ({error}). {REBUILD}") from error
-            self._arrays[field] = array
-        sizes = [len(self._texts[f]) for f in TEXTS]
-        sizes += [len(array) for array in self._arrays.values()]
-        if set(sizes) != {length}:
-            raise ValueError(
-                f"{folder / split} should hold {length} records, but its files hold "
-                f"{min(sizes)} to {max(sizes)}. {REBUILD}"
-            )
+        self._length = info.splits[split]
+        count = self._length
+        names = Items(Text(empty=True), low=count, high=count)
+        texts = Fields({"id": names, "speaker": names})
+        self._texts = read_json(folder / split / "index.json", texts)
+        self._arrays = {
+            field: _open(folder / split / f"{field}.npy", dtype, (count, *shape))
+            for field, (dtype, shape) in _columns(info.representation).items()
+        }
 
     def __len__(self) -> int:
         """How many records there are."""
@@ -133,19 +126,37 @@ class _Column:
         )
 
 
-def read_json(path: pathlib.Path) -> dict[str, Any]:
-    """The JSON object in a file of a record set.
+def _columns(
+    representation: Representation,
+) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+    """The type of each array, and the shape of one of its rows."""
+    return {
+        "audio": (np.dtype(np.int16), (representation.num_samples,)),
+        "features": (np.dtype(np.float32), representation.feature_shape),
+        "label": (np.dtype(np.int32), ()),
+    }
+
+
+def _open(path: pathlib.Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """A memory map of a `.npy` file, which holds what it must.
 
     Raises:
-        ValueError: it is missing or damaged.
+        Damaged: it does not.
     """
+    shown = printable(str(path))
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read {path} ({error}). {REBUILD}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} is not a JSON object. {REBUILD}")
-    return content
+        # Not `np.load`, which also opens archives and whatever else it knows.
+        array = np.lib.format.open_memmap(path, mode="r")
+    except PermissionError:
+        raise
+    except (EOFError, OSError, ValueError, OverflowError, SyntaxError) as error:
+        raise Damaged(f"cannot read {shown} ({error}). {REBUILD}") from error
+    if (array.dtype, array.shape) != (dtype, shape):
+        raise Damaged(
+            f"{shown} is damaged: it should hold {dtype} {shape}, and holds "
+            f"{array.dtype} {array.shape}. {REBUILD}"
+        )
+    return array
 
 
 def _write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:

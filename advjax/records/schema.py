@@ -1,5 +1,6 @@
 """What a record is, what is said about a set of them, and how they are handed out."""
 
+import functools
 import operator
 from collections.abc import Iterable, Iterator
 from typing import (
@@ -15,12 +16,14 @@ import numpy as np
 from jaxtyping import Float32, Int16
 
 from advjax.representations import Representation
+from advjax.runtime.text import has_controls, printable
 
 FIELDS = ("id", "audio", "features", "label", "speaker")
 REBUILD = (
     "Delete the folder and build it again: "
     "python -m data_prep.build --corpus=... --rep=... --out=FOLDER"
 )
+"""What can be done about records that are certainly damaged."""
 
 
 class Example(TypedDict):
@@ -79,38 +82,61 @@ def checked(
     Raises:
         ValueError: an example that is not, by its id; or no examples at all.
     """
-    audio_shape = (representation.num_samples,)
-    shape = representation.feature_shape
     empty = True
     for example in examples:
         empty = False
-        identity = example["id"]
-        audio, features = np.asarray(example["audio"]), np.asarray(example["features"])
-        if (audio.dtype, audio.shape) != (np.int16, audio_shape):
-            complaint = f"audio must be int16 {audio_shape}, not {_form(audio)}"
-        elif (features.dtype, features.shape) != (np.float32, shape):
-            complaint = f"features must be float32 {shape}, not {_form(features)}"
-        elif not np.isfinite(features).all():
-            complaint = "features are not finite: look at this recording"
-        elif not 0 <= (label := operator.index(example["label"])) < num_labels:
-            complaint = f"label {label} is none of 0 to {num_labels - 1}"
-        elif not identity or identity in seen:
-            complaint = "its id is empty or occurred before; ids must all differ"
-        else:
-            seen.add(identity)
-            yield Example(
-                id=identity,
-                audio=audio,
-                features=features,
-                label=label,
-                speaker=example["speaker"],
-            )
-            continue
-        raise ValueError(f"cannot store example {identity!r} of {split}: {complaint}")
+        stored = Example(
+            id=example["id"],
+            audio=np.asarray(example["audio"]),
+            features=np.asarray(example["features"]),
+            label=operator.index(example["label"]),
+            speaker=example["speaker"],
+        )
+        complaint = complain(stored, representation, num_labels)
+        if not complaint and stored["id"] in seen:
+            complaint = "its id occurred before; ids must all differ"
+        if complaint:
+            identity = printable(repr(stored["id"]))
+            raise ValueError(f"cannot store example {identity} of {split}: {complaint}")
+        seen.add(stored["id"])
+        yield stored
     if empty:
         raise ValueError(
             f"split {split!r} has no examples: leave it out, or give it some"
         )
+
+
+def complain(example: Example, representation: Representation, num_labels: int) -> str:
+    """A few words on what is wrong with an example; none if it can be a record.
+
+    Args:
+        example: with arrays of any type and shape.
+        representation: what its features must be.
+        num_labels: its label lies below it.
+    """
+    audio, features = example["audio"], example["features"]
+    audio_shape, shape = (representation.num_samples,), _feature_shape(representation)
+    label = example["label"]
+    if (audio.dtype, audio.shape) != (np.int16, audio_shape):
+        return f"audio must be int16 {audio_shape}, not {_form(audio)}"
+    if (features.dtype, features.shape) != (np.float32, shape):
+        return f"features must be float32 {shape}, not {_form(features)}"
+    if not np.isfinite(features).all():
+        return "features are not finite: look at this recording"
+    if not 0 <= label < num_labels:
+        return f"label {label} is none of 0 to {num_labels - 1}"
+    if not example["id"]:
+        return "its id is empty"
+    for field in ("id", "speaker"):
+        if has_controls(example[field]):
+            return f"its {field} has control characters, or none of Unicode"
+    return ""
+
+
+@functools.cache
+def _feature_shape(representation: Representation) -> tuple[int, ...]:
+    """The shape, traced once and not for each record."""
+    return representation.feature_shape
 
 
 def position(index: SupportsIndex, length: int) -> int:

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import reprlib
 import stat
 from collections.abc import Iterator, Mapping
@@ -40,6 +41,18 @@ class Anything:
     def complaints(self, value: Any, place: str) -> Iterator[str]:
         """No complaint."""
         yield from ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Exactly:
+    """One value and no other."""
+
+    value: Any
+
+    def complaints(self, value: Any, place: str) -> Iterator[str]:
+        """The complaint of another value."""
+        if json.dumps(value, sort_keys=True) != json.dumps(self.value, sort_keys=True):
+            yield _not(place, json.dumps(self.value), value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,11 +101,13 @@ class Text:
         choices: those allowed; any if None.
         empty: allow the empty one.
         plain: allow printable characters only, as in names and ids.
+        pattern: a regular expression that all of it matches; any text if None.
     """
 
     choices: tuple[str, ...] | None = None
     empty: bool = False
     plain: bool = False
+    pattern: str | None = None
 
     def complaints(self, value: Any, place: str) -> Iterator[str]:
         """The complaint of another type or of a text that is not allowed."""
@@ -104,6 +119,8 @@ class Text:
             yield _not(place, "text that is not empty", value)
         elif self.plain and not value.isprintable():
             yield _not(place, "text of printable characters", value)
+        elif self.pattern is not None and not re.fullmatch(self.pattern, value):
+            yield _not(place, f"text of the form {self.pattern}", value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -376,7 +393,6 @@ def _not(place: str, expected: str, value: Any) -> str:
 
 
 _SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 80
-_SHORT.maxlong = 40
+_SHORT.maxstring = 80
 _SHORT.maxdict = _SHORT.maxlist = 3
 _SHORT.maxlevel = 2

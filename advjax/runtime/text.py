@@ -1,6 +1,7 @@
 """Text that others wrote, as it may be shown, and words near to it."""
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -23,3 +24,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     by_fold = {each.casefold(): each for each in known}
     near = difflib.get_close_matches(word.casefold(), by_fold, n=1)
     return f" Did you mean {by_fold[near[0]]!r}?" if near else ""
+
+
+def has_controls(text: str) -> bool:
+    """Report control characters, line breaks and what is no Unicode character."""
+    return any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text)

@@ -1,3 +1,4 @@
+import json
 import threading
 import time
 import types
@@ -10,7 +11,9 @@ from absl import flags
 from advjax import checkpoint, records
 from advjax.runtime.locks import reserve
 from data_prep import build
+from experiments import pipeline
 from experiments.pipeline import Task
+from tests import record_sets
 
 
 def test_records_of_a_corpus_of_whole_clips(tmp_path, capsys):
@@ -113,3 +116,28 @@ def test_a_second_build_of_one_folder_ends_with_one_line(tmp_path, monkeypatch):
 )
 def test_a_defence_that_takes_a_sigma_is_named_with_it(tmp_path, defence, text):
     assert Task(home=tmp_path, sigma=0.5, defence=defence).defence_text == text
+
+
+def test_records_are_told_apart_by_what_was_recorded(tmp_path):
+    def digest(name, sign):
+        folder = tmp_path / name
+        crops = [record_sets.example("train", index) for index in range(3)]
+        crops[1]["audio"] = sign * crops[1]["audio"]
+        record_sets.write(folder, {"train": crops}, file_format="npz")
+        return pipeline.records_digest(folder)
+
+    one, other = digest("a", np.int16(1)), digest("b", np.int16(-1))
+    assert one == digest("c", np.int16(1)) != other
+
+
+def test_records_of_an_earlier_version_keep_their_digest(tmp_path, capsys):
+    record_sets.write(tmp_path / "set", file_format="npz")
+    path = tmp_path / "set" / "records.json"
+    header = json.loads(path.read_text())
+    del header["content"]
+    path.write_text(json.dumps(header))
+    # Folders of classifiers and the settings of runs bear it.
+    assert pipeline.records_digest(tmp_path / "set") == "7928eb1df8a2277b"
+    task = Task(home=tmp_path)
+    assert task._built(tmp_path / "set", None, None) == tmp_path / "set"
+    assert "(found; an older version built them" in capsys.readouterr().err

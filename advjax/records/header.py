@@ -1,0 +1,47 @@
+"""The descriptions beside records, as JSON that is checked when it is read."""
+
+import pathlib
+from typing import Any
+
+from advjax.records.content import CONTENT
+from advjax.records.schema import REBUILD
+from advjax.runtime import json_files
+from advjax.runtime.damage import Damaged
+from advjax.runtime.json_files import (
+    Fields,
+    Integer,
+    Items,
+    Number,
+    Schema,
+    Table,
+    Text,
+)
+from advjax.runtime.text import printable
+
+NAME = "[a-z][a-z0-9_]*"
+"""Names of records and splits: they are in names of files."""
+SPLITS = Table(Integer(1, 1 << 40), key=Text(pattern=NAME), low=1)
+HEADER = Fields(
+    {
+        "layout_version": Integer(),
+        "name": Text(pattern=NAME),
+        "labels": Items(Text(), low=1, distinct=True),
+        "definition": Table(),
+        "probe": Items(Number(), low=1),
+        "metadata": Table(),
+    },
+    {"content": CONTENT},
+    open=True,
+)
+
+
+def read_json(path: pathlib.Path, schema: Schema) -> dict[str, Any]:
+    """The content of a file that describes records, or lists them.
+
+    Raises:
+        Damaged: the file is missing, or not as it was written.
+    """
+    try:
+        return json_files.read_json(path, schema, advice=REBUILD)
+    except FileNotFoundError as error:
+        raise Damaged(f"{printable(str(path))} is missing. {REBUILD}") from error
