@@ -57,7 +57,9 @@ def save(folder: str | pathlib.Path, classifier: Classifier, **notes: Any) -> No
     with new_folder(folder) as partial:
         with _checkpointer() as checkpointer:
             checkpointer.save(partial / _WEIGHTS, jax.device_get(classifier.variables))
-        (partial / _CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+        (partial / _CONFIG).write_text(
+            json.dumps(config, indent=2) + "\n", encoding="utf-8"
+        )
 
 
 def config(folder: str | pathlib.Path) -> dict[str, Any]:
@@ -74,7 +76,7 @@ def config(folder: str | pathlib.Path) -> dict[str, Any]:
             "which names its folder, or leave --classifier out to have one trained"
         )
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise BrokenCheckpoint(_advice(folder, f"{_CONFIG} is not JSON")) from error
 

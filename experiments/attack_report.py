@@ -43,7 +43,7 @@ def report(folders: Sequence[pathlib.Path], out: pathlib.Path) -> str:
     for caveat in caveats.of_runs(folders):
         parts.append(caveat)
         text += f"\n\n{caveat}"
-    (out / "report.md").write_text("\n\n".join(parts) + "\n")
+    (out / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return text
 
 

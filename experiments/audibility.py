@@ -75,7 +75,7 @@ def main() -> None:
         "smallest_audible_snr_db\taudible_inside"
     )
     with new_file(folder / "audibility.tsv") as aside:
-        aside.write_text("\n".join([header, *lines]) + "\n")
+        aside.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
     share = f"{100 * held / certified:.0f} %" if certified else "none"
     print(
         f"{certified} of {len(lines)} clips have a radius; at the waveform it is "

@@ -349,7 +349,7 @@ def report(
     text += "".join(f"\n\n{line}" for line in told)
     # Whole at any time: two processes that end together both write it.
     with new_file(out / "report.md") as aside:
-        aside.write_text("\n\n".join(lines) + "\n")
+        aside.write_text("\n\n".join(lines) + "\n", encoding="utf-8")
     try:
         from advjax.reports import plots
 

@@ -73,7 +73,7 @@ def report(task: pipeline.Task, folder: pathlib.Path) -> str:
     lines = [f"{line}\t{int(each)}" for line, each in zip(lines, fools, strict=True)]
     with new_file(folder / "audible.tsv") as aside:
         header = "id\twave_snr_db\taudible_excess\taudible_share\tfools_as_wave"
-        aside.write_text("\n".join([header, *lines]) + "\n")
+        aside.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
     if not found:
         return "no success, nothing to hear"
     snr, excess, share = np.median(found, axis=0)

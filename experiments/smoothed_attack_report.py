@@ -80,7 +80,7 @@ def report(folder: pathlib.Path) -> str:
     for caveat in caveats.of_runs([folder.parent]):
         parts.append(caveat)
         text += f"\n\n{caveat}"
-    (folder / "report.md").write_text("\n\n".join(parts) + "\n")
+    (folder / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     if found.p_value < settings["alpha"]:
         raise ValueError(
             f"certificates are contradicted: {', '.join(found.broken)} flipped inside "

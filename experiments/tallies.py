@@ -23,7 +23,7 @@ def read(folder: pathlib.Path) -> dict[str, Tally]:
     found = {}
     for path in sorted(folder.glob("votes*.json")):
         try:
-            written = json.loads(path.read_text())
+            written = json.loads(path.read_text(encoding="utf-8"))
             found |= {
                 id: Tally(
                     **tally
@@ -63,7 +63,7 @@ def writer(
             return
         written = {id: tally._asdict() for id, tally in at_work.items()}
         with new_file(path) as aside:
-            aside.write_text(json.dumps(written) + "\n")
+            aside.write_text(json.dumps(written) + "\n", encoding="utf-8")
         last = clock()
 
     return note

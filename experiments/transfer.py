@@ -65,7 +65,8 @@ def main() -> None:
     out = pathlib.Path(app.OUT.value or "transfer")
     out.mkdir(parents=True, exist_ok=True)
     (out / "transfer.md").write_text(
-        "# Transfer\n\n" + tables.as_markdown(table) + "\n"
+        "# Transfer\n\n" + tables.as_markdown(table) + "\n",
+        encoding="utf-8",
     )
     found = {
         "targets": list(targets),
@@ -77,7 +78,9 @@ def main() -> None:
         "moved": [[each.count for each in row] for row in shares],
         "of": [[each.total for each in row] for row in shares],
     }
-    (out / "transfer.json").write_text(json.dumps(found, indent=2) + "\n")
+    (out / "transfer.json").write_text(
+        json.dumps(found, indent=2) + "\n", encoding="utf-8"
+    )
     print(tables.as_text(table))
     pipeline.say(f"report      {out}/transfer.md, transfer.json")
 

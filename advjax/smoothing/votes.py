@@ -246,7 +246,7 @@ def _free_memory(mesh: Mesh | None) -> float:
     if told is not None:
         return told["bytes_limit"] - told["bytes_in_use"]
     try:
-        lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+        lines = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return math.inf
     free = {name: text for name, _, text in (line.partition(":") for line in lines)}

@@ -140,9 +140,9 @@ def main() -> None:
 
 def _write(folder: pathlib.Path, text: str, measured) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "attacks.md").write_text(text)
+    (folder / "attacks.md").write_text(text, encoding="utf-8")
     every_turn = json.dumps(measured, indent=1, default=np.ndarray.tolist)
-    (folder / "attacks.json").write_text(every_turn + "\n")
+    (folder / "attacks.json").write_text(every_turn + "\n", encoding="utf-8")
 
 
 def _known(name: str, table, flag: str) -> str:

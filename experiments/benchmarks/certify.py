@@ -73,7 +73,9 @@ def main() -> None:
         "revision": app.revision(),
         "widths": {width: measure(int(width)) for width in WIDTHS.value},
     }
-    (out / "certify.json").write_text(json.dumps(found, indent=1) + "\n")
+    (out / "certify.json").write_text(
+        json.dumps(found, indent=1) + "\n", encoding="utf-8"
+    )
     from experiments.benchmarks import certify_report
 
     text = certify_report.write(found, out)
@@ -292,6 +294,7 @@ def _start(spec: dict[str, Any]) -> subprocess.Popen:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        encoding="utf-8",
         env=environment,
     )
 

@@ -45,7 +45,7 @@ def write(found: Mapping[str, Any], out: pathlib.Path) -> str:
         )  # fmt: skip
         parts.append("![milliseconds over width](width.png)")
     text = "\n\n".join(parts) + "\n"
-    (out / "certify.md").write_text(text)
+    (out / "certify.md").write_text(text, encoding="utf-8")
     return text
 
 

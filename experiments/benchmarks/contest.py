@@ -226,7 +226,7 @@ def setting(packages: Iterable[str]) -> str:
 def processor() -> str:
     """The processor's model."""
     info = pathlib.Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     models = (line.split(":", 1)[1].strip() for line in lines if "model name" in line)
     return next(models, platform.processor() or platform.machine())
 

@@ -213,7 +213,7 @@ def main() -> None:
     text = tables.as_markdown(table(verdicts))
     print(text)
     if app.OUT.value is not None:
-        pathlib.Path(app.OUT.value).write_text(text + "\n")
+        pathlib.Path(app.OUT.value).write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -225,13 +225,15 @@ def _rates(result: Result) -> dict[str, float]:
 
 def _write(folder: pathlib.Path, table: str, results: list[Result]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "table.md").write_text(table)
+    (folder / "table.md").write_text(table, encoding="utf-8")
     every_turn = {
         "environment": app.environment(),
         "machine": contest.setting(LIBRARIES.value),
         "results": [_spelled(result) for result in results],
     }
-    (folder / "front_end.json").write_text(json.dumps(every_turn, indent=1) + "\n")
+    (folder / "front_end.json").write_text(
+        json.dumps(every_turn, indent=1) + "\n", encoding="utf-8"
+    )
     _draw(folder / "front_end.png", results)
 
 

@@ -249,7 +249,7 @@ def _row(result: Result) -> list[str]:
 
 def _write(folder: pathlib.Path, table: str, results: list[Result]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "table.md").write_text(table)
+    (folder / "table.md").write_text(table, encoding="utf-8")
     every_turn = {
         "environment": app.environment(),
         "machine": contest.setting(_RIVAL_PACKAGES),
@@ -272,7 +272,8 @@ def _write(folder: pathlib.Path, table: str, results: list[Result]) -> None:
         ],
     }
     (folder / "front_end_images.json").write_text(
-        json.dumps(every_turn, indent=1) + "\n"
+        json.dumps(every_turn, indent=1) + "\n",
+        encoding="utf-8",
     )
     _draw(folder / "front_end_images.png", results)
 

@@ -113,7 +113,7 @@ def main() -> None:
     if app.OUT.value is not None:
         folder = pathlib.Path(app.OUT.value)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "mixed_lengths.md").write_text(text)
+        (folder / "mixed_lengths.md").write_text(text, encoding="utf-8")
 
 
 def _slots(chunks: int) -> int:

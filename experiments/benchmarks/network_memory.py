@@ -86,7 +86,7 @@ def main() -> None:
     if app.OUT.value is not None:
         folder = pathlib.Path(app.OUT.value)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "network_memory.md").write_text(text)
+        (folder / "network_memory.md").write_text(text, encoding="utf-8")
 
 
 def step_memory(module, sizes: tuple[int, int]) -> tuple[int, int, int]:

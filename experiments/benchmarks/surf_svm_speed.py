@@ -167,7 +167,7 @@ def main() -> None:
     if app.OUT.value is not None:
         folder = pathlib.Path(app.OUT.value)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "surf_svm_speed.md").write_text(text)
+        (folder / "surf_svm_speed.md").write_text(text, encoding="utf-8")
 
 
 def _logits(classifier: Classifier, x) -> np.ndarray:

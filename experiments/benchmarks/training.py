@@ -71,7 +71,7 @@ def main() -> None:
     if app.OUT.value is not None:
         path = pathlib.Path(app.OUT.value)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
 
 
 class Contestant(NamedTuple):

@@ -57,7 +57,7 @@ def read_cells(out: pathlib.Path) -> list[Result]:
     """Every finished cell below `out`."""
     found = []
     for file in sorted((out / "cells").glob("*/*/*/*/*/cell.json")):
-        told = json.loads(file.read_text())
+        told = json.loads(file.read_text(encoding="utf-8"))
         corpus, representation, network, fold, training = file.parent.parts[-5:]
         scans = [name for name in ATTACKS if (file.parent / name).is_dir()]
         found.append(
@@ -144,12 +144,15 @@ def write_report(out: pathlib.Path, *, eps: float) -> None:
             parts.append("![success over the perturbation allowed](success.png)")
         except ImportError:
             pass
-    (out / "study.md").write_text("\n\n".join(parts) + "\n")
+    (out / "study.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def write_needed(results: Sequence[Result], file: pathlib.Path) -> None:
     """Nothing; a line for every attack on every clip: what tables and figure count."""
-    with new_file(file) as aside, aside.open("w", newline="") as opened:
+    with (
+        new_file(file) as aside,
+        aside.open("w", newline="", encoding="utf-8") as opened,
+    ):
         lines = csv.writer(opened, delimiter="\t", lineterminator="\n")
         lines.writerow(
             (*Result._fields[:5], "attack", "clip", "norm", "needed", "queries")

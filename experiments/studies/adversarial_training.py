@@ -255,10 +255,10 @@ def _tell(told: dict[str, Any], file: pathlib.Path) -> None:
 
     Its time and its versions are those of the work; this one's only those of looking.
     """
-    before = json.loads(file.read_text()) if file.exists() else {}
+    before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if {**told, **{name: before.get(name) for name in _OF_THE_START}} != before:
         with new_file(file) as aside:
-            aside.write_text(json.dumps(told, indent=2))
+            aside.write_text(json.dumps(told, indent=2), encoding="utf-8")
 
 
 def main() -> None:
@@ -292,7 +292,7 @@ def main() -> None:
         adversarial_tables.write_report(out, eps=EPS.value)
         # Half a gigabyte of programs that no other cell can use.
         jax.clear_caches()
-    print((out / "study.md").read_text())
+    print((out / "study.md").read_text(encoding="utf-8"))
 
 
 def _wanted(size: Size) -> dict[str, Scan]:

@@ -133,7 +133,7 @@ def write_report(
         tables.as_markdown(caps),
         inputs,
     ]
-    (out / "study.md").write_text("\n\n".join(parts) + "\n")
+    (out / "study.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 # Gaussian-augmented waveform models of the publication: accuracies without attack.
@@ -207,7 +207,7 @@ def main() -> None:
             if cell.stage == "mfbe" and cell.defence == "gaussian"
         ]
         write_report(out, heard, speaker_inputs.study(plain, out, runs=found))
-    print((out / "study.md").read_text())
+    print((out / "study.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

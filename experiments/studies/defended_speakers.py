@@ -316,7 +316,7 @@ def write_report(study: Study, found: dict[Cell, Curves], heuristics: str = "") 
         parts.append("![certified, attacked, heard](meaning.png)")
     if heuristics:
         parts += ["## Heuristics under the same attacks", heuristics]
-    (study.out / "study.md").write_text("\n\n".join(parts) + "\n")
+    (study.out / "study.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -357,7 +357,7 @@ def main() -> None:
             out=study.out,
         )
         write_report(study, found, tables.as_markdown(table))
-    print((study.out / "study.md").read_text())
+    print((study.out / "study.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

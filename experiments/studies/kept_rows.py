@@ -22,7 +22,7 @@ def read(
     """The rows of a file that `write` made under that digest, or any; None without."""
     if not file.exists():
         return None
-    with file.open(newline="") as stream:
+    with file.open(newline="", encoding="utf-8") as stream:
         head = stream.readline()
         rows = csv.reader(stream, delimiter="\t")
         wanted = head if digest is None else f"# {digest}\n"
@@ -38,7 +38,10 @@ def read(
 def write(file: pathlib.Path, rows: Sequence[Row], digest: str) -> None:
     """Nothing; writes a named tuple a line below its digest, whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with new_file(file) as aside, aside.open("w", newline="") as stream:
+    with (
+        new_file(file) as aside,
+        aside.open("w", newline="", encoding="utf-8") as stream,
+    ):
         stream.write(f"# {digest}\n")
         writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
         writer.writerow(type(rows[0])._fields)

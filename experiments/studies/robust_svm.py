@@ -257,7 +257,7 @@ def main() -> None:
     robust_svm_report.write(
         out, planned(size), list(grids), eps=EPS, transferred=TRANSFERRED
     )
-    print((out / "study.md").read_text())
+    print((out / "study.md").read_text(encoding="utf-8"))
 
 
 def _chosen_victims(size: Size, corpus: str, input: str) -> dict[str, str]:

@@ -84,7 +84,7 @@ def measure(task: pipeline.Task, folder: pathlib.Path, environment) -> None:
     begun, found = time.perf_counter(), task.classifier_home.exists()
     classifier = task.classifier
     fit_seconds = None if found else round(time.perf_counter() - begun, 1)
-    before = json.loads(file.read_text()) if file.exists() else {}
+    before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if before.get("classifier") == classifier.digest():
         return
     points = task.test_points(None)
@@ -111,7 +111,7 @@ def measure(task: pipeline.Task, folder: pathlib.Path, environment) -> None:
     }
     folder.mkdir(parents=True, exist_ok=True)
     with new_file(file) as aside:
-        aside.write_text(json.dumps(told, indent=2) + "\n")
+        aside.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
 def attack(

@@ -101,7 +101,7 @@ def write(
         if (out / f"stages_{corpus}.png").exists():
             lines += ["", f"![images behind each stage](stages_{corpus}.png)"]
     out.mkdir(parents=True, exist_ok=True)
-    (out / "study.md").write_text("\n".join(lines) + "\n")
+    (out / "study.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     _write_every_row(out)
 
 
@@ -121,7 +121,7 @@ def _write_every_row(out: pathlib.Path) -> None:
             shown = [f"{v:.6g}" if isinstance(v, float) else str(v) for v in values]
             lines.append("\t".join([cell, file.parent.name, *shown]))
     with new_file(out / "attacked.tsv") as aside:
-        aside.write_text("\n".join(lines) + "\n")
+        aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _cells(folder: pathlib.Path) -> Iterator[tuple[str, pathlib.Path, dict]]:
@@ -129,7 +129,7 @@ def _cells(folder: pathlib.Path) -> Iterator[tuple[str, pathlib.Path, dict]]:
     for name in TITLES:
         file = folder / name / "cell.json"
         if file.exists():
-            yield name, folder / name, json.loads(file.read_text())
+            yield name, folder / name, json.loads(file.read_text(encoding="utf-8"))
 
 
 def _percent(share: float, total: int) -> str:

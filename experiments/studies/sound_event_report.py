@@ -85,7 +85,7 @@ def write(study: Study) -> None:
         _waves(write_waves(study, names, made)),
     ]
     with new_file(study.out / "study.md") as aside:
-        aside.write_text("\n".join(part for part in parts if part))
+        aside.write_text("\n".join(part for part in parts if part), encoding="utf-8")
     draw(study, cells, names, made)
 
 

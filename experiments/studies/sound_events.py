@@ -199,7 +199,7 @@ def main() -> None:
         features=[name for name in _FEATURES.value if name in names],
     )
     sound_event_report.write(study)
-    print((out / "study.md").read_text())
+    print((out / "study.md").read_text(encoding="utf-8"))
 
 
 def _settings(plan, classifier, sounds, jobs) -> dict[str, Any]:

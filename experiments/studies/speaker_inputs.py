@@ -204,7 +204,7 @@ def main() -> None:
     task = app.task()
     out = pathlib.Path(app.WORKDIR.value or task.home / "studies" / "speaker_inputs")
     text = "# The inputs of a speaker classifier\n\n" + study(task, out) + "\n"
-    (out / "inputs.md").write_text(text)
+    (out / "inputs.md").write_text(text, encoding="utf-8")
     print(text, end="")
     pipeline.say(f"report      {out}/inputs.md, {FIGURE} and WAVs")
 

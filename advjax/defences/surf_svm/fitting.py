@@ -346,13 +346,13 @@ class Stages:
             indent=2,
         )
         file = self._folder / "fit.json"
-        if file.exists() and file.read_text() != told:
+        if file.exists() and file.read_text(encoding="utf-8") != told:
             raise ValueError(
                 f"{self._folder} holds stages of another fit (see {file.name} there): "
                 "give another folder, or delete it"
             )
         self._folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(told)
+        file.write_text(told, encoding="utf-8")
 
     def done(self, name: str, run: Callable[[], Any]) -> Any:
         """What the stage found, now or in an earlier start."""
