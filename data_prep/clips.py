@@ -1,31 +1,33 @@
 """One recording as one wave: decoding, the activity cut, 16-bit rounding.
 
-Every check of a file is here, so that a bad one is found when it is read and named by
-`UnreadableAudio`, whatever the corpus. libsndfile reports a damaged FLAC stream by
-itself, but gives what is left of a shortened WAV, AIFF or Ogg file without a word;
-those containers are therefore read again at the byte level.
+A bad file is found when it is read and named by `UnreadableAudio`, whatever the corpus:
+here where its samples are bad, in `data_prep.containers` where it is not whole.
+
+Recordings are read, mixed and resampled in blocks, so that one of an hour needs little
+more memory than the wave that comes back.
 """
 
-import math
+import contextlib
+import fractions
 import os
 import pathlib
-import zlib
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, Int16
 
 from advjax.runtime.text import printable
+from data_prep.containers import Spliced, examine
 
 BLOCK_FRAMES = 1 << 20
 SAMPLE_RATES_HZ = (1_000, 1_000_000)  # outside, the header is damaged
 # A float file is allowed to overshoot full scale and is clipped; one that reaches this
 # was written in integer units, and clipping would leave nothing but a square wave.
 UNSCALED_PEAK = 64.0
-# Writers that cannot seek back (a pipe) leave a size at the top of the range instead.
-UNKNOWN_CHUNK_SIZE = 0x7FFF_0000
 OPEN_ENDED_FRAMES = 2**62  # libsndfile's answer for a FLAC stream that went to a pipe
-REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+MOST_PHASES = 1 << 15  # of the resampling filter, whose design takes time in proportion
+LFS_POINTER = b"version https://git-lfs"
 
 
 class UnreadableAudio(ValueError):
@@ -43,30 +45,44 @@ def decode(
 ) -> Float32[np.ndarray, "time"]:
     """The recording at `path` as mono float32 in [-1, 1] at `sample_rate_hz`.
 
-    Any container, bit depth, rate and number of channels that libsndfile knows.
-    Channels are averaged; another rate is brought to ours by SciPy's polyphase filter
-    (Kaiser window, beta 5), which keeps the level and the position in time.
+    Any bit depth, rate and number of channels that libsndfile knows, in a container
+    that tells its length: WAV, RF64, W64, AIFF, AU, FLAC, Ogg or MP3. Channels are
+    averaged; another rate is brought to ours by SciPy's polyphase filter (Kaiser
+    window, beta 5), which keeps the level and the position in time.
 
     Raises:
         UnreadableAudio: no such file, not audio, no samples, shortened or damaged,
             samples that are NaN or infinite, or a float file in integer units.
     """
     path = pathlib.Path(path)
-    frames, rate_hz = _frames(path)
-    if reason := _container_damage(path):
+    seen = _Seen()
+    with _opened(path) as (audio, num_frames):
+        rate_hz, promised = audio.samplerate, audio.frames
+        low, high = SAMPLE_RATES_HZ
+        if not low <= rate_hz <= high:
+            raise UnreadableAudio(path, f"its header says {rate_hz} Hz")
+        if promised >= OPEN_ENDED_FRAMES:
+            reason = "its header leaves the length open; encode it again to a file"
+            raise UnreadableAudio(path, reason)
+        blocks = _mono(audio, seen)
+        if rate_hz != sample_rate_hz:
+            blocks = _resampled(blocks, *_ratio(rate_hz, sample_rate_hz))
+        pieces = list(blocks)
+    promised = promised if num_frames is None else num_frames
+    if seen.num_frames < promised:
+        reason = f"shortened or damaged: {seen.num_frames} of {promised} frames decode"
         raise UnreadableAudio(path, reason)
-    if len(frames) == 0:
+    if not seen.num_frames:
         raise UnreadableAudio(path, "holds no samples")
-    if not np.isfinite(frames).all():
-        count = int(np.sum(~np.isfinite(frames)))
-        raise UnreadableAudio(path, f"{count} samples are NaN or infinite")
-    peak = float(np.max(np.abs(frames)))
-    if peak >= UNSCALED_PEAK:
+    if seen.num_bad:
+        raise UnreadableAudio(path, f"{seen.num_bad} samples are NaN or infinite")
+    if seen.peak >= UNSCALED_PEAK:
         raise UnreadableAudio(
-            path, f"float samples up to {peak:g}; divide them so that full scale is 1"
+            path,
+            f"float samples up to {seen.peak:g}; divide them so that full scale is 1",
         )
-    wave = frames.mean(axis=1, dtype=np.float32)
-    return np.clip(resampled(wave, rate_hz, sample_rate_hz), -1.0, 1.0)
+    wave = _of_length(pieces, -(-seen.num_frames * sample_rate_hz // rate_hz))
+    return np.clip(wave, -1.0, 1.0, out=wave)
 
 
 def resampled(
@@ -79,11 +95,21 @@ def resampled(
     """
     if rate_hz == new_rate_hz:
         return wave
-    from scipy.signal import resample_poly
+    starts = range(0, len(wave), BLOCK_FRAMES)
+    blocks = (wave[start : start + BLOCK_FRAMES] for start in starts)
+    pieces = list(_resampled(blocks, *_ratio(rate_hz, new_rate_hz)))
+    return _of_length(pieces, -(-len(wave) * new_rate_hz // rate_hz))
 
-    divisor = math.gcd(rate_hz, new_rate_hz)
-    new_wave = resample_poly(wave, new_rate_hz // divisor, rate_hz // divisor)
-    return new_wave.astype(np.float32)
+
+def _of_length(
+    pieces: list[Float32[np.ndarray, "_"]], length: int
+) -> Float32[np.ndarray, "length"]:
+    """The pieces as one wave; a ratio that was rounded may be off by a sample."""
+    wave = np.concatenate(pieces) if len(pieces) != 1 else pieces[0]
+    pieces.clear()
+    if len(wave) < length:
+        wave = np.pad(wave, (0, length - len(wave)))
+    return wave[:length]
 
 
 def activity_bounds(wave: Float[np.ndarray, "time"]) -> tuple[int, int]:
@@ -126,97 +152,107 @@ def from_int16(audio: Int16[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shap
     return audio.astype(np.float32) / np.float32(32768)
 
 
-def _frames(path: pathlib.Path) -> tuple[Float32[np.ndarray, "time channels"], int]:
-    """Every frame of a file, and its rate in Hz."""
+class _Seen:
+    """What passed through `_mono`: frames, those that are no numbers, the peak."""
+
+    def __init__(self) -> None:
+        self.num_frames, self.num_bad, self.peak = 0, 0, 0.0
+
+
+def _mono(audio: Any, seen: _Seen) -> Iterator[Float32[np.ndarray, "time"]]:
+    """The channels' mean in blocks: a header may promise more than memory holds."""
+    length = max(1, BLOCK_FRAMES // audio.channels)
+    while len(block := audio.read(length, "float32", always_2d=True)):
+        seen.num_frames += len(block)
+        seen.num_bad += int(np.sum(~np.isfinite(block)))
+        if not seen.num_bad:
+            seen.peak = max(seen.peak, float(np.max(np.abs(block))))
+            yield block.mean(axis=1, dtype=np.float32)
+
+
+def _ratio(rate_hz: int, new_rate_hz: int) -> tuple[int, int]:
+    """(up, down) of a polyphase filter, exact or very nearly.
+
+    Rates that share no factor would need a filter of millions of taps. The nearest
+    ratio of smaller numbers is off by 3e-5 at most, as the clocks of sound cards are.
+    """
+    ratio = fractions.Fraction(new_rate_hz, rate_hz)
+    if max(ratio.numerator, ratio.denominator) > MOST_PHASES:
+        if ratio < 1:
+            ratio = ratio.limit_denominator(MOST_PHASES)
+        else:
+            ratio = 1 / (1 / ratio).limit_denominator(MOST_PHASES)
+    return ratio.numerator, ratio.denominator
+
+
+def _resampled(
+    blocks: Iterable[Float32[np.ndarray, "time"]], up: int, down: int
+) -> Iterator[Float32[np.ndarray, "new_time"]]:
+    """The blocks of a wave at `up / down` of its rate, as if it were one array.
+
+    A block begins at a multiple of `down`, and so at a whole sample of the result, and
+    has as many samples on either side as the filter reaches.
+    """
+    from scipy.signal import resample_poly
+
+    reach = 10 * max(up, down) // up + 2  # of SciPy's filter, in samples
+    reach += -reach % down
+    pending, done = np.zeros(0, np.float32), 0
+    for block in blocks:
+        pending = np.concatenate([pending, block]) if len(pending) else block
+        stop = (len(pending) - reach) // down * down
+        if stop <= done:
+            continue
+        new = resample_poly(pending, up, down)
+        yield new[done * up // down : stop * up // down].astype(np.float32)
+        begin = max(0, stop - reach)
+        pending, done = pending[begin:], stop - begin
+    if len(pending) > done:
+        new = resample_poly(pending, up, down)
+        yield new[done * up // down :].astype(np.float32)
+
+
+@contextlib.contextmanager
+def _opened(path: pathlib.Path) -> Iterator[tuple[Any, int | None]]:
+    """A file that libsndfile reads, and the number of its frames if we know it.
+
+    It never hears the name of the file, which need not be Unicode, nor end in the name
+    of its format.
+    """
     import soundfile
 
-    if not path.is_file():
-        raise UnreadableAudio(path, "no such file")
-    if not path.stat().st_size:
-        raise UnreadableAudio(path, "an empty file; copy or download it again")
-    blocks = []
     try:
-        with soundfile.SoundFile(os.fsencode(path)) as audio:
-            rate_hz, promised = audio.samplerate, audio.frames
-            low, high = SAMPLE_RATES_HZ
-            if not low <= rate_hz <= high:
-                raise UnreadableAudio(path, f"its header says {rate_hz} Hz")
-            if promised >= OPEN_ENDED_FRAMES:
-                reason = "its header leaves the length open; encode it again to a file"
-                raise UnreadableAudio(path, reason)
-            # In blocks: a damaged header may promise more frames than memory holds.
-            while len(block := audio.read(BLOCK_FRAMES, "float32", always_2d=True)):
-                blocks.append(block)
+        is_file, size = path.is_file(), path.stat().st_size if path.is_file() else 0
+    except OSError as error:
+        raise UnreadableAudio(path, f"cannot be read ({error.strerror})") from error
+    if not is_file:
+        raise UnreadableAudio(path, "no such file")
+    if not size:
+        raise UnreadableAudio(path, "an empty file; copy or download it again")
+    try:
+        with path.open("rb") as file:
+            if file.read(len(LFS_POINTER)) == LFS_POINTER:
+                raise UnreadableAudio(
+                    path, "a pointer of Git LFS in place of the file: run git lfs pull"
+                )
+            container = examine(file, size)
+            if container.damage:
+                raise UnreadableAudio(path, container.damage)
+            if container.splice is None:
+                source: Any = file.fileno()
+                os.lseek(source, 0, os.SEEK_SET)
+            else:
+                source = Spliced(file, *container.splice)
+            with soundfile.SoundFile(source, closefd=False) as audio:
+                # WAV files may hold MP3 or what else has no length of its own.
+                is_told = audio.subtype.startswith("MPEG") <= (audio.format == "MP3")
+                if not container.name or not is_told:
+                    kind = audio.format_info
+                    reason = f"nothing proves that a file is whole that is {kind}"
+                    raise UnreadableAudio(path, f"{reason}; convert it to WAV or FLAC")
+                yield audio, container.num_frames
     except soundfile.LibsndfileError as error:
         reason = f"cannot be decoded ({error.error_string.rstrip('.')})"
         raise UnreadableAudio(path, reason) from error
-    num_frames = sum(len(block) for block in blocks)
-    if num_frames < promised:
-        reason = f"shortened or damaged: {num_frames} of {promised} frames decode"
-        raise UnreadableAudio(path, reason)
-    return np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32), rate_hz
-
-
-def _container_damage(path: pathlib.Path) -> str:
-    """What is wrong with the container, or the empty string."""
-    checks: dict[bytes, Callable[[bytes], str]] = {
-        b"RIFF": _chunk_damage,
-        b"RIFX": _chunk_damage,
-        b"FORM": _chunk_damage,
-        b"OggS": _page_damage,
-    }
-    with path.open("rb") as file:
-        check = checks.get(file.read(4))
-        if check is None:
-            return ""
-        file.seek(0)
-        return check(file.read())
-
-
-def _chunk_damage(data: bytes) -> str:
-    """What is wrong with a WAV or AIFF file: its sample chunk ends past the file."""
-    order = "little" if data[:4] == b"RIFF" else "big"
-    position = 12
-    while position + 8 <= len(data):
-        name = data[position : position + 4]
-        size = int.from_bytes(data[position + 4 : position + 8], order)
-        if name in (b"data", b"SSND"):
-            present = len(data) - position - 8
-            if present < size < UNKNOWN_CHUNK_SIZE:
-                return f"shortened: {present} of {size} bytes of samples are there"
-            return ""
-        position += 8 + size + size % 2
-    return ""
-
-
-def _page_damage(data: bytes) -> str:
-    """What is wrong with an Ogg file: a damaged page, or no last page.
-
-    Source: RFC 3533, section 6 (page header, CRC polynomial 0x04c11db7).
-    """
-    position, is_last = 0, False
-    while position < len(data):
-        header_end = position + 27
-        num_segments = data[position + 26] if header_end <= len(data) else 0
-        end = header_end + num_segments
-        end += sum(data[header_end : header_end + num_segments])
-        if end > len(data):
-            return f"shortened: the Ogg page at byte {position} is not whole"
-        page = data[position:end]
-        checksum = int.from_bytes(page[22:26], "little")
-        if page[:4] != b"OggS" or _ogg_crc(page) != checksum:
-            return f"damaged: the Ogg page at byte {position} fails its checksum"
-        is_last = bool(page[5] & 4)
-        position = end
-    return "" if is_last else "shortened: its Ogg stream has no last page"
-
-
-def _ogg_crc(page: bytes) -> int:
-    """The checksum of a page, its own four bytes read as zero.
-
-    Ogg runs the polynomial of zlib over the bits of each byte in the other order,
-    starting from zero: reverse the bits, and zlib's C loop does the work.
-    """
-    mirrored = (page[:22] + bytes(4) + page[26:]).translate(REVERSED_BITS)
-    crc = zlib.crc32(mirrored, 0xFFFF_FFFF) ^ 0xFFFF_FFFF
-    return int(f"{crc:032b}"[::-1], 2)
+    except OSError as error:
+        raise UnreadableAudio(path, f"cannot be read ({error.strerror})") from error

@@ -1,5 +1,7 @@
 """The caveat of a corpus stands in its records, and in reports of runs on them."""
 
+import statistics
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,7 @@ def test_records_carry_the_caveat_of_their_corpus(tmp_path):
     assert caveats.of_records(old) == SAME_SESSION
 
 
+RADIUS = 0.25 * statistics.NormalDist().inv_cdf(0.9)
 CERTIFIED = {
     "noise_enters_at": "waveform",
     "noise": {"law": "gaussian", "sigma": 0.25, "norm": "l2"},
@@ -64,7 +67,7 @@ KINDS = {
         certification,
         CERTIFIED,
         rows.CERTIFICATES,
-        rows.Row(0, 1, 1, 0.5, True, 0.1, "a", 0.9, 90, 100, 20.0),
+        rows.Row(0, 1, 1, RADIUS, True, 0.1, "a", 0.9, 90, 100, 20.0),
     ),
     "attacked": (
         attack_report,

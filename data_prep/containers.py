@@ -1,0 +1,270 @@
+"""Containers of audio: is a file whole, as its own bytes tell?
+
+libsndfile reports a damaged FLAC stream by itself, but gives what is left of most other
+files that were cut without a word. `examine` therefore reads a container's sizes,
+checksums or frames at the byte level. A container that tells no length is left to the
+caller, who refuses it by name.
+"""
+
+import io
+import os
+import zlib
+from collections.abc import Callable
+from typing import BinaryIO, NamedTuple
+
+from data_prep import mpeg
+
+# Writers that cannot seek back (a pipe) leave a size at the top of a range instead.
+UNKNOWN_SIZES = (range(0x7FFF_0000, 0x8000_1001), range(0xFFFF_0000, 0x1_0000_0000))
+REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
+NEVER_CLOSED = (
+    "its header was never closed: it says 0 bytes of samples, and {present} are there; "
+    "write it again"
+)
+
+
+class Container(NamedTuple):
+    """The bytes of one file, examined.
+
+    Attributes:
+        name: of the container; empty where nothing proves its length.
+        damage: why it is not whole, or the empty string.
+        num_frames: that have to come out at least; None where libsndfile knows.
+        splice: what to decode instead of the file as it is: bytes, and the range of the
+            file that follows them.
+    """
+
+    name: str
+    damage: str = ""
+    num_frames: int | None = None
+    splice: tuple[bytes, int, int] | None = None
+
+
+class Spliced(io.RawIOBase):
+    """Some bytes, and a part of a file behind them, as one file to read."""
+
+    def __init__(self, file: BinaryIO, first: bytes, start: int, stop: int):
+        """At its beginning; `file` stays open and is moved about."""
+        self._file, self._first = file, first
+        self._start, self._stop = start, stop
+        self._place = 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def tell(self) -> int:
+        """The place of the next byte."""
+        return self._place
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place."""
+        size = len(self._first) + self._stop - self._start
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: size}[whence]
+        self._place = base + offset
+        return self._place
+
+    def readinto(self, buffer) -> int:
+        """Fill the buffer as far as one of the two parts goes."""
+        if self._place < len(self._first):
+            data = self._first[self._place : self._place + len(buffer)]
+        else:
+            place = self._start + self._place - len(self._first)
+            self._file.seek(place)
+            data = self._file.read(max(0, min(len(buffer), self._stop - place)))
+        buffer[: len(data)] = data
+        self._place += len(data)
+        return len(data)
+
+
+def examine(file: BinaryIO, size: int) -> Container:
+    """What the bytes of a file tell of its container.
+
+    Args:
+        file: open for reading; its place changes.
+        size: of the file, in bytes.
+    """
+    start = mpeg.skip_tags(file, size)
+    magic = _at(file, start, 16)
+    for begin, check in _CHECKS.items():
+        if start == 0 and magic.startswith(begin):
+            return check(file, size)
+    if magic.startswith(b"fLaC"):
+        return Container("FLAC")
+    return _mpeg(file, size, start)
+
+
+def _mpeg(file: BinaryIO, size: int, start: int) -> Container:
+    found = mpeg.stream(file, start, size)
+    if found is None:
+        return Container("")
+    if found.damage:
+        return Container("MP3", found.damage)
+    if found.as_told:
+        return Container("MP3")
+    # Decoders may leave out their delay, which is less than a frame.
+    num_frames = (found.num_frames - 1) * found.frame_samples
+    if found.layer < 3:
+        return Container("MP3", "", num_frames)
+    header = mpeg.length_header(found)
+    return Container("MP3", "", num_frames, (header, found.start, found.stop))
+
+
+def _wave(file: BinaryIO, size: int) -> Container:
+    """A WAV file, or one of its 64-bit variants: its samples end past the file?"""
+    magic = _at(file, 0, 4)
+    name = "RF64" if magic == b"RF64" else "WAV"
+    order = "big" if magic == b"RIFX" else "little"
+    long_size, position = None, 12
+    while position + 8 <= size:
+        header = _at(file, position, 36)
+        length = int.from_bytes(header[4:8], order)
+        if header[:4] == b"ds64":
+            long_size = int.from_bytes(header[16:24], order)
+        if header[:4] == b"data":
+            break
+        position += 8 + length + length % 2
+    else:
+        return Container(name)  # libsndfile says so
+    start = position + 8
+    present = size - start
+    if name == "RF64" and length == 0xFFFF_FFFF:
+        if long_size is None:
+            return Container(name, "damaged: its chunk of 64-bit sizes is missing")
+        if not long_size and present:
+            return Container(name, NEVER_CLOSED.format(present=present))
+        return Container(name, _shortened(present, long_size))
+    if not length and present and not _closes(file, start, size, order):
+        # The writer was stopped, or went to a pipe; nothing tells more than the file.
+        first = bytearray(_at(file, 0, start))
+        first[4:8] = min(size - 8, 0xFFFF_FFFF).to_bytes(4, order)
+        first[-4:] = min(present, 0xFFFF_FFFF).to_bytes(4, order)
+        return Container(name, splice=(bytes(first), start, size))
+    if any(length in sizes for sizes in UNKNOWN_SIZES):
+        return Container(name)
+    return Container(name, _shortened(present, length))
+
+
+def _aiff(file: BinaryIO, size: int) -> Container:
+    """An AIFF or AIFC file: its sample chunk ends past the file?"""
+    if _at(file, 8, 4) not in (b"AIFF", b"AIFC"):
+        return Container("")
+    position = 12
+    while position + 8 <= size:
+        header = _at(file, position, 8)
+        length = int.from_bytes(header[4:], "big")
+        if header[:4] == b"SSND":
+            present = size - position - 8
+            if not length and present and not _closes(file, position + 8, size, "big"):
+                return Container("AIFF", NEVER_CLOSED.format(present=present))
+            if any(length in sizes for sizes in UNKNOWN_SIZES):
+                return Container("AIFF")
+            return Container("AIFF", _shortened(present, length))
+        position += 8 + length + length % 2
+    return Container("AIFF")
+
+
+def _au(file: BinaryIO, size: int) -> Container:
+    """An AU file: its header tells where the samples begin, and how many bytes."""
+    header = _at(file, 0, 12)
+    order = "big" if header[:4] == b".snd" else "little"
+    start = int.from_bytes(header[4:8], order)
+    length = int.from_bytes(header[8:12], order)
+    present = max(0, size - start)
+    if not length and present:
+        return Container("AU", NEVER_CLOSED.format(present=present))
+    return Container("AU", "" if length == 0xFFFF_FFFF else _shortened(present, length))
+
+
+def _w64(file: BinaryIO, size: int) -> Container:
+    """A Sony Wave64 file: chunks with names of 16 bytes and sizes of 8."""
+    position = 40
+    while position + 24 <= size:
+        header = _at(file, position, 24)
+        length = int.from_bytes(header[16:], "little")
+        if header[:4] == b"data":
+            present, length = size - position - 24, length - 24
+            if length <= 0 and present:
+                return Container("W64", NEVER_CLOSED.format(present=present))
+            return Container("W64", _shortened(present, length))
+        position += max(24, length + -length % 8)
+    return Container("W64")
+
+
+def _ogg(file: BinaryIO, size: int) -> Container:
+    """An Ogg file: a damaged page, no last page, or another stream behind it?
+
+    Source: RFC 3533, section 6 (page header, CRC polynomial 0x04c11db7).
+    """
+    position, is_last = 0, False
+    while position < size:
+        header = _at(file, position, 27)
+        num_segments = header[26] if len(header) == 27 else 0
+        lengths = file.read(num_segments)
+        length = 27 + num_segments + sum(lengths)
+        if len(header) < 27 or len(lengths) < num_segments or position + length > size:
+            reason = f"shortened: the Ogg page at byte {position} is not whole"
+            return Container("OGG", reason)
+        page = header + lengths + file.read(length - 27 - num_segments)
+        checksum = int.from_bytes(page[22:26], "little")
+        if page[:4] != b"OggS" or _ogg_crc(page) != checksum:
+            reason = f"damaged: the Ogg page at byte {position} fails its checksum"
+            return Container("OGG", reason)
+        if is_last and page[5] & 2:
+            reason = "several Ogg streams one after another; convert it to WAV or FLAC"
+            return Container("OGG", reason)
+        is_last = bool(page[5] & 4)
+        position += length
+    return Container(
+        "OGG", "" if is_last else "shortened: its Ogg stream has no last page"
+    )
+
+
+def _ogg_crc(page: bytes) -> int:
+    """The checksum of a page, its own four bytes read as zero.
+
+    Ogg runs the polynomial of zlib over the bits of each byte in the other order,
+    starting from zero: reverse the bits, and zlib's C loop does the work.
+    """
+    mirrored = (page[:22] + bytes(4) + page[26:]).translate(REVERSED_BITS)
+    crc = zlib.crc32(mirrored, 0xFFFF_FFFF) ^ 0xFFFF_FFFF
+    return int(f"{crc:032b}"[::-1], 2)
+
+
+def _closes(file: BinaryIO, position: int, size: int, order: str) -> bool:
+    """Whether chunks with readable names fill the file from here to its end."""
+    while position + 8 <= size:
+        header = _at(file, position, 8)
+        if not (header[:4].isascii() and header[:4].decode("ascii").isprintable()):
+            return False
+        length = int.from_bytes(header[4:], order)
+        position += 8 + length + length % 2
+    return size <= position <= size + 1
+
+
+def _shortened(present: int, length: int) -> str:
+    if present >= length:
+        return ""
+    return f"shortened: {present} of {length} bytes of samples are there"
+
+
+def _at(file: BinaryIO, position: int, length: int) -> bytes:
+    file.seek(position)
+    return file.read(length)
+
+
+_CHECKS: dict[bytes, Callable[[BinaryIO, int], Container]] = {
+    b"RIFF": _wave,
+    b"RIFX": _wave,
+    b"RF64": _wave,
+    b"FORM": _aiff,
+    b"OggS": _ogg,
+    b".snd": _au,
+    b"dns.": _au,
+    W64_RIFF: _w64,
+}
