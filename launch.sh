@@ -15,6 +15,7 @@ made_here="$stamps/.made_here"    # ours to make again, should it break
 say() {  # one line; what would steer a terminal is shown instead
   local LC_ALL=C text="$*"
   text="${text//$'\n'/\\n}"
+  text="${text//$'\xc2'[$'\x80'-$'\x9f']/?}"
   printf '%s\n' "${text//[[:cntrl:]]/?}" >&2
 }
 die() { say "launch.sh: $*"; exit 1; }
@@ -361,9 +362,9 @@ on_slurm() {
 }
 
 yaml() {  # the arguments as a list; Kubernetes reads $$ as one $
-  # YAML 1.1 also ends a line at U+0085, U+2028 and U+2029.
+  # YAML 1.1 also ends a line at U+2028 and U+2029.
   printf '%s\n' "$@" | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/\$/$$/g' \
-    -e $'s/\xc2\x85/\\\\N/g' -e $'s/\xe2\x80\xa8/\\\\L/g' -e $'s/\xe2\x80\xa9/\\\\P/g' \
+    -e $'s/\xe2\x80\xa8/\\\\L/g' -e $'s/\xe2\x80\xa9/\\\\P/g' \
     -e 's/^/        - "/' -e 's/$/"/'
 }
 
@@ -383,8 +384,8 @@ on_k8s() {  # the manifest
   # The names of the pods end with their numbers.
   fitting JOB "$name_there" ".{1,$((62 - ${#nodes}))}" "too long a name for Kubernetes"
   case "$*" in
-    *[[:cntrl:]]*) die "no flag of a manifest may hold a line break or another" \
-      "control character" ;;
+    *[[:cntrl:]]* | *$'\xc2'[$'\x80'-$'\x9f']*)
+      die "no flag of a manifest may hold a line break or another control character" ;;
   esac
   say "Give this to: kubectl apply -f -"
   # A pod that fails is started again, some times, and never ends the others.
