@@ -327,11 +327,17 @@ def report(
     out.mkdir(parents=True, exist_ok=True)
     each = [runs.description(folder)["settings"] for folder in folders]
     units = {_units(settings) for settings in each}
-    lines = [
-        "# Certified accuracy",
-        tables.as_markdown(table),
-        "![certified accuracy over the radius](curve.png)",
-    ]
+    lines = ["# Certified accuracy", tables.as_markdown(table)]
+    missing = ""
+    try:
+        from advjax.reports import plots
+
+        # Whole at any time: two processes that end together both write both files.
+        with new_file(out / "curve.png") as aside:
+            plots.certified_accuracy_plot(found, aside, units=" / ".join(sorted(units)))
+        lines.append("![certified accuracy over the radius](curve.png)")
+    except ImportError:
+        missing = "\n\n(no plot: pip install 'advjax[plots]')"
     if all(settings["noise"]["law"] == "gaussian" for settings in each):
         lines += [
             f"# Largest certifiable radius, alpha = {alpha:g}",
@@ -347,17 +353,9 @@ def report(
     told = caveats.of_runs(folders)
     lines += told
     text += "".join(f"\n\n{line}" for line in told)
-    # Whole at any time: two processes that end together both write it.
     with new_file(out / "report.md") as aside:
         aside.write_text("\n\n".join(lines) + "\n", encoding="utf-8")
-    try:
-        from advjax.reports import plots
-
-        with new_file(out / "curve.png") as aside:
-            plots.certified_accuracy_plot(found, aside, units=" / ".join(sorted(units)))
-    except ImportError:
-        return f"{text}\n\n(no plot: pip install 'advjax[plots]')"
-    return text
+    return text + missing
 
 
 def _units(settings: Mapping[str, Any]) -> str:

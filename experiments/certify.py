@@ -121,7 +121,8 @@ def main() -> None:
     print(
         certification.report([folder], folder, radii=request.radii, alpha=request.alpha)
     )
-    pipeline.say(f"report      {folder}/report.md, curve.png, rows*.tsv, run.json")
+    plot = "curve.png, " if (folder / "curve.png").exists() else ""
+    pipeline.say(f"report      {folder}/report.md, {plot}rows*.tsv, run.json")
 
 
 def request_of(size: "pipeline.Size") -> "certification.Certification":

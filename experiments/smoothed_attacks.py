@@ -103,7 +103,8 @@ def main() -> None:
         task, certified, request, environment=app.environment()
     )
     print(smoothed_attack_report.report(folder))
-    pipeline.say(f"report      {folder}/report.md, bounds.png, rows.tsv, run.json")
+    plot = "bounds.png, " if (folder / "bounds.png").exists() else ""
+    pipeline.say(f"report      {folder}/report.md, {plot}rows.tsv, run.json")
 
 
 if __name__ == "__main__":

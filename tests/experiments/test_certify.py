@@ -72,6 +72,18 @@ def test_the_run_has_rows_a_report_and_a_picture(home, capsys):
     assert (folder / "curve.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_without_matplotlib_a_report_lacks_its_picture_alone(
+    home, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    text = certification.report([run_folder(home)], tmp_path)
+    assert "pip install 'advjax[plots]'" in text
+    assert [path.name for path in tmp_path.iterdir()] == ["report.md"]
+    report = (tmp_path / "report.md").read_text("utf-8")
+    assert "| clean |" in report
+    assert "curve.png" not in report
+
+
 def test_run_json_states_what_a_certificate_depends_on(home):
     settings = json.loads((run_folder(home) / "run.json").read_text())["settings"]
     assert settings["noise_enters_at"] == "mfbe"
