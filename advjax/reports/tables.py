@@ -96,9 +96,9 @@ def _doubts(runs: Sequence[Run]) -> list[str]:
         whose = f" ({', '.join(labels)})" if len(found) > 1 else ""
         notes.append(
             f"each certificate may be wrong with probability {alpha:g}: with 95 % "
-            f"confidence the share of these {num_points} points that is robust at a "
-            f"radius is at least r minus {1 - least:.3f}{whose} (Cohen et al. 2019, "
-            "appendix F)"
+            f"confidence the share of these {num_points} points that are robust at a "
+            f"radius is at least their certified accuracy minus {1 - least:.3f}{whose} "
+            "(Cohen et al. 2019, appendix F)"
         )
     return notes
 

@@ -50,7 +50,7 @@ def test_what_wrong_certificates_leave_of_accuracies_is_told():
     table = tables.certified_accuracy_table([known, known._replace(label="two"), RUN])
     (note,) = [note for note in table.notes if "appendix F" in note]
     # 0.001 + sqrt(0.001 * 0.999 * ln(20) / 4) + ln(20) / 12
-    assert "these 4 points" in note and "at least r minus 0.278 " in note
+    assert "these 4 points" in note and "accuracy minus 0.278 " in note
     # Of another alpha it is another, and says of which run it speaks.
     table = tables.certified_accuracy_table([known, RUN._replace(label="b", alpha=0.1)])
     named = [note for note in table.notes if "appendix F" in note]
