@@ -87,7 +87,7 @@ def main() -> None:
     import jax
 
     from advjax import parallel
-    from experiments import attack_report, attacking, pipeline
+    from experiments import attack_report, attacking, pipeline, wav_pairs
 
     task = app.task(defence="plain")
     size = pipeline.size_of(jax.default_backend())
@@ -134,6 +134,10 @@ def main() -> None:
         for folder in folders:
             print(f"{folder.name}: {hearing.report(task, folder)}")
     pipeline.say(f"report      {where}/report.md; rows*.tsv and x_adv*.npy in each run")
+    for folder in folders if SAVE_AUDIO.value else ():
+        file = folder / wav_pairs.EXAMPLES_FILE
+        if pairs := wav_pairs.read(file):
+            pipeline.say(f"{wav_pairs.summary(pairs)}: see {file}")
 
 
 def _requests(task):

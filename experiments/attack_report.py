@@ -265,7 +265,6 @@ def show(
         names.append(f"example {len(panels) - 1}")
     if pairs:
         wav_pairs.write(folder / wav_pairs.EXAMPLES_FILE, pairs)
-        pipeline.say(wav_pairs.summary(pairs))
     images = np.asarray(panels)
     if images.ndim != 5:
         return
