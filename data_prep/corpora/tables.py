@@ -11,11 +11,12 @@ import io
 import os
 import pathlib
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from advjax.runtime.text import printable
-from data_prep.corpora.files import contents, is_clip, looks_like_clip, some
+from data_prep.corpora.files import contents, entries, is_clip, looks_like_clip, some
 
 DELIMITERS = (",", ";", "\t")
 TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -137,7 +138,9 @@ def _text(path: pathlib.Path) -> str:
             f"{shown}, line {line}: not UTF-8 (the byte 0x{data[error.start]:02x}); "
             "save the table as CSV in UTF-8"
         ) from error
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    # A line of a spreadsheet about its separator.
+    return re.sub(r"\Asep=.\n", "", text)
 
 
 def beside(path: pathlib.Path, root: pathlib.Path) -> str:
@@ -168,19 +171,19 @@ class ClipFiles:
         there = self.add(folder)
         found = folder / name
         if name not in there.values():
-            if name.lower() in there:
-                found = folder / there[name.lower()]
+            if _key(name) in there:
+                found = folder / there[_key(name)]
             else:
                 self._absent.append(name)
         self._listed.add(found)
         return found
 
     def add(self, folder: pathlib.Path) -> dict[str, str]:
-        """Takes in the clips of a folder: from names in lower case to names."""
+        """Take in the files of a folder; its names by what compares them."""
         if folder not in self._names:
-            names = os.listdir(folder) if folder.is_dir() else []
+            there = entries(folder) if folder.is_dir() else []
             # What is no clip by its name stays a file that a table may list.
-            self._names[folder] = {name.lower(): name for name in sorted(names)}
+            self._names[folder] = {_key(entry.name): entry.name for entry in there}
         return self._names[folder]
 
     def notes(self) -> tuple[str, ...]:
@@ -199,6 +202,11 @@ class ClipFiles:
         if self._absent:
             notes.append(f"absent: {some(self._absent, 'file')} that {table} lists")
         return tuple(notes)
+
+
+def _key(name: str) -> str:
+    """The name as it compares: disks differ in case and in composed letters."""
+    return unicodedata.normalize("NFC", name).lower()
 
 
 def chosen_classes(

@@ -33,7 +33,7 @@ from absl import flags
 from advjax import smoothing
 from advjax.metrics.shares import share_of
 from advjax.reports import plots, tables
-from experiments import app, certification, pipeline
+from experiments import app, caveats, certification, pipeline
 from experiments.studies import speaker_inputs
 
 STAGES = ("waveform", "magnitude", "mfbe")
@@ -132,6 +132,7 @@ def write_report(
         "## Largest certifiable radius, alpha = 0.001",
         tables.as_markdown(caps),
         inputs,
+        *caveats.of_runs([out / "cells" / cell.path for cell in heard]),
     ]
     (out / "study.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 

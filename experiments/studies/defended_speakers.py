@@ -39,6 +39,7 @@ from advjax.reports.rows import Run
 from experiments import (
     app,
     attacking,
+    caveats,
     certification,
     hearing,
     pipeline,
@@ -316,6 +317,8 @@ def write_report(study: Study, found: dict[Cell, Curves], heuristics: str = "") 
         parts.append("![certified, attacked, heard](meaning.png)")
     if heuristics:
         parts += ["## Heuristics under the same attacks", heuristics]
+    if caveat := caveats.of_records(study.base.records):
+        parts.append(f"caveat: {caveat}")
     (study.out / "study.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 

@@ -52,6 +52,7 @@ PLAIN = "\n".join(ROWS) + "\n"
         (PLAIN.replace(",", " ,"), "utf-8"),
         (PLAIN.replace(",", ";"), "utf-8"),
         (PLAIN.replace(",", "\t"), "utf-8"),
+        ("sep=;\r\n" + PLAIN.replace(",", ";"), "utf-8-sig"),
         (PLAIN + ",,\n   \n\n", "utf-8"),
         (PLAIN.replace("True", "TRUE").replace("False", "FALSE"), "utf-8"),
         (PLAIN.replace("True", "true").replace("False", "0"), "utf-8"),
@@ -193,6 +194,13 @@ def test_rows_without_a_file_are_told_and_letters_may_differ(tmp_path):
         for each in corpus.utterances(split)
     }
     assert read["1"] == "1.WAV" and read["2"] == "2.Wav" and read["5"] == "5.wav"
+
+
+def test_composed_letters_may_differ(tmp_path):
+    esc(tmp_path, [*NAMES[:5], "caf\u00e9.wav"])
+    for name in (*NAMES[:5], "cafe\u0301.wav"):
+        (tmp_path / "audio" / name).touch()
+    assert esc50(tmp_path).notes == ()
 
 
 @pytest.mark.parametrize("corpus", CORPORA)
