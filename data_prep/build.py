@@ -26,6 +26,7 @@ from jaxtyping import Float32
 from advjax import catalog, records
 from advjax.progress import Progress
 from advjax.representations import FRONT_ENDS, Representation
+from advjax.runtime import failures
 from advjax.runtime.locks import reserve
 from advjax.runtime.paths import user_path
 from advjax.runtime.text import printable
@@ -299,6 +300,7 @@ def main(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
     del argv
     with program.readable_failures("data_prep.build"):
         jax.devices()  # a backend that is missing fails before any work
+        _need_packages(values.file_format)
         representation = catalog.pick(values.rep, FRONT_ENDS)
         corpus, options = pick_corpus(
             values.corpus, values.corpus_dir or "", representation.sample_rate_hz
@@ -318,6 +320,15 @@ def main(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
                 options=options,
             )
     print(summary(info, values.out))
+
+
+def _need_packages(file_format: str) -> None:
+    """Refuse to start without what writes the records."""
+    if file_format == "array_record":
+        try:
+            failures.need("array_record", "importlib_resources", "tensorflow_datasets")
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(f"{error}, or give --file_format=npz") from error
 
 
 def summary(info: records.Info, folder: records.Path) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from advjax.runtime import failures
 from data_prep import program
 from data_prep.path_flags import define_path, define_paths
 
@@ -169,6 +170,7 @@ def task(*, defence: str = "gaussian") -> "pipeline.Task":
     A smoothed classifier needs noise in training. One to attack does not, and at the
     waveform, noise as loud as smoothing takes there leaves it at chance.
     """
+    _need_packages()
     import jax
 
     from advjax.compilation import compiler_options
@@ -198,6 +200,20 @@ def task(*, defence: str = "gaussian") -> "pipeline.Task":
         records_folder=RECORDS.value,
         classifier_folder=CLASSIFIER.value,
     )
+
+
+def _need_packages() -> None:
+    """Refuse to start without a package that only a later step would miss."""
+    if RECORDS.value is None:
+        failures.need(
+            "array_record",
+            "importlib_resources",
+            "tensorflow_datasets",
+            liked=["matplotlib"],
+        )
+    fitted = (MODEL.value or "").partition("(")[0].strip() in ("surf_svm", "guarded")
+    if fitted and CLASSIFIER.value is None:
+        failures.need("sklearn")
 
 
 def _default_defence(defence: str) -> str:

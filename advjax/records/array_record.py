@@ -308,7 +308,7 @@ def _tfds() -> Any:
         import tensorflow_datasets
     except ImportError as error:
         raise ModuleNotFoundError(
-            f"records in array_record need TFDS ({error}): "
-            "pip install 'advjax[data]', or build records with --file_format=npz"
+            f"records in the format array_record need TFDS ({error}): "
+            'pip install "advjax[data]"'
         ) from error
     return tensorflow_datasets

@@ -1,8 +1,10 @@
 """Errors that a person can mend, as one line of text."""
 
 import errno
+import importlib.util
 import os
 import pathlib
+import sys
 import traceback
 from collections.abc import Iterator, Sequence
 
@@ -65,16 +67,48 @@ def in_words(error: BaseException, *, smaller: Sequence[str] = ()) -> str | None
     return printable(text) or f"{type(error).__name__}{_place(error)}"
 
 
-def install_line(module: str) -> str:
-    """The command that installs the top-level module `module`."""
-    extra = EXTRAS.get(module)
-    if extra is None:
-        return f"pip install {module.replace('_', '-')}"
-    line = f'pip install "advjax[{extra}]"'
+def need(*modules: str, liked: Sequence[str] = ()) -> None:
+    """Check that top-level modules are installed, without importing them.
+
+    Args:
+        modules: those that the work cannot do without.
+        liked: those that it would use; named in the advice where one is missing too.
+
+    Raises:
+        ModuleNotFoundError: one is missing; the message says how to install all.
+    """
+    missing = [module for module in modules if not _is_installed(module)]
+    if missing:
+        others = [module for module in liked if not _is_installed(module)]
+        raise ModuleNotFoundError(
+            _missing(missing[0], missing[1:] + others), name=missing[0]
+        )
+
+
+def _is_installed(module: str) -> bool:
+    if module in sys.modules:
+        return sys.modules[module] is not None
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _missing(module: str, others: Sequence[str] = ()) -> str:
+    return f"the package {module} is missing: {install_line(module, *others)}"
+
+
+def install_line(*modules: str) -> str:
+    """The command that installs top-level modules."""
+    extras = sorted({EXTRAS[module] for module in modules if module in EXTRAS})
+    names = [f'"advjax[{",".join(extras)}]"'] if extras else []
+    names += [each.replace("_", "-") for each in modules if each not in EXTRAS]
+    line = f"pip install {' '.join(names)}"
     # The launch script installs `data` and `plots` by itself.
+    asked = [extra for extra in extras if extra not in ("data", "plots")]
     root = pathlib.Path(__file__).parents[2]
-    if extra not in ("data", "plots") and (root / "launch.sh").exists():
-        line += f", or EXTRAS={extra} ./launch.sh"
+    if asked and (root / "launch.sh").exists():
+        line += f", or EXTRAS={','.join(asked)} ./launch.sh"
     return line
 
 
@@ -88,7 +122,7 @@ def _import(error: ImportError) -> str | None:
         if module in OURS:
             return None
         if isinstance(each, ModuleNotFoundError) and each.name == module:
-            return f"the package {module} is missing: {install_line(module)}"
+            return _missing(module)
         return (
             f"the package {module} cannot be used here ({each}): install it again, "
             f"{install_line(module)}"

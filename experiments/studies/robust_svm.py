@@ -33,6 +33,7 @@ from typing import NamedTuple
 import jax
 from absl import flags
 
+from advjax.runtime import failures
 from advjax.training import Recipe
 from experiments import app, certification, pipeline
 from experiments.studies import robust_svm_cells as cells
@@ -227,6 +228,7 @@ def task_of(
 
 def main() -> None:
     """Run the cells, then report."""
+    failures.need("sklearn", "array_record", "importlib_resources")
     publication = PRESET.value or jax.default_backend() != "cpu"
     size = _chosen_size(PUBLICATION if publication else CPU)
     folders = corpus_folders()

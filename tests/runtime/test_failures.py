@@ -1,6 +1,7 @@
 import errno
 import os
 import pathlib
+import sys
 
 import pytest
 
@@ -40,6 +41,21 @@ def test_a_missing_package_is_named_with_what_installs_it(module, command):
     outer = ImportError("Failed importing something.\nThis likely means ...")
     outer.__context__ = error
     assert failures.in_words(outer) == expected
+
+
+def test_what_is_needed_is_looked_for_before_the_work():
+    failures.need("json", "numpy")
+    with pytest.raises(ModuleNotFoundError) as caught:
+        failures.need("json", "no_such_package", liked=["numpy"])
+    text = "the package no_such_package is missing: pip install no-such-package"
+    assert failures.in_words(caught.value) == text
+
+
+def test_one_command_installs_all_that_is_missing(monkeypatch):
+    for name in ("array_record", "matplotlib"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ModuleNotFoundError, match=r'"advjax\[data,plots\]"$'):
+        failures.need("array_record", liked=["matplotlib"])
 
 
 def test_every_extra_named_is_one_of_the_package():
