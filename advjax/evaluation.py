@@ -7,9 +7,11 @@ which other examples there are, or on where a run was interrupted.
 import functools
 import hashlib
 import math
+import os
 import pathlib
 import time
 import types
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -240,6 +242,7 @@ def attack_points(
     snapshot: pathlib.Path | None = None,
     snapshot_every_s: float = 60.0,
     on_round: Callable[[], None] | None = None,
+    note: Callable[[str], None] = warnings.warn,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Attacked]:
     """Each point that is not `done` yet, attacked, as soon as it is finished.
@@ -254,9 +257,11 @@ def attack_points(
         num_slots: points attacked at once; None for the backend's default.
         mesh: devices of this process that share these points.
         done: ids that need no row.
-        snapshot: a file that keeps points in mid-attack; found, it is continued.
+        snapshot: a file that keeps points in mid-attack; found, it is continued. If it
+            is damaged, its points are attacked anew.
         snapshot_every_s: seconds from one snapshot to the next.
         on_round: called now and then, also when no point is finished.
+        note: told, in a sentence, what is wrong with a snapshot.
         clock: seconds from any fixed moment.
 
     Raises:
@@ -270,7 +275,7 @@ def attack_points(
         )
     if not points:
         return
-    slots, pending = _unfinished(attack, logits_fn, points, done, snapshot)
+    slots, pending = _unfinished(attack, logits_fn, points, done, snapshot, note)
     if not pending:
         return
     where = {point.id: index for index, point in enumerate(points)}
@@ -316,11 +321,26 @@ def attack_points(
         snapshot.unlink(missing_ok=True)
 
 
-def _unfinished(attack, logits_fn, points, done, snapshot):
-    """The slots of a snapshot, if there is one, and the ids that they number."""
-    if snapshot is not None and snapshot.exists():
-        return snapshots.load(snapshot, attack, logits_fn, jnp.asarray(points[0].x))
-    return None, [point.id for point in points if point.id not in done]
+def _unfinished(attack, logits_fn, points, done, snapshot, note):
+    """The slots of a snapshot, if there is a good one, and the ids that they number."""
+    left = [point.id for point in points if point.id not in done]
+    if snapshot is None or not os.path.lexists(snapshot):
+        return None, left
+    try:
+        slots, ids = snapshots.load(
+            snapshot, attack, logits_fn, jnp.asarray(points[0].x)
+        )
+        if not set(ids) <= {point.id for point in points}:
+            raise ValueError(f"{snapshot} is of other points")
+        working = {ids[number] for number in slots.example if number >= 0}
+        if not set(left) <= working.union(ids[slots.following :]):
+            raise ValueError(f"{snapshot} has finished points that have no row")
+    except ValueError as error:
+        if snapshot.is_dir():  # no snapshot can take its place
+            raise
+        note(f"{error}. The points in mid-attack are attacked anew")
+        return None, left
+    return slots, ids
 
 
 def _attack_row(

@@ -17,8 +17,9 @@ from advjax.metrics.robustness import (
 from advjax.metrics.shares import share_of
 from advjax.reports import attack_rows, plots, runs, tables
 from experiments import caveats, pipeline, wav_pairs
-from experiments.attacking import examples, parse_budget
+from experiments.attacking import parse_budget
 from experiments.listening import has_inverse, onward, waveform_of
+from experiments.stored_examples import check_example, examples
 
 _NO_PLOTS = "no figures: pip install 'advjax[plots]'"
 
@@ -246,6 +247,7 @@ def show(
         clip = source[int(rows.idx[row])]["audio"]
         clean = clean_stages(task, clip)
         x_adv = np.asarray(stored[rows.id[row]])
+        check_example(rows, row, clean[task.at], x_adv, folder)
         labels = task.classifier.labels
         for each in formats:
             pairs.append(

@@ -1,5 +1,6 @@
 """Attacking a task's test points in a run that resumes."""
 
+import contextlib
 import inspect
 import math
 import pathlib
@@ -15,11 +16,12 @@ from advjax import catalog, evaluation, parallel, records
 from advjax.attacks import ATTACKS, Attack, eps_for_dbfs, eps_for_snr
 from advjax.metrics.robustness import attackable
 from advjax.progress import Progress
-from advjax.reports import attack_rows, runs
-from advjax.reports import rows as row_files
+from advjax.reports import attack_rows, runs, shards
 from advjax.representations import Waveform, definition
 from advjax.types import LogitsFn
 from experiments import caveats, certification, pipeline
+from experiments.stored_examples import examples as examples
+from experiments.stored_examples import open_examples
 
 EXAMPLES_FILE = "x_adv.npy"
 TARGETS = ("next", "random", "least_likely")
@@ -240,18 +242,23 @@ def attack(prepared: Prepared, *, keep_examples: bool = True) -> None:
         pipeline.say(f"run         {folder}: {left} of {len(points)} points to attack")
         if not left:
             return
+        stored = None
         if keep_examples:
-            stored = _storage(
+            stored = open_examples(
                 folder / _of_process(EXAMPLES_FILE, here),
                 (len(prepared.points), *points[0].x.shape),
+                has_rows=_has_rows(folder / shards.shard_name(*here)),
             )
         fooled, seen = 0, 0
-        with Progress(
-            here.name(prepared.settings["attack"]["name"]),
-            total=len(points),
-            unit="points",
-            done=len(points) - left,
-        ) as line:
+        with (
+            stored or contextlib.nullcontext(),
+            Progress(
+                here.name(prepared.settings["attack"]["name"]),
+                total=len(points),
+                unit="points",
+                done=len(points) - left,
+            ) as line,
+        ):
             for row, x_adv in evaluation.attack_points(
                 prepared.attack,
                 prepared.logits_fn,
@@ -264,39 +271,24 @@ def attack(prepared: Prepared, *, keep_examples: bool = True) -> None:
                 done=run.done,
                 snapshot=folder / _of_process("attack.npz", here),
                 on_round=lambda: line.advance(0),
+                note=pipeline.say,
             ):
-                if keep_examples:
-                    stored[position[row.id]] = x_adv
-                    stored.flush()
+                if stored is not None:
+                    stored.write(position[row.id], x_adv)
                 run.append(row)
                 counts = attackable(row.label, row.clean, row.target)
                 fooled, seen = fooled + (counts and row.success), seen + counts
                 line.advance(note=f"success {fooled / seen:.2f}" if seen else "")
 
 
+def _has_rows(path: pathlib.Path) -> bool:
+    return attack_rows.ATTACKED.has_rows(path.read_bytes())
+
+
 def num_missing(folder: pathlib.Path) -> int:
     """How many points of a run have no row yet, from any process."""
     wanted = runs.description(folder)["settings"]["num_points"]
     return wanted - len(attack_rows.read(folder).id)
-
-
-def examples(
-    folder: pathlib.Path, position: Mapping[str, int]
-) -> dict[str, Float[np.ndarray, "*features"]]:
-    """The adversarial examples of a run by id, each read when it is looked at.
-
-    Args:
-        folder: the run's, with files of one process or of several.
-        position: each point's number among the points of the run.
-    """
-    found: dict[str, np.ndarray] = {}
-    for rows in row_files.shards(folder):
-        ids = attack_rows.ATTACKED.ids(rows.read_bytes(), rows)
-        mine = rows.with_name(f"x_adv{rows.stem.removeprefix('rows')}.npy")
-        if ids:
-            stored = np.load(mine, mmap_mode="r", allow_pickle=False)
-            found = {id: stored[position[id]] for id in ids} | found
-    return found
 
 
 def _of_process(name: str, here: parallel.Process) -> str:
@@ -316,12 +308,6 @@ def _spelled(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         if p.default is not p.empty and p.name != "bounds"
     }
     return {**plain, **options}
-
-
-def _storage(path: pathlib.Path, shape: tuple[int, ...]) -> np.memmap:
-    if path.exists():
-        return np.lib.format.open_memmap(path, mode="r+")
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
 
 
 def _targets(text: str, classifier, logits_fn, points) -> list[int]:

@@ -153,6 +153,12 @@ def certify(
             done=before,
         ) as line:
             write, every = tallies.writer(workdir, here), request.num_estimation
+            limits = tallies.Limits(
+                {point.id for point in points},
+                len(classifier.labels),
+                request.num_selection,
+                request.num_estimation,
+            )
 
             def on_tally(id: str, tally: smoothing.Tally) -> None:
                 write(id, tally)
@@ -173,7 +179,7 @@ def certify(
                 tiles_at_once=tiles_at_once,
                 chunk=chunk,
                 mesh=mesh,
-                tallies=tallies.read(workdir),
+                tallies=tallies.read(workdir, limits, note=pipeline.say),
                 on_tally=on_tally,
             ):
                 run.append(row)

@@ -19,8 +19,8 @@ from advjax.metrics.robustness import attackable
 from advjax.reports import attack_rows
 from advjax.signal.masking import masking_threshold
 from experiments import attack_report, pipeline
-from experiments.attacking import examples
 from experiments.listening import waveform_of
+from experiments.stored_examples import check_example, examples
 
 
 def smallest_audible(audio: Int[np.ndarray, "time"], *, sample_rate_hz: int) -> float:
@@ -62,6 +62,7 @@ def report(task: pipeline.Task, folder: pathlib.Path) -> str:
     for row in won:
         clean = attack_report.clean_stages(task, source[int(rows.idx[row])]["audio"])
         id = rows.id[row]
+        check_example(rows, row, clean[task.at], np.asarray(stored[id]), folder)
         changed = waveform_of(task.stage, np.asarray(stored[id]), clean)
         if changed is None:
             return f"{task.at} cannot be turned back into a waveform: nothing to hear"

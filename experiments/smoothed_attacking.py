@@ -264,6 +264,7 @@ def attack(
                     done=run.done,
                     snapshot=folder / f"attack-{number}.npz",
                     on_round=lambda line=line: line.advance(0),
+                    note=pipeline.say,
                 ):
                     run.append(row)
                     flipped, seen = flipped + row.flipped, seen + 1

@@ -21,10 +21,11 @@ from advjax.metrics.robustness import attackable
 from advjax.metrics.shares import Share
 from advjax.metrics.transfer import transfer_share
 from advjax.reports import attack_rows, runs, tables
+from advjax.representations import definition
 from data_prep.path_flags import define_paths
 from experiments import app, pipeline
 from experiments.attack_report import label_of
-from experiments.attacking import examples
+from experiments.stored_examples import check_example, examples
 
 CLASSIFIERS = define_paths("classifiers", [], "Folders of further classifiers to ask.")
 app.declare_key(app.RUNS, app.OUT)
@@ -109,6 +110,10 @@ def share(target: str, source: dict, folder: pathlib.Path) -> Share:
         [evaluation.stage_features(stage, test[int(idx)]["audio"]) for idx in rows.idx]
     )
     attacked = np.stack([stored[id] for id in rows.id])
+    chain = json.loads(json.dumps(definition(classifier.representation)))
+    if chain == source["settings"]["representation"]:
+        for number in range(len(rows.id)):
+            check_example(rows, number, clean[number], attacked[number], folder)
     answers = [
         evaluation.logits_of_batch(logits_fn, x).argmax(axis=1)
         for x in (clean, attacked)

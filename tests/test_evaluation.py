@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from advjax import evaluation
-from advjax.attacks import pgd, run_batch
+from advjax.attacks import pgd, run_batch, snapshots
 from advjax.parallel import data_mesh
 from advjax.representations import Magnitude
 from advjax.smoothing import gaussian
@@ -144,3 +144,38 @@ def test_attacked_points_are_the_same_over_devices(monkeypatch):
         np.testing.assert_allclose(found.x_adv, one[id].x_adv, atol=1e-6)
         assert found.row.success == one[id].row.success
         assert found.row.queries == one[id].row.queries
+
+
+@pytest.mark.parametrize("damage", ["cut", "finished", "others"])
+def test_a_damaged_snapshot_is_told_and_its_points_attacked_anew(tmp_path, damage):
+    attack = pgd(num_steps=5, num_restarts=1, bounds=(-9.0, 9.0))
+    path = tmp_path / "attack.npz"
+    said = []
+
+    def attacked(items, **options):
+        return {
+            row.id: row._replace(time=0.0)
+            for row, _ in evaluation.attack_points(
+                attack, LINEAR, items, jax.random.key(0), budgets=[0.3] * len(items),
+                num_slots=2, snapshot=path, note=said.append, **options,
+            )
+        }  # fmt: skip
+
+    whole = attacked(points())
+    assert not path.exists() and not said
+    seen = []
+    list(
+        run_batch(
+            attack, LINEAR, np.stack([p.x for p in points()]), np.zeros(6, np.int32),
+            jax.random.split(jax.random.key(0), 6), 0.3, num_slots=2,
+            on_block=seen.append,
+        )
+    )  # fmt: skip
+    slots = seen[-1]._replace(example=np.full(2, -1), following=6)
+    ids = [f"clip-{i}" for i in range(6)] if damage != "others" else [*"abcdef"]
+    snapshots.save(path, slots, ids)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-9])
+    assert attacked(points()) == whole
+    assert len(said) == 1 and str(path) in said[0] and "anew" in said[0]
+    assert not path.exists()

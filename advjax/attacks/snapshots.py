@@ -1,48 +1,57 @@
 """A batch in mid-attack as a file, so that a long attack survives a kill.
 
-The file is an `.npz` of plain arrays; nothing in it is ever unpickled.
+The file is an `.npz` of plain arrays and a digest of them; nothing in it is ever
+unpickled, and nothing is read that is not as the attack would have written it.
 """
 
+import hashlib
+import json
+import math
 import os
 import pathlib
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from advjax.atomic import new_file
 from advjax.attacks.base import Attack
 from advjax.attacks.batches import Slots
+from advjax.runtime.text import printable
 from advjax.types import Features, LogitsFn
+
+_MOST_SLOTS = 1 << 20
 
 
 def save(path: pathlib.Path, slots: Slots, ids: Sequence[str]) -> None:
-    """Nothing; writes `slots` and the ids of the examples they number, or neither."""
+    """Write `slots` and the ids of the examples that they number, or nothing.
+
+    Raises:
+        OSError: the disk is full or failing.
+    """
     leaves = {
         f"leaf{number}": np.asarray(
             jax.random.key_data(leaf) if _is_key(leaf) else leaf
         )
         for number, leaf in enumerate(jax.tree.leaves(slots.state))
     }
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        np.savez(
-            file,
-            ids=np.asarray(list(ids), np.str_),
-            steps=slots.steps,
-            example=slots.example,
-            following=slots.following,
-            **leaves,
-        )
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    arrays = leaves | {
+        # As bytes: NumPy's texts lose zeros at the end.
+        "ids": np.frombuffer(json.dumps(list(ids)).encode(), np.uint8),
+        "steps": np.asarray(slots.steps, np.int32),
+        "example": np.asarray(slots.example, np.int64),
+        "following": np.asarray(slots.following, np.int64),
+    }
+    with new_file(path) as aside, aside.open("wb") as file:
+        np.savez(file, digest=_digest(arrays), **arrays)
 
 
 def load(
     path: pathlib.Path, attack: Attack, logits_fn: LogitsFn, x: Features
 ) -> tuple[Slots, list[str]]:
-    """What `save` wrote.
+    """Read what `save` wrote.
 
     Args:
         path: the file.
@@ -51,7 +60,7 @@ def load(
         x: any example, for the shapes.
 
     Raises:
-        ValueError: the file is cut short or belongs to another attack.
+        ValueError: the file is cut short or altered, or belongs to another attack.
     """
     one = jax.eval_shape(
         lambda x, key: attack.init(logits_fn, x, jnp.int32(0), key, jnp.float32(0)),
@@ -59,29 +68,120 @@ def load(
         jax.random.key(0),
     )
     like, structure = jax.tree.flatten(one)
+    stored = [
+        jax.eval_shape(jax.random.key_data, leaf) if _is_key(leaf) else leaf
+        for leaf in like
+    ]
     try:
-        with np.load(path, allow_pickle=False) as found:
-            ids = [str(id) for id in found["ids"]]
-            arrays = [found[f"leaf{number}"] for number in range(len(like))]
-            leaves = [
-                jax.random.wrap_key_data(a) if _is_key(t) else jnp.asarray(a)
-                for a, t in zip(arrays, like, strict=True)
-            ]
-            for leaf, template in zip(leaves, like, strict=True):
-                if leaf.shape[1:] != template.shape or leaf.dtype != template.dtype:
-                    raise ValueError("it has arrays of other shapes")
-            slots = Slots(
-                jax.tree.unflatten(structure, leaves),
-                found["steps"],
-                found["example"],
-                int(found["following"]),
+        arrays = _arrays(path, stored)
+        ids = _ids(arrays["ids"])
+        leaves = [
+            jax.random.wrap_key_data(array) if _is_key(leaf) else jnp.asarray(array)
+            for leaf, array in zip(
+                like, (arrays[f"leaf{n}"] for n in range(len(like))), strict=True
             )
+        ]
+        slots = Slots(
+            jax.tree.unflatten(structure, leaves),
+            arrays["steps"],
+            arrays["example"],
+            int(arrays["following"]),
+        )
+        _check(slots, len(ids), attack.max_steps)
     except Exception as error:  # noqa: BLE001  zip and NumPy raise many kinds
+        reason = printable(str(error)) or type(error).__name__
         raise ValueError(
-            f"{path} cannot be continued ({error}): delete it, and the examples in "
-            "mid-attack start anew"
+            f"{printable(str(path))} cannot be continued ({reason}): delete it, and "
+            "the examples in mid-attack start anew"
         ) from error
     return slots, ids
+
+
+def _arrays(path: pathlib.Path, stored: Sequence[jax.ShapeDtypeStruct]):
+    """The arrays of a file, each of the shape and type that it must have."""
+    total = os.stat(path).st_size
+    with zipfile.ZipFile(path) as archive:
+        steps = _array(archive, "steps", np.int32, (None,), total)
+        slots = len(steps)
+        if not 1 <= slots <= _MOST_SLOTS:
+            raise ValueError(f"it has {slots} slots")
+        shapes = {
+            "ids": (np.uint8, (None,)),
+            "steps": (np.int32, (slots,)),
+            "example": (np.int64, (slots,)),
+            "following": (np.int64, ()),
+        } | {
+            f"leaf{number}": (leaf.dtype, (slots, *leaf.shape))
+            for number, leaf in enumerate(stored)
+        }
+        wanted = {f"{name}.npy" for name in (*shapes, "digest")}
+        if sorted(archive.namelist()) != sorted(wanted):
+            raise ValueError("it has other arrays than this attack")
+        arrays = {
+            name: _array(archive, name, dtype, shape, total)
+            for name, (dtype, shape) in shapes.items()
+        }
+        digest = _array(archive, "digest", np.uint8, (32,), total)
+    if not np.array_equal(digest, _digest(arrays)):
+        raise ValueError("its content is not what was saved")
+    return arrays
+
+
+def _array(
+    archive: zipfile.ZipFile, name: str, dtype, shape: tuple, most: int
+) -> np.ndarray:
+    """One array, of which at most one axis may have any length."""
+    info = archive.getinfo(f"{name}.npy")
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size > most:
+        raise ValueError(f"{name} is not stored as it was saved")
+    with archive.open(info) as file:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f"{name} has a header of another version")
+        found, by_column, there = np.lib.format.read_array_header_1_0(file)
+        same = len(found) == len(shape) and all(
+            want in (None, have) for want, have in zip(shape, found, strict=True)
+        )
+        if there != np.dtype(dtype) or not same or (by_column and len(found) > 1):
+            raise ValueError(f"it has arrays of other shapes: {name} is {there}{found}")
+        size = math.prod(found) * there.itemsize
+        if size > most:
+            raise ValueError(f"{name} is cut short")
+        content = file.read(size + 1)
+    if len(content) != size:
+        raise ValueError(f"{name} is cut short")
+    return np.frombuffer(content, there).reshape(found).copy()
+
+
+def _ids(content: np.ndarray) -> list[str]:
+    ids = json.loads(content.tobytes())
+    if not isinstance(ids, list) or not all(isinstance(id, str) for id in ids):
+        raise ValueError("its ids are no list of texts")
+    if len(set(ids)) < len(ids):
+        raise ValueError("an id occurs twice")
+    return ids
+
+
+def _check(slots: Slots, count: int, max_steps: int) -> None:
+    """Refuse slots that number other examples than there are."""
+    working = slots.example[slots.example >= 0]
+    if not 0 <= slots.following <= count:
+        raise ValueError(f"{slots.following} of {count} examples are begun")
+    if (slots.example < -1).any() or (working >= slots.following).any():
+        raise ValueError("a slot works on an example that is not begun")
+    if len(set(working.tolist())) < len(working):
+        raise ValueError("two slots work on one example")
+    if (slots.steps < 0).any() or (slots.steps > max_steps).any():
+        raise ValueError(f"a slot has taken other than 0 to {max_steps} steps")
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        found.update(f"{name} {array.dtype.str} {arrays[name].shape} ".encode())
+        found.update(array.tobytes())
+    return np.frombuffer(found.digest(), np.uint8)
 
 
 def _is_key(leaf) -> bool:

@@ -265,10 +265,15 @@ def test_a_black_box_that_does_better_is_pointed_out(home, tmp_path):
     noise, pgd = (shutil.copytree(f, tmp_path / f.name) for f in run_folders(home))
     for folder, won in ((noise, "1"), (pgd, "0")):
         lines = (folder / "rows.tsv").read_text().splitlines()
-        place = attack_rows.COLUMNS.index("success")
+        places = map(attack_rows.COLUMNS.index, ("label", "clean", "predict"))
+        label, clean, predict = places
         rows = [line.split("\t") for line in lines[1:]]
-        for row in rows:
-            row[place], row[1] = won, row[2]  # right before, and fooled or not
+        for row in rows:  # right before, and fooled or not
+            row[label] = row[clean]
+            row[predict] = str(int(row[clean]) + int(won))
+            row[attack_rows.COLUMNS.index("success")] = won
+            for name in ("gt", "new", "gt_new"):
+                row[attack_rows.COLUMNS.index(name)] = "0.5"
         text = "\n".join([lines[0], *("\t".join(row) for row in rows)]) + "\n"
         (folder / "rows.tsv").write_text(text)
         settings = json.loads((folder / "run.json").read_text())
