@@ -19,7 +19,7 @@ from advjax.progress import Progress
 from advjax.reports import attack_rows, runs, shards
 from advjax.representations import Waveform, definition
 from advjax.types import LogitsFn
-from experiments import caveats, certification, pipeline
+from experiments import caveats, certification, made_names, pipeline
 from experiments.stored_examples import examples as examples
 from experiments.stored_examples import open_examples
 
@@ -206,11 +206,13 @@ def prepare(
         title = "-".join(
             filter(None, [task.records.name, task.at, name, settings["budget"]])
         )
-        workdir = task.home / "attack" / pipeline.named(title, settings)
+        workdir = made_names.place(task.home / "attack", title, settings)
     origin = {
         **environment,
-        "classifier_folder": str(task.classifier_home),
-        "records_folder": str(task.records),
+        "classifier_folder": made_names.text_of(
+            task.classifier_home, run=workdir, home=task.home
+        ),
+        "records_folder": made_names.text_of(task.records, run=workdir, home=task.home),
         **caveats.environment(task.records),
     }
     prepared = Prepared(

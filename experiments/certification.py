@@ -19,7 +19,7 @@ from advjax.reports import rows as row_files
 from advjax.reports import runs, tables
 from advjax.representations import definition
 from advjax.representations.lipschitz import lipschitz_bound
-from experiments import caveats, pipeline, saved_votes, tallies
+from experiments import caveats, made_names, pipeline, saved_votes, tallies
 
 
 class Certification(NamedTuple):
@@ -111,7 +111,7 @@ def certify(
         }
     if workdir is None:
         title = f"{task.records.name}-{task.at}-sigma{task.sigma:g}"
-        workdir = task.home / "certify" / pipeline.named(title, settings)
+        workdir = made_names.place(task.home / "certify", title, settings)
     environment = {**environment, **caveats.environment(task.records)}
     key = jax.random.key(task.seed)
     here = parallel.process()

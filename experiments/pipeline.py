@@ -10,7 +10,6 @@ equal settings find it again and other settings get another one.
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import inspect
 import json
 import math
@@ -32,6 +31,7 @@ from advjax.models import MODELS, Guarded, SurfSvm
 from advjax.representations import FRONT_ENDS, Representation, definition
 from advjax.runtime.locks import reserve
 from advjax.training import Dataset, Recipe, fit
+from experiments import made_names
 
 _OF_WAVEFORMS = ("coloured", "pcm16", "masked")
 """Smoothing laws that a stage of images has no use for."""
@@ -187,7 +187,7 @@ class Task:
             "representation": definition(self.representation),
             "on_error": self.on_error,
         }
-        folder = self.home / "records" / named(corpus.name, settings)
+        folder = made_names.place(self.home / "records", corpus.name, settings)
         return parallel.first_does(
             f"records {folder}", lambda: self._built(folder, corpus, options)
         )
@@ -276,7 +276,7 @@ class Task:
         }
         width = f"-w{options['width']}" if "width" in options else ""
         title = f"{self.records.name}-{self.defence_text}@{at}-{name}{width}"
-        return self.home / "classifiers" / named(title, settings), settings
+        return made_names.place(self.home / "classifiers", title, settings), settings
 
     def _trained(self, folder: pathlib.Path, settings: dict[str, Any]) -> Classifier:
         with contextlib.ExitStack() as held:
@@ -415,7 +415,8 @@ def records_digest(folder: pathlib.Path) -> str:
     """
     said = records.info(folder)._asdict()
     recorded = records.recordings(folder)
-    return _digest(said | ({"recordings": recorded} if recorded else {}), 16)
+    whole = said | ({"recordings": recorded} if recorded else {})
+    return made_names.digest(whole, 16)
 
 
 def _found_records(folder: pathlib.Path) -> pathlib.Path:
@@ -434,19 +435,6 @@ def spread(total: int, count: int) -> np.ndarray:
 def say(text: str) -> None:
     """Nothing; one line of what is going on, apart from the results."""
     print(text, file=sys.stderr, flush=True)
-
-
-def named(title: str, settings: Mapping[str, Any]) -> str:
-    """A folder's name: `title` and a digest of what decides its content."""
-    return f"{title}-{_digest(settings, 8)}"
-
-
-def _digest(value: Any, length: int) -> str:
-    def plain(odd: Any) -> Any:
-        return definition(odd) if isinstance(odd, Representation) else str(odd)
-
-    text = json.dumps(value, sort_keys=True, default=plain)
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 def _few(names: Sequence[str]) -> str:

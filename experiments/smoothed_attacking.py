@@ -18,7 +18,7 @@ from advjax.reports import rows as row_files
 from advjax.reports import runs
 from advjax.reports.smoothed_attack_rows import SMOOTHED_ATTACKS, SmoothedAttackRow
 from advjax.types import Key, LogitsFn
-from experiments import attacking, pipeline
+from experiments import attacking, made_names, pipeline
 
 INSIDE = 1 - 1e-3
 """Of the certified radius, the budget at which nothing may flip."""
@@ -226,7 +226,7 @@ def attack(
         "alpha": settings["alpha"] / max(1, _rows_of_a_point(todo)),
         "certificates": settings,
     }
-    folder = certified / pipeline.named("smoothed_attacks", made)
+    folder = certified / made_names.named("smoothed_attacks", made)
     judge = functools.partial(
         judged,
         logits_fn=classifier.logits_fn(task.at, precision=settings["precision"]),

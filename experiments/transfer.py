@@ -23,7 +23,7 @@ from advjax.metrics.transfer import transfer_share
 from advjax.reports import attack_rows, runs, tables
 from advjax.representations import definition
 from data_prep.path_flags import define_paths
-from experiments import app, pipeline
+from experiments import app, made_names, pipeline
 from experiments.attack_report import label_of
 from experiments.stored_examples import check_example, examples
 
@@ -40,7 +40,10 @@ def main() -> None:
         )
     sources = [runs.description(folder) for folder in folders]
     targets = dict.fromkeys(
-        [source["environment"].get("classifier_folder", "") for source in sources]
+        [
+            str(_folder_of(source, folder, "classifier"))
+            for source, folder in zip(sources, folders, strict=True)
+        ]
         + CLASSIFIERS.value
     )
     shares = [
@@ -97,7 +100,7 @@ def share(target: str, source: dict, folder: pathlib.Path) -> Share:
     at = source["settings"]["perturbation_enters_at"]
     logits_fn = classifier.logits_fn(at)
     rows = attack_rows.read(folder)
-    origin = source["environment"]["records_folder"]
+    origin = _folder_of(source, folder, "records")
     if tuple(records.info(origin).labels) != classifier.labels:
         raise ValueError(f"{target} knows other classes than the examples of {folder}")
     test = records.read(origin, "test")
@@ -122,6 +125,17 @@ def share(target: str, source: dict, folder: pathlib.Path) -> Share:
     return transfer_share(
         won, label=rows.label, clean=answers[0], attacked=answers[1], target=rows.target
     )
+
+
+def _folder_of(source: dict, folder: pathlib.Path, what: str) -> pathlib.Path:
+    """The folder of a run's classifier or records."""
+    text = source["environment"].get(f"{what}_folder")
+    if not isinstance(text, str):
+        raise ValueError(
+            f"{folder}/run.json does not say where the {what} of the run is: give "
+            "folders of experiments.attack"
+        )
+    return made_names.folder_from(text, run=folder, what=what)
 
 
 def _cell(share: Share) -> str:

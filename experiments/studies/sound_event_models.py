@@ -26,7 +26,7 @@ from advjax.training import Dataset, Recipe, fit
 from data_prep.build import pick_corpus
 from data_prep.clips import from_int16, to_int16
 from data_prep.silence import without_silence
-from experiments import pipeline
+from experiments import made_names, pipeline
 
 SAMPLE_RATE_HZ = 32_000
 CORPORA = ("fsdkaggle2018", "esc50", "urbansound8k")
@@ -85,7 +85,7 @@ def load_sounds(text: str, corpus_dir: str, home: pathlib.Path) -> Sounds:
         "options": options,
         "ids": {split: [each.id for each in every[split]] for split in every},
     }
-    file = home / "clips" / f"{pipeline.named(corpus.name, settings)}.npz"
+    file = made_names.place(home / "clips", corpus.name, settings, ".npz")
     if not file.exists():
         total = sum(map(len, every.values()))
         with Progress("decode", total=total, unit="clips") as line:
@@ -245,7 +245,7 @@ def trained(
         "trim": trim,
         "seed": seed,
     }
-    folder = home / "classifiers" / pipeline.named(f"{name}-w{width}", settings)
+    folder = made_names.place(home / "classifiers", f"{name}-w{width}", settings)
     if folder.exists():
         pipeline.say(f"classifier  {folder} (found)")
         return checkpoint.load(folder)

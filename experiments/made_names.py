@@ -1,0 +1,106 @@
+"""Names of the folders that programs make, and how runs name each other's folders.
+
+A name is made of letters, digits and `-._@=`: no shell, no list of flags and no pattern
+of file names reads anything else into it. Folders that earlier versions made under
+names with brackets and commas are found again.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from advjax.representations import Representation, definition
+from advjax.runtime.text import printable
+
+_LONGEST = 120
+"""Characters of a title; file systems take 255 bytes, and more is put behind it."""
+
+
+def named(title: str, settings: Mapping[str, Any]) -> str:
+    """Name a folder: `title` and a digest of what decides its content."""
+    plain = re.sub(r"[()\[\]{}'\"]+", " ", title).strip()
+    plain = re.sub(r"[^A-Za-z0-9._@=-]+", "_", plain.replace(" @", "@"))
+    plain = plain.lstrip("-._")[:_LONGEST].rstrip("_")
+    return f"{plain or 'unnamed'}-{digest(settings, 8)}"
+
+
+def place(
+    parent: pathlib.Path, title: str, settings: Mapping[str, Any], ending: str = ""
+) -> pathlib.Path:
+    """The path in `parent` with that name, or with the one of earlier versions.
+
+    Args:
+        parent: the folder that it lies in.
+        title: what a person reads.
+        settings: what decides its content.
+        ending: put behind the name.
+    """
+    path = parent / f"{named(title, settings)}{ending}"
+    before = parent / f"{title}-{digest(settings, 8)}{ending}"
+    work = (before, before.with_name(f"{before.name}.training"))
+    if "/" not in title and not path.exists() and any(map(os.path.lexists, work)):
+        return before
+    return path
+
+
+def digest(value: Any, length: int) -> str:
+    """So many hexadecimal digits of a value of JSON and representations."""
+
+    def plain(odd: Any) -> Any:
+        return definition(odd) if isinstance(odd, Representation) else str(odd)
+
+    text = json.dumps(value, sort_keys=True, default=plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def text_of(target: pathlib.Path, *, run: pathlib.Path, home: pathlib.Path) -> str:
+    """A folder as a run writes it: relative to the run where both lie in one home.
+
+    A home that is moved, and a run that is read from another folder, find it then.
+    """
+    target, run, home = (
+        pathlib.Path(os.path.abspath(path)) for path in (target, run, home)
+    )
+    if target.is_relative_to(home) and run.is_relative_to(home):
+        return pathlib.Path(os.path.relpath(target, run)).as_posix()
+    return str(target)
+
+
+def folder_from(text: str, *, run: pathlib.Path, what: str) -> pathlib.Path:
+    """The folder that a run wrote down.
+
+    Earlier versions wrote it relative to the folder they were started in. It is looked
+    for there, then in the folders above the run.
+
+    Args:
+        text: what is in the `run.json`.
+        run: the folder of the run.
+        what: what the folder is, for the message.
+
+    Raises:
+        FileNotFoundError: it is in none of these places.
+    """
+    for candidate in _candidates(pathlib.Path(text), pathlib.Path(run)):
+        if candidate.is_dir():
+            return candidate
+    raise FileNotFoundError(
+        f"the {what} of the run {printable(str(run))} is not where its run.json says, "
+        f"{printable(text)!r}, nor in a folder above the run: move it there, or start "
+        "this program in the folder that the run was started in"
+    )
+
+
+def _candidates(path: pathlib.Path, run: pathlib.Path) -> Iterator[pathlib.Path]:
+    here = pathlib.Path(os.path.abspath(run))
+    yield pathlib.Path(os.path.normpath(here / path))
+    yield here / path  # where the run is reached by a link
+    yield pathlib.Path(os.path.abspath(path))
+    parts = [part for part in path.parts if part not in ("..", path.anchor)]
+    # Of a moved or renamed home; a lone last part might be anybody's.
+    for start in range(max(0, len(parts) - 1)):
+        for parent in here.parents:
+            yield parent.joinpath(*parts[start:])
