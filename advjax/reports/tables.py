@@ -160,8 +160,8 @@ def percent_text(share: Share, digits: int = 0) -> str:
 def as_text(table: Table, width: int = 100) -> str:
     """The table for a terminal: aligned columns, a rule under the header.
 
-    Where it is wider than `width`, words of the header, units and intervals go to a
-    second line of their rows, intervals as `.73–.98`.
+    Where it is wider than `width`, words of the header go into the rule, and units and
+    intervals to a second line of their rows, intervals as `.73–.98`.
     """
     cells = [[[cell] for cell in row] for row in (table.header, *table.rows)]
     if sum(_widths(cells)) + 2 * len(table.header) - 2 > width:
@@ -203,14 +203,18 @@ def _aligned(
 ) -> Iterator[str]:
     widths = _widths(cells)
     for number, row in enumerate(cells):
+        if number == 0:
+            # The rule has the second words of the header in it.
+            row = [
+                [*cell, "─" * width][:2]
+                for cell, width in zip(row, widths, strict=True)
+            ]
         for depth in range(max(map(len, row))):
             texts = [cell[depth] if depth < len(cell) else "" for cell in row]
             yield "  ".join(
                 text.rjust(width) if to_right else text.ljust(width)
                 for text, width, to_right in zip(texts, widths, right, strict=True)
             ).rstrip()
-        if number == 0:
-            yield "  ".join("─" * width for width in widths)
 
 
 def as_markdown(table: Table) -> str:

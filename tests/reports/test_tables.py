@@ -88,8 +88,7 @@ def test_a_wide_table_has_intervals_below_their_rates():
     table = tables.Table(["run", "clean", "moved by it", "size", "x"], [row])
     assert tables.as_text(table, width=40).split("\n") == [
         "run      clean    moved  size    x",
-        "                  by it",
-        "─────  ───────  ───────  ──────  ─",
+        "─────  ───────    by it  ──────  ─",
         "a run    0.900    1.000  0.1     –",
         "       .73–.98  0–1 7/9  (linf)",
     ]
