@@ -1,10 +1,12 @@
-"""The requirements of the package cover what it imports."""
+"""The requirements cover what is imported, and what the first command needs."""
 
 import ast
 import functools
 import importlib.metadata
+import os
 import pathlib
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable
@@ -19,6 +21,21 @@ OURS = {"advjax", "data_prep", "experiments", "tests"}
 # Imported only if it is there already: tensorflow costs too much to ask for, and
 # jaxlib is the half of jax that jax itself asks for.
 UNASKED = {"tensorflow", "jaxlib"}
+
+
+# Lets only some packages be imported, as if the others were not installed.
+ALONE = """
+import os, runpy, sys
+
+class Alone:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in os.environ["HIDDEN"].split(","):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Alone())
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 
 
 def distributions(*extras: str) -> set[str]:
@@ -118,3 +135,52 @@ def test_without_extras_there_is_what_records_need_and_no_pictures():
     hidden = hidden_packages()
     assert {"matplotlib", "pytest", "mahotas"} <= hidden
     assert not {"array_record", "importlib_resources", "soundfile", "jax"} & hidden
+
+
+@pytest.mark.slow
+def test_the_wheel_without_extras_runs_its_first_command(tmp_path):
+    wheels, site, empty = (tmp_path / name for name in ("wheels", "site", "empty"))
+    empty.mkdir()
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    build = ["wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels)]
+    # A copy: setuptools builds inside the folder that it is given.
+    copy = tmp_path / "copy"
+    command = ["git", "-C", str(ROOT), "ls-files", "-z", "--", ":!experiments/results"]
+    for name in subprocess.check_output(command, text=True).split("\0")[:-1]:
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes((ROOT / name).read_bytes())
+    subprocess.run([*pip, *build, str(copy)], check=True, timeout=900)
+    (wheel,) = wheels.iterdir()
+    install = ["install", "--no-deps", "--no-index", "--target", str(site), str(wheel)]
+    subprocess.run([*pip, *install], check=True, timeout=900)
+
+    (tmp_path / "alone.py").write_text(ALONE, "utf-8")
+    done = subprocess.run(
+        [
+            *(sys.executable, str(tmp_path / "alone.py"), "experiments.certify"),
+            *("--rep=mfbe", "--sigma=0.25", f"--home={empty}"),
+            "--corpus=voices(num_speakers=3,minutes_per_speaker=0.5)",
+            "--model=rescnn(width=2,embedding_size=8)",
+            *("--num_steps=3", "--batch_size=16", "--num_points=4"),
+            *("--num_selection=10", "--num_estimation=100", "--alpha=0.01"),
+        ],
+        cwd=empty,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(site),
+            "HIDDEN": ",".join(hidden_packages()),
+            "JAX_PLATFORMS": "cpu",
+        },
+        capture_output=True,
+        text=True,
+        timeout=1800,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "advjax[plots]" in done.stdout + done.stderr
+    (report,) = empty.rglob("report.md")
+    assert "Certified" in report.read_text("utf-8")
+    for text in (report.read_text("utf-8"), done.stdout, done.stderr):
+        assert "curve.png" not in text
+    assert not list(empty.rglob("*.png"))
