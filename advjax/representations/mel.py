@@ -79,7 +79,9 @@ class MelEnergies(Representation):
         """
         clean = _band_energies(self.source, self.num_bands, reference)
         mean, deviation = self._moments(clean)
-        wanted = jnp.maximum(features[..., 0] * deviation + mean, 0.0)
+        # By the change, since a sum with the mean leaves of a quiet band no digit.
+        change = features[..., 0] - (clean - mean) / deviation
+        wanted = jnp.maximum(clean + change * deviation, 0.0)
         gain = safe_sqrt(wanted, self.floor) / safe_sqrt(clean, self.floor)
         bin_gain = _each_bin(gain, _filters(self.source, self.num_bands))
         return reference * bin_gain[..., None]
