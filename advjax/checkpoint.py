@@ -1,7 +1,14 @@
-"""A classifier as a folder: weights by Orbax, the rest in a readable JSON file."""
+"""A classifier as a folder: weights by Orbax, the rest in a readable JSON file.
+
+Both have a digest. Classifiers of earlier versions have none of the JSON file, which is
+believed then.
+"""
 
 import dataclasses
+import errno
+import hashlib
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -12,12 +19,30 @@ from advjax.atomic import new_folder
 from advjax.classifier import Classifier
 from advjax.models import MODELS
 from advjax.representations import definition, from_definition
+from advjax.runtime.damage import Damaged
+from advjax.runtime.json_files import Fields, Items, Table, Text, read_json
+from advjax.runtime.paths import user_path
+from advjax.runtime.plain_paths import plain_path
+from advjax.runtime.text import printable
+from advjax.runtime.threads import silence_threads
 
 _CONFIG = "classifier.json"
 _WEIGHTS = "weights"
 
 
-class BrokenCheckpoint(ValueError):
+_SCHEMA = Fields(
+    {
+        "module": Fields({"name": Text()}, open=True),
+        "representation": Table(),
+        "labels": Items(Text(), low=1),
+        "digest": Text(pattern="[0-9a-f]{16}"),
+        "notes": Table(),
+    },
+    {"description": Text(pattern="[0-9a-f]{64}")},
+)
+
+
+class BrokenCheckpoint(Damaged):
     """A checkpoint that cannot be read whole; the message says what to do."""
 
 
@@ -36,16 +61,17 @@ def describe_module(module: nn.Module) -> dict[str, Any]:
     return {"name": names[0], **options}
 
 
-def save(folder: str | pathlib.Path, classifier: Classifier, **notes: Any) -> None:
-    """Nothing; writes `classifier` to `folder`, whole or not at all.
+def save(folder: str | os.PathLike[str], classifier: Classifier, **notes: Any) -> None:
+    """Write `classifier` to `folder`, whole or not at all.
 
     Args:
         folder: new, or empty.
-        classifier: what to save.
+        classifier: the classifier to save.
         **notes: anything JSON that a reader may want to know (how it was trained).
 
     Raises:
         FileExistsError: something is in `folder`.
+        OSError: the disk is full.
     """
     config = {
         "module": describe_module(classifier.module),
@@ -54,64 +80,110 @@ def save(folder: str | pathlib.Path, classifier: Classifier, **notes: Any) -> No
         "digest": classifier.digest(),
         "notes": notes,
     }
+    config["description"] = _digest(json.loads(json.dumps(config)))
+    text = json.dumps(config, indent=2) + "\n"
     with new_folder(folder) as partial:
-        with _checkpointer() as checkpointer:
-            checkpointer.save(partial / _WEIGHTS, jax.device_get(classifier.variables))
-        (partial / _CONFIG).write_text(
-            json.dumps(config, indent=2) + "\n", encoding="utf-8"
-        )
+        with plain_path(partial) as plain, silence_threads(), _checkpointer() as each:
+            each.save(plain / _WEIGHTS, jax.device_get(classifier.variables))
+        (partial / _CONFIG).write_text(text, encoding="utf-8")
 
 
-def config(folder: str | pathlib.Path) -> dict[str, Any]:
-    """What `save` wrote beside the weights.
+def config(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """The description that `save` wrote beside the weights.
 
     Raises:
         FileNotFoundError: there is no classifier in `folder`.
-        BrokenCheckpoint: the description cannot be read.
+        BrokenCheckpoint: the description is not the one that was written.
+        OSError: it may not be read.
     """
-    path = pathlib.Path(folder) / _CONFIG
+    path = user_path(folder) / _CONFIG
     if not path.is_file():
         raise FileNotFoundError(
-            f"no classifier in {folder}: train one with `python -m experiments.train`, "
-            "which names its folder, or leave --classifier out to have one trained"
+            f"no classifier in {printable(str(folder))}: train one with `python -m "
+            "experiments.train`, which names its folder, or leave --classifier out to "
+            "have one trained"
         )
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BrokenCheckpoint(_advice(folder, f"{_CONFIG} is not JSON")) from error
+        written = read_json(path, _SCHEMA, finite=False)
+    except Damaged as error:
+        reason = f"it is not JSON that describes a classifier: {error}"
+        raise BrokenCheckpoint(_advice(folder, reason)) from error
+    if "description" in written and _digest(written) != written["description"]:
+        raise BrokenCheckpoint(
+            _advice(folder, f"{_CONFIG} (network, front end, labels) was changed")
+        )
+    return written
 
 
-def load(folder: str | pathlib.Path) -> Classifier:
+def load(folder: str | os.PathLike[str]) -> Classifier:
     """The classifier in `folder`, as NumPy arrays: usable on any number of devices.
 
     Raises:
         FileNotFoundError: there is none.
-        BrokenCheckpoint: it is cut short or was altered: the weights' digest differs.
+        BrokenCheckpoint: it is cut short or was altered: a digest differs.
+        ValueError: another version wrote it.
+        OSError: it may not be read.
     """
     written = config(folder)
+    labels = tuple(written["labels"])
     try:
         options = dict(written["module"])
         module = MODELS[options.pop("name")](**options)
         representation = from_definition(written["representation"])
-    except (KeyError, TypeError) as error:
-        raise BrokenCheckpoint(_advice(folder, f"unknown network: {error}")) from error
-    try:
-        with _checkpointer() as checkpointer:
-            variables = checkpointer.restore(
-                pathlib.Path(folder).absolute() / _WEIGHTS,
-                _template(module, representation),
-            )
-    except Exception as error:  # noqa: BLE001  Orbax and TensorStore raise many kinds
-        raise BrokenCheckpoint(_advice(folder, str(error).split("\n")[0])) from error
+        template = _template(module, representation)
+    except Exception as error:  # networks and front ends raise what they like
+        raise BrokenCheckpoint(
+            f"the classifier in {printable(str(folder))} is of no network or front end "
+            f"of this version ({_short(error)}): read it with the version that wrote "
+            "it, or train again"
+        ) from error
+    if getattr(module, "num_classes", len(labels)) != len(labels):
+        reason = f"{len(labels)} labels do not belong to {module.num_classes} classes"
+        raise BrokenCheckpoint(_advice(folder, reason))
+    with plain_path(folder) as plain:
+        _check_readable(plain / _WEIGHTS)
+        try:
+            with silence_threads(), _checkpointer() as checkpointer:
+                restored = checkpointer.restore(plain / _WEIGHTS, template)
+                variables = jax.device_get(restored)
+        except MemoryError:
+            raise
+        except Exception as error:  # Orbax and TensorStore raise many kinds
+            raise BrokenCheckpoint(_advice(folder, _short(error))) from error
+    form = lambda tree: jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)  # noqa: E731
+    if form(variables) != form(template):
+        raise BrokenCheckpoint(_advice(folder, "its weights have other shapes"))
     classifier = Classifier(
-        variables=jax.device_get(variables),
+        variables=variables,
         module=module,
         representation=representation,
-        labels=tuple(written["labels"]),
+        labels=labels,
     )
     if classifier.digest() != written["digest"]:
         raise BrokenCheckpoint(_advice(folder, "its weights differ from their digest"))
     return classifier
+
+
+def _digest(config: dict[str, Any]) -> str:
+    """The digest of a description, without the digest that it may have."""
+    bare = {key: value for key, value in config.items() if key != "description"}
+    return hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()
+
+
+def _check_readable(folder: pathlib.Path) -> None:
+    """Refuse files that may not be read: that is no damage."""
+
+    def refuse(error: OSError) -> None:
+        if isinstance(error, PermissionError):
+            raise error
+
+    for parent, _, names in os.walk(folder, onerror=refuse):
+        for name in names:
+            path = pathlib.Path(parent, name)
+            if not os.access(path, os.R_OK):
+                raise PermissionError(
+                    errno.EACCES, os.strerror(errno.EACCES), str(path)
+                )
 
 
 def _checkpointer():
@@ -132,8 +204,13 @@ def _template(module, representation):
     return jax.eval_shape(init, jax.random.key(0), example)
 
 
-def _advice(folder, reason: str) -> str:
+def _short(error: Exception) -> str:
+    return printable((str(error) or type(error).__name__).split("\n")[0])[:300]
+
+
+def _advice(folder: str | os.PathLike[str], reason: str) -> str:
     return (
-        f"the classifier in {folder} cannot be read: {reason[:300]}. It was cut short "
-        "or altered: delete the folder and train again, or restore it from a copy"
+        f"the classifier in {printable(os.fspath(folder))} cannot be read: "
+        f"{reason[:400]}. It was cut short or altered: delete the folder and train "
+        "again, or restore it from a copy"
     )

@@ -166,7 +166,8 @@ def fit(
 
     Raises:
         ValueError: fewer training examples than a batch, a loss that is not finite, or
-            a `workdir` with other settings or an unreadable checkpoint.
+            a `workdir` with other settings.
+        OSError: another process trains in `workdir`, or its disk is full.
     """
     if len(train.y) < recipe.batch_size and not recipe.balanced:
         raise ValueError(
@@ -185,47 +186,49 @@ def fit(
         opt_state=steps.optimizer.init(variables["params"]),
         rate_scale=jnp.ones(()),
     )
-    checkpoints = Checkpoints(workdir)
-    state, best, log = checkpoints.latest(
-        state, jax.device_get(variables), Log(settings=settings)
-    )
-    state = _everywhere(state, mesh)
-    start = int(state.step)
-    if jax.process_count() > 1 and start < recipe.num_steps:
-        # For the same reason as before a checkpoint: the step is compiled before any
-        # process waits for another inside of it.
-        rows = _batch_rows(train.y, recipe, seed, start)
-        arguments = state, _split(train, rows, mesh), key_steps
-        all_do(
-            f"compile the step: {settings}",
-            lambda: steps.train.lower(*arguments).compile(),
+    with Checkpoints(workdir) as checkpoints:
+        state, best, log = checkpoints.latest(
+            state, jax.device_get(variables), Log(settings=settings)
         )
-    with _progress(recipe.num_steps, start) as line:
-        for step in range(start, recipe.num_steps):
-            if log.gainless >= (recipe.stop_patience or math.inf):
-                break
-            rows = _batch_rows(train.y, recipe, seed, step)
-            batch = _split(train, rows, mesh)
-            state, metrics = steps.train(state, batch, key_steps)
-            done = step + 1
-            if done % recipe.validate_every == 0 or done == recipe.num_steps:
-                accuracy, loss = steps.validate(state, validation, key_validation)
-                if not math.isfinite(float(metrics["loss"])):
-                    raise ValueError(
-                        f"the loss is {float(metrics['loss'])} at step {done}: lower "
-                        "the learning rate, or look for a broken example"
+        state = _everywhere(state, mesh)
+        start = int(state.step)
+        if jax.process_count() > 1 and start < recipe.num_steps:
+            # For the same reason as before a checkpoint: the step is compiled before
+            # any process waits for another inside of it.
+            rows = _batch_rows(train.y, recipe, seed, start)
+            arguments = state, _split(train, rows, mesh), key_steps
+            all_do(
+                f"compile the step: {settings}",
+                lambda: steps.train.lower(*arguments).compile(),
+            )
+        with _progress(recipe.num_steps, start) as line:
+            for step in range(start, recipe.num_steps):
+                if log.gainless >= (recipe.stop_patience or math.inf):
+                    break
+                rows = _batch_rows(train.y, recipe, seed, step)
+                batch = _split(train, rows, mesh)
+                state, metrics = steps.train(state, batch, key_steps)
+                done = step + 1
+                if done % recipe.validate_every == 0 or done == recipe.num_steps:
+                    accuracy, loss = steps.validate(state, validation, key_validation)
+                    last_loss = float(metrics["loss"])
+                    if not math.isfinite(last_loss):
+                        raise ValueError(
+                            f"the loss is {last_loss} at step {done}: lower the "
+                            "learning rate, or look for a broken example"
+                        )
+                    state = _judge(state, log, recipe, accuracy, loss)
+                    if log.best_step == done:
+                        # On the host: the next step takes the state's buffers over.
+                        best = jax.device_get(_variables(state))
+                    checkpoints.save(state, best, log)
+                if done % 10 == 0 or done == recipe.num_steps:
+                    note = (
+                        f"loss {float(metrics['loss']):.3f}, accuracy "
+                        f"{float(metrics['accuracy']):.2f}, best validation "
+                        f"{log.best:.3f}"
                     )
-                state = _judge(state, log, recipe, accuracy, loss)
-                if log.best_step == done:
-                    # On the host: the next step takes the state's buffers over.
-                    best = jax.device_get(_variables(state))
-                checkpoints.save(state, best, log)
-            if done % 10 == 0 or done == recipe.num_steps:
-                note = (
-                    f"loss {float(metrics['loss']):.3f}, accuracy "
-                    f"{float(metrics['accuracy']):.2f}, best validation {log.best:.3f}"
-                )
-                line.advance(done - line.done, note=note)
+                    line.advance(done - line.done, note=note)
     return Classifier(
         variables=best,
         module=module,

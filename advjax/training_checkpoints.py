@@ -4,9 +4,14 @@ One process reads and writes the folder, the first, and tells the others what it
 they need not see its disk, nor agree with it on what a network disk shows at a moment.
 """
 
+import contextlib
 import dataclasses
+import hashlib
 import json
-import pathlib
+import os
+import shutil
+import sys
+from types import TracebackType
 from typing import Any
 
 import jax
@@ -15,6 +20,14 @@ from flax import struct
 from jax.experimental import multihost_utils
 
 from advjax import parallel
+from advjax.runtime.damage import Damaged
+from advjax.runtime.full_disk import tell_full_disk
+from advjax.runtime.json_files import Fields, Integer, Items, Number, Table, Text, check
+from advjax.runtime.locks import reserve
+from advjax.runtime.paths import user_path
+from advjax.runtime.plain_paths import plain_path
+from advjax.runtime.text import printable
+from advjax.runtime.threads import silence_threads
 from advjax.types import PyTree
 
 
@@ -42,55 +55,115 @@ class Log:
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
 
 
+_LOG = Fields(
+    {
+        "settings": Text(empty=True),
+        "best": Number(-1, 1),
+        "best_loss": Number(),
+        "best_step": Integer(0),
+        "gainless": Integer(0),
+        "since_cut": Integer(0),
+        "history": Items(Table(Number())),
+    },
+    {"digests": Fields({"last": Text(), "best": Text()})},
+)
+"""The log on disk; earlier versions wrote no digests of the arrays."""
+
+
 class Checkpoints:
     """Checkpoints of one training: last state, best weights and log, at once.
 
     The three travel in one Orbax checkpoint, which appears whole or not at all: a kill
-    cannot leave a best that belongs to another last.
+    cannot leave a best that belongs to another last. A context manager, which holds the
+    lock of the folder.
 
     Args:
         workdir: their folder, made if missing; None keeps none. It is the first
             process's: what the others are given is not looked at.
+
+    Raises:
+        BlockingIOError: another process trains in this folder.
     """
 
-    def __init__(self, workdir: str | pathlib.Path | None):
-        """Opens the folder, in the first process."""
+    def __init__(self, workdir: str | os.PathLike[str] | None):
+        """Open the folder, in the first process."""
         self._manager = None
+        self._held = contextlib.ExitStack()
         if workdir is None or jax.process_index() > 0:
             return
         import orbax.checkpoint as ocp
 
-        self._workdir, self._args = pathlib.Path(workdir).absolute(), ocp.args
-        self._workdir.mkdir(parents=True, exist_ok=True)
+        self._workdir, self._args = user_path(workdir), ocp.args
+        self._held.enter_context(reserve(self._workdir, wait=False))
+        try:
+            self._workdir.mkdir(parents=True, exist_ok=True)
+            self._plain = self._held.enter_context(plain_path(self._workdir))
+            self._open()
+        except BaseException:
+            self._held.close()
+            raise
+
+    def _open(self) -> None:
+        import orbax.checkpoint as ocp
+
         # Alone: Orbax would wait for processes that never call it.
         alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
         self._manager = ocp.CheckpointManager(
-            self._workdir,
+            self._plain,
             options=ocp.CheckpointManagerOptions(
                 max_to_keep=1, create=False, multiprocessing_options=alone
             ),
             item_names=("last", "best", "log"),
         )
 
+    def __enter__(self) -> "Checkpoints":
+        """The checkpoints."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the folder and let go of its lock."""
+        with self._held:
+            if self._manager is not None:
+                self._manager.close()
+
     def save(self, state: TrainState, best: PyTree, log: Log) -> None:
-        """Nothing; the checkpoint is on disk when this returns in the first process."""
+        """Write a checkpoint; it is on disk when this returns in the first process.
+
+        Raises:
+            OSError: the disk is full; the checkpoint before is kept.
+        """
         if self._manager is None:
             return
-        args = self._args
-        self._manager.save(
-            int(state.step),
-            args=args.Composite(
-                last=args.StandardSave(jax.device_get(state)),
-                best=args.StandardSave(best),
-                log=args.JsonSave(dataclasses.asdict(log)),
-            ),
-        )
-        self._manager.wait_until_finished()
+        args, last = self._args, jax.device_get(state)
+        digests = {"last": _digest(last), "best": _digest(best)}
+        told = dataclasses.asdict(log) | {"digests": digests}
+        try:
+            with tell_full_disk(self._workdir), silence_threads():
+                self._manager.save(
+                    int(state.step),
+                    args=args.Composite(
+                        last=args.StandardSave(last),
+                        best=args.StandardSave(best),
+                        log=args.JsonSave(told),
+                    ),
+                )
+                self._manager.wait_until_finished()
+        except OSError:
+            for path in self._workdir.glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(path, ignore_errors=True)
+            raise
 
     def latest(
         self, state: TrainState, best: PyTree, log: Log
     ) -> tuple[TrainState, PyTree, Log]:
         """The last checkpoint, in every process; what was given where there is none.
+
+        A damaged checkpoint is told and removed: the training starts anew.
 
         Args:
             state: of a training that starts anew, of equal shapes.
@@ -98,14 +171,15 @@ class Checkpoints:
             log: likewise; its settings must be those of the checkpoint.
 
         Raises:
-            ValueError: a checkpoint of other settings or that cannot be read, in every
-                process.
+            ValueError: a checkpoint of other settings, in every process.
         """
         error = ""
         if self._manager is not None and self._manager.latest_step() is not None:
             try:
                 state, best, log = self._restored(state, best, log.settings)
-            except ValueError as refusal:
+            except Damaged as damage:
+                self._start_anew(str(damage))
+            except (ValueError, OSError) as refusal:
                 error = str(refusal)
         # What the processes send each other below waits half a minute on CPUs, and one
         # may still have been compiling, or reading a large checkpoint.
@@ -119,28 +193,80 @@ class Checkpoints:
         return state, best, Log(**said["log"])
 
     def _restored(self, state, best, settings: str) -> tuple[TrainState, PyTree, Log]:
-        args = self._args
+        args, step = self._args, self._manager.latest_step()
+        # The log first: of other settings the arrays may have other shapes.
+        log = self._read(step, log=args.JsonRestore())["log"]
+        check(log, _LOG, name=self._workdir / str(step) / "log")
+        digests = log.pop("digests", None)
+        if log["settings"] != settings:
+            shown = printable(str(self._workdir))
+            raise ValueError(
+                f"{shown} holds a training with other settings: choose another folder, "
+                f"or delete it.\n  there: {log['settings']}\n  asked: {settings}"
+            )
+        asked = {"last": jax.device_get(state), "best": best}
+        found = self._read(
+            step, **{name: args.StandardRestore(tree) for name, tree in asked.items()}
+        )
+        for name, tree in asked.items():
+            if _forms(found[name]) != _forms(tree):
+                raise Damaged(f"its {name} weights have other shapes")
+            if digests is not None and _digest(found[name]) != digests[name]:
+                raise Damaged(f"its {name} weights differ from their digest")
+        if int(found["last"].step) != step:
+            raise Damaged(f"it is of step {int(found['last'].step)}, and not {step}")
+        return found["last"], found["best"], Log(**log)
+
+    def _read(self, step: int, **items: Any) -> Any:
+        """Some items of a checkpoint.
+
+        Raises:
+            Damaged: they cannot be read.
+            PermissionError: they may not be read.
+        """
+        for path in self._workdir.rglob("*"):
+            if not os.access(path, os.R_OK):
+                raise PermissionError(f"{printable(str(path))}: permission denied")
         try:
-            found = self._manager.restore(
-                self._manager.latest_step(),
-                args=args.Composite(
-                    last=args.StandardRestore(jax.device_get(state)),
-                    best=args.StandardRestore(best),
-                    log=args.JsonRestore(),
-                ),
-            )
-        except Exception as error:  # noqa: BLE001  Orbax and TensorStore raise many kinds
-            raise ValueError(
-                f"the training checkpoint in {self._workdir} cannot be read "
-                f"({str(error)[:200]}): delete that folder to train from the start"
-            ) from error
-        log = Log(**found["log"])
-        if log.settings != settings:
-            raise ValueError(
-                f"{self._workdir} holds a training with other settings: choose another "
-                f"folder, or delete it.\n  there: {log.settings}\n  asked: {settings}"
-            )
-        return found["last"], found["best"], log
+            with silence_threads():
+                return self._manager.restore(step, args=self._args.Composite(**items))
+        except MemoryError:
+            raise
+        except Exception as error:  # Orbax and TensorStore raise many kinds
+            said = (str(error) or type(error).__name__).split("\n")[0]
+            raise Damaged(f"it cannot be read: {printable(said)[:200]}") from error
+
+    def _start_anew(self, reason: str) -> None:
+        """Remove the checkpoints, and say why."""
+        print(
+            f"the training checkpoint in {printable(str(self._workdir))} is damaged "
+            f"({reason}): the training starts anew",
+            file=sys.stderr,
+            flush=True,
+        )
+        self._manager.close()
+        for path in self._workdir.iterdir():
+            if path.name.split(".")[0].isdecimal():
+                shutil.rmtree(path)
+        self._open()
+
+
+def _digest(tree: PyTree) -> str:
+    """The SHA-256 of all arrays of a tree on the host."""
+    sha = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        array = np.asarray(leaf, order="C")
+        sha.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+        sha.update(array.tobytes())
+    return sha.hexdigest()
+
+
+def _forms(tree: PyTree) -> list[tuple[str, tuple[int, ...], str]]:
+    """The place, shape and type of every array of a tree."""
+    return [
+        (jax.tree_util.keystr(path), np.shape(leaf), np.asarray(leaf).dtype.name)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    ]
 
 
 def _said_by_first(message: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 import copy
 import functools
+import json
 
 import chex
 import jax
@@ -173,3 +174,80 @@ def test_weights_of_another_network_are_refused(tmp_path):
     config.write_text(other)
     with pytest.raises(checkpoint.BrokenCheckpoint, match="digest"):
         checkpoint.load(tmp_path / "c")
+
+
+def changed(folder, change):
+    path = folder / "classifier.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    checkpoint.save(tmp_path / "c", classifier())
+    return tmp_path / "c"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda found: found["labels"].reverse(),
+        lambda found: found["representation"].update(floor=1e-3),
+        lambda found: found["module"].update(dropout=0.25),
+        lambda found: found["notes"].update(defence="gaussian"),
+        lambda found: found.update(labels=[1, 2, 3]),
+        lambda found: found.update(labels="abc"),
+        lambda found: found.update(digest=3),
+        lambda found: found.update(more=1),
+        lambda found: found.pop("module"),
+    ],
+)
+def test_a_changed_description_is_named(saved, change):
+    changed(saved, change)
+    with pytest.raises(checkpoint.BrokenCheckpoint, match="cannot be read: .*delete"):
+        checkpoint.load(saved)
+
+
+def older(found):
+    del found["description"]
+
+
+def test_a_description_without_digest_is_of_an_earlier_version(saved):
+    changed(saved, older)
+    assert checkpoint.load(saved).labels == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda found: found["labels"].pop(), "2 labels do not belong to 3 classes"),
+        (lambda found: found["module"].update(name="rescan"), "no network or front"),
+        (lambda found: found["module"].update(width="a"), "no network or front end"),
+        (lambda found: found["module"].update(size=3), "no network or front end"),
+        (lambda found: found["representation"].update(name="x"), "no network or front"),
+    ],
+)
+def test_an_earlier_description_of_anything_is_refused(saved, change, told):
+    changed(saved, older)
+    changed(saved, change)
+    with pytest.raises(checkpoint.BrokenCheckpoint, match=told) as caught:
+        checkpoint.load(saved)
+    # It may be whole, and of another version.
+    assert ("delete the folder" in str(caught.value)) == ("labels" in told)
+
+
+@pytest.mark.parametrize("name", ["x[1]", "back\\slash", "gs:", "new\nline", "\udcff"])
+def test_a_folder_of_any_name_keeps_a_classifier(tmp_path, name):
+    checkpoint.save(tmp_path / name / "c", classifier())
+    assert checkpoint.load(tmp_path / name / "c").digest() == classifier().digest()
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise ValueError("RESOURCE_EXHAUSTED: write: No space left on device\\nTrace")
+
+    monkeypatch.setattr(jax, "device_get", full)
+    with pytest.raises(OSError, match="no room on the disk .* make room"):
+        checkpoint.save(tmp_path / "c", classifier())
+    assert list(tmp_path.iterdir()) == []

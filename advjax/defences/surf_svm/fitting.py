@@ -7,8 +7,6 @@ that a killed fit goes on behind it; everything follows from the seed.
 
 import dataclasses
 import functools
-import hashlib
-import json
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -19,8 +17,8 @@ import numpy as np
 import optax
 from jaxtyping import Float, Int
 
-from advjax.atomic import new_file
 from advjax.classifier import Classifier
+from advjax.defences.surf_svm.stages import Stages
 from advjax.models.surf_svm.autoencoder import Autoencoder
 from advjax.models.surf_svm.guarded import Guarded
 from advjax.models.surf_svm.network import SurfSvm, shrunk
@@ -324,57 +322,3 @@ def fit_machine(
         line.advance(1, note=f"C {machine.C:g}")
     found = machine_of(machine)._asdict()
     return {"mean": mean, "deviation": deviation.astype(np.float32), **found}
-
-
-class Stages:
-    """Finished stages in a folder, which belongs to one fit."""
-
-    def __init__(self, workdir, network, representation, recipe, x, y, seed):
-        """Opens a folder, or none; refuses that of another fit."""
-        self._folder = pathlib.Path(workdir) if workdir is not None else None
-        if self._folder is None:
-            return
-        data = hashlib.sha256(np.ascontiguousarray(x).tobytes() + y.tobytes())
-        told = json.dumps(
-            {
-                "network": str(network),
-                "representation": str(representation),
-                "recipe": dataclasses.asdict(recipe),
-                "data": data.hexdigest()[:16],
-                "seed": seed,
-            },
-            indent=2,
-        )
-        file = self._folder / "fit.json"
-        if file.exists() and file.read_text(encoding="utf-8") != told:
-            raise ValueError(
-                f"{self._folder} holds stages of another fit (see {file.name} there): "
-                "give another folder, or delete it"
-            )
-        self._folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(told, encoding="utf-8")
-
-    def done(self, name: str, run: Callable[[], Any]) -> Any:
-        """What the stage found, now or in an earlier start."""
-        if self._folder is None:
-            return run()
-        file = self._folder / f"{name}.npz"
-        if not file.exists():
-            flat = {
-                "/".join(key.key for key in path): leaf
-                for path, leaf in jax.tree_util.tree_leaves_with_path(run())
-            }
-            with new_file(file) as aside, aside.open("wb") as stream:
-                np.savez(stream, **flat)
-        return _nested(np.load(file, allow_pickle=False))
-
-
-def _nested(flat) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name in flat:
-        *path, last = name.split("/")
-        inner = found
-        for part in path:
-            inner = inner.setdefault(part, {})
-        inner[last] = flat[name]
-    return found

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from advjax import checkpoint
-from advjax.defences.surf_svm import SvmRecipe, fit
+from advjax.defences.surf_svm import Stages, SvmRecipe, fit
 from advjax.defences.surf_svm.fitting import fit_autoencoder, fit_codebook
 from advjax.models import SurfSvm
 from advjax.models.surf_svm.autoencoder import Autoencoder
@@ -78,6 +78,42 @@ def test_a_folder_of_another_fit_is_refused(tmp_path):
     fitted(x, y, workdir=tmp_path)
     with pytest.raises(ValueError, match="stages of another fit"):
         fitted(x, y, NETWORK.clone(energy=0.5), workdir=tmp_path)
+
+
+def stages(folder, seed=0):
+    x, y = np.zeros(3, np.float32), np.zeros(3, np.int32)
+    return Stages(folder, "network", "front end", SvmRecipe(), x, y, seed)
+
+
+def found(folder, value):
+    made = {"a": {"b": np.float32([value, 1])}, "c": np.int32(value)}
+    return stages(folder).done("codebook", lambda: made)["a"]["b"].tolist()
+
+
+def test_a_damaged_stage_is_told_and_fitted_again(tmp_path, capsys):
+    folder = tmp_path / "fit"
+    assert found(folder, 1) == found(folder, 2) == [1, 1]
+    file = folder / "codebook.npz"
+    good = file.read_bytes()
+    other = stages(folder).done("other", lambda: {"a": {"b": np.float32([7, 7])}})
+    assert other["a"]["b"].tolist() == [7, 7]
+    for value, damage in enumerate(
+        [good[:100], b"", b"junk" * 99, (folder / "other.npz").read_bytes()], start=3
+    ):
+        file.write_bytes(damage)
+        assert found(folder, value) == [value, 1]
+        assert "codebook.npz is damaged" in (said := capsys.readouterr().err)
+        assert said.count("\n") == 1 and "fitted again" in said
+
+
+def test_stages_of_nobody_are_told_and_fitted_again(tmp_path, capsys):
+    folder = tmp_path / "fit"
+    assert found(folder, 1) == [1, 1]
+    (folder / "fit.json").write_text('{"network": "net')
+    assert found(folder, 2) == [2, 1]
+    assert "fit.json is damaged" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="stages of another fit"):
+        stages(folder, seed=1)
 
 
 def test_the_autoencoder_lowers_the_error_of_noisy_images():
