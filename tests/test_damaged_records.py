@@ -335,3 +335,13 @@ def test_a_full_disk_is_told_in_one_line(tmp_path, file_format, monkeypatch):
     assert caught.value.errno == errno.ENOSPC
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_build_leaves_nothing_in_the_temporary_folder(
+    tmp_path, file_format, monkeypatch
+):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    write(tmp_path / "set", file_format=file_format)
+    records.load(records.read(tmp_path / "set", "train"))
+    assert list((tmp_path / "temporary").iterdir()) == []
