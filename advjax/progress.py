@@ -4,6 +4,7 @@ On a terminal the line is redrawn in place; in a log file or a pipe a plain line
 now and then instead. Either way the last line says what was done and how fast.
 """
 
+import io
 import shutil
 import sys
 import time
@@ -46,7 +47,8 @@ class Progress:
         """A line that is not shown yet."""
         self.task, self.total, self.unit, self.done = task, total, unit, done
         self.note = ""
-        self._stream = sys.stderr if stream is None else stream
+        # Python has no standard error where it was started without one.
+        self._stream = (sys.stderr or io.StringIO()) if stream is None else stream
         self._clock = clock
         self._in_place = self._stream.isatty()
         self._begin = self._last_shown = clock()

@@ -98,3 +98,10 @@ def test_a_failed_task_says_where_it_stopped():
         progress.advance(4)
         raise KeyError
     assert stream.getvalue() == "build: stopped at 4 of 9 examples after 2.0 s\n"
+
+
+def test_without_a_standard_error_the_work_goes_on(monkeypatch):
+    monkeypatch.setattr("sys.stderr", None)
+    with Progress("certify", total=1) as progress:
+        progress.advance()
+    assert progress.done == 1
