@@ -6,6 +6,7 @@ while a program compiles, nothing sees it; SIGTERM and SIGHUP end a program with
 word. `install`, early in a program, makes one rule for the three:
 
 - the first request raises `Interrupted` in the main thread, again if it was swallowed;
+  while a module is imported, it ends the program;
 - a program that does not hear it (it compiles) or does not finish its cleanup within
   seconds is ended from another thread. Whatever is on the disk is whole by then: files
   appear by renaming, and rows end with their line break;
@@ -120,12 +121,22 @@ def finish() -> None:
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
-    del frame
     if _state.number is not None and not _state.raise_again:
         return  # the watching thread has seen this one, too
     _state.raise_again = False
     _request(number)
+    if _is_importing(frame):
+        # Compiled modules abort where an exception arrives while they start.
+        _end_now(_state.last_words)
     raise Interrupted(_state.number or number)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _request(number: int) -> None:

@@ -96,6 +96,17 @@ def test_an_exception_that_is_swallowed_is_raised_again(how):
     assert run(SWALLOWED[how]) == (130, "", "interrupted: as a test\n")
 
 
+def test_an_import_hears_no_exception(tmp_path):
+    # That of jaxlib would abort.
+    (tmp_path / "heavy.py").write_text(
+        "import __main__\n"
+        "try:\n    __main__.stop()\n    __main__.work()\n"
+        "except BaseException:\n    print('raised', flush=True)\n"
+    )
+    found = run(f"sys.path.insert(0, {str(tmp_path)!r})\nimport heavy")
+    assert found == (130, "", "interrupted: as a test\n")
+
+
 DEAF = """
 import ctypes, threading
 # The signal goes to another thread, so that a call in C is not cut short by it.
