@@ -22,7 +22,7 @@ _OF_FLAX = frozenset({"parent", "name"})
 _WORDS = {
     bool: "True or False",
     int: "a whole number",
-    float: "a number",
+    float: "a finite number",
     str: "a text in quotes",
     types.NoneType: "None",
 }

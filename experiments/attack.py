@@ -20,6 +20,9 @@ folder; examples.tsv says of each pair whether its files still fool the classifi
 rounding to 16 bits undoes the smallest perturbations. A run that was stopped goes on
 where it was, in mid-attack too, when the same command is given again.
 
+Several attacks or budgets have one report, in a folder of this command's own: in
+--home/comparisons, or in --workdir.
+
 Several processes share the points as they do in `experiments.certify`, with the same
 flags; each writes rows-I-of-N.tsv and x_adv-I-of-N.npy.
 """
@@ -66,7 +69,9 @@ AUDIO_FORMAT = flags.DEFINE_enum(
     "With --save_audio. float32: also write files of 32-bit floats, which round "
     "nothing.",
 )
-EXAMPLES = flags.DEFINE_integer("examples", 3, "Successes shown in examples.png.")
+EXAMPLES = flags.DEFINE_integer(
+    "examples", 3, "Successes shown in examples.png.", lower_bound=0
+)
 AUDIBLE = flags.DEFINE_bool(
     "audible",
     False,
@@ -87,27 +92,28 @@ def main() -> None:
     import jax
 
     from advjax import parallel
-    from experiments import attack_report, attacking, pipeline, wav_pairs
+    from experiments import (
+        attack_report,
+        attacking,
+        made_names,
+        pipeline,
+        preflight,
+        wav_pairs,
+    )
 
     task = app.task(defence="plain")
     size = pipeline.size_of(jax.default_backend())
-    task.stage  # noqa: B018  a wrong --rep fails before any work
+    preflight.check(task, num_points=app.NUM_POINTS.value)
     requests = list(_requests(task))
-    points = task.test_points(app.NUM_POINTS.value or size.num_points)
-    out = pathlib.Path(app.WORKDIR.value or task.home / "attack")
-    prepared = []
-    for request in requests:
-        workdir = out if app.WORKDIR.value and len(requests) == 1 else None
-        if app.WORKDIR.value and len(requests) > 1:
-            words = f"{request.attack}-{request.budget or 'smallest'}"
-            workdir = out / "".join(
-                c if c.isalnum() or c in "-." else "_" for c in words
-            )
-        prepared.append(
-            attacking.prepare(
-                task, request, points, workdir=workdir, environment=app.environment()
-            )
+    workdirs = list(_workdirs(requests))
+    num_points = task.num_points(app.NUM_POINTS.value, size.num_points)
+    points = task.test_points(num_points)
+    prepared = [
+        attacking.prepare(
+            task, request, points, workdir=workdir, environment=app.environment()
         )
+        for request, workdir in zip(requests, workdirs, strict=True)
+    ]
     parallel.part_ways()
     folders = [each.folder for each in prepared]
     for each in prepared:
@@ -126,7 +132,12 @@ def main() -> None:
             "of them; should one have ended early, give the same command again"
         )
         return
-    where = folders[0] if len(folders) == 1 else out
+    where = folders[0]
+    if len(folders) > 1:
+        # A folder of this command's own: others compare other runs.
+        among = {"runs": sorted(folder.name for folder in folders)}
+        beside = folders[0].parent if app.WORKDIR.value else task.home / "comparisons"
+        where = beside / made_names.named("comparison", among)
     print(attack_report.report(folders, where))
     if AUDIBLE.value:
         from experiments import hearing
@@ -142,18 +153,44 @@ def main() -> None:
 
 def _requests(task):
     """Every attack at every budget, all of them checked before the first one runs."""
-    from experiments import attacking
+    from experiments import attacking, preflight
 
-    attacks = {text: attacking.build(task, text) for text in ATTACK.value}
+    if SLOTS.value and SLOTS.value > preflight.MOST_SLOTS:
+        raise ValueError(f"--slots={SLOTS.value}: give 1 to {preflight.MOST_SLOTS:,}")
+    attacks = {text: attacking.build(task, text, dry=True) for text in ATTACK.value}
     if BUDGET.value and not any(built.fixed_budget for built in attacks.values()):
         raise ValueError(
             f"{' and '.join(attacks)} looks for the smallest perturbation: leave "
             "--budget out"
         )
+    if not flags.FLAGS[TARGET.name].using_default_value:
+        preflight.check_target(task, TARGET.value, attacks)
+    budgets = list(map(attacking.spelled_budget, BUDGET.value))
     for text, built in attacks.items():
-        for budget in BUDGET.value if built.fixed_budget and BUDGET.value else [None]:
+        for budget in budgets if built.fixed_budget and budgets else [None]:
             attacking.check_budget(budget, text, built)
             yield attacking.Request(text, budget, TARGET.value, SLOTS.value)
+
+
+def _workdirs(requests):
+    """The folder of each run; None for one in --home."""
+    from advjax.reports.attack_rows import ATTACKED
+    from advjax.reports.run_folders import check_run_folder
+    from experiments import preflight
+
+    if not app.WORKDIR.value:
+        yield from [None] * len(requests)
+        return
+    out = pathlib.Path(app.WORKDIR.value)
+    preflight.check_writable(out, "--workdir")
+    for request in requests:
+        workdir = out
+        if len(requests) > 1:
+            words = f"{request.attack}-{request.budget or 'smallest'}"
+            name = "".join(c if c.isalnum() or c in "-." else "_" for c in words)
+            workdir = out / name
+        check_run_folder(workdir, ATTACKED, argument="--workdir")
+        yield workdir
 
 
 if __name__ == "__main__":

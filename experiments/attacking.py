@@ -20,11 +20,11 @@ from advjax.reports import attack_rows, runs, shards
 from advjax.representations import Waveform, definition
 from advjax.types import LogitsFn
 from experiments import caveats, certification, made_names, pipeline
+from experiments.preflight import TARGETS
 from experiments.stored_examples import examples as examples
 from experiments.stored_examples import open_examples
 
 EXAMPLES_FILE = "x_adv.npy"
-TARGETS = ("next", "random", "least_likely")
 
 
 class Request(NamedTuple):
@@ -45,18 +45,27 @@ class Request(NamedTuple):
     num_slots: int | None = None
 
 
-def build(task: pipeline.Task, text: str) -> Attack:
+def build(task: pipeline.Task, text: str, *, dry: bool = False) -> Attack:
     """The attack that `text` names, with the bounds of the stage it works at.
 
     An attack that starts from clips of other classes gets the first training clip of
     each, and one that weighs what is heard the sample rate.
+
+    Args:
+        task: whose classifier is attacked.
+        text: a choice from `ATTACKS`, with options.
+        dry: only to see whether it can be built; zeros stand for clips, so that no
+            records are made.
 
     Raises:
         ValueError: an unknown attack or option, or an attack on waveforms elsewhere.
     """
     name, _ = catalog.parse(text)
     needed = inspect.signature(ATTACKS[name]).parameters if name in ATTACKS else {}
-    given = {"starts": _starts(task)} if "starts" in needed else {}
+    given: dict[str, Any] = {}
+    if "starts" in needed:
+        shape = (len(task.labels), *task.stage.feature_shape) if dry else ()
+        given["starts"] = np.zeros(shape, np.float32) if dry else _starts(task)
     if "sample_rate_hz" in needed:
         if not isinstance(task.stage, Waveform):
             raise ValueError(f"{name} perturbs waveforms: give --rep=waveform")
@@ -90,16 +99,39 @@ def parse_budget(text: str) -> tuple[float, str | None]:
     Raises:
         ValueError: a text of another form, or a negative norm.
     """
-    found = re.fullmatch(r"\s*([-+]?[0-9.]+(?:e[-+]?\d+)?)\s*(dB|dBFS)?\s*", text)
+    number = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
+    found = re.fullmatch(
+        rf"\s*({number})\s*(dB|dBFS)?\s*", text, re.ASCII | re.IGNORECASE
+    )
     if not found:
         raise ValueError(
-            f"cannot read the budget {text!r}: write 20dB for a signal-to-noise ratio, "
-            "-40dBFS for a level, or a norm such as 0.01"
+            f"--budget: cannot read the budget {text!r}: write 20dB for a "
+            "signal-to-noise ratio, -40dBFS for a level, or a norm such as 0.01"
         )
-    value, unit = float(found[1]), found[2]
-    if value < 0 and unit is None:
-        raise ValueError(f"the budget {text!r} is a negative norm")
+    value, unit = float(found[1]), _UNITS[(found[2] or "").casefold()]
+    low, high = _RANGES[unit]
+    if not low <= value <= high:
+        what = {
+            "dB": f"a signal-to-noise ratio is {low:g} to {high:g} dB",
+            "dBFS": f"a level is {low:g} to {high:g} dBFS",
+            None: "a norm is finite and not a negative norm",
+        }
+        raise ValueError(
+            f"--budget: the budget {text!r} means nothing: {what[unit]}; write 20dB, "
+            "-40dBFS, or a norm such as 0.01"
+        )
     return value, unit
+
+
+_UNITS = {"db": "dB", "dbfs": "dBFS", "": None}
+_RANGES = {"dB": (-100.0, 300.0), "dBFS": (-300.0, 20.0), None: (0.0, 1e30)}
+
+
+def spelled_budget(text: str) -> str:
+    """The budget as folders and tables name it: its unit in the usual letters."""
+    _, unit = parse_budget(text)
+    number = text.strip()[: len(text.strip()) - len(unit or "")].strip()
+    return f"{number}{unit or ''}"
 
 
 def check_budget(text: str | None, name: str, built: Attack) -> None:

@@ -40,18 +40,23 @@ def main() -> None:
     from advjax.atomic import new_file
     from advjax.metrics.distortion import radius_snr_db
     from advjax.reports import rows as row_files
-    from experiments import certification, hearing, pipeline
+    from experiments import certification, hearing, pipeline, preflight
 
     task = app.task()
     size = pipeline.size_of(jax.default_backend())
+    request = request_of(size)
+    workdir = pathlib.Path(app.WORKDIR.value) if app.WORKDIR.value else None
+    preflight.check_certification(
+        task, request, num_points=app.NUM_POINTS.value, workdir=workdir
+    )
     bound, in_words = certification.waveform_bound(task)
     if math.isnan(bound):
         raise ValueError(in_words)
     folder = certification.certify(
         task,
-        request_of(size),
-        num_points=app.NUM_POINTS.value or size.num_points,
-        workdir=pathlib.Path(app.WORKDIR.value) if app.WORKDIR.value else None,
+        request,
+        num_points=task.num_points(app.NUM_POINTS.value, size.num_points),
+        workdir=workdir,
         environment=app.environment(),
     )
     source = records.read(task.records, "test")

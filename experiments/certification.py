@@ -19,7 +19,15 @@ from advjax.reports import rows as row_files
 from advjax.reports import runs, tables
 from advjax.representations import definition
 from advjax.representations.lipschitz import lipschitz_bound
-from experiments import caveats, made_names, pipeline, saved_votes, tallies
+from experiments import (
+    caveats,
+    made_names,
+    noise_laws,
+    pipeline,
+    preflight,
+    saved_votes,
+    tallies,
+)
 
 
 class Certification(NamedTuple):
@@ -56,11 +64,7 @@ def certify(
     Raises:
         ValueError: a request that can only abstain, or a folder with other settings.
     """
-    if request.bound == "sequential" and request.profile is not None:
-        raise ValueError(
-            "--profile traces votes of a fixed number: leave out --bound=sequential, "
-            "whose votes are the same"
-        )
+    preflight.check_certification(task, request, num_points=num_points, workdir=workdir)
     asked = {
         "num_selection": request.num_selection,
         "num_estimation": request.num_estimation,
@@ -68,7 +72,6 @@ def certify(
         "radii": request.radii,
     }
     planned = smoothing.plan(task.noise, **asked, bound=request.bound)
-    task.stage  # noqa: B018  a wrong --rep fails before any work
     task.records  # noqa: B018  in the order of a newcomer's understanding
     classifier = task.classifier
     points = task.test_points(num_points)
@@ -100,6 +103,7 @@ def certify(
         "seed": task.seed,
         "defence": task.trained_as,
         "cap": planned.max_radius,
+        **noise_laws.beyond_full_scale(task, len(points)),
         "radius_wave": at_waveform,
     }
     if request.bound == "sequential":
@@ -134,7 +138,8 @@ def certify(
         pipeline.say(
             f"run         {workdir}: {len(missing)} of {len(points)} points to certify"
         )
-        for line in (*_plan_lines(planned, request, task), at_waveform):
+        told = (at_waveform, *noise_laws.caveats(settings))
+        for line in (*_plan_lines(planned, request, task), *told):
             pipeline.say(f"            {line}")
         chunk = None
         if mine and request.bound == "clopper_pearson":
@@ -147,10 +152,7 @@ def certify(
         # One process alone counts the points of earlier starts, too.
         before = len(points) - len(missing) if here.count == 1 else 0
         with Progress(
-            here.name("certify"),
-            total=before + len(mine),
-            unit="points",
-            done=before,
+            here.name("certify"), total=before + len(mine), unit="points", done=before
         ) as line:
             write, every = tallies.writer(workdir, here), request.num_estimation
             limits = tallies.Limits(

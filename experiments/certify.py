@@ -94,12 +94,16 @@ def main() -> None:
     """Certify, then report."""
     import jax
 
-    from experiments import certification, pipeline
+    from experiments import certification, pipeline, preflight
 
     task = app.task()
     size = pipeline.size_of(jax.default_backend())
     request = request_of(size)
-    num_points = _or(app.NUM_POINTS.value, size.num_points)
+    workdir = pathlib.Path(app.WORKDIR.value) if app.WORKDIR.value else None
+    preflight.check_certification(
+        task, request, num_points=app.NUM_POINTS.value, workdir=workdir
+    )
+    num_points = task.num_points(app.NUM_POINTS.value, size.num_points)
     if size is pipeline.CPU:
         pipeline.say(
             "sized for a CPU; the publication's settings: --model='rescnn(width=64)' "
@@ -109,7 +113,7 @@ def main() -> None:
         task,
         request,
         num_points=num_points,
-        workdir=pathlib.Path(app.WORKDIR.value) if app.WORKDIR.value else None,
+        workdir=workdir,
         environment=app.environment(),
     )
     if left := certification.num_missing(folder):
@@ -128,9 +132,9 @@ def main() -> None:
 def request_of(size: "pipeline.Size") -> "certification.Certification":
     """How to certify, as the flags say it."""
     from advjax.reports import tables
-    from experiments import certification
+    from experiments import certification, preflight
 
-    radii = RADII.value and [float(radius) for radius in RADII.value]
+    radii = RADII.value and preflight.numbers("radii", RADII.value)
     return certification.Certification(
         num_selection=_or(NUM_SELECTION.value, size.num_selection),
         num_estimation=_or(NUM_ESTIMATION.value, size.num_estimation),

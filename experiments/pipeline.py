@@ -12,12 +12,11 @@ import dataclasses
 import functools
 import inspect
 import json
-import math
 import pathlib
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -26,58 +25,18 @@ from flax import linen as nn
 from advjax import catalog, checkpoint, evaluation, parallel, records, smoothing
 from advjax.classifier import Classifier
 from advjax.defences import DEFENCES, plain
-from advjax.metrics.shares import Share
 from advjax.models import MODELS, Guarded, SurfSvm
-from advjax.representations import FRONT_ENDS, Representation, definition
+from advjax.representations import (
+    FRONT_ENDS,
+    REPRESENTATIONS,
+    Representation,
+    definition,
+)
 from advjax.runtime.locks import reserve
+from advjax.runtime.text import did_you_mean
 from advjax.training import Dataset, Recipe, fit
-from experiments import made_names
-
-_OF_WAVEFORMS = ("coloured", "pcm16", "masked")
-"""Smoothing laws that a stage of images has no use for."""
-
-
-class Size(NamedTuple):
-    """What suits a machine: a demonstration on a CPU, the publication on the rest."""
-
-    model: str
-    crops: Mapping[str, int]
-    recipe: Recipe
-    num_selection: int
-    num_estimation: int
-    num_points: int
-
-
-CPU = Size(
-    model="rescnn(width=8, dropout=0.2)",
-    crops={"train": 150, "validation": 15, "test": 20},
-    recipe=Recipe(
-        num_steps=150,
-        batch_size=64,
-        learning_rate=2e-3,
-        schedule="cosine",
-        validate_every=30,
-        stop_patience=0,
-    ),
-    num_selection=100,
-    num_estimation=1000,
-    num_points=30,
-)
-# Crops, epochs, batch, n0, n and points of O'Reilly and deep-speaker; 6,000 crops in
-# batches of 96 are 62 steps an epoch.
-PUBLICATION = Size(
-    model="rescnn(width=64)",
-    crops={"train": 600, "validation": 60, "test": 100},
-    recipe=Recipe(num_steps=62_000, batch_size=96, validate_every=62),
-    num_selection=500,
-    num_estimation=10_000,
-    num_points=300,
-)
-
-
-def size_of(backend: str) -> Size:
-    """The default size on a JAX backend."""
-    return CPU if backend == "cpu" else PUBLICATION
+from experiments import made_names, noise_laws
+from experiments.sizes import CPU, PUBLICATION, Size, size_of, training_devices  # noqa: F401
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,34 +79,24 @@ class Task:
     @functools.cached_property
     def stage(self) -> Representation:
         """The stage of the chain at which noise enters."""
-        return self.representation.stage(self.at)
+        names = [member.name for member in self.representation.chain()]
+        if self.at in names:
+            return self.representation.stage(self.at)
+        advice = did_you_mean(self.at, names) or " Give one of these"
+        if self.at in REPRESENTATIONS and self.classifier_folder is None:
+            advice = (
+                f" Give one of these, or also --features={self.at}: the network then "
+                f"takes in {self.at}"
+            )
+        raise ValueError(
+            f"--rep={self.at} is no stage on the way to {self.representation.name}; "
+            f"the stages are {', '.join(names)}.{advice}"
+        )
 
     @functools.cached_property
     def noise(self) -> smoothing.Noise:
         """The smoothing law."""
-        name, options = catalog.parse(self.noise_choice)
-        root = self.representation.chain()[0]
-        if name in _OF_WAVEFORMS and self.at != root.name:
-            raise ValueError(
-                f"--noise={name} is made for waveforms and enters at --rep={self.at}: "
-                f"give --rep={root.name}, or --noise=gaussian, uniform or gain"
-            )
-        if name == "coloured" and options.get("curve") == "corpus":
-            clips = self.dataset("train", root.name).x
-            return smoothing.coloured(
-                options.get("sigma", self.sigma),
-                num_samples=root.num_samples,
-                curve=smoothing.mean_spectrum(np.float32(clips) / np.float32(32768)),
-            )
-        return catalog.pick(
-            self.noise_choice,
-            smoothing.NOISES,
-            sigma=self.sigma,
-            # As much power as Gaussian noise has.
-            half_width=math.sqrt(3) * self.sigma,
-            num_samples=root.num_samples,
-            sample_rate_hz=root.sample_rate_hz,
-        )
+        return noise_laws.law_of(self)
 
     @functools.cached_property
     def defence_text(self) -> str:
@@ -172,12 +121,24 @@ class Task:
         records.info(folder, expect=self.representation)
         return folder
 
-    def _build_records(self) -> pathlib.Path:
+    @functools.cached_property
+    def listed_corpus(self) -> tuple[Any, dict[str, Any]]:
+        """The corpus, listed, and all the options it was made with."""
         from data_prep import build
 
-        corpus, options = build.pick_corpus(
+        return build.pick_corpus(
             self.corpus, self.corpus_dir or "", self.representation.sample_rate_hz
         )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, known before any records are built."""
+        if self.records_folder is not None:
+            return tuple(records.info(self.records).labels)
+        return tuple(self.listed_corpus[0].labels)
+
+    def _build_records(self) -> pathlib.Path:
+        corpus, options = self.listed_corpus
         settings = {
             "corpus": corpus.name,
             "options": options,
@@ -343,8 +304,14 @@ class Task:
             seed=self.seed,
             workdir=workdir,
             settings=json.dumps(settings, sort_keys=True),
-            devices=_training_devices(),
+            devices=training_devices(),
         )
+
+    def num_points(self, asked: int | None, default: int) -> int:
+        """The number of test points: as asked, or the default if there are as many."""
+        if asked is not None:
+            return asked
+        return min(default, len(records.read(self.records, "test")))
 
     def test_points(self, num_points: int | None) -> list[evaluation.Point]:
         """Test records spread evenly over the split, at the stage `at`.
@@ -374,38 +341,6 @@ class Task:
                 evaluation.Point(int(index), example["id"], x, example["label"], norm)
             )
         return points
-
-
-def _training_devices() -> list[jax.Device]:
-    """All of them; on a CPU one of each process, which has all of its cores.
-
-    There the step is no loop, so XLA spreads all of it over the cores by itself.
-    """
-    devices = jax.devices()
-    if devices[0].platform != "cpu":
-        return devices
-    first = {device.process_index: device for device in reversed(devices)}
-    return [first[index] for index in sorted(first)]
-
-
-class Accuracy(NamedTuple):
-    """Of a task's classifier on all held-out crops."""
-
-    clean: Share
-    noisy: Share
-    """Under one draw of the task's noise on each crop."""
-
-
-def held_out_accuracy(task: Task) -> Accuracy:
-    """How often the classifier alone, without smoothing, is right."""
-    points = task.test_points(None)
-    x = np.stack([point.x for point in points])
-    y = np.asarray([point.label for point in points])
-    measure = functools.partial(
-        evaluation.clean_accuracy, task.classifier, x, y, at=task.at
-    )
-    shares = measure(), measure(noise=task.noise, key=jax.random.key(task.seed))
-    return Accuracy(*(Share(round(share * len(y)), len(y)) for share in shares))
 
 
 def records_digest(folder: pathlib.Path) -> str:

@@ -4,13 +4,14 @@
   python -m experiments.report --runs=runs/attack/A,runs/attack/B --out=comparison
 
 Prints a line for each run and writes report.md and, of certification, curve.png, or of
-attacks at several budgets accuracy_STAGE_UNIT.png.
+attacks at several budgets accuracy_STAGE_UNIT.png. Without --out these go to a folder
+comparison-DIGEST of these runs' own; the last line says where.
 """
 
 import pathlib
 
 from advjax.reports import runs
-from experiments import app, attack_report, certification, pipeline
+from experiments import app, attack_report, certification, made_names, pipeline
 
 app.declare_key(app.RUNS, app.OUT)
 
@@ -19,11 +20,13 @@ def main() -> None:
     """Report."""
     if not app.RUNS.value:
         raise ValueError("name at least one run: --runs=FOLDER[,FOLDER...]")
-    out = pathlib.Path(app.OUT.value or "comparison")
     folders = [pathlib.Path(folder) for folder in app.RUNS.value]
     attacked = {"attack" in runs.description(f)["settings"] for f in folders}
     if len(attacked) > 1:
         raise ValueError("--runs: give runs of certify or of attack, not of both")
+    # Without --out a folder of this comparison's own.
+    among = {"runs": sorted(str(folder.absolute()) for folder in folders)}
+    out = pathlib.Path(app.OUT.value or made_names.named("comparison", among))
     report = attack_report.report if attacked == {True} else certification.report
     print(report(folders, out))
     pipeline.say(f"report      {out}/report.md and figures")

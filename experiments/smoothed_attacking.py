@@ -272,8 +272,10 @@ def attack(
     return folder
 
 
-def build(task: pipeline.Task, request: Request) -> dict[str, Attack]:
-    """The attacks by their text, unsmoothed.
+def build(
+    task: pipeline.Task, request: Request, *, dry: bool = False
+) -> dict[str, Attack]:
+    """The attacks by their text, unsmoothed; `dry` as in `attacking.build`.
 
     Raises:
         ValueError: attacks or noise that no l2 radius speaks of, or an unknown attack.
@@ -283,7 +285,7 @@ def build(task: pipeline.Task, request: Request) -> dict[str, Attack]:
             f"--noise={task.noise_choice} is not attacked here: budgets are l2 norms "
             "and gradients pass through the noise. Give --noise=gaussian"
         )
-    built = {text: attacking.build(task, text) for text in request.attacks}
+    built = {text: attacking.build(task, text, dry=dry) for text in request.attacks}
     for text, each in built.items():
         if each.targeted or (each.fixed_budget and each.norm != "l2"):
             raise ValueError(

@@ -77,6 +77,7 @@ def main() -> None:
     from experiments import (
         certification,
         pipeline,
+        preflight,
         smoothed_attack_report,
         smoothed_attacking,
     )
@@ -87,16 +88,21 @@ def main() -> None:
     request = smoothed_attacking.Request(
         attacks=EOT_ATTACK.value
         or smoothed_attacking.default_attacks(task, num_steps=num_steps),
-        fractions=[float(fraction) for fraction in FRACTIONS.value],
+        fractions=preflight.numbers("fractions", FRACTIONS.value, positive=True),
         num_draws=NUM_DRAWS.value,
         num_votes=NUM_VOTES.value,
     )
-    smoothed_attacking.build(task, request)  # a wrong attack fails before any work
+    smoothed_attacking.build(task, request, dry=True)
+    workdir = pathlib.Path(app.WORKDIR.value) if app.WORKDIR.value else None
+    certification_request = request_of(size)
+    preflight.check_certification(
+        task, certification_request, num_points=app.NUM_POINTS.value, workdir=workdir
+    )
     certified = certification.certify(
         task,
-        request_of(size),
-        num_points=app.NUM_POINTS.value or size.num_points,
-        workdir=pathlib.Path(app.WORKDIR.value) if app.WORKDIR.value else None,
+        certification_request,
+        num_points=task.num_points(app.NUM_POINTS.value, size.num_points),
+        workdir=workdir,
         environment=app.environment(),
     )
     folder = smoothed_attacking.attack(

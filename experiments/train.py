@@ -17,14 +17,14 @@ def main() -> None:
     """Train, then measure."""
     from advjax import parallel
     from advjax.reports import tables
-    from experiments import caveats, pipeline
+    from experiments import caveats, held_out, pipeline, preflight
 
     task = app.task()
-    task.noise  # noqa: B018  a wrong --sigma fails before any work
+    preflight.check(task)
     parameters = task.classifier.num_parameters()
     if parallel.process().index > 0:
         return
-    found = pipeline.held_out_accuracy(task)
+    found = held_out.held_out_accuracy(task)
     print(
         f"{parameters:,} parameters; accuracy on {found.clean.total} held-out crops "
         f"{tables.share_text(found.clean)} clean, {tables.share_text(found.noisy)} "

@@ -10,7 +10,9 @@ from advjax.runtime.damage import Damaged
 from advjax.runtime.text import printable
 
 _KEYS = {"settings", "environment", "resumed", "kind"}
-_HOME = {"records", "classifiers", "clips", "certify", "attack", "compiled"}
+_HOME = {
+    "records", "classifiers", "clips", "certify", "attack", "comparisons", "compiled",
+}  # fmt: skip
 """Folders of a home, which may be a run's folder too."""
 
 

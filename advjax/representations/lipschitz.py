@@ -33,6 +33,8 @@ _UNBOUNDED = {
     LogMel: "energies are squares, whose slope grows with the clip",
 }
 
+_BOUNDED = (Waveform, Magnitude, MelMagnitudes, Log1pMelMagnitudes)
+
 
 def lipschitz_bound(stage: Representation) -> float:
     """An upper bound, proved, on the l2 distance at `stage` for 1 at the waveform.
@@ -52,9 +54,10 @@ def lipschitz_bound(stage: Representation) -> float:
         case Log1pMelMagnitudes():
             return lipschitz_bound(stage.source)
     reason = _UNBOUNDED.get(type(stage), "no bound has been worked out for it")
+    bounded = ", ".join(m.name for m in stage.chain() if isinstance(m, _BOUNDED))
     raise ValueError(
-        f"no radius at {stage.name} is one at the waveform: {reason}; give waveform, "
-        "magnitude, melmag or log1pmel"
+        f"no radius at {stage.name} is one at the waveform: {reason}. On the way to it "
+        f"there is a bound for {bounded}"
     )
 
 

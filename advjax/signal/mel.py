@@ -44,6 +44,9 @@ def mel_filterbank(
             transform.
     """
     high_hz = sample_rate_hz / 2 if high_hz is None else high_hz
+    if num_bands > num_fft // 2 + 1:
+        # Without filters of that size, which no memory may hold.
+        _refuse_empty(np.zeros((0, num_bands)), num_bands, num_fft)
     points = np.linspace(hz_to_mel(low_hz), hz_to_mel(high_hz), num_bands + 2)
     edges = np.floor((num_fft + 1) * mel_to_hz(points) / sample_rate_hz)
     bins = np.arange(num_fft // 2 + 1)[:, None]

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import special
 
-_MOST_TRIALS = 10_000_000
+MOST_TRIALS = 10_000_000
 """A table of bounds holds one float64 for each count: 80 MB at this many trials."""
 
 
@@ -46,9 +46,9 @@ def lower_bounds(num_trials: int, alpha: float) -> Float[np.ndarray, "counts"]:
     Source: Clopper and Pearson 1934; `beta.ppf(alpha, k, n - k + 1)`.
     """
     check_alpha(alpha)
-    if not 1 <= num_trials <= _MOST_TRIALS:
+    if not 1 <= num_trials <= MOST_TRIALS:
         raise ValueError(
-            f"num_trials={num_trials}: give a number of votes from 1 to {_MOST_TRIALS}."
+            f"num_trials={num_trials}: give a number of votes from 1 to {MOST_TRIALS}."
         )
     count = np.arange(1, num_trials + 1, dtype=np.float64)
     quantile = special.betaincinv(count, num_trials - count + 1.0, alpha)

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from advjax.smoothing.bounds import check_alpha, clopper_pearson_lower
+from advjax.smoothing.bounds import MOST_TRIALS, check_alpha, clopper_pearson_lower
 from advjax.smoothing.noise import Noise
 from advjax.smoothing.sequential import sequential_lower
 
@@ -69,10 +69,9 @@ def plan(
         raise ValueError(
             "this noise has no known certificate: use predict, or gaussian or uniform."
         )
-    if num_selection < 1:
-        raise ValueError(f"num_selection={num_selection}: give at least 1.")
     if bound not in BOUNDS:
         raise ValueError(f"bound={bound!r}: give one of {', '.join(BOUNDS)}.")
+    _check_votes(num_selection, num_estimation, bound)
     lower, unanimous = (functools.partial(f, alpha=alpha) for f in BOUNDS[bound])
     if (highest := lower(num_estimation, num_estimation)) < 0.5:
         least = _first_true(lambda n: unanimous(n) >= 0.5, 1, 2**40)
@@ -102,6 +101,23 @@ def plan(
         votes_needed=planned(0.0).votes_needed,
         radii=tuple(map(planned, radii)),
     )
+
+
+def _check_votes(num_selection: int, num_estimation: int, bound: str) -> None:
+    """Refuse numbers of votes that cannot be drawn or bounded."""
+    # Of a point, all of its votes are counted in one 32-bit number.
+    most = MOST_VOTES - max(0, num_selection)
+    if bound == "clopper_pearson":
+        most = min(most, MOST_TRIALS)
+    if not 1 <= num_selection < MOST_VOTES:
+        raise ValueError(
+            f"num_selection={num_selection}: give 1 to {MOST_VOTES - 1:,} votes."
+        )
+    if not 1 <= num_estimation <= most:
+        raise ValueError(f"num_estimation={num_estimation}: give 1 to {most:,} votes.")
+
+
+MOST_VOTES = 2**31 - 1
 
 
 class Bound(NamedTuple):

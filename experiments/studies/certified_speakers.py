@@ -33,7 +33,7 @@ from absl import flags
 from advjax import smoothing
 from advjax.metrics.shares import share_of
 from advjax.reports import plots, tables
-from experiments import app, caveats, certification, pipeline
+from experiments import app, caveats, certification, held_out, pipeline
 from experiments.studies import speaker_inputs
 
 STAGES = ("waveform", "magnitude", "mfbe")
@@ -90,7 +90,7 @@ def task_of(base: pipeline.Task, cell: Cell) -> pipeline.Task:
 
 
 def write_report(
-    out: pathlib.Path, heard: dict[Cell, pipeline.Accuracy], inputs: str = ""
+    out: pathlib.Path, heard: dict[Cell, held_out.Accuracy], inputs: str = ""
 ) -> None:
     """Nothing; writes study.md and a figure per stage from the cells in `heard`.
 
@@ -141,7 +141,7 @@ def write_report(
 PUBLISHED_NOISY = {0.01: "0.89", 0.05: "0.62", 0.10: "0.38", 0.25: "0.17"}
 
 
-def augmentation_table(heard: dict[Cell, pipeline.Accuracy]) -> tables.Table:
+def augmentation_table(heard: dict[Cell, held_out.Accuracy]) -> tables.Table:
     """Clean and noisy accuracy of every cell's network, the publication's beside it."""
     rows = []
     for cell, accuracy in sorted(heard.items()):
@@ -195,7 +195,7 @@ def main() -> None:
             workdir=out / "cells" / cell.path,
             environment=app.environment(),
         )
-        heard[cell] = pipeline.held_out_accuracy(task)
+        heard[cell] = held_out.held_out_accuracy(task)
         write_report(out, heard)
         rows = certification.read_run(folder).rows
         share = tables.share_text(share_of(rows.correct))

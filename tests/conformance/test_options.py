@@ -82,10 +82,10 @@ def test_a_wrong_value_is_refused_by_name_or_builds(table, name, tmp_path):
     [
         ("pgd(num_steps='40')", "pgd(num_steps='40'): num_steps must be a whole"),
         ("pgd(num_steps=True)", "must be a whole number; its default is 40"),
-        ("pgd(bounds=1)", "a tuple of 2: (a number, a number)"),
+        ("pgd(bounds=1)", "a tuple of 2: (a finite number, a finite number)"),
         ("pgd(norm=2)", "norm must be a text in quotes; its default is 'linf'"),
         ("pgd(loss='mse')", "choose one of cross_entropy, margin"),
-        ("deepfool(pruning='a')", "a number or None"),
+        ("deepfool(pruning='a')", "a finite number or None"),
         ("deepfool(overshot=1.0)", "Did you mean 'overshoot'?"),
         ("PGD", "Did you mean 'pgd'?"),
         ("pgd(num_steps=1, num_steps=2)", "num_steps is given more than once"),

@@ -85,7 +85,8 @@ def test_every_run_has_rows_and_its_examples(home):
         settings = json.loads((folder / "run.json").read_text())["settings"]
         assert settings["attack"]["name"] == name
         assert settings["perturbation_enters_at"] == "waveform"
-    assert "| noise at waveform" in (home / "attack" / "report.md").read_text()
+    (report,) = (home / "comparisons").glob("comparison-*/report.md")
+    assert "| noise at waveform" in report.read_text()
 
 
 def test_what_is_added_is_held_against_the_masking_threshold(home):
@@ -128,7 +129,8 @@ def test_wavs_are_judged_as_they_were_written(home):
             assert pair.label in pair.file
             told += 1
     assert told
-    text = (home / "attack" / "report.md").read_text()
+    (report,) = (home / "comparisons").glob("comparison-*/report.md")
+    text = report.read_text()
     assert text.count("## WAVs of ") > 0
     assert "| WAVs that still fool |" in text
 
@@ -239,7 +241,10 @@ def test_transfer_to_itself_is_complete(home, tmp_path, capsys):
         ({"attack": ["pdg"]}, "Did you mean 'pgd'"),
         ({"rep": "mel"}, "the stages are"),
         ({"attack": ["imperceptible"], "rep": "mfbe"}, "give --rep=waveform"),
-        ({"attack": ["pgd(targeted=True)"], "target": "Anna"}, "no target 'Anna'"),
+        (
+            {"attack": ["pgd(targeted=True)"], "target": "Anna"},
+            "--target=Anna: no such",
+        ),
         ({"attack": ["pgd(bounds=(-0.001, 0.001))"]}, "outside the attack's bounds"),
     ],
 )
@@ -290,3 +295,16 @@ def test_stages_without_a_greatest_value_are_attacked(home, tmp_path):
     settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
     assert settings["bounds"] == [0.0, None]
     assert len(attack_rows.read(tmp_path / "run").id) == 4
+
+
+@pytest.mark.slow
+def test_each_command_of_several_runs_has_a_report_of_its_own(home, capsys):
+    before = {p: p.read_bytes() for p in (home / "comparisons").rglob("report.md")}
+    more = {"attack": ["noise(num_draws=2)"], "budget": ["30dB", "10dB"]}
+    with flagsaver.flagsaver(home=str(home), **(SMALL | more)):
+        attack.main()
+    after = set((home / "comparisons").rglob("report.md"))
+    assert len(after) == len(before) + 1
+    assert all(path.read_bytes() == text for path, text in before.items())
+    (new,) = after - set(before)
+    assert f"{new.parent}/report.md" in capsys.readouterr().err

@@ -110,5 +110,6 @@ def test_two_processes_train_together_and_attack_what_one_attacks(tmp_path):
         np.testing.assert_array_equal(rows.queries, want.queries)
         np.testing.assert_allclose(x_adv, want_x_adv, atol=1e-4)
         assert np.abs(x_adv).max(axis=tuple(range(1, x_adv.ndim))).min() > 0
-    assert (both / "attack" / "report.md").read_text()
+    (report,) = (both / "comparisons").glob("comparison-*/report.md")
+    assert report.read_text()
     assert "5 points to attack" not in (both / "log0").read_text()
