@@ -81,14 +81,14 @@ def stream(file: BinaryIO, start: int, size: int) -> Stream | None:
     if at is None:
         return None
     begin, first = at
-    told, told_bytes = _told(file, begin, first)
-    position, num_frames, damage = begin, 0, ""
+    told, told_bytes, damage = _told(file, begin, first)
+    position, num_frames = begin, 0
     while position < size:
         frame = _frame(_at(file, position, 4))
         if frame is None or (frame.bits ^ first.bits) & STEADY_BITS:
             length = _tag(file, position, size)
             if not length:
-                damage = f"damaged: no MPEG frame at byte {position}"
+                damage = damage or f"damaged: no MPEG frame at byte {position}"
                 break
             position += length
             continue
@@ -170,8 +170,11 @@ def _frame(data: bytes) -> Frame | None:
     return Frame(bits, layer, size, samples, 4 + side_bytes)
 
 
-def _told(file: BinaryIO, begin: int, frame: Frame) -> tuple[int | None, int]:
-    """The numbers of frames and bytes in a Xing header; (None, 0) without one."""
+def _told(file: BinaryIO, begin: int, frame: Frame) -> tuple[int | None, int, str]:
+    """The numbers of frames and bytes in a Xing header, and its damage.
+
+    (None, 0, "") without one. A decoder takes it for sound where it is not silent.
+    """
     data = _at(file, begin, frame.size)
     for place in (frame.side_bytes, frame.side_bytes + 2):
         if frame.layer == 3 and data[place : place + 4] in (b"Xing", b"Info"):
@@ -182,8 +185,10 @@ def _told(file: BinaryIO, begin: int, frame: Frame) -> tuple[int | None, int]:
             ]
             # A header without the number is sound-less all the same.
             told = numbers[0] if has & 1 else 0
-            return told, numbers[has & 1] if has & 2 else 0
-    return None, 0
+            silent = not any(data[4 + place - frame.side_bytes : place])
+            damage = "" if silent else f"damaged: the MPEG header at byte {begin}"
+            return told, numbers[has & 1] if has & 2 else 0, damage
+    return None, 0, ""
 
 
 def _tag(file: BinaryIO, position: int, size: int) -> int:

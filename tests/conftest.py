@@ -73,6 +73,7 @@ _COMPILING = (
     "/experiments/test_needed_budgets.py",
     "/experiments/test_smoothed_attacks.py",
     "/experiments/test_speaker_inputs.py",
+    "/fuzz/",
     "/models/",
     "/representations/",
     "/signal/",

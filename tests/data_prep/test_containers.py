@@ -191,6 +191,15 @@ def test_cut_and_joined_mp3s(tmp_path):
     assert len(joined) > 96_000 and np.abs(joined[-2000:]).max() > 0.2
 
 
+@pytest.mark.parametrize("place", [4, 8, 12])
+def test_a_length_in_a_frame_that_is_not_silent_is_damage(tmp_path, place):
+    """A decoder takes such a frame for sound, and a part of the file for all."""
+    told, _ = mp3(mode="VARIABLE")
+    data = told[:place] + b"\x7f" + told[place + 1 :]
+    with pytest.raises(UnreadableAudio, match="damaged: the MPEG header at byte 0"):
+        decode(stored(tmp_path, data))
+
+
 def test_other_bytes_are_no_frames(tmp_path):
     text = "one line of text in UTF-16".encode("utf-16")
     for data in (text * 10, b"\xff" * 1000, bytes(1000), b"\xff\xfb"):
