@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 # Where the mode of a call that opens a file stands, counted from the path.
 MODE = {"open": 1, "fdopen": 1, "NamedTemporaryFile": 0, "TemporaryFile": 0}
-NOT_FILES = {"os", "wave", "zipfile", "prepared", "self"}
+NOT_FILES = {"os", "wave", "zipfile", "archive", "prepared", "self"}
 
 
 def without_encoding(source):
