@@ -48,7 +48,8 @@ def test_noise_and_chords_equal_librosa():
 
 def test_real_clips_equal_librosa(advjax_data):
     soundfile = pytest.importorskip("soundfile")
-    paths = sorted((advjax_data / "ESC-50" / "audio").glob("*.wav"))[::30]
+    paths = sorted((advjax_data / "ESC-50" / "audio").glob("*.wav"))
+    paths = paths[:: len(paths) // 5][:5]
     assert len(paths) == 5
     for path in paths:
         wave, rate_hz = soundfile.read(path, dtype="float32")

@@ -120,7 +120,8 @@ def test_any_length_works(count):
 
 def test_power_of_real_clips(advjax_data):
     soundfile = pytest.importorskip("soundfile")
-    paths = sorted((advjax_data / "ESC-50" / "audio").glob("*.wav"))[::50]
+    paths = sorted((advjax_data / "ESC-50" / "audio").glob("*.wav"))
+    paths = paths[:: len(paths) // 3][:3]
     assert len(paths) == 3
     for path in paths:
         wave, rate_hz = soundfile.read(path, frames=65_536, dtype="float32")
