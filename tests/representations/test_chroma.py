@@ -19,13 +19,20 @@ def rep(num_samples=16_000, rate_hz=16_000):
 
 
 def librosas(wave, rate_hz):
-    """Its magnitude, chromagram and tonnetz, [frames, bins], without centring."""
+    """Its magnitude, chromagram and tonnetz, [frames, bins], without centring.
+
+    And what our floor takes off each frame of the chromagram: of near silence only.
+    """
     count = 1 + -(-(len(wave) - 2048) // 512)
     padded = np.pad(wave, (0, (count - 1) * 512 + 2048 - len(wave)))
     spectrum = librosa.stft(padded, n_fft=2048, hop_length=512, center=False)
     chroma = librosa.feature.chroma_stft(S=np.abs(spectrum) ** 2, sr=rate_hz, tuning=0)
-    tonnetz = librosa.feature.tonnetz(chroma=chroma)
-    return [x.T for x in (np.abs(spectrum), chroma, tonnetz)]
+    energies = librosa.feature.chroma_stft(
+        S=np.abs(spectrum) ** 2, sr=rate_hz, tuning=0, norm=None
+    )
+    floor = Chroma.floor / (energies.max(axis=0) + Chroma.floor)
+    tonnetz = librosa.feature.tonnetz(chroma=chroma * (1 - floor))
+    return [x.T for x in (np.abs(spectrum), chroma * (1 - floor), tonnetz)]
 
 
 def assert_equal_librosa(wave, rate_hz):
