@@ -50,7 +50,9 @@ def jsma(
             with the greatest bound on any score they could have; see `_candidates`.
         theta: how far a step changes an entry: as a share of the bounds' width where
             that is finite (1 takes an entry to its bound), else in its units.
-        direction: "up" raises entries, "down" lowers them, "both" scores both.
+        direction: "up" raises entries, "down" lowers them, "both" scores both, each
+            derivative times how far that step takes the entry: near a bound, one way is
+            long and the other is short.
         gamma: largest share of entries that may be changed. Pairs change an even
             number, as the paper's limit of floor(d gamma / 2) steps does.
         scores: "logits", or "probabilities" for derivatives of the softmax. These are
@@ -73,7 +75,8 @@ def jsma(
     Source: Papernot et al. 2016, arXiv:1511.07528, algorithms 2 and 3; gamma and theta:
     Ma et al. 2018, arXiv:1801.02613; logits instead of the paper's probabilities:
     cleverhans 3.1. Untargeted: Wiyatno and Xu 2018, arXiv:1808.07945.
-    Differs: num_candidates, and direction="both".
+    Differs: num_candidates, and direction="both", whose scores are first-order changes
+    by the whole step.
     """
     check_options(
         norm="l0",
@@ -95,6 +98,7 @@ def jsma(
     width = bounds[1] - bounds[0]
     change = theta * width if width < float("inf") else theta
     signs = _SIGNS[direction]
+
     at_once = 2 if pairs else 1
 
     def init(logits_fn, x, y, key, budget):
@@ -108,17 +112,18 @@ def jsma(
         clean, point = state.x.ravel(), state.x_adv.ravel()
         touched = point != clean
         room = int(gamma * clean.size) - touched.sum() >= at_once
+        gains = _gains((rise, fall), point, signs, change, bounds)
         # An entry that may move both ways is two choices, one for each sign.
         u, v, allowed = (
             jnp.concatenate(parts)
             for parts in zip(
                 *(
                     (
-                        sign * rise,
-                        -sign * fall,
+                        sign * weighted[0],
+                        -sign * weighted[1],
                         _movable(clean, point, sign, bounds) & (touched | room),
                     )
-                    for sign in signs
+                    for sign, weighted in zip(signs, gains, strict=True)
                 ),
                 strict=True,
             )
@@ -126,9 +131,9 @@ def jsma(
         if pairs:
             # Where u equals v, the best pair is the best two.
             chosen, found = (
-                _best_pair(u, v, allowed, num_candidates)
+                _best_pair(u, v, allowed, num_candidates, entries=clean.size)
                 if scores == "logits"
-                else _best_two(u, allowed)
+                else _best_two(u, allowed, entries=clean.size)
             )
         else:
             chosen, found = _best_single(u, v, allowed)
@@ -157,7 +162,7 @@ _SIGNS = {"up": (1.0,), "down": (-1.0,), "both": (1.0, -1.0)}
 def _rise_and_fall(
     logits: Logits, pull, y: Label, scores: str, targeted: bool
 ) -> tuple[Float[Array, "entries"], Float[Array, "entries"]]:
-    """Gradients of what shall rise and of what shall fall."""
+    """Gradients of the scores to increase and to decrease."""
     one = (jnp.arange(logits.size) == y).astype(logits.dtype)
     if scores == "logits":
         rise, fall = (pull(row)[0].ravel() for row in (one, 1.0 - one))
@@ -168,6 +173,19 @@ def _rise_and_fall(
         rise = pull(one - others)[0].ravel()
         fall = -rise
     return (rise, fall) if targeted else (fall, rise)
+
+
+def _gains(slopes, point, signs, change: float, bounds: Bounds):
+    """For each sign, the slopes times how far a step takes each entry.
+
+    Of one direction, the slopes themselves, which the paper compares.
+    """
+    if len(signs) == 1:
+        return [slopes]
+    rooms = (bounds[1] - point if sign > 0 else point - bounds[0] for sign in signs)
+    return [
+        tuple(slope * jnp.clip(room, 0.0, change) for slope in slopes) for room in rooms
+    ]
 
 
 def _movable(
@@ -191,22 +209,29 @@ def _best_single(
 
 
 def _best_two(
-    u: Float[Array, "choices"], allowed
+    u: Float[Array, "choices"], allowed, *, entries: int
 ) -> tuple[Int[Array, "2"], Bool[Array, ""]]:
-    """The two largest, if their sum rises."""
+    """The two largest of two entries, if their sum rises."""
     u = jnp.where(allowed, u, -jnp.inf)
     first = u.argmax()
-    second = jnp.where(jnp.arange(u.size) == first, -jnp.inf, u).argmax()
+    same = jnp.arange(u.size) % entries == first % entries
+    second = jnp.where(same, -jnp.inf, u).argmax()
     return jnp.stack([first, second]), (u[first] + u[second] > 0) & (first != second)
 
 
 def _best_pair(
-    u: Float[Array, "choices"], v: Float[Array, "choices"], allowed, num_candidates: int
+    u: Float[Array, "choices"],
+    v: Float[Array, "choices"],
+    allowed,
+    num_candidates: int,
+    *,
+    entries: int | None = None,
 ) -> tuple[Int[Array, "2"], Bool[Array, ""]]:
     """Two choices with the best score among the candidates, and whether any has one.
 
-    The two signs of one entry never pair: their sums are zero.
+    The two signs of one entry never pair.
     """
+    entries = entries or u.size
     u, v = _of_peak_one(u), _of_peak_one(v)
     kept, bound = _candidates(u, v, allowed, num_candidates)
     u, v, kept_allowed = u[kept], v[kept], bound > -jnp.inf
@@ -215,7 +240,7 @@ def _best_pair(
         (sum_u > 0)
         & (sum_v > 0)
         & (kept_allowed[:, None] & kept_allowed[None, :])
-        & ~jnp.eye(kept.size, dtype=bool)
+        & (kept[:, None] % entries != kept[None, :] % entries)
     )
     score = jnp.where(admissible, sum_u * sum_v, -jnp.inf)
     best = score.argmax()
