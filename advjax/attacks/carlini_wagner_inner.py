@@ -28,7 +28,7 @@ class Options(NamedTuple):
 
     num_searches: int
     num_steps: int
-    learning_rate: float
+    learning_rate: float | None
     initial_c: float
     confidence: float
     probability: float | None
@@ -124,6 +124,35 @@ def judged(logits_fn: LogitsFn, point: Features, y: Label, options: Options) -> 
         sure = reached if options.targeted else share < options.probability
     hit = sure & is_adversarial(logits, y, targeted=options.targeted)
     return Judged(gap, hit, pull(sign * cotangent)[0])
+
+
+def rate(
+    at: Judged, first: Bool[Array, ""], before: Scalar, options: Options
+) -> Scalar:
+    """The learning rate, in units of the variables: given, or scaled at the first pass.
+
+    Args:
+        at: the pass at hand; the first one's point is the example.
+        first: whether this is the first pass.
+        before: the rate of the pass before.
+        options: the attack's.
+    """
+    if options.learning_rate is not None:
+        return jnp.float32(options.learning_rate)
+    # Scaled first: squares of gradients below 1e-20 would vanish in float32.
+    peak = jnp.max(jnp.abs(at.slope))
+    rms = peak * jnp.sqrt(jnp.mean(jnp.square(at.slope / jnp.where(peak > 0, peak, 1))))
+    # The boundary of the tangent is gap / (rms * sqrt(entries)) away, and a step of all
+    # entries is sqrt(entries) long; for linf it is at least gap / (rms * entries).
+    scaled = _OF_DISTANCE * at.gap / (rms * at.slope.size) / options.variables.width
+    usable = jnp.isfinite(scaled) & (scaled > 0)
+    scaled = jnp.where(usable, jnp.minimum(scaled, _LARGEST_RATE), _LARGEST_RATE)
+    return jnp.where(first, scaled, before)
+
+
+_OF_DISTANCE = 0.2
+_LARGEST_RATE = 1e-2
+"""The authors'; also where the first gradient vanishes or overflows."""
 
 
 class Descent(NamedTuple):

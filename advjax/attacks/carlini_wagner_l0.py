@@ -42,6 +42,7 @@ class CarliniWagnerL0State(NamedTuple):
         share: of the last successful set, what is fixed at once.
         fixed: entries that `free` has fewer than that set.
         best: entries changed in `x_adv`; more than there are while there is none.
+        rate: the learning rate.
     """
 
     x: Features
@@ -59,6 +60,7 @@ class CarliniWagnerL0State(NamedTuple):
     share: Float[Array, ""]
     fixed: Int[Array, ""]
     best: Int[Array, ""]
+    rate: Float[Array, ""]
 
 
 def l0(options: inner.Options):
@@ -73,6 +75,7 @@ def l0(options: inner.Options):
             jnp.float32(options.initial_c), jnp.ones(x.shape, bool), w,
             jnp.full(x.shape, jnp.inf, jnp.float32), jnp.zeros(x.shape, bool),
             jnp.float32(0.5), jnp.int32(0), jnp.int32(x.size + 1),
+            jnp.float32(0),
         )  # fmt: skip
 
     def step(logits_fn, state):
@@ -85,11 +88,12 @@ def l0(options: inner.Options):
         count = jnp.sum(changed, dtype=jnp.int32)
         loss = jnp.sum(jnp.square(delta)) + state.c * jnp.maximum(at.gap, 0)
         gradient = 2 * delta + jnp.where(at.gap > 0, state.c, 0) * at.slope
+        rate = inner.rate(at, first, state.rate, options)
         descent, ended = inner.descend(
             state.descent,
             loss,
             jnp.where(state.free, gradient, 0),
-            options.learning_rate,
+            rate,
             options,
         )
         won = at.hit & (options.abort_early | ended)
@@ -123,6 +127,7 @@ def l0(options: inner.Options):
             share=share,
             fixed=fixed,
             best=jnp.where(better, count, state.best),
+            rate=rate,
         )
 
     return init, step

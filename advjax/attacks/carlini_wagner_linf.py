@@ -34,6 +34,7 @@ class CarliniWagnerLinfState(NamedTuple):
         c: the run's constant.
         tau: the change of an entry that costs nothing.
         best: the largest change in `x_adv`; infinite while there is none.
+        rate: the learning rate, of which a step takes no more than tau allows.
     """
 
     x: Features
@@ -47,6 +48,7 @@ class CarliniWagnerLinfState(NamedTuple):
     c: Float[Array, ""]
     tau: Float[Array, ""]
     best: Float[Array, ""]
+    rate: Float[Array, ""]
 
 
 def linf(options: inner.Options):
@@ -59,6 +61,7 @@ def linf(options: inner.Options):
         return CarliniWagnerLinfState(
             x, y, x, budget, jnp.bool_(False), jnp.int32(0), inner.begin(encode(x)),
             encode(x), jnp.float32(options.initial_c), tau, jnp.float32(jnp.inf),
+            jnp.float32(0),
         )  # fmt: skip
 
     def step(logits_fn, state):
@@ -72,10 +75,9 @@ def linf(options: inner.Options):
         loss = jnp.sum(excess) + state.c * jnp.maximum(at.gap, 0)
         gradient = jnp.where(excess > 0, jnp.sign(delta), 0)
         gradient += jnp.where(at.gap > 0, state.c, 0) * at.slope
-        rate = jnp.minimum(
-            options.learning_rate, tau / (_STEPS_TO_TAU * options.variables.width)
-        )
-        descent, ended = inner.descend(state.descent, loss, gradient, rate, options)
+        rate = inner.rate(at, first, state.rate, options)
+        slower = jnp.minimum(rate, tau / (_STEPS_TO_TAU * options.variables.width))
+        descent, ended = inner.descend(state.descent, loss, gradient, slower, options)
         won = at.hit & (size <= tau) & (options.abort_early | ended)
         lost = ended & ~won
         start = jnp.where(won, w, state.start)
@@ -92,6 +94,7 @@ def linf(options: inner.Options):
             c=c,
             tau=jnp.where(won, _SHRINK * size, tau),
             best=best,
+            rate=rate,
         )
 
     return init, step

@@ -8,7 +8,7 @@ import pytest
 
 from advjax.attacks import run
 from advjax.attacks.carlini_wagner import carlini_wagner
-from tests.problems import distance, linear
+from tests.problems import distance, half_space, linear
 
 FREE = (-np.inf, np.inf)
 
@@ -230,3 +230,24 @@ def test_a_probability_is_what_every_success_must_reach(targeted):
     assert (reached >= level).all() if targeted else (reached < level).all()
     # And hardly more, since the nearest success is kept.
     np.testing.assert_allclose(reached, level, atol=0.1)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-2])
+def test_the_default_step_fits_the_distance(scale):
+    """Of examples as quiet as speech, as of loud ones: the known distance is found."""
+    generator = np.random.default_rng(0)
+    normal = generator.normal(size=2000) / 5
+    x = scale * generator.uniform(-0.1, 0.1, 2000).astype(np.float32)
+    wanted = scale * 0.5
+    offset = -float(normal @ x) - wanted * np.linalg.norm(normal)
+    f = half_space(normal, offset)
+
+    def found(**options):
+        attack = carlini_wagner(num_searches=5, num_steps=40, **options)
+        result = run(attack, f, jnp.asarray(x), jnp.int32(0), jax.random.key(0))
+        assert result.success
+        return float(jnp.linalg.norm(result.x_adv - x))
+
+    assert found() < 1.1 * wanted
+    if scale < 1:
+        assert found(learning_rate=1e-2) > 1.5 * wanted
