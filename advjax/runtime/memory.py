@@ -1,0 +1,79 @@
+"""Free memory of the host, within the limits of a container."""
+
+import math
+import pathlib
+
+_ROOT = pathlib.Path("/")
+
+
+def free_host_memory(root: pathlib.Path = _ROOT) -> float:
+    """Bytes that this process may still take; infinity where nothing tells.
+
+    The least of what the operating system has and what each control group on the way
+    to the root leaves, of version 2 and of version 1. Pages of files that were read
+    and not used since are free, as the system may drop them.
+
+    Args:
+        root: where `proc` and `sys` are.
+
+    Source: the kernel's documentation, admin-guide/cgroup-v2.rst and
+    admin-guide/cgroup-v1/memory.rst.
+    """
+    found = [_of_the_system(root)]
+    for group, limit, usage, inactive in _groups(root):
+        most, used = _number(group / limit), _number(group / usage)
+        if most is not None and used is not None:
+            used -= min(_field(group / "memory.stat", inactive) or 0, used)
+            found.append(max(0, most - used))
+    return min(found)
+
+
+def _of_the_system(root: pathlib.Path) -> float:
+    kilobytes = _field(root / "proc/meminfo", "MemAvailable:")
+    return math.inf if kilobytes is None else kilobytes * 1024
+
+
+def _groups(root: pathlib.Path):
+    """Each control group of this process, with the names of its files."""
+    mounted = root / "sys/fs/cgroup"
+    for line in (_text(root / "proc/self/cgroup") or "").splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if number == "0" and not controllers:
+            kind = mounted, "memory.max", "memory.current", "inactive_file"
+        elif "memory" in controllers.split(","):
+            kind = (
+                mounted / "memory",
+                "memory.limit_in_bytes",
+                "memory.usage_in_bytes",
+                "total_inactive_file",
+            )
+        else:
+            continue
+        top, *names = kind
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        # Inside a container the path may be the host's; the mount is then the group.
+        for length in range(len(parts), -1, -1):
+            yield top.joinpath(*parts[:length]), *names
+
+
+def _text(path: pathlib.Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+
+
+def _number(path: pathlib.Path) -> int | None:
+    """The number in a file; None for none, as in "max"."""
+    text = (_text(path) or "").strip()
+    return int(text) if text.isdecimal() else None
+
+
+def _field(path: pathlib.Path, name: str) -> int | None:
+    """The number after a name at the start of a line."""
+    for line in (_text(path) or "").splitlines():
+        key, *rest = line.split()[:2] or [""]
+        if key == name and rest and rest[0].isdecimal():
+            return int(rest[0])
+    return None
