@@ -52,7 +52,9 @@ def l2(eps: Float[Array, ""]) -> Ball:
         key_direction, key_radius = jax.random.split(key)
         direction = jax.random.normal(key_direction, like.shape, jnp.float32)
         # A share r^d of the volume lies within the radius r.
-        share = jax.random.uniform(key_radius) ** jnp.float32(1 / max(like.size, 1))
+        share = jax.random.uniform(key_radius, (), jnp.float32) ** jnp.float32(
+            1 / max(like.size, 1)
+        )
         return eps * share * unit(direction)
 
     return Ball(

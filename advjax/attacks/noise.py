@@ -49,8 +49,10 @@ def noise(
     """
     check_options(norm=norm, norms=("linf", "l2"), bounds=bounds, num_draws=num_draws)
     laws = {
-        "gaussian": jax.random.normal,
-        "uniform": lambda key, shape: jax.random.uniform(key, shape, minval=-1.0),
+        "gaussian": lambda key, shape: jax.random.normal(key, shape, jnp.float32),
+        "uniform": lambda key, shape: jax.random.uniform(
+            key, shape, jnp.float32, minval=-1.0
+        ),
         "sign": lambda key, shape: jax.random.rademacher(key, shape, jnp.float32),
     }
     if law not in laws:

@@ -190,7 +190,7 @@ def _maskers(levels, masker_db, scale: _Scale) -> Bool[Array, "bins"]:
         return after, jnp.where(peaks[bin] & ended, now.place, NUM_BINS)
 
     start = _Current(jnp.int32(-1), jnp.float32(0), jnp.float32(0), jnp.bool_(False))
-    last, kept = lax.scan(step, start, jnp.arange(NUM_BINS))
+    last, kept = lax.scan(step, start, jnp.arange(NUM_BINS, dtype=jnp.int32))
     last = jnp.where(last.place >= 0, last.place, NUM_BINS)
     found = jnp.zeros(NUM_BINS, bool).at[kept].set(True, mode="drop")
     return found.at[last].set(True, mode="drop")
