@@ -21,8 +21,14 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float, Int
 
+from advjax.arguments import float_example, in_float32, num_classes
 from advjax.attacks import Attack, AttackResult, run_batch, snapshots
-from advjax.attacks.checks import check_classifier, zero_gradient_shares
+from advjax.attacks.checks import (
+    check_classifier,
+    example_like,
+    zero_gradient_shares,
+)
+from advjax.callables import join, split
 from advjax.classifier import Classifier
 from advjax.compilation import compiler_options
 from advjax.metrics.distortion import radius_snr_db
@@ -38,7 +44,7 @@ from advjax.smoothing import (
     certify_each,
     certify_sequentially,
 )
-from advjax.types import Key, LogitsFn
+from advjax.types import AnyArray, AnyCallable, Key
 
 
 class Point(NamedTuple):
@@ -70,18 +76,24 @@ _apply = jax.jit(lambda stage, wave: stage.apply(wave), static_argnums=0)
 
 
 def logits_of_batch(
-    logits_fn: LogitsFn,
-    x: Float[np.ndarray, "examples *features"],
-    *,
-    batch_size: int = 50,
+    logits_fn: AnyCallable, x: AnyArray, *, batch_size: int = 50
 ) -> Float[np.ndarray, "examples classes"]:
-    """Logits of many examples, `batch_size` at a time (the last batch is padded)."""
-    rows = []
+    """Logits of many examples, `batch_size` at a time (the last batch is padded).
+
+    Raises:
+        ValueError: a function that does not turn one example into one row of logits, or
+            examples that hold no floating numbers.
+    """
+    x = np.asarray(float_example(x))
+    classes = num_classes(logits_fn, example_like(x))
+    arrays, static = split(logits_fn)
+    rows = [np.zeros((0, classes), np.float32)]
     for start in range(0, len(x), batch_size):
-        part = np.asarray(x[start : start + batch_size])
+        part = x[start : start + batch_size]
         padding = [(0, batch_size - len(part))] + [(0, 0)] * (part.ndim - 1)
-        rows.append(_logits_each()(logits_fn, np.pad(part, padding))[: len(part)])
-    return np.concatenate([np.asarray(row) for row in rows])
+        found = _logits_each()(static, arrays, np.pad(part, padding))
+        rows.append(np.asarray(found)[: len(part)])
+    return np.concatenate(rows)
 
 
 @functools.cache
@@ -89,7 +101,9 @@ def _logits_each():
     # Made at the first call: the options are probed on the backend, which an import
     # must not start.
     return jax.jit(
-        lambda logits_fn, x: jax.vmap(logits_fn)(x), compiler_options=compiler_options()
+        lambda static, arrays, x: jax.vmap(in_float32(join(arrays, static)))(x),
+        static_argnums=0,
+        compiler_options=compiler_options(),
     )
 
 
@@ -111,7 +125,7 @@ def clean_accuracy(
 
 
 def certify_points(
-    logits_fn: LogitsFn,
+    logits_fn: AnyCallable,
     points: Iterable[Point],
     key: Key,
     *,
@@ -230,7 +244,7 @@ class Attacked(NamedTuple):
 
 def attack_points(
     attack: Attack,
-    logits_fn: LogitsFn,
+    logits_fn: AnyCallable,
     points: Sequence[Point],
     key: Key,
     *,
@@ -285,9 +299,6 @@ def attack_points(
     goals = labels if targets is None else np.asarray([targets[i] for i in chosen])
     budget = None if budgets is None else np.float32([budgets[i] for i in chosen])
     keys = jnp.stack([example_key(key, id) for id in pending])
-    clean = logits_of_batch(logits_fn, x)
-    check_classifier(clean, x, attack.bounds)
-    zeros = zero_gradient_shares(logits_fn, x, labels)
     last_saved = last_row = clock()
 
     def after_block(slots) -> None:
@@ -298,10 +309,16 @@ def attack_points(
             snapshots.save(snapshot, slots, pending)
             last_saved = clock()
 
-    for index, result in run_batch(
+    # Refuses what it can before anything is compiled; nothing runs until it is asked.
+    results = run_batch(
         attack, logits_fn, x, goals, keys, budget,
         num_slots=num_slots, slots=slots, on_block=after_block, mesh=mesh,
-    ):  # fmt: skip
+    )  # fmt: skip
+    clean = logits_of_batch(logits_fn, x)
+    check_classifier(clean, x, attack.bounds)
+    zeros = zero_gradient_shares(logits_fn, x, labels)
+    last_saved = last_row = clock()
+    for index, result in results:
         point = points[chosen[index]]
         if point.id in done:
             continue

@@ -14,8 +14,33 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from advjax.arguments import (
+    check_key,
+    float_example,
+    in_float32,
+    inside_a_trace,
+    is_traced,
+    num_classes,
+)
+from advjax.attacks.checks import (
+    PROBABILITIES,
+    check_finite,
+    check_finite_logits,
+    check_in_bounds,
+    check_labels,
+    look_like_probabilities,
+)
 from advjax.attacks.objectives import LOSSES, is_adversarial
-from advjax.types import Bounds, Features, Key, Label, Logits, LogitsFn
+from advjax.types import (
+    AnyArray,
+    AnyCallable,
+    Bounds,
+    Features,
+    Key,
+    Label,
+    Logits,
+    LogitsFn,
+)
 
 Budget = Float[Array, ""]
 """The largest perturbation, in the attack's norm and the units of the example."""
@@ -71,7 +96,7 @@ class Attack(NamedTuple):
 
 
 class AttackResult(NamedTuple):
-    """What an attack came to.
+    """Result of an attack.
 
     Attributes:
         x_adv: the adversarial example, `x` itself where a search found none.
@@ -89,27 +114,45 @@ class AttackResult(NamedTuple):
 
 def run(
     attack: Attack,
-    logits_fn: LogitsFn,
-    x: Features,
-    y: Label,
-    key: Key,
-    budget: Budget | float | np.floating | None = None,
+    logits_fn: AnyCallable,
+    x: AnyArray,
+    y: AnyArray,
+    key: Key | Any,
+    budget: AnyArray | None = None,
 ) -> AttackResult:
     """The result of attacking one example, inside the graph; `vmap` it for many.
 
+    Shapes and types are checked always, values where they are known: outside of `jit`
+    and `vmap`. Inside, a label that is no class, an example outside the bounds or a
+    negative budget ends without success.
+
     Args:
         attack: what to run.
-        logits_fn: one example to one row of logits.
-        x: the clean example.
+        logits_fn: any callable from one example to one row of logits.
+        x: the clean example; float32, or cast to it.
         y: its label or, for a targeted attack, the class to reach.
         key: randomness; deterministic attacks ignore it.
         budget: largest perturbation in `attack.norm`; None only for attacks that look
             for the smallest.
 
     Raises:
-        ValueError: an attack within a budget was given none.
+        ValueError: an argument that no attack can be judged on, or an attack within a
+            budget that was given none.
     """
-    state = attack.init(logits_fn, x, y, key, checked_budget(attack, budget))
+    x = float_example(x)
+    classes = num_classes(logits_fn, x)
+    y = check_labels(y, classes, shape=())
+    check_key(key)
+    budget = checked_budget(attack, budget)
+    if budget.shape != ():
+        raise ValueError(
+            f"budget has shape {list(budget.shape)}: give one number for one example"
+        )
+    if not is_traced(x):
+        check_finite(np.asarray(x)[None])
+        check_in_bounds(np.asarray(x), attack.bounds)
+    x, y, logits_fn = jnp.asarray(x), jnp.asarray(y), in_float32(logits_fn)
+    state = attack.init(logits_fn, x, y, key, budget)
 
     def unfinished(carry):
         state, num_steps = carry
@@ -121,7 +164,47 @@ def run(
 
     state, _ = jax.lax.while_loop(unfinished, advance, (state, jnp.int32(0)))
     ended = Ended(state.x_adv, state.y, state.queries)
-    return measured(attack, logits_fn, ended)
+    result = measured(attack, logits_fn, ended)
+    success = result.success & (y >= 0) & (y < classes)
+    if attack.fixed_budget:
+        success &= _within(result.x_adv, x, attack.norm, budget)
+    if not is_traced(result.logits) and not inside_a_trace():
+        check_answers(logits_fn, x, np.asarray(result.logits))
+    return result._replace(success=success)
+
+
+def _within(x_adv: Features, x: Features, norm: str, budget: Budget) -> Bool[Array, ""]:
+    """Whether a perturbation keeps within the budget, to the rounding of float32."""
+
+    def size(a):
+        if norm == "l0":
+            return jnp.sum(a != 0, dtype=jnp.float32)
+        return jnp.sqrt(jnp.sum(jnp.square(a))) if norm == "l2" else jnp.max(jnp.abs(a))
+
+    slack = 1e-5 * budget + 1e-6 + (0 if norm == "l0" else 4e-7 * size(x))
+    return (budget >= 0) & (size(x_adv - x) <= budget + slack)
+
+
+def check_answers(
+    logits_fn: LogitsFn, x: Features, logits: Float[np.ndarray, "classes"]
+) -> None:
+    """Refuse a classifier by its logits, asked again only where these look wrong.
+
+    Args:
+        logits_fn: the classifier.
+        x: a clean example.
+        logits: of what an attack made of it.
+
+    Raises:
+        ValueError: logits of the clean example are not finite, or probabilities.
+    """
+    if not np.isfinite(logits).all():
+        check_finite_logits(np.asarray(logits_fn(x))[None])
+    # Logits of one example may sum to 1 by chance, of three they do not.
+    elif look_like_probabilities(logits[None]):
+        rows = np.stack([np.asarray(logits_fn(point)) for point in (x, x / 2)])
+        if look_like_probabilities(rows):
+            raise ValueError(PROBABILITIES)
 
 
 class Ended(NamedTuple):
@@ -139,22 +222,32 @@ def measured(attack: Attack, logits_fn: LogitsFn, ended: Ended) -> AttackResult:
     return AttackResult(ended.x_adv, success, ended.queries, logits)
 
 
-def checked_budget(
-    attack: Attack,
-    budget: Float[Array | np.ndarray, "*examples"] | float | np.floating | None,
-) -> Float[Array, "..."]:
+def checked_budget(attack: Attack, budget: AnyArray | None) -> Float[Array, "..."]:
     """The budget in float32; infinite for an attack that needs none.
 
     Raises:
-        ValueError: the attack needs one.
+        ValueError: the attack needs one, or one is no number, negative, NaN or
+            infinite.
     """
     if budget is None and attack.fixed_budget:
         raise ValueError(
             f"this attack keeps within a budget: give the largest {attack.norm} norm "
             "of the perturbation, in the units of the example"
         )
-    budget = jnp.inf if budget is None or not attack.fixed_budget else budget
-    return jnp.asarray(budget, jnp.float32)
+    if budget is None or not attack.fixed_budget:
+        return jnp.asarray(jnp.inf, jnp.float32)
+    given = budget if hasattr(budget, "dtype") else np.asarray(budget)
+    if not any(jnp.issubdtype(given.dtype, k) for k in (jnp.floating, jnp.integer)):
+        raise ValueError(f"budget={budget!r}: give a number")
+    if not is_traced(given):
+        numbers = np.asarray(given, np.float32)
+        wrong = numbers[~(np.isfinite(numbers) & (numbers >= 0))]
+        if wrong.size:
+            raise ValueError(
+                f"budget={wrong.flat[0]:g}: give a finite {attack.norm} norm, 0 or "
+                "more, in the units of the example"
+            )
+    return jnp.asarray(given, jnp.float32)
 
 
 def check_options(
@@ -165,7 +258,7 @@ def check_options(
     loss: str = "cross_entropy",
     **counts: int,
 ) -> None:
-    """Nothing; refuses options that no attack can run with.
+    """Refuse options that no attack can run with.
 
     Raises:
         ValueError: an unknown norm or loss, empty bounds, or a count below 1.

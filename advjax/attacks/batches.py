@@ -20,12 +20,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
+from advjax.arguments import check_key, float_example, in_float32, num_classes
 from advjax.attacks.base import Attack, AttackResult, Ended, checked_budget, measured
+from advjax.attacks.checks import (
+    PROBABILITIES,
+    check_finite,
+    check_finite_logits,
+    check_in_bounds,
+    check_labels,
+    example_like,
+    look_like_probabilities,
+)
+from advjax.callables import join, split
 from advjax.compilation import compiler_options
 from advjax.parallel import AXIS, replicate
-from advjax.types import LogitsFn
+from advjax.types import AnyArray, AnyCallable, LogitsFn
 
 
 class Slots(NamedTuple):
@@ -46,11 +57,11 @@ class Slots(NamedTuple):
 
 def run_batch(
     attack: Attack,
-    logits_fn: LogitsFn,
-    x: Float[np.ndarray, "examples *features"],
-    y: Int[np.ndarray, "examples"],
-    keys: Array,
-    budget: Float[np.ndarray, "examples"] | float | None = None,
+    logits_fn: AnyCallable,
+    x: AnyArray,
+    y: AnyArray,
+    keys: Array | Any,
+    budget: AnyArray | None = None,
     *,
     num_slots: int | None = None,
     block: int = 50,
@@ -62,8 +73,8 @@ def run_batch(
 
     Args:
         attack: what to run.
-        logits_fn: one example to one row of logits.
-        x: clean examples on the host.
+        logits_fn: any callable from one example to one row of logits, as `run` takes.
+        x: clean examples, [examples, ...]; float32, or cast to it.
         y: labels or, for a targeted attack, classes to reach.
         keys: one key an example.
         budget: one for all, or one an example.
@@ -79,29 +90,59 @@ def run_batch(
             is.
 
     Raises:
-        ValueError: inputs that are not finite, or a missing budget.
+        ValueError: a function, examples, labels, keys or budgets that no attack can be
+            judged on; at once, but for what only the classifier's answers show.
     """
-    x, y = np.asarray(x, np.float32), np.asarray(y, np.int32)
-    _refuse_bad(x, y)
+    x = np.asarray(float_example(x))
+    classes = num_classes(logits_fn, example_like(x))
+    y = np.asarray(check_labels(y, classes, shape=(len(x),)))
+    check_finite(x)
+    check_in_bounds(x, attack.bounds)
+    _check_keys(keys, len(x))
+    budgets = np.asarray(checked_budget(attack, budget))
+    if budgets.shape not in ((), (len(x),)):
+        raise ValueError(
+            f"budget has shape {list(budgets.shape)}: give one number for all "
+            f"{len(x)} examples, or one an example"
+        )
+    for name, value in (("num_slots", num_slots), ("block", block)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name}={value}: give at least 1")
     num_devices = 1 if mesh is None else mesh.size
     if slots is None:
         num_slots = num_slots or min(num_devices * default_slots(), len(x))
         slots = Slots(None, np.zeros(num_slots, np.int32), np.full(num_slots, -1), 0)
     slots = _in_equal_shares(slots, num_devices)
-    num_slots = len(slots.steps)
-    budgets = np.broadcast_to(np.asarray(checked_budget(attack, budget)), (len(x),))
-    begin, advance, judge = _programs(attack, mesh)
+    examples = x, y, keys, np.broadcast_to(budgets, (len(x),))
+    programs = _bound(_programs(attack, mesh), logits_fn, mesh)
+    return _results(programs, examples, slots, block, on_block)
+
+
+def _bound(programs, logits_fn: LogitsFn, mesh: Mesh | None):
+    """The programs with the classifier as their first arguments."""
+    arrays, static = split(logits_fn)
     if mesh is not None:
-        logits_fn = jax.device_put(logits_fn, replicate(mesh))
+        arrays = jax.device_put(arrays, replicate(mesh))
+    return [functools.partial(program, static, arrays) for program in programs]
+
+
+def _results(
+    programs, examples, slots: Slots, block: int, on_block
+) -> Iterator[tuple[int, AttackResult]]:
+    """What `run_batch` gives, its arguments checked."""
+    begin, advance, judge = programs
+    x, num_slots = examples[0], len(slots.steps)
+    if slots.following < len(x) or (slots.example >= 0).any():
+        _check_answers(judge, examples, num_slots)
     ended, num_rounds = [], 0
     while slots.following < len(x) or (slots.example >= 0).any():
-        slots = _filled(slots, begin, logits_fn, (x, y, keys, budgets))
+        slots = _filled(slots, begin, examples)
         example, active = slots.example, slots.example >= 0
         # While examples wait, a few free slots are worth a look; then all must end.
         waiting = slots.following < len(x)
         enough = max(1, num_slots // 8) if waiting else int(active.sum())
         state, steps, finished, rounds = advance(
-            logits_fn, slots.state, slots.steps, active, np.int32(enough),
+            slots.state, slots.steps, active, np.int32(enough),
             np.int32(block - num_rounds),
         )  # fmt: skip
         finished = np.asarray(finished)
@@ -114,12 +155,36 @@ def run_batch(
         at_block = num_rounds >= block or idle
         # Judged together, they fill a batch. A snapshot has no place for them.
         while len(ended) >= num_slots or (ended and at_block):
-            yield from _judged(judge, logits_fn, ended[:num_slots], num_slots)
+            for number, result in _judged(judge, ended[:num_slots], num_slots):
+                if not np.isfinite(result.logits).all():
+                    _check_answers(judge, examples, num_slots, first=number)
+                yield number, result
             del ended[:num_slots]
         if at_block:
             num_rounds = 0
             if on_block is not None:
                 on_block(slots)
+
+
+def _check_answers(judge, examples, num_slots: int, first: int = 0) -> None:
+    """Refuse a classifier by its logits of clean examples, from the `first` one on.
+
+    Raises:
+        ValueError: logits that are not finite, or probabilities in their place.
+    """
+    x, y, *_ = examples
+    part = slice(first, first + num_slots)
+
+    def logits(x):
+        rows = [Ended(*row, np.int32(0)) for row in zip(x, y[part], strict=True)]
+        found = _judged(judge, list(enumerate(rows)), num_slots)
+        return np.stack([result.logits for _, result in found])
+
+    clean = logits(x[part])
+    check_finite_logits(clean)
+    # Logits may sum to 1 by chance, those of other examples do not.
+    if look_like_probabilities(clean) and look_like_probabilities(logits(x[part] / 2)):
+        raise ValueError(PROBABILITIES)
 
 
 def _taken(state, example, finished) -> list[tuple[int, Ended]]:
@@ -133,14 +198,12 @@ def _taken(state, example, finished) -> list[tuple[int, Ended]]:
 
 
 def _judged(
-    judge, logits_fn, ended: list[tuple[int, Ended]], num_slots: int
+    judge, ended: list[tuple[int, Ended]], num_slots: int
 ) -> Iterator[tuple[int, AttackResult]]:
     """Results of at most `num_slots` ended examples, in one call of one shape."""
     rows = [row for _, row in ended]
     rows += rows[-1:] * (num_slots - len(rows))
-    found = jax.tree.map(
-        np.asarray, judge(logits_fn, jax.tree.map(lambda *a: np.stack(a), *rows))
-    )
+    found = jax.tree.map(np.asarray, judge(jax.tree.map(lambda *a: np.stack(a), *rows)))
     for place, (example, _) in enumerate(ended):
         yield example, jax.tree.map(lambda a, p=place: a[p], found)
 
@@ -166,7 +229,7 @@ def _in_equal_shares(slots: Slots, num_devices: int) -> Slots:
     )
 
 
-def _filled(slots: Slots, begin, logits_fn, examples) -> Slots:
+def _filled(slots: Slots, begin, examples) -> Slots:
     """The slots with every free one given the next example, while there are any."""
     x, y, keys, budgets = examples
     free = np.flatnonzero(slots.example < 0)[: len(x) - slots.following]
@@ -178,9 +241,7 @@ def _filled(slots: Slots, begin, logits_fn, examples) -> Slots:
     fresh[free] = True
     # A slot without an example works on the first one, for nothing.
     index = np.where(example < 0, 0, example)
-    state = begin(
-        logits_fn, x[index], y[index], keys[index], budgets[index], fresh, slots.state
-    )
+    state = begin(x[index], y[index], keys[index], budgets[index], fresh, slots.state)
     steps = np.where(fresh, 0, slots.steps).astype(np.int32)
     return Slots(state, steps, example, slots.following + int(free.size))
 
@@ -194,8 +255,9 @@ def _programs(attack: Attack, mesh: Mesh | None):
         )
     )
 
-    def advance_block(logits_fn, state, steps, active, enough, most):
+    def advance_block(static, arrays, state, steps, active, enough, most):
         """At most so many steps for all slots, until `enough` active ones are done."""
+        logits_fn = in_float32(join(arrays, static))
 
         def working(state, steps):
             return active & ~state.done & (steps < attack.max_steps)
@@ -221,13 +283,15 @@ def _programs(attack: Attack, mesh: Mesh | None):
         )
         return state, steps, active & ~working(state, steps), num_rounds
 
-    def begin_some(logits_fn, x, y, keys, budgets, fresh, before):
+    def begin_some(static, arrays, x, y, keys, budgets, fresh, before):
+        logits_fn = in_float32(join(arrays, static))
         begun = jax.vmap(functools.partial(attack.init, logits_fn))(x, y, keys, budgets)
         if before is None:
             return begun
         return choose(fresh, begun, before)
 
-    def judge_all(logits_fn, ended):
+    def judge_all(static, arrays, ended):
+        logits_fn = in_float32(join(arrays, static))
         return jax.vmap(functools.partial(measured, attack, logits_fn))(ended)
 
     slots, same = PartitionSpec(AXIS), PartitionSpec()
@@ -237,37 +301,45 @@ def _programs(attack: Attack, mesh: Mesh | None):
         mesh,
         [same, slots, slots, slots, same, same],
         (slots, slots, slots, same),
-        donate_argnums=1,
+        donate_argnums=2,
     )
     judge = _compiled(judge_all, mesh, [same, slots], slots)
     return begin, advance, judge
 
 
 def _compiled(function, mesh: Mesh | None, in_specs, out_specs, **options):
-    """The function as one program, on a mesh with its arrays split as the specs say."""
-    options["compiler_options"] = compiler_options(mesh)
+    """The function as one program, on a mesh with its arrays split as the specs say.
+
+    Its first argument, what `split` found besides arrays, is part of the program.
+    """
+    options |= {"static_argnums": 0, "compiler_options": compiler_options(mesh)}
     if mesh is None:
         return jax.jit(function, **options)
-    # Without check_vma, which would refuse an attack's own loops: they start from
-    # values that are equal on all devices.
-    split = jax.shard_map(
-        function,
-        mesh=mesh,
-        in_specs=tuple(in_specs),
-        out_specs=out_specs,
-        check_vma=False,
-    )
-    program = jax.jit(split, **options)
+
+    def shared(static, *arrays):
+        # Without check_vma, which would refuse an attack's own loops: they start from
+        # values that are equal on all devices.
+        return jax.shard_map(
+            functools.partial(function, static),
+            mesh=mesh,
+            in_specs=tuple(in_specs),
+            out_specs=out_specs,
+            check_vma=False,
+        )(*arrays)
+
+    program = jax.jit(shared, **options)
     shardings = [NamedSharding(mesh, spec) for spec in in_specs]
-    return lambda *arrays: program(*map(jax.device_put, arrays, shardings))
+    return lambda static, *arrays: program(
+        static, *map(jax.device_put, arrays, shardings)
+    )
 
 
-def _refuse_bad(x, y) -> None:
-    if len(x) != len(y):
-        raise ValueError(f"{len(x)} examples with {len(y)} labels")
-    bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
-    if bad.size:
+def _check_keys(keys: Any, number: int) -> None:
+    if not hasattr(keys, "dtype") or not len(keys.shape) or len(keys) != number:
+        given = f"shape {list(keys.shape)}" if hasattr(keys, "shape") else repr(keys)
         raise ValueError(
-            f"example {bad[0]} holds NaN or infinity ({bad.size} such in all): no "
-            "attack on it means anything. Check how it was read"
+            f"keys: {given} for {number} examples; give one key an example, as "
+            f"jax.random.split(jax.random.key(0), {number}) makes them"
         )
+    if number:
+        check_key(keys[0], "keys[0]")

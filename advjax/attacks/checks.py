@@ -1,15 +1,18 @@
-"""What is looked at before an attack starts, because afterwards it would mislead."""
+"""Checks of the classifier and its inputs before an attack."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from advjax.arguments import float_example, in_float32, is_traced, num_classes
 from advjax.attacks.objectives import cross_entropy
+from advjax.callables import join, split
 from advjax.compilation import compiler_options
-from advjax.types import Bounds, LogitsFn
+from advjax.types import AnyArray, Bounds, LogitsFn
 
 
 def check_classifier(
@@ -17,7 +20,7 @@ def check_classifier(
     x: Float[np.ndarray, "examples *features"],
     bounds: Bounds,
 ) -> None:
-    """Nothing; refuses what no attack can be judged on.
+    """Refuse a classifier or examples that no attack can be judged on.
 
     Args:
         logits: of the clean examples.
@@ -28,6 +31,18 @@ def check_classifier(
         ValueError: logits that are not finite, that are probabilities, or examples
             outside the bounds; the message says what to do.
     """
+    check_finite_logits(logits)
+    if look_like_probabilities(logits):
+        raise ValueError(PROBABILITIES)
+    check_in_bounds(x, bounds)
+
+
+def check_finite_logits(logits: Float[np.ndarray, "examples classes"]) -> None:
+    """Refuse logits of clean examples that are NaN or infinite.
+
+    Raises:
+        ValueError: some are.
+    """
     bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if bad.size:
         raise ValueError(
@@ -35,15 +50,31 @@ def check_classifier(
             f"finite (the first: number {bad[0]}): its weights or its front end "
             "overflow, and no gradient would mean anything"
         )
-    if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1.0, atol=1e-4):
-        raise ValueError(
-            "the classifier returns probabilities: attacks need logits, whose "
-            "gradients do not vanish where it is sure. Return its output before the "
-            "softmax, or the logarithm of its probabilities"
-        )
+
+
+def look_like_probabilities(logits: Float[np.ndarray, "examples classes"]) -> bool:
+    """Whether no entry is negative and every row sums to 1."""
+    if logits.shape[1] < 2 or (logits < 0).any():
+        return False
+    return np.allclose(logits.sum(axis=1), 1.0, atol=1e-4)
+
+
+PROBABILITIES = (
+    "the classifier returns probabilities: attacks need logits, whose gradients do not "
+    "vanish where it is sure. Return its output before the softmax, or the logarithm "
+    "of its probabilities"
+)
+
+
+def check_in_bounds(x: Float[np.ndarray, "..."], bounds: Bounds) -> None:
+    """Refuse examples that clipping alone would change.
+
+    Raises:
+        ValueError: an entry lies outside the bounds by more than rounding.
+    """
     low, high = bounds
     slack = 1e-6 * max(1.0, *(abs(b) for b in bounds if np.isfinite(b)), 1.0)
-    if x.min() < low - slack or x.max() > high + slack:
+    if x.size and (x.min() < low - slack or x.max() > high + slack):
         raise ValueError(
             f"the examples reach from {x.min():.4g} to {x.max():.4g}, outside the "
             f"attack's bounds {low:g} to {high:g}: clipping alone would change them. "
@@ -51,10 +82,63 @@ def check_classifier(
         )
 
 
+def check_finite(x: Float[np.ndarray, "examples *features"]) -> None:
+    """Refuse examples that hold NaN or infinity.
+
+    Raises:
+        ValueError: one does.
+    """
+    entries = tuple(range(1, x.ndim))
+    bad = np.flatnonzero(~np.isfinite(x).all(axis=entries))
+    if bad.size:
+        raise ValueError(
+            f"example {bad[0]} holds NaN or infinity ({bad.size} such in all): no "
+            "attack on it means anything. Check how it was read"
+        )
+
+
+def check_labels(y: Any, num_classes: int, *, shape: tuple[int, ...]) -> Any:
+    """Labels or targets in int32.
+
+    Args:
+        y: class numbers.
+        num_classes: of the classifier.
+        shape: what `y` must have.
+
+    Raises:
+        ValueError: another type or shape, or, of labels that are not traced, a number
+            that is no class.
+    """
+    given = y if hasattr(y, "dtype") else np.asarray(y)
+    if not jnp.issubdtype(given.dtype, jnp.integer):
+        raise ValueError(
+            f"the labels hold {given.dtype}: give the number of each class as an "
+            "integer, counted from 0"
+        )
+    if given.shape != shape:
+        wanted = f"{shape[0]} of them, one an example" if shape else "one for x"
+        hint = (
+            ", as one-hot rows give by .argmax(-1)" if given.ndim > len(shape) else ""
+        )
+        raise ValueError(
+            f"the labels have shape {list(given.shape)}: give the class number, "
+            f"{wanted}{hint}"
+        )
+    if not is_traced(given):
+        numbers = np.asarray(given)
+        wrong = numbers[(numbers < 0) | (numbers >= num_classes)]
+        if wrong.size:
+            raise ValueError(
+                f"label {wrong.flat[0]} is no class of this classifier, which tells "
+                f"{num_classes} apart: give numbers from 0 to {num_classes - 1}"
+            )
+    return given.astype(np.int32)
+
+
 def zero_gradient_shares(
     logits_fn: LogitsFn,
-    x: Float[np.ndarray, "examples *features"],
-    y: Int[np.ndarray, "examples"],
+    x: AnyArray,
+    y: AnyArray,
     *,
     batch_size: int = 16,
 ) -> Float[np.ndarray, "examples"]:
@@ -64,29 +148,50 @@ def zero_gradient_shares(
     masked gradients (saturation, rounding, a non-differentiable step): a white-box
     attack then fails without the classifier being robust.
 
+    Raises:
+        ValueError: a function, examples or labels that no attack can take.
+
     Source: Athalye et al. 2018, arXiv:1802.00420, on the signs of masked gradients.
     """
-    shares = []
+    x = np.asarray(float_example(x))
+    classes = num_classes(logits_fn, example_like(x))
+    y = np.asarray(check_labels(y, classes, shape=(len(x),)))
+    arrays, static = split(logits_fn)
+    shares = [np.zeros(0, np.float32)]
     for start in range(0, len(x), batch_size):
         part = slice(start, start + batch_size)
-        rows, labels = np.asarray(x[part]), np.asarray(y[part], np.int32)
+        rows, labels = x[part], y[part]
         missing = batch_size - len(rows)
         rows = np.pad(rows, [(0, missing)] + [(0, 0)] * (rows.ndim - 1))
-        found = _shares()(logits_fn, rows, np.pad(labels, (0, missing)))
+        found = _shares()(static, arrays, rows, np.pad(labels, (0, missing)))
         shares.append(np.asarray(found)[: batch_size - missing])
     return np.concatenate(shares).astype(np.float64)
 
 
+def example_like(x: Float[np.ndarray, "examples *features"]) -> jax.ShapeDtypeStruct:
+    """Shape and type of one of the examples.
+
+    Raises:
+        ValueError: `x` has no axis of examples.
+    """
+    if x.ndim == 0:
+        raise ValueError("x is one number: give examples, [examples, ...]")
+    return jax.ShapeDtypeStruct(x.shape[1:], x.dtype)
+
+
 @functools.cache
 def _shares():
-    return jax.jit(_share_each, compiler_options=compiler_options())
+    return jax.jit(_share_each, static_argnums=0, compiler_options=compiler_options())
 
 
 def _share_each(
-    logits_fn: LogitsFn,
+    static: Any,
+    arrays: list[Any],
     x: Float[Array, "examples *features"],
     y: Int[Array, "examples"],
 ) -> Float[Array, "examples"]:
+    logits_fn = in_float32(join(arrays, static))
+
     def share(x, y):
         gradient = jax.grad(lambda x: cross_entropy(logits_fn(x), y))(x)
         return jnp.mean(gradient == 0, dtype=jnp.float32)

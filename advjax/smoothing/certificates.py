@@ -23,19 +23,19 @@ noise without (1) and (2).
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Float
 
+from advjax.arguments import check_key
 from advjax.smoothing.bounds import (
     check_alpha,
     clopper_pearson_lower,
     top_two_p_value,
 )
-from advjax.smoothing.noise import Noise
+from advjax.smoothing.noise import AnyNoise, Noise, check_noise
 from advjax.smoothing.planning import plan
 from advjax.smoothing.votes import (
     DEFAULT_CHUNK,
@@ -44,7 +44,7 @@ from advjax.smoothing.votes import (
     queue_votes,
     read_late,
 )
-from advjax.types import Features, Key, LogitsFn
+from advjax.types import AnyArray, AnyCallable, Key
 
 ABSTAIN = -1
 """The prediction of a smoothed classifier that cannot tell."""
@@ -69,6 +69,17 @@ class Certificate(NamedTuple):
     votes: int
     num_estimation: int
 
+    def __repr__(self) -> str:
+        """The fields; in words where nothing is certified."""
+        said = (
+            "abstains" if self.prediction == ABSTAIN
+            else f"prediction={self.prediction}, radius={self.radius}"
+        )  # fmt: skip
+        return (
+            f"Certificate({said}, p_lower={self.p_lower}, "
+            f"votes={self.votes}, num_estimation={self.num_estimation})"
+        )
+
 
 class Prediction(NamedTuple):
     """The smoothed classifier's answer to one example.
@@ -82,6 +93,12 @@ class Prediction(NamedTuple):
     prediction: int
     p_value: float
     votes: int
+
+    def __repr__(self) -> str:
+        """The fields; in words where two classes compete."""
+        told = self.prediction
+        said = "abstains" if told == ABSTAIN else f"prediction={told}"
+        return f"Prediction({said}, p_value={self.p_value}, votes={self.votes})"
 
 
 class Tally(NamedTuple):
@@ -116,17 +133,17 @@ class Example(NamedTuple):
         tally: votes that an earlier start has counted, with the same key and tile.
     """
 
-    x: Features | Float[np.ndarray, "*features"]
-    key: Key
+    x: AnyArray
+    key: Key | Any
     tally: Tally = NO_VOTES
 
 
 def certify(
-    logits_fn: LogitsFn,
-    x: Features | Float[np.ndarray, "*features"],
-    key: Key,
+    logits_fn: AnyCallable,
+    x: AnyArray,
+    key: Key | Any,
     *,
-    noise: Noise,
+    noise: AnyNoise,
     num_selection: int = 100,
     num_estimation: int = 100_000,
     alpha: float = 1e-3,
@@ -178,10 +195,10 @@ def certify(
 
 
 def certify_each(
-    logits_fn: LogitsFn,
+    logits_fn: AnyCallable,
     examples: Iterable[Example],
     *,
-    noise: Noise,
+    noise: AnyNoise,
     num_selection: int = 100,
     num_estimation: int = 100_000,
     alpha: float = 1e-3,
@@ -208,6 +225,7 @@ def certify_each(
     def queued():
         for index, example in enumerate(examples):
             tallies[index] = tally = example.tally
+            check_key(example.key)
             keys = jax.random.split(example.key)
             halves = (
                 (0, keys[0], tally.num_selection, num_selection),
@@ -276,11 +294,11 @@ def certificate_from(
 
 
 def predict(
-    logits_fn: LogitsFn,
-    x: Features | Float[np.ndarray, "*features"],
-    key: Key,
+    logits_fn: AnyCallable,
+    x: AnyArray,
+    key: Key | Any,
     *,
-    noise: Noise,
+    noise: AnyNoise,
     num_samples: int = 1000,
     alpha: float = 1e-3,
     tile: int | None = None,
@@ -310,6 +328,7 @@ def predict(
 
     Source: Cohen et al. 2019, arXiv:1902.02918, Predict.
     """
+    check_noise(noise)
     check_alpha(alpha)
     if num_samples < 1 or top_two_p_value(num_samples, 0) > alpha:
         # A unanimous vote of n has the two-sided p-value 2 ** (1 - n).

@@ -24,6 +24,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from advjax.arguments import check_key
 from advjax.smoothing.certificates import (
     Certificate,
     Example,
@@ -32,12 +33,12 @@ from advjax.smoothing.certificates import (
     certificate_from,
     refuse_no_votes,
 )
-from advjax.smoothing.noise import Noise
+from advjax.smoothing.noise import AnyNoise, Noise
 from advjax.smoothing.planning import plan
 from advjax.smoothing.sequential import Bracket, is_settled, looks, narrowed
 from advjax.smoothing.slots import Slots, SlotTile, filled, placed, slot_counter
 from advjax.smoothing.votes import DEFAULT_CHUNK, checked, default_tile, explained
-from advjax.types import LogitsFn
+from advjax.types import AnyCallable
 
 SEQUENTIAL_TILE = 20
 """Copies from one look at a young example to the next: half of what decides most."""
@@ -47,10 +48,10 @@ _SLOTS_PER_TILE = 4
 
 
 def certify_sequentially(
-    logits_fn: LogitsFn,
+    logits_fn: AnyCallable,
     examples: Iterable[Example],
     *,
-    noise: Noise,
+    noise: AnyNoise,
     radii: Sequence[float],
     num_selection: int = 100,
     num_estimation: int = 100_000,
@@ -120,6 +121,7 @@ def certify_sequentially(
                 example.x, num_samples=max(num_selection, num_estimation),
                 tile=tile, chunk=chunk, first=0,
             )  # fmt: skip
+            check_key(example.key)
             slots = _with_example(slots, num_slots, slot, number, x, example.key)
             held[slot] = _Held(number, example.tally)
             ready.append(slot)

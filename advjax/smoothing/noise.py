@@ -7,7 +7,7 @@ drawn in bfloat16, normal noise has 128 distinct values and never exceeds 2.89.
 import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,22 @@ class Noise(NamedTuple):
     sample: Sample
     radius: Callable[[float], float] | None
     norm: str
+
+
+AnyNoise = Any
+"""What a caller hands over for a `Noise`; checked in words, not by its annotation."""
+
+
+def check_noise(noise: AnyNoise) -> None:
+    """Refuse what is no noise law.
+
+    Raises:
+        ValueError: another type, such as a bare standard deviation.
+    """
+    if not isinstance(noise, Noise):
+        raise ValueError(
+            f"noise={noise!r} is no noise law: give one, as smoothing.gaussian(0.25)."
+        )
 
 
 def gaussian(sigma: float) -> Noise:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from advjax.smoothing.bounds import MOST_TRIALS, check_alpha, clopper_pearson_lower
-from advjax.smoothing.noise import Noise
+from advjax.smoothing.noise import AnyNoise, check_noise
 from advjax.smoothing.sequential import sequential_lower
 
 
@@ -39,7 +39,7 @@ class Plan(NamedTuple):
 
 
 def plan(
-    noise: Noise,
+    noise: AnyNoise,
     *,
     num_selection: int = 100,
     num_estimation: int = 100_000,
@@ -64,6 +64,7 @@ def plan(
         ValueError: the request can only abstain, with the least n that may not; or an
             impossible argument; or a law of noise that has no certificate.
     """
+    check_noise(noise)
     check_alpha(alpha)
     if noise.radius is None:
         raise ValueError(

@@ -11,15 +11,17 @@ Levine and Feizi 2020, arXiv:2002.10733, do for patches of images (from memory).
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from advjax.arguments import float_example, num_classes
+from advjax.callables import apply, split
 from advjax.smoothing.votes import default_tile
-from advjax.types import LogitsFn, Wave
+from advjax.types import AnyArray, AnyCallable, Wave
 
 
 class ShiftCertificate(NamedTuple):
@@ -40,7 +42,7 @@ class ShiftCertificate(NamedTuple):
 
 
 def certify_shift(
-    logits_fn: LogitsFn, wave: Wave, *, max_shift: int, step: int = 1
+    logits_fn: AnyCallable, wave: AnyArray, *, max_shift: int, step: int = 1
 ) -> ShiftCertificate:
     """The prediction over all shifts of a clip, and the shift that cannot change it.
 
@@ -64,10 +66,13 @@ def certify_shift(
             f"max_shift={max_shift}, step={step}: give a step of 1 or more and a "
             "greatest shift that is a multiple of it."
         )
-    if jax.tree_util.all_leaves([logits_fn]):
-        logits_fn = jax.tree_util.Partial(logits_fn)
+    wave = jnp.asarray(float_example(wave, "wave"))
+    if wave.ndim != 1:
+        raise ValueError(f"wave has shape {list(wave.shape)}: give one clip, [time].")
+    num_classes(logits_fn, wave)
+    arrays, static = split(logits_fn)
     shifts = np.arange(-max_shift, max_shift + 1, step, dtype=np.int32)
-    counts = np.asarray(_count(default_tile(), logits_fn, wave, shifts))
+    counts = np.asarray(_count(default_tile(), static, arrays, wave, shifts))
     if not counts.any():
         raise ValueError(
             "the classifier gave no finite logits on any shift of this clip: check how "
@@ -80,12 +85,14 @@ def certify_shift(
     return ShiftCertificate(top, steps * step, int(counts[top]), len(shifts))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def _count(
-    tile: int, logits_fn: LogitsFn, wave: Wave, shifts: Int[Array, "shifts"]
+    tile: int, static: Any, arrays: Any, wave: Wave, shifts: Int[Array, "shifts"]
 ) -> Int[Array, "classes"]:
     logits = jax.lax.map(
-        lambda shift: logits_fn(jnp.roll(wave, shift)), shifts, batch_size=tile
+        lambda shift: apply(static, arrays, jnp.roll(wave, shift)),
+        shifts,
+        batch_size=tile,
     )
     num_classes = logits.shape[1]
     voted = jnp.isfinite(logits.max(axis=1))

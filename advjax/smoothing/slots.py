@@ -16,11 +16,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
-from advjax.callables import split
-from advjax.smoothing.noise import Noise
+from advjax.smoothing.noise import AnyNoise
 from advjax.smoothing.tiles import counting_program, num_classes, tile_votes
-from advjax.smoothing.votes import explained
-from advjax.types import Features, LogitsFn
+from advjax.smoothing.votes import checked_parts, explained
+from advjax.types import AnyCallable, Features
 
 
 class Slots(NamedTuple):
@@ -70,9 +69,9 @@ def placed(
 
 
 def slot_counter(
-    logits_fn: LogitsFn,
+    logits_fn: AnyCallable,
     *,
-    noise: Noise,
+    noise: AnyNoise,
     tile: int,
     tiles_at_once: int,
     chunk: int,
@@ -102,19 +101,20 @@ def slot_counter(
             return operand
         return jax.device_put(operand, NamedSharding(mesh, PartitionSpec()))
 
-    arrays, static = zip(*(split(logits_fn), split(noise.sample)), strict=True)
-    arrays = everywhere(arrays)
     program = _program(tile, mesh)
     room = chunk * devices * tiles_at_once
+    parts = []
 
     def count(slots, tiles):
+        if not parts:
+            arrays, static = checked_parts(logits_fn, noise, slots.x[0])
+            parts[:] = static, everywhere(arrays)
         # Those left over count no copy.
         listed = np.zeros((room, len(SlotTile._fields)), np.int32)
         listed[: len(tiles)] = tiles
         try:
             return program(
-                static,
-                arrays,
+                *parts,
                 everywhere(slots),
                 listed.reshape(-1, tiles_at_once, len(SlotTile._fields)),
                 np.int32(-(-len(tiles) // tiles_at_once)),

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int
 
-from advjax.callables import join
+from advjax.callables import apply, join
 from advjax.compilation import compiler_options
 from advjax.types import Features, Key
 
@@ -40,7 +40,7 @@ def tile_votes(
     sample = join(arrays[1], static[1])
     keys = jax.random.split(jax.random.fold_in(key, tile_index), tile)
     noisy = jax.vmap(sample, in_axes=(0, None))(keys, x)
-    logits = jax.vmap(functools.partial(_logits, static[0], arrays[0]))(noisy)
+    logits = jax.vmap(functools.partial(apply, static[0], arrays[0]))(noisy)
     copy = tile_index * tile + jnp.arange(tile, dtype=jnp.int32)
     counted = (copy >= first) & (copy < last)
     counted &= jnp.isfinite(logits.max(axis=-1))
@@ -88,22 +88,5 @@ def counting_program(
 
 
 def num_classes(static: Any, arrays: Any, x: Features) -> int:
-    """How many classes the classifier has that `split` took apart.
-
-    Raises:
-        ValueError: it does not turn one example into one row of floating logits.
-    """
-    row = jax.eval_shape(functools.partial(_logits, static[0], arrays[0]), x)
-    if getattr(row, "ndim", None) != 1 or not jnp.issubdtype(row.dtype, jnp.floating):
-        raise ValueError(
-            "the classifier must turn one example, without a batch axis, into one row "
-            f"of floating logits [classes]; from shape {x.shape} it returned {row}."
-        )
-    return row.shape[0]
-
-
-# Traced once for the number of classes and for the copies: half of what a start with
-# cached programs takes is tracing.
-@functools.partial(jax.jit, static_argnums=0, inline=True)
-def _logits(static, arrays, x):
-    return join(arrays, static)(x)
+    """How many classes the classifier has that `split` took apart."""
+    return jax.eval_shape(functools.partial(apply, static[0]), arrays[0], x).shape[0]

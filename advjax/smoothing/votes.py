@@ -14,21 +14,26 @@ equal, within the timing's spread, to one draw for the whole tile.
 
 import collections
 import functools
-import math
-import pathlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
+from advjax.arguments import (
+    check_callable,
+    check_key,
+    float_example,
+    num_classes_of,
+)
 from advjax.callables import split
-from advjax.smoothing.noise import Noise
+from advjax.runtime.memory import free_host_memory
+from advjax.smoothing.noise import AnyNoise, check_noise
 from advjax.smoothing.tiles import counting_program, num_classes, tile_votes
-from advjax.types import Features, Key, LogitsFn
+from advjax.types import AnyArray, AnyCallable, Features, Key
 
 DEFAULT_CHUNK = 40
 """Tiles that each device takes per dispatch: a fraction of a second to a few."""
@@ -61,11 +66,11 @@ class Part(NamedTuple):
 
 
 def count_votes(
-    logits_fn: LogitsFn,
-    x: Features | Float[np.ndarray, "*features"],
-    key: Key,
+    logits_fn: AnyCallable,
+    x: AnyArray,
+    key: Key | Any,
     *,
-    noise: Noise,
+    noise: AnyNoise,
     num_samples: int,
     tile: int,
     chunk: int = DEFAULT_CHUNK,
@@ -118,11 +123,11 @@ def count_votes(
 
 
 def queue_votes(
-    logits_fn: LogitsFn,
-    x: Features | Float[np.ndarray, "*features"],
-    key: Key,
+    logits_fn: AnyCallable,
+    x: AnyArray,
+    key: Key | Any,
     *,
-    noise: Noise,
+    noise: AnyNoise,
     num_samples: int,
     tile: int,
     chunk: int = DEFAULT_CHUNK,
@@ -135,6 +140,7 @@ def queue_votes(
     `read_late` reads them while the device works on the next part.
     """
     x = checked(x, num_samples=num_samples, tile=tile, chunk=chunk, first=first)
+    check_key(key)
     program, operands = _bound(logits_fn, x, key, noise, tile, mesh)
     last = first + num_samples
     end_tile = -(-last // tile)
@@ -184,10 +190,10 @@ def _read(item):
 
 
 def fitting_tile(
-    logits_fn: LogitsFn,
-    x: Features | Float[np.ndarray, "*features"],
+    logits_fn: AnyCallable,
+    x: AnyArray,
     *,
-    noise: Noise,
+    noise: AnyNoise,
     tile: int | None = None,
     mesh: Mesh | None = None,
 ) -> int:
@@ -245,27 +251,36 @@ def _free_memory(mesh: Mesh | None) -> float:
     told = device.memory_stats()
     if told is not None:
         return told["bytes_limit"] - told["bytes_in_use"]
-    try:
-        lines = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return math.inf
-    free = {name: text for name, _, text in (line.partition(":") for line in lines)}
     share = 1 if mesh is None else len(mesh.local_devices)
-    return int(free["MemAvailable"].split()[0]) * 1024 / share
+    return free_host_memory() / share
 
 
 def _bound(logits_fn, x, key, noise, tile, mesh):
     """The compiled count and all its arguments but the bounds."""
-    parts = (split(logits_fn), split(noise.sample))
-    arrays, static = zip(*parts, strict=True)
+    arrays, static = checked_parts(logits_fn, noise, x)
     operands = (arrays, x, key)
     if mesh is not None:
         operands = jax.device_put(operands, NamedSharding(mesh, PartitionSpec()))
     return _program(tile, mesh), (static, *operands)
 
 
+def checked_parts(
+    logits_fn: AnyCallable, noise: AnyNoise, x: Features
+) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """Arrays, and all besides arrays, of a classifier and of a noise law.
+
+    Raises:
+        ValueError: no noise law, or a function that does not turn `x` into logits.
+    """
+    check_noise(noise)
+    check_callable(logits_fn)
+    arrays, static = zip(split(logits_fn), split(noise.sample), strict=True)
+    num_classes_of(arrays[0], static[0], x)
+    return arrays, static
+
+
 def checked(
-    x: Features | Float[np.ndarray, "*features"],
+    x: AnyArray,
     *,
     num_samples: int,
     tile: int,
@@ -283,11 +298,14 @@ def checked(
             f"{num_samples} copies from copy {first} pass the {_MOST_COPIES} that an "
             "int32 can number: use another key for the rest."
         )
+    x = x if hasattr(x, "dtype") else np.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(
             f"the input holds {x.dtype}: smoothing adds real noise, so convert the "
             "example to float32 first."
         )
+    if x.dtype == np.float64 and not jax.config.jax_enable_x64:
+        x = float_example(x)
     # On the host: a device at work on the example before would be waited for.
     if not np.isfinite(np.asarray(x)).all():
         raise ValueError(
