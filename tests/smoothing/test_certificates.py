@@ -281,7 +281,7 @@ def test_plan_of_uniform_noise():
     ("options", "message"),
     [
         ({"num_estimation": 9}, "only abstain.*at least 10"),
-        ({"num_estimation": 0}, "num_trials=0"),
+        ({"num_estimation": 0}, "num_estimation=0"),
         ({"num_selection": 0}, "num_selection"),
         ({"alpha": 0.0}, "alpha"),
         ({"alpha": 1.0}, "alpha"),
