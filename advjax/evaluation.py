@@ -32,6 +32,7 @@ from advjax.callables import join, split
 from advjax.classifier import Classifier
 from advjax.compilation import compiler_options
 from advjax.metrics.distortion import radius_snr_db
+from advjax.metrics.robustness import off_target
 from advjax.reports.attack_rows import AttackRow
 from advjax.reports.rows import Row
 from advjax.representations import Representation
@@ -382,13 +383,18 @@ def _attack_row(
     within = not attack.fixed_budget or sizes[attack.norm] <= budget * (1 + 1e-5) + 1e-6
     before, after = (_probabilities(row) for row in (clean, result.logits))
     answer, new = int(before.argmax()), int(after.argmax())
+    won = (
+        bool(result.success)
+        and within
+        and bool(off_target(point.label, answer, target))
+    )
     return AttackRow(
         idx=point.idx,
         label=point.label,
         clean=answer,
         target=target,
         predict=new,
-        success=bool(result.success) and within,
+        success=won,
         queries=int(result.queries),
         time=time,
         id=point.id,

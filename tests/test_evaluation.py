@@ -113,6 +113,23 @@ def test_stage_features_start_from_the_stored_integers():
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_an_example_at_its_target_is_no_success():
+    reached = 0
+    for target in (0, 1):
+        found = evaluation.attack_points(
+            pgd(num_steps=1, targeted=True, bounds=(-9.0, 9.0)),
+            LINEAR,
+            points(),
+            jax.random.key(0),
+            budgets=[1e-6] * len(points()),
+            targets=[target] * len(points()),
+        )
+        for attacked in found:
+            reached += attacked.row.predict == target
+            assert not attacked.row.success
+    assert reached
+
+
 def test_attacked_points_are_the_same_over_devices(monkeypatch):
     seen = []
 

@@ -36,7 +36,9 @@ class AttackRow(NamedTuple):
     predict: int
     """What it says of the adversarial example."""
     success: bool
-    """The goal is met within the budget, measured on the adversarial example."""
+    """The goal is met within the budget, measured on the adversarial example.
+
+    Never of an example that is of the class to reach or predicted as it before."""
     queries: int
     """Forward passes spent."""
     time: float
