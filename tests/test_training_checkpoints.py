@@ -105,7 +105,7 @@ def test_other_settings_are_refused_before_their_arrays_are_read(kept):
 def test_a_second_training_in_one_folder_is_refused(kept):
     with (
         reserve(kept),
-        pytest.raises(BlockingIOError, match="is being made by process"),
+        pytest.raises(BlockingIOError, match="is being made by"),
     ):
         Checkpoints(kept)
     assert int(latest(kept)[0].step) == 5

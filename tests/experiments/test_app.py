@@ -84,7 +84,8 @@ def test_a_task_s_folders_do_not_depend_on_where_it_goes_on(tmp_path, monkeypatc
     flags.FLAGS.mark_as_parsed()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "me"))
-    with flagsaver.flagsaver(corpus_dir="~/audio/", records="r", classifier="./c"):
+    given = {"corpus_dir": "~/audio/", "records": "r", "classifier": "./c"}
+    with flagsaver.flagsaver(home="runs", **given):
         task = app.task()
     assert task.home == tmp_path / "runs"
     assert pathlib.Path(task.corpus_dir) == tmp_path / "me" / "audio"
