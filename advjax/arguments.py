@@ -17,7 +17,7 @@ from advjax.callables import apply, apply_unchanged, join, split
 
 
 def num_classes(logits_fn: Any, x: Any) -> int:
-    """How many classes a function tells apart that turns one example into logits.
+    """Number of classes of a function from one example to logits.
 
     The function is traced at the first call for its kind and the example's shape.
 
@@ -77,7 +77,7 @@ def is_traced(value: Any) -> bool:
 
 
 def inside_a_trace() -> bool:
-    """Whether operations are recorded now for a program, instead of run."""
+    """True while operations are recorded for a program instead of run."""
     return is_traced(jnp.zeros(()))
 
 
@@ -103,7 +103,7 @@ def _row(called, arrays, static, x) -> int:
 
 
 def _complaint(row: Any) -> str | None:
-    """What to do about a value that is not one row of logits; None if it is one."""
+    """Advice about a value that is not one row of logits; None if it is one."""
     if isinstance(row, tuple | list | dict):
         return ": return the logits alone"
     if not hasattr(row, "shape"):
@@ -129,7 +129,7 @@ def _described(row: Any) -> str:
 
 
 def _explained(error: Exception, function: Any, x: Any) -> str:
-    """What is wrong with a function that cannot be traced, from what tracing said."""
+    """Explanation of why a function cannot be traced, from what tracing said."""
     name, text = type(error).__name__, str(error)
     if "changes while it runs" in text:
         return text

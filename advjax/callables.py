@@ -156,7 +156,7 @@ _UNCHANGING = (
 
 
 def _inside(value: Any) -> list[tuple[str, Any, Any]]:
-    """What one object holds, as (step of the path, key, value)."""
+    """Content of one object, as (step of the path, key, value)."""
     if isinstance(value, dict):
         return [(f"[{key!r}]", key, inner) for key, inner in list(value.items())]
     if isinstance(value, list | tuple):

@@ -161,7 +161,7 @@ def _is_flax_module(build: Callable[..., Any]) -> bool:
 
 
 def fits(value: Any, annotation: Any) -> bool:
-    """Whether a value is of the kind that a parameter is annotated with.
+    """True if a value is of the kind that a parameter is annotated with.
 
     A whole number is a number and True is neither. A number is finite, but for the ends
     of a range. A list is as good as a tuple.
@@ -215,12 +215,12 @@ def _is_finite(value: Any) -> bool:
 
 
 def _is_of_arrays(annotation: Any) -> bool:
-    """Whether it is one of jaxtyping's, which carry the type of their array."""
+    """True for annotations of jaxtyping, which carry the type of their array."""
     return hasattr(annotation, "array_type")
 
 
 def can_be_said(parameter: inspect.Parameter) -> bool:
-    """Whether text can give the option: there are literals of its kind."""
+    """True if text can give the option: there are literals of its kind."""
     free = parameter.annotation is parameter.empty
     return free or _words(parameter.annotation) != ""
 
@@ -234,7 +234,7 @@ def _expected(parameter: inspect.Parameter) -> str:
 
 
 def _words(annotation: Any) -> str:
-    """What to write for an annotation; nothing where no literal is of that kind."""
+    """Words for the literals of an annotation; empty where there are none."""
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(dict.fromkeys(filter(None, map(_words, inner))))

@@ -18,9 +18,9 @@ Bounds = tuple[float, float]
 """Least and greatest value an entry may take."""
 PyTree = Any
 AnyArray = Any
-"""What a caller hands over for an array; checked in words, not by its annotation."""
+"""A caller's argument for an array; checked in words, not by annotation."""
 AnyCallable = Any
-"""What a caller hands over for a `LogitsFn`; checked in words, too."""
+"""A caller's argument for a `LogitsFn`; checked in words, too."""
 
 LogitsFn = Callable[[Features], Logits]
 """One example in, one row of logits out; pure, with no batch axis.

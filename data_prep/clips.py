@@ -153,7 +153,7 @@ def from_int16(audio: Int16[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shap
 
 
 class _Seen:
-    """What passed through `_mono`: frames, those that are no numbers, the peak."""
+    """Statistics of what passed through `_mono`."""
 
     def __init__(self) -> None:
         self.num_frames, self.num_bad, self.peak = 0, 0, 0.0

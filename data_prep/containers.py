@@ -83,7 +83,7 @@ class Spliced(io.RawIOBase):
 
 
 def examine(file: BinaryIO, size: int) -> Container:
-    """What the bytes of a file tell of its container.
+    """Container of a file, as its bytes tell it.
 
     Args:
         file: open for reading; its place changes.
@@ -237,7 +237,7 @@ def _ogg_crc(page: bytes) -> int:
 
 
 def _closes(file: BinaryIO, position: int, size: int, order: str) -> bool:
-    """Whether chunks with readable names fill the file from here to its end."""
+    """True if chunks with readable names fill the file from here to its end."""
     while position + 8 <= size:
         header = _at(file, position, 8)
         if not (header[:4].isascii() and header[:4].decode("ascii").isprintable()):

@@ -27,7 +27,7 @@ HEADER_RATE = 9  # index of a bit rate whose frames hold the header of a length
 
 
 class Frame(NamedTuple):
-    """What the four bytes before a frame say."""
+    """Fields of the four bytes before a frame."""
 
     bits: int
     layer: int

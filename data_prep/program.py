@@ -132,7 +132,7 @@ def _leave_out_settings() -> None:
 
 
 def _tell(error: Exception) -> bool:
-    """Whether `error` was told in one line."""
+    """True if `error` was told in one line."""
     text = failures.in_words(error, smaller=_smaller())
     if text is None or _debug():
         return False
@@ -149,7 +149,7 @@ def _smaller() -> list[str]:
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
-    """What is left of the command line; `--help` ends well, a mistake in one line."""
+    """Arguments left of the command line; `--help` ends well, a mistake in one line."""
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:

@@ -258,7 +258,7 @@ def revision() -> str:
 
 
 def _git(folder: pathlib.Path, *arguments: str) -> str:
-    """What git prints in `folder`, whatever the environment says about repositories."""
+    """Output of git in `folder`, whatever the environment says of repositories."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("GIT_")
     }

@@ -301,7 +301,7 @@ def clean_stages(
 
 
 def _can_be_heard(task: pipeline.Task) -> bool:
-    """Whether every step before the stage has an inverse."""
+    """True if every step before the stage has an inverse."""
     steps = task.stage.chain()[1:]
     return all(has_inverse(step) for step in steps)
 

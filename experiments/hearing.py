@@ -88,7 +88,7 @@ def report(task: pipeline.Task, folder: pathlib.Path) -> str:
 
 
 def _fools(task, root: str, rows, won, waves) -> list[bool]:
-    """Whether each waveform meets the goal of the attack on its row."""
+    """Mask of the waveforms that meet the goal of the attack on their row."""
     if not waves:
         return []
     logits_fn = task.classifier.logits_fn(root)

@@ -20,7 +20,7 @@ class Accuracy(NamedTuple):
 
 
 def held_out_accuracy(task: pipeline.Task) -> Accuracy:
-    """How often the classifier alone, without smoothing, is right."""
+    """Accuracy of the classifier alone, without smoothing."""
     points = task.test_points(None)
     x = np.stack([point.x for point in points])
     y = np.asarray([point.label for point in points])

@@ -22,7 +22,7 @@ def onward(representation: Representation, at: str, x: Features) -> Features:
 
 
 def has_inverse(step: Representation) -> bool:
-    """Whether a step can be undone."""
+    """True if a step can be undone."""
     # By its type: a ValueError from an inverse that exists is a fault to see.
     return type(step).inverse is not Representation.inverse
 

@@ -51,7 +51,7 @@ def check_law(task: "Task") -> None:
 
 
 def curve_of_corpus(task: "Task") -> bool:
-    """Whether the law follows the spectrum of the training clips."""
+    """True if the law follows the spectrum of the training clips."""
     name, options = catalog.parse(task.noise_choice)
     return name == "coloured" and options.get("curve") == "corpus"
 
@@ -123,7 +123,7 @@ def beyond_full_scale(task: "Task", num_points: int) -> dict[str, float]:
 
 
 def caveats(settings: Mapping[str, Any]) -> Iterator[str]:
-    """What a run's settings say of the law that its radii alone do not."""
+    """Facts of a run's law that its radii alone do not tell."""
     if (share := settings.get("share_beyond_full_scale")) is not None:
         yield (
             f"{100 * share:.1f} % of the copies pass full scale, where playback would "

@@ -1,4 +1,4 @@
-"""What flags and folders alone decide, before anything is built or trained."""
+"""Checks of flags and folders before anything is built or trained."""
 
 import math
 import os

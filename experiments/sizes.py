@@ -9,7 +9,7 @@ from advjax.training import Recipe
 
 
 class Size(NamedTuple):
-    """What suits a machine: a demonstration on a CPU, the publication on the rest."""
+    """Size for a machine: a demonstration on a CPU, the publication on the rest."""
 
     model: str
     crops: Mapping[str, int]

@@ -141,7 +141,7 @@ def _read(path: pathlib.Path, limits: Limits | None) -> dict[str, Tally]:
 
 
 def _complaints(id: str, tally: Tally, limits: Limits | None) -> Iterator[str]:
-    """What is wrong with the votes of one point, worst first.
+    """Complaints about the votes of one point, worst first.
 
     Copies whose logits are not finite vote for no class, so that votes may be fewer
     than copies.

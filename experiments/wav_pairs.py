@@ -132,7 +132,7 @@ def in_words(pair: WavPair) -> str:
 
 
 def still_fooling(pairs: Sequence[WavPair]) -> str:
-    """How many pairs still fool the classifier, for each format; empty of none."""
+    """Number of pairs that still fool the classifier, by format."""
     parts = []
     for audio_format in FORMATS:
         mine = [pair for pair in pairs if pair.format == audio_format]

@@ -1,4 +1,4 @@
-"""What is accepted for a classifier, and what is refused in words, everywhere."""
+"""Classifiers that are accepted, and those refused in words, everywhere."""
 
 import dataclasses
 import functools

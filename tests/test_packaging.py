@@ -126,7 +126,7 @@ def closure(names: set[str]) -> set[str]:
 
 
 def hidden_packages() -> set[str]:
-    """What an environment for the wheel without extras would not have."""
+    """Packages that an environment for the wheel without extras lacks."""
     kept = closure(distributions())
     return {module for module, names in providers().items() if not names & kept} - OURS
 

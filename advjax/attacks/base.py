@@ -174,7 +174,7 @@ def run(
 
 
 def _within(x_adv: Features, x: Features, norm: str, budget: Budget) -> Bool[Array, ""]:
-    """Whether a perturbation keeps within the budget, to the rounding of float32."""
+    """True if a perturbation keeps within the budget, to the rounding of float32."""
 
     def size(a):
         if norm == "l0":

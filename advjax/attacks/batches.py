@@ -129,7 +129,7 @@ def _bound(programs, logits_fn: LogitsFn, mesh: Mesh | None):
 def _results(
     programs, examples, slots: Slots, block: int, on_block
 ) -> Iterator[tuple[int, AttackResult]]:
-    """What `run_batch` gives, its arguments checked."""
+    """Results of `run_batch`, its arguments checked."""
     begin, advance, judge = programs
     x, num_slots = examples[0], len(slots.steps)
     if slots.following < len(x) or (slots.example >= 0).any():

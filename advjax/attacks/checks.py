@@ -53,7 +53,7 @@ def check_finite_logits(logits: Float[np.ndarray, "examples classes"]) -> None:
 
 
 def look_like_probabilities(logits: Float[np.ndarray, "examples classes"]) -> bool:
-    """Whether no entry is negative and every row sums to 1."""
+    """True if no entry is negative and every row sums to 1."""
     if logits.shape[1] < 2 or (logits < 0).any():
         return False
     return np.allclose(logits.sum(axis=1), 1.0, atol=1e-4)

@@ -49,5 +49,5 @@ class Share(NamedTuple):
 
 
 def share_of(hits: Bool[np.ndarray, "rows"]) -> Share:
-    """How many of the rows are hits."""
+    """Number of rows that are hits."""
     return Share(int(np.sum(hits)), len(hits))

@@ -1,4 +1,4 @@
-"""What all networks share: options are checked where a network is made."""
+"""Base of all networks: options are checked where a network is made."""
 
 import dataclasses
 import math
@@ -28,7 +28,7 @@ class Network(nn.Module):
 
 
 def _out_of_range(name: str, value: object) -> str:
-    """What to give instead of an option's value; nothing where it is fine."""
+    """Values to give instead of an option's; empty where it is fine."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return ""
     if isinstance(value, int) and name not in _RANGES:

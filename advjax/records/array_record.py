@@ -170,7 +170,7 @@ class Records:
             self._shards.append(shard)
 
     def __len__(self) -> int:
-        """How many records there are."""
+        """Number of records."""
         return self._length
 
     def __getitem__(self, index: SupportsIndex) -> Example:
@@ -214,7 +214,7 @@ _DESCRIBED = Fields(
     {"fileFormat": Exactly("array_record")},
     open=True,
 )
-"""What is used of the description that TFDS writes."""
+"""Schema of the part of TFDS's description that is used."""
 
 
 def _check_features(folder: pathlib.Path, info: Info) -> None:

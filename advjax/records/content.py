@@ -22,7 +22,7 @@ _SEAL = "description.sha256"
 _BYTES = 8
 _HEX = Text(pattern="[0-9a-f]{64}")
 CONTENT = Table(Fields({"file": _HEX, "recordings": _HEX}))
-"""What the header says of the content, by split: the SHA-256 of the file of digests,
+"""Content of the header by split: the SHA-256 of the file of digests,
 and that of everything but the features, which differ in their last bits between
 machines."""
 

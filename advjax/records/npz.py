@@ -79,7 +79,7 @@ class Records:
         }
 
     def __len__(self) -> int:
-        """How many records there are."""
+        """Number of records."""
         return self._length
 
     def __getitem__(self, index: SupportsIndex) -> Example:

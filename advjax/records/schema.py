@@ -23,7 +23,7 @@ REBUILD = (
     "Delete the folder and build it again: "
     "python -m data_prep.build --corpus=... --rep=... --out=FOLDER"
 )
-"""What can be done about records that are certainly damaged."""
+"""Advice about records that are certainly damaged."""
 
 
 class Example(TypedDict):
@@ -55,7 +55,7 @@ class Source(Protocol):
     """The records of one split, in the order in which they were written."""
 
     def __len__(self) -> int:
-        """How many records there are."""
+        """Number of records."""
         ...
 
     def __getitem__(self, index: SupportsIndex) -> Example:

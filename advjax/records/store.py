@@ -138,7 +138,7 @@ def recordings(folder: Path) -> dict[str, str] | None:
 
 
 def _header(folder: pathlib.Path) -> dict[str, Any]:
-    """What the folder says of itself, in either format.
+    """Description of the folder, in either format.
 
     Raises:
         ValueError: another layout, or splits of which only some have digests.
@@ -252,7 +252,7 @@ class CheckedSource:
         self._place, self._check = place, check
 
     def __len__(self) -> int:
-        """How many records there are."""
+        """Number of records."""
         return len(self._source)
 
     def __getitem__(self, index: SupportsIndex) -> Example:
@@ -269,7 +269,7 @@ class CheckedSource:
         return example
 
     def complaint(self, place: int, example: Example) -> str:
-        """What is wrong with the record that was read at `place`, if anything."""
+        """Complaint about the record read at `place`; None if it is sound."""
         wrong = complain(example, self._info.representation, len(self._info.labels))
         digest = None if self._digests is None else self._digests[place]
         if not wrong and digest is not None and not content.matches(example, digest):

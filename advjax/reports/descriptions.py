@@ -1,4 +1,4 @@
-"""What `run.json` says of a run.
+"""Content of `run.json`.
 
 It has two blocks, `settings` and `environment`, the later environments in `resumed`,
 and since `kind` was added, which kind of rows the run has. Files without it are those

@@ -223,7 +223,7 @@ _ABSENT = {
     "radius_wave": math.nan,
     "radius_wave_snr_db": math.nan,
 }
-"""What stands in the columns that a file does not have."""
+"""Values of the columns that a file does not have."""
 HEADER = ("\t".join(COLUMNS) + "\n").encode()
 
 

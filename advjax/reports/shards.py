@@ -77,7 +77,7 @@ def shards(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 class RowFormat(NamedTuple):
-    """How rows of one kind become the lines of a `rows.tsv`.
+    """Format of the rows of one kind in a `rows.tsv`.
 
     Attributes:
         header: the first line, newline included.

@@ -30,9 +30,9 @@ from typing import Any, NoReturn
 MESSAGE = "interrupted: the same command continues"
 
 STUCK_S = 4.0
-"""How long compiled code may take to return before the program is ended."""
+"""Time for compiled code to return before the program is ended."""
 CLEANUP_S = 10.0
-"""How long cleanup after the exception may take, and then the end of Python."""
+"""Time for cleanup after the exception, and then for the end of Python."""
 _TICK_S = 0.1
 # `timeout` and some schedulers send a signal to a process and once more to its group.
 _SAME_REQUEST_S = 0.2
@@ -54,7 +54,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class _State:
-    """What the handler, the thread beside it and the program's end share."""
+    """State shared by the handler, its thread and the program's end."""
 
     def __init__(self) -> None:
         self.message = MESSAGE
@@ -205,7 +205,7 @@ class _Watch:
 
 
 def _is_ending() -> bool:
-    """Whether the main thread handles an `Interrupted`, in a `finally` or `except`."""
+    """True while the main thread handles an `Interrupted`."""
     found: Any = sys._current_exceptions().get(threading.main_thread().ident or 0)
     error = found[1] if isinstance(found, tuple) else found  # Python 3.11, and later
     seen: set[int] = set()

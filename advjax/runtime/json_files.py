@@ -30,7 +30,7 @@ class Schema(Protocol):
     """A kind of JSON value."""
 
     def complaints(self, value: Any, place: str) -> Iterator[str]:
-        """What is wrong with `value`, which lies at `place`, worst first."""
+        """Complaints about `value`, which lies at `place`, worst first."""
         ...
 
 

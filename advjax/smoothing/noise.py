@@ -38,7 +38,7 @@ class Noise(NamedTuple):
 
 
 AnyNoise = Any
-"""What a caller hands over for a `Noise`; checked in words, not by its annotation."""
+"""A caller's argument for a `Noise`; checked in words, not by annotation."""
 
 
 def check_noise(noise: AnyNoise) -> None:

@@ -88,5 +88,5 @@ def counting_program(
 
 
 def num_classes(static: Any, arrays: Any, x: Features) -> int:
-    """How many classes the classifier has that `split` took apart."""
+    """Number of classes of the classifier that `split` took apart."""
     return jax.eval_shape(functools.partial(apply, static[0]), arrays[0], x).shape[0]

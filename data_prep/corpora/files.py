@@ -44,7 +44,7 @@ def files_below(root: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def entries(folder: str | pathlib.Path) -> list[os.DirEntry]:
-    """What is in a folder, in order of names.
+    """Content of a folder, in order of names.
 
     Raises:
         OSError: it cannot be read.
@@ -67,12 +67,12 @@ def _is_folder(entry: os.DirEntry) -> bool:
 
 
 def is_clip(name: str) -> bool:
-    """Whether a file of this name is audio that can be read."""
+    """True if a file of this name is audio that can be read."""
     return not name.startswith(".") and _suffix(name) in AUDIO_SUFFIXES
 
 
 def looks_like_clip(name: str) -> bool:
-    """Whether a file of this name is audio that has to be converted first."""
+    """True if a file of this name is audio that has to be converted first."""
     return not name.startswith(".") and _suffix(name) in OTHER_AUDIO_SUFFIXES
 
 
@@ -81,7 +81,7 @@ def _suffix(name: str) -> str:
 
 
 def some(names: Sequence[str], what: str) -> str:
-    """How many there are, and the first of them."""
+    """Their number, and the first of them."""
     first = ", ".join(printable(name) for name in sorted(names)[:3])
     more = ", ..." if len(names) > 3 else ""
     return f"{len(names)} {what}{'s' if len(names) > 1 else ''} ({first}{more})"

@@ -118,7 +118,7 @@ def read_table(
 
 
 def has_column(path: pathlib.Path, name: str) -> bool:
-    """Whether the first line of a table has a word; False where there is no table."""
+    """True if the first line of a table has a word; False without a table."""
     return path.is_file() and name in _text(path).partition("\n")[0]
 
 
@@ -187,7 +187,7 @@ class ClipFiles:
         return self._names[folder]
 
     def notes(self) -> tuple[str, ...]:
-        """What is in the folders or in the table, and not in both."""
+        """Files that are in the folders or in the table, and not in both."""
         table = printable(str(self._table))
         extra = [
             name

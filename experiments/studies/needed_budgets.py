@@ -93,7 +93,7 @@ def scan_budgets(
 
 
 def needed(folder: pathlib.Path) -> Needed:
-    """What the runs of a scan found on the clips that could be attacked.
+    """Findings of a scan's runs on the clips that could be attacked.
 
     Raises:
         FileNotFoundError: nothing has been run there.

@@ -52,7 +52,7 @@ def start(program, folder):
 
 
 def interrupted(program, folder, number, after_s):
-    """How the process ended: its code, as a shell says it, and its errors."""
+    """End of the process: its code, as a shell says it, and its errors."""
     process = start(program, folder)
     try:
         time.sleep(after_s)

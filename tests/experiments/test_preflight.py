@@ -1,4 +1,4 @@
-"""What flags and folders decide is decided before anything is built or trained."""
+"""Flags and folders are checked before anything is built or trained."""
 
 import os
 import re

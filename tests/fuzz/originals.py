@@ -1,4 +1,4 @@
-"""What gets damaged: folders as programs write them, and how they are read."""
+"""Targets of damage: folders as programs write them, and their readers."""
 
 import dataclasses
 import hashlib

@@ -18,7 +18,7 @@ from tests.fuzz.originals import ORIGINALS, Original
 
 MOST_SECONDS = 20
 MOST_BYTES = 1 << 29
-"""What reading one damaged file may add to the process at its largest."""
+"""Limit of the memory that reading one damaged file may add."""
 OUTCOMES: dict[str, collections.Counter] = {}
 SILENT: list[str] = []
 
@@ -36,7 +36,7 @@ def _peak() -> int:
 
 
 def _outcome(original: Original, folder, before) -> tuple[str, object]:
-    """How reading a damaged folder ended, and what it gave or raised."""
+    """End of reading a damaged folder, and what it gave or raised."""
     memory = _peak()
     signal.setitimer(signal.ITIMER_REAL, MOST_SECONDS)
     try:
