@@ -243,6 +243,6 @@ def test_impossible_options_are_refused(options, complaint):
 
 
 def test_starts_of_another_stage_are_refused():
-    attack = partial_information(starts=STARTS[:, :4])
+    attack = partial_information(starts=STARTS[:, :4], bounds=FREE)
     with pytest.raises(ValueError, match="one start a class"):
         run(attack, F, X, Y, KEY, 0.5)
