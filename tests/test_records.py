@@ -19,15 +19,14 @@ from tests.record_sets import (
     SIZES,
     example,
     examples,
+    skip_without_writer,
     write,
 )
 
 
 @pytest.fixture(params=FORMATS)
 def file_format(request):
-    if request.param == "array_record":
-        pytest.importorskip("tensorflow_datasets")
-        pytest.importorskip("array_record")
+    skip_without_writer(request.param)
     return request.param
 
 
@@ -43,9 +42,7 @@ class Payload:
 
 @pytest.fixture(scope="module", params=FORMATS)
 def built(request, tmp_path_factory):
-    if request.param == "array_record":
-        pytest.importorskip("tensorflow_datasets")
-        pytest.importorskip("array_record")
+    skip_without_writer(request.param)
     folder = tmp_path_factory.mktemp(request.param) / "set"
     write(folder, file_format=request.param)
     return folder
