@@ -15,10 +15,10 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from advjax.atomic import new_folder
 from advjax.classifier import Classifier
 from advjax.models import MODELS
 from advjax.representations import definition, from_definition
+from advjax.runtime.atomic import new_folder
 from advjax.runtime.damage import Damaged
 from advjax.runtime.json_files import Fields, Items, Table, Text, read_json
 from advjax.runtime.paths import user_path

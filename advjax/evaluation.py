@@ -30,12 +30,12 @@ from advjax.attacks.checks import (
 )
 from advjax.callables import join, split
 from advjax.classifier import Classifier
-from advjax.compilation import compiler_options
 from advjax.metrics.distortion import radius_snr_db
 from advjax.metrics.robustness import off_target
-from advjax.reports.attack_rows import AttackRow
-from advjax.reports.rows import Row
 from advjax.representations import Representation
+from advjax.runs.attack_rows import AttackRow
+from advjax.runs.certificate_rows import Row
+from advjax.runtime.compilation import compiler_options
 from advjax.smoothing import (
     BOUNDS,
     NO_VOTES,

@@ -28,11 +28,11 @@ from jax.sharding import Mesh
 from jaxtyping import Bool, Int, Num
 
 from advjax.classifier import Classifier, initialise
-from advjax.compilation import compiler_options
 from advjax.defences import GradFn
-from advjax.parallel import all_do, data_mesh, replicate, split_batch
-from advjax.progress import Progress
 from advjax.representations import Representation
+from advjax.runtime.compilation import compiler_options
+from advjax.runtime.parallel import all_do, data_mesh, replicate, split_batch
+from advjax.runtime.progress import Progress
 from advjax.training_checkpoints import Checkpoints, Log, TrainState
 from advjax.types import Batch, Key, PyTree
 

@@ -19,7 +19,7 @@ import numpy as np
 from flax import struct
 from jax.experimental import multihost_utils
 
-from advjax import parallel
+from advjax.runtime import parallel
 from advjax.runtime.damage import Damaged
 from advjax.runtime.full_disk import tell_full_disk
 from advjax.runtime.json_files import Fields, Integer, Items, Number, Table, Text, check

@@ -24,11 +24,11 @@ from absl import flags
 from jaxtyping import Float32
 
 from advjax import catalog, records
-from advjax.progress import Progress
 from advjax.representations import FRONT_ENDS, Representation
 from advjax.runtime import failures
 from advjax.runtime.locks import reserve
 from advjax.runtime.paths import user_path
+from advjax.runtime.progress import Progress
 from advjax.runtime.text import printable
 from data_prep import program
 from data_prep.clips import UnreadableAudio, from_int16

@@ -13,8 +13,8 @@ import numpy as np
 from absl import flags
 
 from advjax import records
-from advjax.progress import Progress
 from advjax.runtime.paths import user_path
+from advjax.runtime.progress import Progress
 from data_prep import program
 from data_prep.build import features_of
 from data_prep.clips import from_int16

@@ -20,7 +20,7 @@ from data_prep import program
 from data_prep.path_flags import define_path, define_paths
 
 if TYPE_CHECKING:
-    from experiments import pipeline
+    from experiments.lab import pipeline
 
 # Those of advjax.representations: REPRESENTATIONS, and PRESETS that set options.
 _STAGES = (
@@ -173,8 +173,8 @@ def task(*, defence: str = "gaussian") -> "pipeline.Task":
     _need_packages()
     import jax
 
-    from advjax.compilation import compiler_options
-    from experiments import pipeline
+    from advjax.runtime.compilation import compiler_options
+    from experiments.lab import pipeline
 
     if settings := compiler_options():
         text = ", ".join(f"{name}={value}" for name, value in settings.items())
@@ -293,8 +293,7 @@ def run(
 def _start(
     main: Callable[[], None], several_processes: bool, device_per_core: bool = False
 ) -> None:
-    from advjax import compilation, parallel
-    from advjax.runtime import interrupts
+    from advjax.runtime import compilation, interrupts, parallel
 
     given = [flag for flag in PROCESS_FLAGS if flags.FLAGS[flag.name].present]
     if given and not several_processes:

@@ -91,8 +91,8 @@ def main() -> None:
     """Attack, then report."""
     import jax
 
-    from advjax import parallel
-    from experiments import (
+    from advjax.runtime import parallel
+    from experiments.lab import (
         attack_report,
         attacking,
         made_names,
@@ -140,7 +140,7 @@ def main() -> None:
         where = beside / made_names.named("comparison", among)
     print(attack_report.report(folders, where))
     if AUDIBLE.value:
-        from experiments import hearing
+        from experiments.lab import hearing
 
         for folder in folders:
             print(f"{folder.name}: {hearing.report(task, folder)}")
@@ -153,7 +153,7 @@ def main() -> None:
 
 def _requests(task):
     """Every attack at every budget, all of them checked before the first one runs."""
-    from experiments import attacking, preflight
+    from experiments.lab import attacking, preflight
 
     if SLOTS.value and SLOTS.value > preflight.MOST_SLOTS:
         raise ValueError(f"--slots={SLOTS.value}: give 1 to {preflight.MOST_SLOTS:,}")
@@ -174,9 +174,9 @@ def _requests(task):
 
 def _workdirs(requests):
     """The folder of each run; None for one in --home."""
-    from advjax.reports.attack_rows import ATTACKED
-    from advjax.reports.run_folders import check_run_folder
-    from experiments import preflight
+    from advjax.runs.attack_rows import ATTACKED
+    from advjax.runs.run_folders import check_run_folder
+    from experiments.lab import preflight
 
     if not app.WORKDIR.value:
         yield from [None] * len(requests)

@@ -37,10 +37,10 @@ def main() -> None:
     import numpy as np
 
     from advjax import records
-    from advjax.atomic import new_file
     from advjax.metrics.distortion import radius_snr_db
-    from advjax.reports import rows as row_files
-    from experiments import certification, hearing, pipeline, preflight
+    from advjax.runs import certificate_rows as row_files
+    from advjax.runtime.atomic import new_file
+    from experiments.lab import certification, hearing, pipeline, preflight
 
     task = app.task()
     size = pipeline.size_of(jax.default_backend())

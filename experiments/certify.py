@@ -37,7 +37,7 @@ from data_prep.path_flags import define_path
 from experiments import app
 
 if TYPE_CHECKING:
-    from experiments import certification, pipeline
+    from experiments.lab import certification, pipeline
 
 NUM_SELECTION = flags.DEFINE_integer(
     "num_selection", None, "Votes that choose the class (n0); default 100 on CPU, 500."
@@ -94,7 +94,7 @@ def main() -> None:
     """Certify, then report."""
     import jax
 
-    from experiments import certification, pipeline, preflight
+    from experiments.lab import certification, pipeline, preflight
 
     task = app.task()
     size = pipeline.size_of(jax.default_backend())
@@ -132,7 +132,7 @@ def main() -> None:
 def request_of(size: "pipeline.Size") -> "certification.Certification":
     """How to certify, as the flags say it."""
     from advjax.reports import tables
-    from experiments import certification, preflight
+    from experiments.lab import certification, preflight
 
     radii = RADII.value and preflight.numbers("radii", RADII.value)
     return certification.Certification(

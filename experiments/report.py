@@ -10,8 +10,9 @@ comparison-DIGEST of these runs' own; the last line says where.
 
 import pathlib
 
-from advjax.reports import runs
-from experiments import app, attack_report, certification, made_names, pipeline
+from advjax.runs import folder as runs
+from experiments import app
+from experiments.lab import attack_report, certification, made_names, pipeline
 
 app.declare_key(app.RUNS, app.OUT)
 

@@ -74,7 +74,7 @@ def main() -> None:
     """Certify what is not certified, then attack, then report."""
     import jax
 
-    from experiments import (
+    from experiments.lab import (
         certification,
         pipeline,
         preflight,

@@ -15,9 +15,9 @@ app.declare_key(*app.MODEL_FLAGS, *app.DATA_FLAGS, *app.RUN_FLAGS, *app.PROCESS_
 
 def main() -> None:
     """Train, then measure."""
-    from advjax import parallel
     from advjax.reports import tables
-    from experiments import caveats, held_out, pipeline, preflight
+    from advjax.runtime import parallel
+    from experiments.lab import caveats, held_out, pipeline, preflight
 
     task = app.task()
     preflight.check(task)

@@ -20,12 +20,15 @@ from advjax import checkpoint, evaluation, records
 from advjax.metrics.robustness import attackable
 from advjax.metrics.shares import Share
 from advjax.metrics.transfer import transfer_share
-from advjax.reports import attack_rows, runs, tables
+from advjax.reports import tables
 from advjax.representations import definition
+from advjax.runs import attack_rows
+from advjax.runs import folder as runs
 from data_prep.path_flags import define_paths
-from experiments import app, made_names, pipeline
-from experiments.attack_report import label_of
-from experiments.stored_examples import check_example, examples
+from experiments import app
+from experiments.lab import made_names, pipeline
+from experiments.lab.attack_report import label_of
+from experiments.lab.stored_examples import check_example, examples
 
 CLASSIFIERS = define_paths("classifiers", [], "Folders of further classifiers to ask.")
 app.declare_key(app.RUNS, app.OUT)

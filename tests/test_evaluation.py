@@ -7,8 +7,8 @@ import pytest
 
 from advjax import evaluation
 from advjax.attacks import pgd, run_batch, snapshots
-from advjax.parallel import data_mesh
 from advjax.representations import Magnitude
+from advjax.runtime.parallel import data_mesh
 from advjax.smoothing import gaussian
 
 W = jnp.asarray([[1.0, -1.0], [0.5, 0.2], [0.0, 0.3]])

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from advjax.compilation import one_by_one
+from advjax.runtime.compilation import one_by_one
 
 
 def function(x, y):

@@ -9,8 +9,8 @@ from flax import linen as nn
 
 from advjax import training
 from advjax.defences import gaussian, plain
-from advjax.parallel import data_mesh, split_batch
 from advjax.representations import Magnitude, MelEnergies, Waveform
+from advjax.runtime.parallel import data_mesh, split_batch
 from advjax.training import Dataset, Recipe, fit
 
 WAVE = Waveform(num_samples=32)

@@ -34,8 +34,8 @@ from advjax.attacks.checks import (
     look_like_probabilities,
 )
 from advjax.callables import join, split
-from advjax.compilation import compiler_options
-from advjax.parallel import AXIS, replicate
+from advjax.runtime.compilation import compiler_options
+from advjax.runtime.parallel import AXIS, replicate
 from advjax.types import AnyArray, AnyCallable, LogitsFn
 
 

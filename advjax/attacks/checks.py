@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from advjax.arguments import float_example, in_float32, is_traced, num_classes
 from advjax.attacks.objectives import cross_entropy
 from advjax.callables import join, split
-from advjax.compilation import compiler_options
+from advjax.runtime.compilation import compiler_options
 from advjax.types import AnyArray, Bounds, LogitsFn
 
 

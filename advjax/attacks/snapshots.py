@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from advjax.atomic import new_file
 from advjax.attacks.base import Attack
 from advjax.attacks.batches import Slots
+from advjax.runtime.atomic import new_file
 from advjax.runtime.text import printable
 from advjax.types import Features, LogitsFn
 

@@ -10,7 +10,6 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from advjax.atomic import new_folder
 from advjax.records import array_record, content, npz
 from advjax.records.header import NAME
 from advjax.records.schema import (
@@ -29,6 +28,7 @@ from advjax.representations import (
     from_definition,
     probe,
 )
+from advjax.runtime.atomic import new_folder
 from advjax.runtime.damage import Damaged
 from advjax.runtime.paths import user_path
 from advjax.runtime.text import printable

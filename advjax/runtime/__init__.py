@@ -1,4 +1,5 @@
 """The machine that a program runs on: its paths, its terminal, its locks and signals.
 
-The lowest floor of the package: nothing here imports JAX or any other part of advjax.
+The lowest floor: nothing here imports any other part of advjax. Only `compilation` and
+`parallel` need JAX; the rest starts without it.
 """

@@ -10,7 +10,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int
 
 from advjax.callables import apply, join
-from advjax.compilation import compiler_options
+from advjax.runtime.compilation import compiler_options
 from advjax.types import Features, Key
 
 

@@ -33,12 +33,13 @@ from advjax.attacks.carlini_wagner import carlini_wagner
 from advjax.attacks.deepfool import deepfool
 from advjax.attacks.gradient_sign import fgsm, pgd
 from advjax.attacks.jsma import jsma
-from advjax.compilation import compiler_options
 from advjax.reports import tables
+from advjax.runtime.compilation import compiler_options
 from advjax.types import LogitsFn
-from experiments import app, pipeline
+from experiments import app
 from experiments.benchmarks import contest, rivals, torch_rescnn
 from experiments.benchmarks.rivals import RIVALS, Terms
+from experiments.lab import pipeline
 
 _DEFAULTS = Terms()
 ATTACKS = flags.DEFINE_list(

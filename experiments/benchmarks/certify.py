@@ -31,8 +31,9 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import app, pipeline
+from experiments import app
 from experiments.benchmarks import certify_sides, contest
+from experiments.lab import pipeline
 
 WIDTHS = flags.DEFINE_list(
     "widths", ["16", "64"], "Channels of the ResCNN's first stage; 64 is the published."

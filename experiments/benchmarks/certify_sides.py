@@ -60,8 +60,9 @@ def ours(*, width: int, tile: int, devices: int, precision: str, cache: str) -> 
 
     if devices > 1:
         jax.config.update("jax_num_cpu_devices", devices)
-    from advjax import parallel, smoothing
-    from advjax.compilation import use_disk_cache
+    from advjax import smoothing
+    from advjax.runtime import parallel
+    from advjax.runtime.compilation import use_disk_cache
 
     if cache:
         use_disk_cache(cache)

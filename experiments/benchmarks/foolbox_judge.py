@@ -24,7 +24,8 @@ from advjax import attacks
 from advjax.attacks import Attack
 from advjax.reports import tables
 from advjax.types import Bounds, LogitsFn
-from experiments import app, pipeline
+from experiments import app
+from experiments.lab import pipeline
 
 NUM_EXAMPLES = flags.DEFINE_integer(
     "judge_examples", 20, "Test examples that the network gets right.", lower_bound=1

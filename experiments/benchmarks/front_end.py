@@ -30,7 +30,7 @@ from absl import flags
 from advjax import catalog
 from advjax.reports import plots, tables
 from advjax.representations import REPRESENTATIONS, definition
-from experiments import app, pipeline
+from experiments import app
 from experiments.benchmarks import contest
 from experiments.benchmarks.front_end_contest import (
     LOOP_CLIPS,
@@ -43,6 +43,7 @@ from experiments.benchmarks.front_end_contest import (
     problem,
 )
 from experiments.benchmarks.front_end_rivals import AT_ONCE, RIVALS, check_torch
+from experiments.lab import pipeline
 
 _TIMED = ["magnitude", "mfbe", "logmel"]
 

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.fft
 
-from advjax.compilation import compiler_options
 from advjax.representations import LogMel, MelEnergies, Representation
+from advjax.runtime.compilation import compiler_options
 from advjax.signal.mel import mel_filterbank
 from data_prep.corpora.voices import speak
 from experiments.benchmarks import contest

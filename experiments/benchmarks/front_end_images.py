@@ -25,7 +25,7 @@ from absl import flags
 from advjax import catalog
 from advjax.reports import plots, tables
 from advjax.representations import PRESETS, Representation, Stacked, definition
-from experiments import app, pipeline
+from experiments import app
 from experiments.benchmarks import contest, front_end_image_rivals
 from experiments.benchmarks.front_end_contest import (
     Contestant,
@@ -34,6 +34,7 @@ from experiments.benchmarks.front_end_contest import (
     problem,
     take_turns,
 )
+from experiments.lab import pipeline
 
 _RIVAL_PACKAGES = ("librosa", "PyWavelets")
 _OURS, _GRADIENT, _RIVAL = "ours", "ours, with gradient", "librosa and PyWavelets"

@@ -21,13 +21,14 @@ import jax.numpy as jnp
 import optax
 from absl import flags
 
-from advjax.compilation import compiler_options
 from advjax.defences import fused_adversarial
 from advjax.models import MODELS
 from advjax.reports import tables
+from advjax.runtime.compilation import compiler_options
 from advjax.training import Recipe
 from advjax.types import Batch
-from experiments import app, pipeline
+from experiments import app
+from experiments.lab import pipeline
 
 NUM_CLASSES = 50
 SIZES = (1568, 1308)

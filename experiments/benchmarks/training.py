@@ -26,14 +26,15 @@ import numpy as np
 from absl import flags
 
 from advjax.classifier import Classifier, initialise
-from advjax.compilation import compiler_options
 from advjax.defences import fused_adversarial
 from advjax.models import ResCNN
 from advjax.reports import tables
 from advjax.representations import MelEnergies
+from advjax.runtime.compilation import compiler_options
 from advjax.types import Batch
-from experiments import app, pipeline
+from experiments import app
 from experiments.benchmarks import torch_rescnn
+from experiments.lab import pipeline
 
 WIDTH = flags.DEFINE_integer(
     "width", 16, "Channels of the ResCNN's first stage.", lower_bound=1

@@ -4,7 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-from experiments import pipeline
+from experiments.lab import pipeline
 
 
 def median_seconds(

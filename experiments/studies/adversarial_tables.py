@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from advjax.atomic import new_file
 from advjax.metrics.robustness import budget_for_auc, perturbation_ratio
 from advjax.metrics.shares import Share, share_of
 from advjax.reports import panels, tables
+from advjax.runtime.atomic import new_file
 from experiments.studies.needed_budgets import Needed, needed
 
 NAMES = {

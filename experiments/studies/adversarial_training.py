@@ -35,12 +35,13 @@ import numpy as np
 from absl import flags
 
 from advjax import catalog, evaluation
-from advjax.atomic import new_file
 from advjax.models import MODELS
-from advjax.progress import duration
 from advjax.representations import FRONT_ENDS
+from advjax.runtime.atomic import new_file
+from advjax.runtime.progress import duration
 from advjax.training import Recipe
-from experiments import app, pipeline
+from experiments import app
+from experiments.lab import pipeline
 from experiments.studies import adversarial_tables
 from experiments.studies.grid_flags import (
     CELLS,

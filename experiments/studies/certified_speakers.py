@@ -33,7 +33,8 @@ from absl import flags
 from advjax import smoothing
 from advjax.metrics.shares import share_of
 from advjax.reports import plots, tables
-from experiments import app, caveats, certification, held_out, pipeline
+from experiments import app
+from experiments.lab import caveats, certification, held_out, pipeline
 from experiments.studies import speaker_inputs
 
 STAGES = ("waveform", "magnitude", "mfbe")

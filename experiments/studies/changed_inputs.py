@@ -20,10 +20,10 @@ from advjax import evaluation, smoothing
 from advjax.metrics.distortion import radius_snr_db
 from advjax.metrics.shares import share_of
 from advjax.reports import tables
-from advjax.reports.rows import Run
 from advjax.representations import Representation
+from advjax.runs.certificate_rows import Run
 from advjax.types import Key
-from experiments import pipeline
+from experiments.lab import pipeline
 
 SHARES = (0.01, 0.1, 1.0)
 

@@ -34,10 +34,11 @@ from advjax import records
 from advjax.attacks import Attack
 from advjax.metrics.certified import average_certified_radius
 from advjax.metrics.shares import Share, share_of
-from advjax.reports import attack_rows, plots, smoothed_attack_rows, tables
-from advjax.reports.rows import Run
-from experiments import (
-    app,
+from advjax.reports import plots, tables
+from advjax.runs import attack_rows, smoothed_attack_rows
+from advjax.runs.certificate_rows import Run
+from experiments import app
+from experiments.lab import (
     attacking,
     caveats,
     certification,

@@ -11,11 +11,11 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeVar, get_type_hints
 
-from advjax.atomic import new_file
-from advjax.reports import fields
+from advjax.runs import fields
+from advjax.runtime.atomic import new_file
 from advjax.runtime.damage import Damaged
 from advjax.runtime.text import printable
-from experiments import pipeline
+from experiments.lab import pipeline
 
 Row = TypeVar("Row", bound=NamedTuple)
 _FIELDS: dict[type, fields.Field] = {

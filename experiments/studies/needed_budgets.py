@@ -17,8 +17,9 @@ from jaxtyping import Float
 
 from advjax import evaluation
 from advjax.metrics.robustness import attackable
-from advjax.reports import attack_rows, runs
-from experiments import attacking, pipeline
+from advjax.runs import attack_rows
+from advjax.runs import folder as runs
+from experiments.lab import attacking, pipeline
 
 
 class Scan(NamedTuple):

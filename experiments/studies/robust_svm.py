@@ -35,7 +35,8 @@ from absl import flags
 
 from advjax.runtime import failures
 from advjax.training import Recipe
-from experiments import app, certification, pipeline
+from experiments import app
+from experiments.lab import certification, pipeline
 from experiments.studies import robust_svm_cells as cells
 from experiments.studies import robust_svm_figures, robust_svm_report
 from experiments.studies.grid_flags import (

@@ -15,15 +15,16 @@ import jax
 import numpy as np
 
 from advjax import evaluation
-from advjax.atomic import new_file
 from advjax.classifier import Classifier
 from advjax.defences.surf_svm.fitting import SvmRecipe, fit_machine
 from advjax.defences.surf_svm.svm_attacks import evasion, flip_labels
 from advjax.metrics.robustness import attackable
 from advjax.models import SurfSvm
 from advjax.models.surf_svm.svm import Machine, pair_decisions, sums_of_pairs
-from advjax.reports import attack_rows, runs
-from experiments import attacking, pipeline
+from advjax.runs import attack_rows
+from advjax.runs import folder as runs
+from advjax.runtime.atomic import new_file
+from experiments.lab import attacking, pipeline
 from experiments.studies import kept_rows
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from advjax.atomic import new_file
 from advjax.metrics.robustness import success_rate_auc
 from advjax.metrics.shares import Share, share_of
-from advjax.reports import attack_rows, tables
-from experiments import certification
+from advjax.reports import tables
+from advjax.runs import attack_rows
+from advjax.runtime.atomic import new_file
+from experiments.lab import certification
 from experiments.studies import kept_rows
 from experiments.studies.robust_svm_cells import (
     Attacked,

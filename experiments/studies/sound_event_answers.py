@@ -19,7 +19,7 @@ from advjax import catalog, evaluation
 from advjax.classifier import Classifier
 from advjax.defences.transforms import SUITE, TRANSFORMS
 from advjax.metrics.shares import Share
-from advjax.progress import Progress
+from advjax.runtime.progress import Progress
 from experiments.studies import kept_rows
 from experiments.studies.sound_event_jobs import Job, file_name
 from experiments.studies.sound_event_models import SAMPLE_RATE_HZ, padded_wave

@@ -11,8 +11,9 @@ from advjax import catalog, evaluation
 from advjax.attacks import ATTACKS, Attack, eps_for_snr
 from advjax.attacks.checks import zero_gradient_shares
 from advjax.classifier import Classifier
-from advjax.progress import Progress
-from advjax.reports import attack_rows, runs
+from advjax.runs import attack_rows
+from advjax.runs import folder as runs
+from advjax.runtime.progress import Progress
 from advjax.training import Recipe
 from experiments.studies.sound_event_jobs import (
     WAVES,

@@ -16,9 +16,9 @@ from jaxtyping import Float, Float32
 from advjax import catalog, evaluation
 from advjax.attacks import ATTACKS
 from advjax.classifier import Classifier
-from advjax.progress import Progress
 from advjax.representations import LogMelChunks
-from experiments import pipeline, wav_pairs
+from advjax.runtime.progress import Progress
+from experiments.lab import pipeline, wav_pairs
 from experiments.studies import kept_rows
 from experiments.studies.sound_event_attacks import answered
 from experiments.studies.sound_event_jobs import Job, buckets, file_name, point_of

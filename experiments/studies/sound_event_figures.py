@@ -10,10 +10,10 @@ from jaxtyping import Float
 
 from advjax.classifier import Classifier
 from advjax.reports import counts, plots
-from advjax.reports.attack_rows import AttackRows
 from advjax.reports.tables import DASH
 from advjax.representations import LogMelChunks
-from experiments import wav_pairs
+from advjax.runs.attack_rows import AttackRows
+from experiments.lab import wav_pairs
 from experiments.studies import sound_event_answers as answering
 from experiments.studies.sound_event_jobs import Job, file_name
 from experiments.studies.sound_event_models import (

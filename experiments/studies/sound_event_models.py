@@ -13,20 +13,20 @@ from flax import linen as nn
 from jaxtyping import Float32, Int16
 
 from advjax import catalog, checkpoint
-from advjax.atomic import new_file
 from advjax.classifier import Classifier
 from advjax.defences import mixup, plain
 from advjax.evaluation import logits_of_batch
 from advjax.metrics.shares import Share
 from advjax.models import MODELS
-from advjax.progress import Progress
 from advjax.representations import ConstantQChunks, LogMelChunks, Waveform, definition
 from advjax.representations.chunks import CHUNK_SAMPLES
+from advjax.runtime.atomic import new_file
+from advjax.runtime.progress import Progress
 from advjax.training import Dataset, Recipe, fit
 from data_prep.build import pick_corpus
 from data_prep.clips import from_int16, to_int16
 from data_prep.silence import without_silence
-from experiments import made_names, pipeline
+from experiments.lab import made_names, pipeline
 
 SAMPLE_RATE_HZ = 32_000
 CORPORA = ("fsdkaggle2018", "esc50", "urbansound8k")

@@ -6,18 +6,19 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from advjax.atomic import new_file
 from advjax.metrics.robustness import attackable
 from advjax.metrics.shares import Share, share_of
-from advjax.reports import attack_rows, runs
-from advjax.reports.attack_rows import AttackRows
 from advjax.reports.tables import (
     DASH,
     INTERVAL_NOTE,
     markdown_table,
     percent_text,
 )
-from experiments import wav_pairs
+from advjax.runs import attack_rows
+from advjax.runs import folder as runs
+from advjax.runs.attack_rows import AttackRows
+from advjax.runtime.atomic import new_file
+from experiments.lab import wav_pairs
 from experiments.studies import sound_event_answers as answering
 from experiments.studies import sound_event_features as features
 from experiments.studies.sound_event_figures import (

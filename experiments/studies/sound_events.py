@@ -35,7 +35,8 @@ from absl import flags
 
 from advjax.classifier import Classifier
 from advjax.representations import LogMelChunks
-from experiments import app, pipeline
+from experiments import app
+from experiments.lab import pipeline
 from experiments.studies import sound_event_report
 from experiments.studies.grid_flags import CELLS, GRID_FLAGS, PRESET, SHARE, parse_share
 from experiments.studies.sound_event_attacks import (

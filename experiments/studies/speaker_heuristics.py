@@ -26,9 +26,9 @@ from advjax.attacks.batches import default_slots
 from advjax.defences.transforms import SMALL_ROOM, TRANSFORMS, Transform
 from advjax.metrics.distortion import radius_snr_db
 from advjax.metrics.shares import Share
-from advjax.progress import Progress
 from advjax.reports import tables
-from experiments import attacking, pipeline
+from advjax.runtime.progress import Progress
+from experiments.lab import attacking, pipeline
 from experiments.studies import kept_rows
 
 NONE, MASKED = "none", "masked noise"

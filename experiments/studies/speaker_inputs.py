@@ -23,9 +23,10 @@ from jaxtyping import Float
 from advjax import evaluation, records, smoothing
 from advjax.metrics.distortion import radius_snr_db
 from advjax.reports import plots, tables
-from advjax.reports.rows import Run
-from experiments import app, pipeline
-from experiments.listening import onward, read_wav, waveform_of, write_wav
+from advjax.runs.certificate_rows import Run
+from experiments import app
+from experiments.lab import pipeline
+from experiments.lab.listening import onward, read_wav, waveform_of, write_wav
 from experiments.studies.changed_inputs import (
     features_at,
     front_end_table,

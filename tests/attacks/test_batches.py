@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from advjax.attacks import carlini_wagner, pgd, run, run_batch, snapshots
-from advjax.parallel import data_mesh
+from advjax.runtime.parallel import data_mesh
 from tests.problems import linear
 
 GENERATOR = np.random.default_rng(0)

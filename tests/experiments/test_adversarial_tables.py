@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from advjax.reports import attack_rows, runs
+from advjax.runs import attack_rows
+from advjax.runs import folder as runs
 from experiments.studies import adversarial_tables as study
 from experiments.studies.needed_budgets import Needed, needed
 

@@ -11,16 +11,9 @@ from absl.testing import flagsaver
 from scipy.io import wavfile
 
 from advjax import checkpoint, evaluation
-from advjax.reports import attack_rows
-from experiments import (
-    attack,
-    attack_report,
-    attacking,
-    pipeline,
-    report,
-    transfer,
-    wav_pairs,
-)
+from advjax.runs import attack_rows
+from experiments import attack, report, transfer
+from experiments.lab import attack_report, attacking, pipeline, wav_pairs
 
 SMALL = {
     "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",

@@ -12,8 +12,10 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from advjax.reports import attack_rows, runs
-from experiments import attack, attacking
+from advjax.runs import attack_rows
+from advjax.runs import folder as runs
+from experiments import attack
+from experiments.lab import attacking
 
 ROOT = pathlib.Path(__file__).parents[2]
 GIVEN = {

@@ -11,21 +11,14 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from advjax import parallel
 from advjax.attacks import ATTACKS
-from advjax.reports import rows
 from advjax.representations import REPRESENTATIONS
+from advjax.runs import certificate_rows
+from advjax.runtime import parallel
 from advjax.smoothing import certificates
-from experiments import (
-    app,
-    certification,
-    certify,
-    pipeline,
-    report,
-    tallies,
-    train,
-)
-from experiments.attacking import TARGETS
+from experiments import app, certify, report, train
+from experiments.lab import certification, pipeline, vote_checkpoints
+from experiments.lab.attacking import TARGETS
 
 SMALL = {
     "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
@@ -122,7 +115,7 @@ def test_a_run_cut_in_the_middle_of_a_row_ends_with_the_same_rows(home, tmp_path
 
 
 def test_a_point_cut_in_mid_count_goes_on_from_its_votes(home, tmp_path, monkeypatch):
-    whole = rows.read(run_folder(home))
+    whole = certificate_rows.read(run_folder(home))
     monkeypatch.setattr(tallies, "EVERY_S", 0.0)
     counted = []
 
@@ -137,7 +130,7 @@ def test_a_point_cut_in_mid_count_goes_on_from_its_votes(home, tmp_path, monkeyp
 
         return note
 
-    writer = tallies.writer
+    writer = vote_checkpoints.writer
     again = tmp_path / "again"
     options = {"home": str(home), "workdir": str(again), **SMALL}
     monkeypatch.setattr(tallies, "writer", stop_at_the_third)
@@ -147,8 +140,8 @@ def test_a_point_cut_in_mid_count_goes_on_from_its_votes(home, tmp_path, monkeyp
     with flagsaver.flagsaver(**options, tile=5), pytest.raises(KeyboardInterrupt):
         certify.main()
     (path,) = again.glob("votes*.json")
-    assert tallies.read(again) == dict(counted[-1:])
-    assert len(rows.read(again)) == 0
+    assert vote_checkpoints.read(again) == dict(counted[-1:])
+    assert len(certificate_rows.read(again)) == 0
     queued = []
     queue_votes = certificates.queue_votes
 
@@ -167,8 +160,8 @@ def test_a_point_cut_in_mid_count_goes_on_from_its_votes(home, tmp_path, monkeyp
     options["workdir"] = str(tmp_path / "undisturbed")
     with flagsaver.flagsaver(**options, tile=5):
         certify.main()
-    expected = rows.read(tmp_path / "undisturbed")
-    found = rows.read(again)
+    expected = certificate_rows.read(tmp_path / "undisturbed")
+    found = certificate_rows.read(again)
     assert found.id == expected.id == whole.id
     np.testing.assert_array_equal(found.votes, expected.votes)
 
@@ -206,7 +199,10 @@ def test_one_process_goes_on_where_several_left_off(home, tmp_path):
     new = (folder / "rows.tsv").read_bytes().splitlines()
     ids = [line.split(b"\t")[6] for line in lines]
     assert [line.split(b"\t")[6] for line in new[1:]] == [ids[0], ids[3]]
-    merged, whole = rows.read(folder), rows.read(run_folder(home))
+    merged, whole = (
+        certificate_rows.read(folder),
+        certificate_rows.read(run_folder(home)),
+    )
     for column in ("idx", "predict", "radius", "votes", "p_lower", "snr_db"):
         before, after = getattr(whole, column), getattr(merged, column)
         assert before.tolist() == after.tolist()
@@ -289,7 +285,7 @@ def test_other_laws_certify_in_their_norm_and_train_on_their_noise(
     assert settings["defence"] == f"noisy(noise={law!r}, sigma=0.25)"
     report = (tmp_path / "run" / "report.md").read_text()
     assert bool(tones) == (norm == "ellipsoid") == ("dB at 1000 Hz" in report)
-    found = rows.read(tmp_path / "run")
+    found = certificate_rows.read(tmp_path / "run")
     # Of sqrt(3) sigma's uniform noise and of normal noise, by 40 unanimous votes.
     most = {"uniform": 0.3387, "pcm16": 0.3083}.get(law)
     cap = settings["cap"]

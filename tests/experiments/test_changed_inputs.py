@@ -10,8 +10,8 @@ from flax import linen as nn
 
 from advjax.classifier import Classifier
 from advjax.evaluation import Point
-from advjax.reports.rows import HEADER, Row, Run, line_of, parse
 from advjax.representations import LogMel, Magnitude, MelEnergies, Waveform
+from advjax.runs.certificate_rows import HEADER, Row, Run, line_of, parse
 from experiments.studies.changed_inputs import (
     FRONT_ENDS,
     alternate,

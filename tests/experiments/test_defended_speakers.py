@@ -9,7 +9,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from advjax.metrics.shares import Share
-from advjax.reports.rows import Rows, Run
+from advjax.runs.certificate_rows import Rows, Run
 from experiments.studies import defended_speakers, speaker_heuristics
 from experiments.studies.defended_speakers import Cell, Curves, stage_table
 

@@ -8,7 +8,7 @@ from absl import flags
 from advjax import evaluation
 from advjax.attacks import batches, fgsm, run
 from advjax.training import Recipe
-from experiments import pipeline
+from experiments.lab import pipeline
 from experiments.studies.needed_budgets import Scan, needed, scan_budgets
 
 BUDGETS = (0.001, 0.003, 0.01, 0.03)

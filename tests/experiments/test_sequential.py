@@ -11,8 +11,9 @@ from absl.testing import flagsaver
 from scipy import stats
 
 from advjax import smoothing
-from advjax.reports import rows
-from experiments import certify, saved_votes, tallies
+from advjax.runs import certificate_rows
+from experiments import certify
+from experiments.lab import saved_votes, vote_checkpoints
 
 RADII = ["0.05", "0.2", "0.4", "3"]
 SMALL = {
@@ -53,7 +54,7 @@ def run_folder(home):
 
 
 def test_rows_keep_their_votes_and_say_how_many_were_drawn(home):
-    found = rows.read(run_folder(home))
+    found = certificate_rows.read(run_folder(home))
     assert len(found) == 6
     assert len(set(found.n.tolist())) > 1
     assert found.n.max() <= 400
@@ -75,7 +76,7 @@ def test_run_json_and_report_say_what_was_asked_saved_and_lost(home):
     assert settings["bound"] == "sequential"
     assert settings["radii"] == [float(radius) for radius in RADII]
     report = (folder / "report.md").read_text()
-    found = rows.read(folder)
+    found = certificate_rows.read(folder)
     ratio, with_selection = 400 / found.n.mean(), 410 / (10 + found.n.mean())
     assert f"{ratio:.1f} times fewer than n=400; {with_selection:.1f} times" in report
     # At alpha 0.01 and 400 votes: 0.01 ** (1 / 400) is 2.275 sigma.
@@ -107,7 +108,7 @@ def test_points_cut_off_in_mid_count_end_as_those_that_were_not(
     home, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(tallies, "EVERY_S", 0.0)
-    writer, counted = tallies.writer, []
+    writer, counted = vote_checkpoints.writer, []
 
     def stop_at_the_tenth(folder, here):
         write = writer(folder, here)
@@ -126,16 +127,19 @@ def test_points_cut_off_in_mid_count_end_as_those_that_were_not(
     monkeypatch.setattr(tallies, "writer", stop_at_the_tenth)
     with flagsaver.flagsaver(**options), pytest.raises(KeyboardInterrupt):
         certify.main()
-    left = tallies.read(again)
+    left = vote_checkpoints.read(again)
     assert len(left) > 1
     assert left.items() <= dict(counted).items()
     assert max(tally.num_estimation for tally in left.values()) > 0
-    assert len(rows.read(again)) < 6
+    assert len(certificate_rows.read(again)) < 6
     monkeypatch.setattr(tallies, "writer", writer)
     with flagsaver.flagsaver(**options):
         certify.main()
-    assert not tallies.read(again)
-    expected, found = rows.read(run_folder(home)), rows.read(again)
+    assert not vote_checkpoints.read(again)
+    expected, found = (
+        certificate_rows.read(run_folder(home)),
+        certificate_rows.read(again),
+    )
     for column in ("id", "predict", "radius", "votes", "n", "p_lower"):
         before, after = getattr(expected, column), getattr(found, column)
         assert list(before) == list(after)

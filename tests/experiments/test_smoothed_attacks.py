@@ -9,15 +9,11 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from advjax.reports import rows as row_files
-from advjax.reports import smoothed_attack_rows
-from advjax.reports.smoothed_attack_rows import SmoothedAttackRow
-from experiments import (
-    app,
-    smoothed_attack_report,
-    smoothed_attacking,
-    smoothed_attacks,
-)
+from advjax.runs import certificate_rows as row_files
+from advjax.runs import smoothed_attack_rows
+from advjax.runs.smoothed_attack_rows import SmoothedAttackRow
+from experiments import app, smoothed_attacks
+from experiments.lab import smoothed_attack_report, smoothed_attacking
 
 SMALL = {
     "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",

@@ -11,8 +11,8 @@ from absl.testing import flagsaver
 from advjax import catalog
 from advjax.attacks import ATTACKS, run
 from advjax.evaluation import Point
-from advjax.reports.attack_rows import AttackRow, AttackRows
 from advjax.representations import LogMelChunks
+from advjax.runs.attack_rows import AttackRow, AttackRows
 from experiments.studies import sound_event_answers as answering
 from experiments.studies import sound_event_attacks as attacking
 from experiments.studies import sound_event_jobs as jobs

@@ -11,7 +11,7 @@ from advjax.classifier import Classifier
 from advjax.evaluation import Point
 from advjax.representations import LogMel, Magnitude, MelEnergies, Waveform
 from data_prep.clips import from_int16, to_int16
-from experiments import pipeline
+from experiments.lab import pipeline
 from experiments.studies.speaker_inputs import (
     at_waveform,
     noisy_inputs,

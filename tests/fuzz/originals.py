@@ -16,13 +16,14 @@ from advjax import checkpoint, records, training_checkpoints
 from advjax.attacks import pgd, run_batch, snapshots
 from advjax.classifier import Classifier, initialise
 from advjax.models import MODELS
-from advjax.parallel import Process
-from advjax.reports import attack_rows, rows, runs, smoothed_attack_rows
 from advjax.representations import Magnitude, MelEnergies, Waveform
+from advjax.runs import attack_rows, certificate_rows, smoothed_attack_rows
+from advjax.runs import folder as runs
+from advjax.runtime.parallel import Process
 from advjax.smoothing import Tally
 from advjax.smoothing.bounds import clopper_pearson_lower
 from data_prep.clips import decode
-from experiments import stored_examples, tallies
+from experiments.lab import stored_examples, vote_checkpoints
 from tests.fuzz import mutations
 from tests.problems import linear
 
@@ -133,13 +134,13 @@ CERTIFY = {
 IDS = [f"clip-{n}" for n in range(8)]
 
 
-def certificate(number: int) -> rows.Row:
+def certificate(number: int) -> certificate_rows.Row:
     """A row as a run has it."""
     votes = (100, 99, 95, 90, 80, 70, 60, 50)[number]
     p = float(clopper_pearson_lower(votes, N, ALPHA))
     sure = p >= 0.5
     radius = SIGMA * float(stats.norm.ppf(p)) if sure else 0.0
-    return rows.Row(
+    return certificate_rows.Row(
         number, 1, 1 if sure else -1, radius, sure, 0.5, IDS[number], p, votes, N, 20.0,
         radius / 3, 30.0,
     )  # fmt: skip
@@ -187,7 +188,7 @@ def _as_text(found: Any) -> list[str]:
 
 
 def _certificates(folder: pathlib.Path) -> Any:
-    return _as_text(rows.read(folder)), runs.description(folder)
+    return _as_text(certificate_rows.read(folder)), runs.description(folder)
 
 
 def _attacked(folder: pathlib.Path) -> Any:
@@ -198,11 +199,13 @@ def _smoothed(folder: pathlib.Path) -> Any:
     return smoothed_attack_rows.read(folder), runs.description(folder)
 
 
-LIMITS = tallies.Limits(set(IDS), 3, 10, 100)
+LIMITS = vote_checkpoints.Limits(set(IDS), 3, 10, 100)
 
 
 def _votes(folder: pathlib.Path) -> None:
-    note = tallies.writer(folder, Process(0, 1), clock=iter([0, 99, 99]).__next__)
+    note = vote_checkpoints.writer(
+        folder, Process(0, 1), clock=iter([0, 99, 99]).__next__
+    )
     note(IDS[0], Tally(10, (1, 8, 0), 60, (0, 59, 0), 0.5, 0.9))
 
 
@@ -316,7 +319,11 @@ ORIGINALS = [
     _audio("apple.aiff"),
     _records("npz"),
     _records("array_record"),
-    _rows("certify", _run(rows.CERTIFICATES, certificate, CERTIFY), _certificates),
+    _rows(
+        "certify",
+        _run(certificate_rows.CERTIFICATES, certificate, CERTIFY),
+        _certificates,
+    ),
     _rows(
         "attack",
         _run(
@@ -334,7 +341,7 @@ ORIGINALS = [
         _smoothed,
     ),
     Original(
-        "votes", _votes, lambda folder: tallies.read(folder, LIMITS), 50,
+        "votes", _votes, lambda folder: vote_checkpoints.read(folder, LIMITS), 50,
         {"": mutations.JSON},
     ),
     Original("attack.npz", _snapshot, _slots, 60, {"": mutations.ANY}),

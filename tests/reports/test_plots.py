@@ -15,7 +15,7 @@ from advjax.reports.plots import (
     image_grid_plot,
     log_log_plot,
 )
-from advjax.reports.rows import HEADER, Row, Run, line_of, parse
+from advjax.runs.certificate_rows import HEADER, Row, Run, line_of, parse
 
 
 def run(label, radii, *, wrong=0, cap=float("inf")) -> Run:

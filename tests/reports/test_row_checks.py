@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from advjax.reports import attack_rows, descriptions, rows, runs, smoothed_attack_rows
+from advjax.runs import (
+    attack_rows,
+    certificate_rows,
+    descriptions,
+    smoothed_attack_rows,
+)
+from advjax.runs import folder as runs
 from advjax.smoothing.bounds import clopper_pearson_lower
 
 RESULTS = pathlib.Path(__file__).parents[2] / "experiments" / "results"
@@ -21,11 +27,11 @@ SETTINGS = {
 }
 
 
-def certificate(number: int, votes: int) -> rows.Row:
+def certificate(number: int, votes: int) -> certificate_rows.Row:
     p = float(clopper_pearson_lower(votes, N, ALPHA))
     radius = SIGMA * float(stats.norm.ppf(p)) if p > 0.5 else 0.0
     predict = 1 if p >= 0.5 else -1
-    return rows.Row(
+    return certificate_rows.Row(
         idx=number, label=1, predict=predict, radius=radius, correct=predict == 1,
         time=0.5, id=f"clip-{number}", p_lower=p, votes=votes, n=N, snr_db=20.0,
         radius_wave=radius / 3, radius_wave_snr_db=30.0,
@@ -35,7 +41,7 @@ def certificate(number: int, votes: int) -> rows.Row:
 GOOD = [certificate(n, votes) for n, votes in enumerate((100, 95, 80, 50))]
 
 
-def write(folder, lines, settings=SETTINGS, row_format=rows.CERTIFICATES):
+def write(folder, lines, settings=SETTINGS, row_format=certificate_rows.CERTIFICATES):
     with runs.open_run(
         folder, settings=settings, environment={}, row_format=row_format
     ) as run:
@@ -45,7 +51,7 @@ def write(folder, lines, settings=SETTINGS, row_format=rows.CERTIFICATES):
 
 def test_rows_that_agree_with_their_settings_read(tmp_path):
     write(tmp_path, GOOD)
-    assert rows.read(tmp_path).id == tuple(row.id for row in GOOD)
+    assert certificate_rows.read(tmp_path).id == tuple(row.id for row in GOOD)
 
 
 @pytest.mark.parametrize(
@@ -68,9 +74,11 @@ def test_a_row_that_contradicts_its_settings_is_named(tmp_path, change, complain
     write(tmp_path, [])
     path = tmp_path / "rows.tsv"
     changed = [GOOD[0], GOOD[1]._replace(**change), *GOOD[2:]]
-    path.write_bytes(rows.HEADER + b"".join(map(rows.line_of, changed)))
+    path.write_bytes(
+        certificate_rows.HEADER + b"".join(map(certificate_rows.line_of, changed))
+    )
     with pytest.raises(ValueError, match=f"{path} line 3: {complaint}"):
-        rows.read(tmp_path)
+        certificate_rows.read(tmp_path)
 
 
 def test_a_radius_above_the_cap_and_other_laws(tmp_path):
@@ -78,11 +86,11 @@ def test_a_radius_above_the_cap_and_other_laws(tmp_path):
     settings = SETTINGS | {"noise": law, "cap": 0.1}
     write(tmp_path, GOOD, settings)
     with pytest.raises(ValueError, match="line 2: the radius .* above the run's cap"):
-        rows.read(tmp_path)
+        certificate_rows.read(tmp_path)
     uniform = {"law": "uniform", "sigma": SIGMA, "norm": "l1"}
     write(tmp_path / "uniform", GOOD, SETTINGS | {"noise": uniform})
     with pytest.raises(ValueError, match="line 2: the radius is"):
-        rows.read(tmp_path / "uniform")
+        certificate_rows.read(tmp_path / "uniform")
 
 
 @pytest.mark.parametrize("lower", [0.0, 0.93, 0.999])
@@ -95,10 +103,10 @@ def test_a_sequential_bound_lies_between_what_its_votes_can_give(tmp_path, lower
     settings = SETTINGS | {"bound": "sequential", "cap": 9.0}
     write(tmp_path, [one], settings)
     if lower == 0.93:
-        assert len(rows.read(tmp_path)) == 1
+        assert len(certificate_rows.read(tmp_path)) == 1
         return
     with pytest.raises(ValueError, match="line 2: p_lower is"):
-        rows.read(tmp_path)
+        certificate_rows.read(tmp_path)
 
 
 CELLS = {
@@ -118,11 +126,11 @@ CELLS = {
     ("column", "text"), [(name, text) for name in CELLS for text in CELLS[name]]
 )
 def test_a_cell_that_no_program_writes_is_refused(tmp_path, column, text):
-    cells = rows.line_of(GOOD[1]).decode().split("\t")
-    cells[rows.COLUMNS.index(column)] = text
-    content = rows.HEADER + "\t".join(cells).encode()
+    cells = certificate_rows.line_of(GOOD[1]).decode().split("\t")
+    cells[certificate_rows.COLUMNS.index(column)] = text
+    content = certificate_rows.HEADER + "\t".join(cells).encode()
     with pytest.raises(ValueError, match=f"line 2: .*{column}"):
-        rows.parse(content, tmp_path)
+        certificate_rows.parse(content, tmp_path)
 
 
 ATTACKED = attack_rows.AttackRow(
@@ -167,7 +175,7 @@ def test_files_that_an_editor_saved_read_and_go_on(tmp_path, kind, mark, old):
         "a", 3, 0.3, "pgd(norm='l2')", "1 sigma", 0.5, 0.25, 4, 1e-9, 900
     )
     row_format, read, first, second = {
-        "certify": (rows.CERTIFICATES, rows.read, *GOOD[:2]),
+        "certify": (certificate_rows.CERTIFICATES, certificate_rows.read, *GOOD[:2]),
         "attack": (
             attack_rows.ATTACKED, attack_rows.read, ATTACKED,
             ATTACKED._replace(id="c", idx=4),
@@ -220,7 +228,7 @@ LINE = "0\t1\t1\t0.5\t1\t"
 def test_files_of_programs_made_from_cohens_read(tmp_path, text, times):
     path = tmp_path / "sigma_0.25"
     path.write_text(text, encoding="utf-8")
-    found = rows.read(path)
+    found = certificate_rows.read(path)
     np.testing.assert_array_equal(found.time, times)
     assert found.correct.tolist() == [True] and found.radius.tolist() == [0.5]
 
@@ -230,12 +238,12 @@ def test_a_radius_that_is_no_number_is_not_guessed(tmp_path, cell):
     path = tmp_path / "f"
     path.write_text(COHEN + LINE.replace("0.5", cell) + "3.0\n")
     with pytest.raises(ValueError, match="line 2: could not convert radius="):
-        rows.read(path)
+        certificate_rows.read(path)
 
 
 def test_all_committed_rows_and_descriptions_read():
     readers = {
-        "certify": rows.read,
+        "certify": certificate_rows.read,
         "attack": attack_rows.read,
         "smoothed_attacks": smoothed_attack_rows.read,
     }

@@ -6,7 +6,7 @@ from scipy import stats
 
 from advjax.metrics.shares import Share
 from advjax.reports import tables
-from advjax.reports.rows import HEADER, Row, Run, line_of, parse
+from advjax.runs.certificate_rows import HEADER, Row, Run, line_of, parse
 
 
 def run(label, points, cap=float("inf")) -> Run:

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from advjax.atomic import new_file, new_folder
+from advjax.runtime.atomic import new_file, new_folder
 from advjax.runtime.full_disk import tell_full_disk
 
 

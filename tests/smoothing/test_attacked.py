@@ -10,9 +10,9 @@ from absl import flags
 from advjax import smoothing
 from advjax.attacks import carlini_wagner, pgd
 from advjax.evaluation import Point, certify_points
-from advjax.reports import smoothed_attack_rows
+from advjax.runs import smoothed_attack_rows
 from advjax.training import Recipe
-from experiments import (
+from experiments.lab import (
     certification,
     pipeline,
     smoothed_attack_report,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from advjax import parallel
+from advjax.runtime import parallel
 from advjax.smoothing import (
     ABSTAIN,
     BOUNDS,

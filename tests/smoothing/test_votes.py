@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 from scipy import stats
 
-from advjax import parallel
+from advjax.runtime import parallel
 from advjax.smoothing import count_votes, default_tile, fitting_tile, gaussian, votes
 from advjax.smoothing.noise import Noise
 from tests.problems import half_space, linear

@@ -23,8 +23,8 @@ from advjax.models.surf_svm.autoencoder import Autoencoder
 from advjax.models.surf_svm.guarded import Guarded
 from advjax.models.surf_svm.network import SurfSvm, shrunk
 from advjax.models.surf_svm.svm import machine_of
-from advjax.progress import Progress
 from advjax.representations import Representation
+from advjax.runtime.progress import Progress
 
 Images = Float[np.ndarray, "examples height width 1"]
 _FLAT = 1e-6  # as in representations.Image

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from advjax.atomic import new_file
+from advjax.runtime.atomic import new_file
 from advjax.runtime.damage import Damaged
 from advjax.runtime.json_files import Table, read_json
 from advjax.runtime.paths import user_path

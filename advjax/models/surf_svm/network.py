@@ -22,7 +22,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
-from advjax.compilation import one_by_one
 from advjax.models.base import Network
 from advjax.models.surf_svm import codebook, surf
 from advjax.models.surf_svm.autoencoder import Autoencoder
@@ -36,6 +35,7 @@ from advjax.models.surf_svm.svm import (
     logits_of_pairs,
     pair_decisions,
 )
+from advjax.runtime.compilation import one_by_one
 from advjax.types import Logits
 
 VERSION = 1

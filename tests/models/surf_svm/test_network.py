@@ -10,8 +10,8 @@ from advjax import checkpoint
 from advjax.classifier import Classifier, initialise
 from advjax.models import Guarded, SurfSvm
 from advjax.models.surf_svm import network, surf
-from advjax.parallel import data_mesh
 from advjax.representations import Image, Magnitude, Waveform
+from advjax.runtime.parallel import data_mesh
 from advjax.smoothing import count_votes, gaussian
 
 SMALL = {"width": 2, "zones": 3, "max_points": 16, "num_words": 6, "num_support": 5}

@@ -1,0 +1,1 @@
+"""Folders of runs: settings, provenance and rows, written and read."""

@@ -1,0 +1,1 @@
+"""Pieces that programs and studies share, from a task to its report."""

@@ -1,0 +1,97 @@
+"""What can be heard beside a task's clips, and what attacks on them add."""
+
+import functools
+import pathlib
+
+import jax
+import numpy as np
+from jaxtyping import Int
+
+from advjax import evaluation, records
+from advjax.metrics.audibility import (
+    audible_excess,
+    audible_share,
+    smallest_audible_l2,
+)
+from advjax.metrics.distortion import snr_db
+from advjax.metrics.robustness import attackable
+from advjax.runs import attack_rows
+from advjax.runtime.atomic import new_file
+from advjax.signal.masking import masking_threshold
+from experiments.lab import attack_report, pipeline
+from experiments.lab.listening import waveform_of
+from experiments.lab.stored_examples import check_example, examples
+
+
+def smallest_audible(audio: Int[np.ndarray, "time"], *, sample_rate_hz: int) -> float:
+    """The l2 norm below which nothing is heard beside a stored clip, in full scale."""
+    return float(_smallest(np.float32(audio) / np.float32(32768), sample_rate_hz))
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _smallest(wave, sample_rate_hz):
+    threshold = masking_threshold(wave, sample_rate_hz=sample_rate_hz)
+    return smallest_audible_l2(threshold, len(wave), sample_rate_hz=sample_rate_hz)
+
+
+def report(task: pipeline.Task, folder: pathlib.Path) -> str:
+    """One line on the successes of a run; writes its audible.tsv.
+
+    A perturbation at a later stage is turned back into a waveform first, as for WAVs:
+    what is heard then is what the inverses make of it, and the line says how many of
+    these waveforms still fool the classifier.
+    """
+    rows = attack_rows.read(folder)
+    places = attack_report.places(task, folder)
+    stored, source = examples(folder, places), records.read(task.records, "test")
+    rate = task.representation.sample_rate_hz
+
+    @jax.jit
+    def heard(wave, changed):
+        threshold = masking_threshold(wave, sample_rate_hz=rate)
+        delta = changed - wave
+        return (
+            snr_db(wave, changed),
+            audible_excess(delta, threshold),
+            audible_share(delta, threshold),
+        )
+
+    root = task.representation.chain()[0].name
+    lines, found, waves = [], [], []
+    won = np.flatnonzero(rows.success & attackable(rows.label, rows.clean, rows.target))
+    for row in won:
+        clean = attack_report.clean_stages(task, source[int(rows.idx[row])]["audio"])
+        id = rows.id[row]
+        check_example(rows, row, clean[task.at], np.asarray(stored[id]), folder)
+        changed = waveform_of(task.stage, np.asarray(stored[id]), clean)
+        if changed is None:
+            return f"{task.at} cannot be turned back into a waveform: nothing to hear"
+        found.append([float(v) for v in heard(clean[root], changed)])
+        waves.append(changed)
+        snr, excess, share = found[-1]
+        lines.append(f"{id}\t{snr:.2f}\t{excess:.6g}\t{share:.6g}")
+    fools = _fools(task, root, rows, won, waves)
+    lines = [f"{line}\t{int(each)}" for line, each in zip(lines, fools, strict=True)]
+    with new_file(folder / "audible.tsv") as aside:
+        header = "id\twave_snr_db\taudible_excess\taudible_share\tfools_as_wave"
+        aside.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    if not found:
+        return "no success, nothing to hear"
+    snr, excess, share = np.median(found, axis=0)
+    silent = np.mean([share == 0 for _, _, share in found])
+    return (
+        f"{sum(fools)} of {len(found)} successes still fool the classifier as "
+        f"waveforms; their medians there: SNR {snr:.1f} dB, audible "
+        f"excess {excess:.3g}, audible in {100 * share:.1f} % of frames and bins; "
+        f"{100 * silent:.0f} % of them are below the threshold everywhere"
+    )
+
+
+def _fools(task, root: str, rows, won, waves) -> list[bool]:
+    """Mask of the waveforms that meet the goal of the attack on their row."""
+    if not waves:
+        return []
+    logits_fn = task.classifier.logits_fn(root)
+    top = evaluation.logits_of_batch(logits_fn, np.stack(waves)).argmax(axis=1)
+    label, target = rows.label[won], rows.target[won]
+    return np.where(target < 0, top != label, top == target).tolist()

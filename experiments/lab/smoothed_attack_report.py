@@ -1,0 +1,176 @@
+"""What attacks on a smoothed classifier amount to: a table, a verdict, a figure."""
+
+import collections
+import math
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from advjax import catalog, smoothing
+from advjax.metrics.shares import Share
+from advjax.reports import plots, tables
+from advjax.runs import certificate_rows as row_files
+from advjax.runs import folder as runs
+from advjax.runs import smoothed_attack_rows
+from advjax.runs.smoothed_attack_rows import SmoothedAttackRow
+from experiments.lab import caveats, certification
+
+
+class Verdict(NamedTuple):
+    """What attacks inside certified radii came to.
+
+    Attributes:
+        num_inside: perturbations that a certificate covered.
+        broken: clips of which one of these flipped the vote.
+        p_value: of so many, were each certificate, and all votes on a point together,
+            wrong with probability alpha.
+    """
+
+    num_inside: int
+    broken: Sequence[str]
+    p_value: float
+
+
+def verdict(
+    rows: Sequence[SmoothedAttackRow], *, num_points: int, alpha: float
+) -> Verdict:
+    """Whether the certificates held, by a binomial test over all certified points.
+
+    Args:
+        rows: of attacks.
+        num_points: certified, right or not: each may be wrong.
+        alpha: failure probability of a certificate, and of all votes on a point.
+    """
+    inside = [row for row in rows if row.inside]
+    broken = sorted({row.clip for row in inside if row.flipped})
+    rate = min(1.0, 2 * alpha)
+    test = stats.binomtest(len(broken), num_points, rate, alternative="greater")
+    return Verdict(len(inside), broken, float(test.pvalue))
+
+
+def report(folder: pathlib.Path) -> str:
+    """The text of a report; writes `report.md` and `bounds.png` into the folder.
+
+    Raises:
+        ValueError: more certificates are contradicted than may be, after all is
+            written.
+    """
+    rows = smoothed_attack_rows.read(folder)
+    settings = runs.description(folder)["settings"]["certificates"]
+    run = certification.read_run(folder.parent)
+    table = attack_table(rows, num_points=len(run.rows))
+    text = tables.as_text(table)
+    found = verdict(rows, num_points=len(run.rows), alpha=settings["alpha"])
+    said = (
+        f"{found.num_inside} perturbations lie inside the certified radius of their "
+        f"clip; {len(found.broken) or 'none'} of the clips flipped there"
+    )
+    parts = ["# Attacks on the smoothed classifier", tables.as_markdown(table), said]
+    try:
+        plots.attacked_accuracy_plot(
+            bound_curves(run, rows),
+            folder / "bounds.png",
+            x_label=f"l2 norm (units of {settings['noise_enters_at']})",
+            title="The smoothed classifier's accuracy lies between",
+        )
+        parts.append("![certified and attacked accuracy](bounds.png)")
+    except ImportError:
+        text += "\n\n(no figure: pip install 'advjax[plots]')"
+    for caveat in caveats.of_runs([folder.parent]):
+        parts.append(caveat)
+        text += f"\n\n{caveat}"
+    (folder / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    if found.p_value < settings["alpha"]:
+        raise ValueError(
+            f"certificates are contradicted: {', '.join(found.broken)} flipped inside "
+            f"the certified radius, more of {len(run.rows)} points than certificates "
+            f"and votes at alpha={settings['alpha']:g} allow "
+            f"(p = {found.p_value:.2g}): classifier, noise or rounding are not what "
+            "was certified"
+        )
+    return f"{text}\n\n{said}"
+
+
+def attack_table(rows: Sequence[SmoothedAttackRow], *, num_points: int) -> tables.Table:
+    """A line for each attack and budget: how the votes on its perturbations fell.
+
+    Args:
+        rows: of attacks on the points that are certified right.
+        num_points: all that were certified.
+    """
+    groups = collections.defaultdict(list)
+    for row in rows:
+        groups[row.attack, row.budget].append(row)
+    texts = {text for text, _ in groups}
+    names = {catalog.parse(text)[0] for text in texts}
+    lines = []
+    for (text, budget), group in groups.items():
+        flipped = sum(row.flipped for row in group)
+        abstained = sum(row.predict == smoothing.ABSTAIN for row in group)
+        sizes = [row.l2 for row in group if row.l2 > 0]
+        lines.append(
+            [
+                catalog.parse(text)[0] if len(names) == len(texts) else text,
+                budget,
+                f"{len(group)}",
+                f"{len(sizes)}",
+                f"{np.median(sizes):.4g}" if sizes else tables.DASH,
+                f"{flipped}",
+                f"{abstained}",
+                f"{sum(row.inside for row in group)}",
+                f"{sum(row.inside and row.flipped for row in group)}",
+                tables.share_text(Share(len(group) - flipped, num_points)),
+            ]
+        )
+    header = ["attack", "budget", "attacked", "found", "median l2", "flipped"]
+    return tables.Table(
+        [*header, "abstained", "inside", "flipped inside", "accuracy left"],
+        lines,
+        [
+            "found: perturbations, which a search for the smallest may miss; flipped: "
+            "the vote on the perturbed clip names another class; inside: the "
+            "perturbation is no larger than the certified radius",
+            f"accuracy left: of all {num_points} points, those certified right and not "
+            "flipped",
+            tables.INTERVAL_NOTE,
+        ],
+    )
+
+
+def bound_curves(
+    run: row_files.Run, rows: Sequence[SmoothedAttackRow]
+) -> list[plots.AttackedCurve]:
+    """The certified accuracy over the norm and, above it, what the attacks left.
+
+    A clip that an attack has flipped at some norm counts as lost from there on.
+
+    Args:
+        run: the certificates.
+        rows: of attacks on the points that are certified right.
+    """
+    radius, accuracy = plots.curve(run)
+    # There an accuracy holds up to its radius, here from its size on.
+    certified = plots.AttackedCurve(
+        "certified: no perturbation of this norm flips more",
+        radius,
+        np.append(accuracy[1:], accuracy[-1]),
+        stepped=True,
+    )
+    smallest: dict[str, float] = {}
+    for row in rows:
+        if row.flipped:
+            smallest[row.clip] = min(row.l2, smallest.get(row.clip, math.inf))
+    right, total = int(run.rows.correct.sum()), len(run.rows)
+    falls = sorted(smallest.values())
+    left = (right - np.arange(len(falls) + 1)) / total
+    reach = max([row.l2 for row in rows], default=0.0)
+    attacked = plots.AttackedCurve(
+        "attacked: votes still right under the strongest attack tried",
+        np.array([0.0, *falls, reach]),
+        np.append(left, left[-1]),
+        stepped=True,
+    )
+    return [attacked, certified]

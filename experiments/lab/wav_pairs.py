@@ -1,0 +1,225 @@
+"""Pairs of WAVs, clean and adversarial, judged from the files as they were written.
+
+A file of 16 bits is not the example that was attacked: it is rounded to steps of
+1/32768 and clipped at full scale, and behind a later stage than the waveform it is what
+the inverses made of the example. So the classifier is asked about the files.
+"""
+
+import csv
+import pathlib
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from advjax import evaluation
+from advjax.metrics.distortion import radius_snr_db
+from advjax.reports import tables
+from advjax.runtime.atomic import new_file
+from advjax.runtime.text import printable
+from advjax.types import LogitsFn
+from experiments.lab.listening import FORMATS, read_wav, write_wav
+
+EXAMPLES_FILE = "examples.tsv"
+
+
+class WavPair(NamedTuple):
+    """A line of `examples.tsv`.
+
+    Attributes:
+        id: the clip's.
+        label: its class.
+        target: the class to reach; empty for an untargeted attack.
+        clean: the prediction on the clean file.
+        adversarial: the prediction on the adversarial file.
+        fools: "yes" where the clean file is classified right and the adversarial one
+            meets the attack's goal, else "no".
+        clipped: samples of the adversarial file that lay beyond full scale.
+        snr_db: of the adversarial file to the clean one; inf where they are identical.
+        format: of the files, one of `FORMATS`.
+        file: the adversarial file; empty where it would be identical to the clean one,
+            so that none is written.
+    """
+
+    id: str
+    label: str
+    target: str
+    clean: str
+    adversarial: str
+    fools: str
+    clipped: int
+    snr_db: float
+    format: str
+    file: str
+
+
+def save_pair(
+    stem: pathlib.Path,
+    clean: Float[np.ndarray, "time"],
+    adversarial: Float[np.ndarray, "time"],
+    *,
+    sample_rate_hz: int,
+    logits_fn: LogitsFn,
+    labels: Sequence[str],
+    id: str,
+    label: int,
+    target: int = -1,
+    audio_format: str = "pcm16",
+) -> WavPair:
+    """Write STEM_clean.wav and STEM_adversarial.wav, read them back and judge them.
+
+    Where rounding leaves nothing of the perturbation, neither file is left there.
+
+    Args:
+        stem: the files' folder and the beginning of their names.
+        clean: the clean clip.
+        adversarial: the adversarial one.
+        sample_rate_hz: of both.
+        logits_fn: the classifier from the waveform on.
+        labels: the names of its classes.
+        id: the clip's.
+        label: its class.
+        target: the class to reach; -1 for an untargeted attack.
+        audio_format: one of `FORMATS`.
+    """
+    paths = [stem.with_name(f"{stem.name}_{kind}.wav") for kind in _KINDS]
+    _, clipped = (
+        write_wav(path, wave, sample_rate_hz, audio_format=audio_format)
+        for path, wave in zip(paths, (clean, adversarial), strict=True)
+    )
+    files = np.stack([read_wav(path) for path in paths])
+    logits = evaluation.logits_of_batch(logits_fn, files, batch_size=2)
+    before, after = (int(top) for top in logits.argmax(axis=1))
+    identical = bool((files[0] == files[1]).all())
+    if identical:
+        for path in paths:
+            path.unlink()
+    reached = after == target if target >= 0 else after != label
+    added = float(np.linalg.norm(np.float64(files[1]) - files[0]))
+    return WavPair(
+        id=printable(id),
+        label=printable(labels[label]),
+        target=printable(labels[target]) if target >= 0 else "",
+        clean=printable(labels[before]),
+        adversarial=printable(labels[after]),
+        fools="yes" if before == label and reached and not identical else "no",
+        clipped=clipped,
+        snr_db=round(float(radius_snr_db(files[0], added)), 2),
+        format=audio_format,
+        file="" if identical else paths[1].name,
+    )
+
+
+_KINDS = ("clean", "adversarial")
+
+
+def in_words(pair: WavPair) -> str:
+    """A line on one pair, for a person."""
+    goal = f" (target {pair.target})" if pair.target else ""
+    if not pair.file:
+        return (
+            f"{pair.id}: no WAV, because in {pair.format} nothing is left of the "
+            "perturbation and the two files would be identical"
+        )
+    verdict = "still fools" if pair.fools == "yes" else "NO LONGER FOOLS"
+    return (
+        f"{pair.id}: {verdict} as {pair.format}: clean file {pair.clean}, adversarial "
+        f"file {pair.adversarial}{goal}; {pair.snr_db:.1f} dB, {pair.clipped} samples "
+        "clipped"
+    )
+
+
+def still_fooling(pairs: Sequence[WavPair]) -> str:
+    """Number of pairs that still fool the classifier, by format."""
+    parts = []
+    for audio_format in FORMATS:
+        mine = [pair for pair in pairs if pair.format == audio_format]
+        if not mine:
+            continue
+        count = sum(pair.fools == "yes" for pair in mine)
+        unit = f" as {audio_format}" if len({pair.format for pair in pairs}) > 1 else ""
+        parts.append(f"{count} of {len(mine)}{unit}")
+    return ", ".join(parts)
+
+
+def summary(pairs: Sequence[WavPair]) -> str:
+    """A line on all pairs, for a person."""
+    text = f"WAVs that still fool: {still_fooling(pairs)}"
+    if same := sum(not pair.file for pair in pairs):
+        text += f"; {same} have no file, because rounding undoes the perturbation"
+    return text
+
+
+def table(pairs: Sequence[WavPair]) -> tables.Table:
+    """A row for each pair."""
+    header = [
+        "clip", "label", "clean file", "adversarial file", "still fools", "clipped",
+        "SNR in dB", "format",
+    ]  # fmt: skip
+    rows = [
+        [
+            pair.id,
+            f"{pair.label} (to {pair.target})" if pair.target else pair.label,
+            pair.clean,
+            pair.adversarial,
+            pair.fools if pair.file else "no: identical, not written",
+            f"{pair.clipped}",
+            f"{pair.snr_db:.1f}",
+            pair.format,
+        ]
+        for pair in pairs
+    ]
+    notes = [
+        "predictions on the files as they were written; clipped: samples beyond full "
+        "scale, of the adversarial file"
+    ]
+    return tables.Table(header, rows, notes)
+
+
+def safe_name(text: str, most: int = 60) -> str:
+    """A text as a part of a file name: letters and digits of ASCII, `.`, `-`, `_`."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", text)[:most]
+
+
+def write(file: pathlib.Path, pairs: Iterable[WavPair]) -> None:
+    """Write one line for each pair below a header, whole or not at all."""
+    with (
+        new_file(file) as aside,
+        aside.open("w", newline="", encoding="utf-8") as stream,
+    ):
+        writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
+        writer.writerow(WavPair._fields)
+        writer.writerows(pairs)
+
+
+def read(file: pathlib.Path) -> list[WavPair]:
+    """The pairs that `write` told of; none where the file is missing.
+
+    Raises:
+        ValueError: the file is another one, or damaged.
+    """
+    if not file.exists():
+        return []
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            header, *lines = csv.reader(stream, delimiter="\t", strict=True)
+        if tuple(header) != WavPair._fields:
+            raise ValueError(f"the columns are {header[:20]}")
+        return [_parsed(line) for line in lines]
+    except (ValueError, csv.Error) as error:
+        raise ValueError(
+            f"{printable(str(file))} does not list WAVs: {printable(str(error))}. "
+            "Delete it; `attack --save_audio` writes it again"
+        ) from error
+
+
+def _parsed(line: Sequence[str]) -> WavPair:
+    if len(line) != len(WavPair._fields):
+        raise ValueError(f"a line has {len(line)} cells")
+    pair = WavPair(*line)
+    pair = pair._replace(clipped=int(pair.clipped), snr_db=float(pair.snr_db))
+    if pair.fools not in ("yes", "no") or pair.format not in FORMATS:
+        raise ValueError(f"a line has {pair.fools!r} and {pair.format!r}")
+    return pair
