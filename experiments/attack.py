@@ -29,61 +29,17 @@ flags; each writes rows-I-of-N.tsv and x_adv-I-of-N.npy.
 
 import pathlib
 
-from absl import flags
+from experiments import app, flags, requests
 
-from experiments import app
-
-# Those of advjax.attacks, which --help does not wait for.
-_ATTACKS = (
-    "noise fgsm bim pgd jsma deepfool carlini_wagner lbfgs nes partial_information "
-    "imperceptible"
-)
-
-ATTACK = flags.DEFINE_multi_string(
-    "attack",
-    ["pgd"],
-    "What to run, with options if any: 'pgd(num_steps=40)'; give it again for more. "
-    f"There are: {_ATTACKS.replace(' ', ', ')}.",
-)
-BUDGET = flags.DEFINE_list(
-    "budget", [], "Largest perturbations: 30dB of SNR, -40dBFS, or a norm."
-)
-TARGET = flags.DEFINE_string(
-    "target",
-    "random",
-    "Class that targeted attacks reach: next, random, least_likely, or its name.",
-)
-SLOTS = flags.DEFINE_integer(
-    "slots", None, "Examples attacked at once; default 8 on a CPU, 128.", lower_bound=1
-)
-SAVE_AUDIO = flags.DEFINE_bool(
-    "save_audio",
-    False,
-    "Write the first successes as pairs of WAVs, and ask the classifier about the "
-    "files.",
-)
-AUDIO_FORMAT = flags.DEFINE_enum(
-    "audio_format",
-    "pcm16",
-    ["pcm16", "float32"],
-    "With --save_audio. float32: also write files of 32-bit floats, which round "
-    "nothing.",
-)
-EXAMPLES = flags.DEFINE_integer(
-    "examples", 3, "Successes shown in examples.png.", lower_bound=0
-)
-AUDIBLE = flags.DEFINE_bool(
-    "audible",
-    False,
-    "Say how far above the clip's masking threshold successes are; writes audible.tsv.",
-)
-app.declare_key(
-    *app.MODEL_FLAGS,
-    *app.DATA_FLAGS,
-    app.NUM_POINTS,
-    app.WORKDIR,
-    *app.RUN_FLAGS,
-    *app.PROCESS_FLAGS,
+flags.declare(
+    __name__,
+    *flags.MODEL_FLAGS,
+    *flags.DATA_FLAGS,
+    *flags.ATTACK_FLAGS,
+    flags.NUM_POINTS,
+    flags.WORKDIR,
+    *flags.RUN_FLAGS,
+    *flags.PROCESS_FLAGS,
 )
 
 
@@ -101,18 +57,18 @@ def main() -> None:
         wav_pairs,
     )
 
-    task = app.task(defence="plain")
+    task = requests.task(defence="plain")
     size = pipeline.size_of(jax.default_backend())
-    preflight.check(task, num_points=app.NUM_POINTS.value)
-    requests = list(_requests(task))
-    workdirs = list(_workdirs(requests))
-    num_points = task.num_points(app.NUM_POINTS.value, size.num_points)
+    preflight.check(task, num_points=flags.NUM_POINTS.value)
+    asked = list(_requests(task))
+    workdirs = list(_workdirs(asked))
+    num_points = task.num_points(flags.NUM_POINTS.value, size.num_points)
     points = task.test_points(num_points)
     prepared = [
         attacking.prepare(
             task, request, points, workdir=workdir, environment=app.environment()
         )
-        for request, workdir in zip(requests, workdirs, strict=True)
+        for request, workdir in zip(asked, workdirs, strict=True)
     ]
     parallel.part_ways()
     folders = [each.folder for each in prepared]
@@ -122,9 +78,9 @@ def main() -> None:
             attack_report.show(
                 task,
                 each.folder,
-                count=EXAMPLES.value,
-                audio=SAVE_AUDIO.value,
-                audio_format=AUDIO_FORMAT.value,
+                count=flags.EXAMPLES.value,
+                audio=flags.SAVE_AUDIO.value,
+                audio_format=flags.AUDIO_FORMAT.value,
             )
     if left := sum(map(attacking.num_missing, folders)):
         pipeline.say(
@@ -136,16 +92,16 @@ def main() -> None:
     if len(folders) > 1:
         # A folder of this command's own: others compare other runs.
         among = {"runs": sorted(folder.name for folder in folders)}
-        beside = folders[0].parent if app.WORKDIR.value else task.home / "comparisons"
+        beside = folders[0].parent if flags.WORKDIR.value else task.home / "comparisons"
         where = beside / made_names.named("comparison", among)
     print(attack_report.report(folders, where))
-    if AUDIBLE.value:
+    if flags.AUDIBLE.value:
         from experiments.lab import hearing
 
         for folder in folders:
             print(f"{folder.name}: {hearing.report(task, folder)}")
     pipeline.say(f"report      {where}/report.md; rows*.tsv and x_adv*.npy in each run")
-    for folder in folders if SAVE_AUDIO.value else ():
+    for folder in folders if flags.SAVE_AUDIO.value else ():
         file = folder / wav_pairs.EXAMPLES_FILE
         if pairs := wav_pairs.read(file):
             pipeline.say(f"{wav_pairs.summary(pairs)}: see {file}")
@@ -155,21 +111,25 @@ def _requests(task):
     """Every attack at every budget, all of them checked before the first one runs."""
     from experiments.lab import attacking, preflight
 
-    if SLOTS.value and SLOTS.value > preflight.MOST_SLOTS:
-        raise ValueError(f"--slots={SLOTS.value}: give 1 to {preflight.MOST_SLOTS:,}")
-    attacks = {text: attacking.build(task, text, dry=True) for text in ATTACK.value}
-    if BUDGET.value and not any(built.fixed_budget for built in attacks.values()):
+    if flags.SLOTS.value and flags.SLOTS.value > preflight.MOST_SLOTS:
+        raise ValueError(
+            f"--slots={flags.SLOTS.value}: give 1 to {preflight.MOST_SLOTS:,}"
+        )
+    attacks = {
+        text: attacking.build(task, text, dry=True) for text in flags.ATTACK.value
+    }
+    if flags.BUDGET.value and not any(built.fixed_budget for built in attacks.values()):
         raise ValueError(
             f"{' and '.join(attacks)} looks for the smallest perturbation: leave "
             "--budget out"
         )
-    if not flags.FLAGS[TARGET.name].using_default_value:
-        preflight.check_target(task, TARGET.value, attacks)
-    budgets = list(map(attacking.spelled_budget, BUDGET.value))
+    if flags.is_set(flags.TARGET):
+        preflight.check_target(task, flags.TARGET.value, attacks)
+    budgets = list(map(attacking.spelled_budget, flags.BUDGET.value))
     for text, built in attacks.items():
         for budget in budgets if built.fixed_budget and budgets else [None]:
             attacking.check_budget(budget, text, built)
-            yield attacking.Request(text, budget, TARGET.value, SLOTS.value)
+            yield attacking.Request(text, budget, flags.TARGET.value, flags.SLOTS.value)
 
 
 def _workdirs(requests):
@@ -178,10 +138,10 @@ def _workdirs(requests):
     from advjax.runs.run_folders import check_run_folder
     from experiments.lab import preflight
 
-    if not app.WORKDIR.value:
+    if not flags.WORKDIR.value:
         yield from [None] * len(requests)
         return
-    out = pathlib.Path(app.WORKDIR.value)
+    out = pathlib.Path(flags.WORKDIR.value)
     preflight.check_writable(out, "--workdir")
     for request in requests:
         workdir = out

@@ -14,20 +14,17 @@ hold audible perturbations.
 """
 
 import math
-import pathlib
 
-from experiments import app
-from experiments.certify import ALPHA, NUM_ESTIMATION, NUM_SELECTION, request_of
+from experiments import app, flags, requests
 
-app.declare_key(
-    *app.MODEL_FLAGS,
-    *app.DATA_FLAGS,
-    app.NUM_POINTS,
-    app.WORKDIR,
-    *app.RUN_FLAGS,
-    NUM_SELECTION,
-    NUM_ESTIMATION,
-    ALPHA,
+flags.declare(
+    __name__,
+    *flags.MODEL_FLAGS,
+    *flags.DATA_FLAGS,
+    flags.NUM_POINTS,
+    flags.WORKDIR,
+    *flags.RUN_FLAGS,
+    *flags.CERTIFY_FLAGS,
 )
 
 
@@ -42,12 +39,12 @@ def main() -> None:
     from advjax.runtime.atomic import new_file
     from experiments.lab import certification, hearing, pipeline, preflight
 
-    task = app.task()
+    task = requests.task()
     size = pipeline.size_of(jax.default_backend())
-    request = request_of(size)
-    workdir = pathlib.Path(app.WORKDIR.value) if app.WORKDIR.value else None
+    request = requests.certify(size)
+    workdir = requests.workdir()
     preflight.check_certification(
-        task, request, num_points=app.NUM_POINTS.value, workdir=workdir
+        task, request, num_points=flags.NUM_POINTS.value, workdir=workdir
     )
     bound, in_words = certification.waveform_bound(task)
     if math.isnan(bound):
@@ -55,7 +52,7 @@ def main() -> None:
     folder = certification.certify(
         task,
         request,
-        num_points=task.num_points(app.NUM_POINTS.value, size.num_points),
+        num_points=task.num_points(flags.NUM_POINTS.value, size.num_points),
         workdir=workdir,
         environment=app.environment(),
     )

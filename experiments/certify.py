@@ -28,65 +28,17 @@ The publication's settings, which are the defaults on an accelerator:
   --model="rescnn(width=64)" --num_selection=500 --num_estimation=10000 --num_points=300
 """
 
-import pathlib
-from typing import TYPE_CHECKING
+from experiments import app, flags, requests
 
-from absl import flags
-
-from data_prep.path_flags import define_path
-from experiments import app
-
-if TYPE_CHECKING:
-    from experiments.lab import certification, pipeline
-
-NUM_SELECTION = flags.DEFINE_integer(
-    "num_selection", None, "Votes that choose the class (n0); default 100 on CPU, 500."
-)
-NUM_ESTIMATION = flags.DEFINE_integer(
-    "num_estimation", None, "Fresh votes that bound its share (n); default 1000, 10000."
-)
-BOUND = flags.DEFINE_enum(
-    "bound",
-    "clopper_pearson",
-    ["clopper_pearson", "sequential"],
-    "What a certificate rests on. clopper_pearson: --num_estimation votes for every "
-    "point. sequential: a point's votes stop once it is known at which of --radii it "
-    "is certified, and at --num_estimation at the latest; --alpha holds all the same. "
-    "Clear points take a few dozen votes. It costs a little of the largest radius, "
-    "and radii in between the asked ones are not pursued.",
-)
-ALPHA = flags.DEFINE_float("alpha", 1e-3, "Failure probability of each certificate.")
-RADII = flags.DEFINE_list(
-    "radii",
-    None,
-    "Radii of the table, in the units of --rep, and those that --bound=sequential is "
-    "asked about; default: the publication's.",
-)
-PRECISION = flags.DEFINE_enum(
-    "precision",
-    "float32",
-    ["float32", "tf32", "bfloat16"],
-    "That of the network; the front end and the noise stay in float32. A certificate "
-    "is for the network in this precision.",
-)
-TILE = flags.DEFINE_integer(
-    "tile",
-    None,
-    "Noisy copies of a point evaluated at once; default 20 on a CPU and 1000 on an "
-    "accelerator, or as many as memory holds; 20 with --bound=sequential. Another tile "
-    "draws other noise.",
-    lower_bound=1,
-)
-PROFILE = define_path(
-    "profile", None, "Folder for a JAX trace of some dispatches in the steady state."
-)
-app.declare_key(
-    *app.MODEL_FLAGS,
-    *app.DATA_FLAGS,
-    app.NUM_POINTS,
-    app.WORKDIR,
-    *app.RUN_FLAGS,
-    *app.PROCESS_FLAGS,
+flags.declare(
+    __name__,
+    *flags.MODEL_FLAGS,
+    *flags.DATA_FLAGS,
+    *flags.CERTIFY_FLAGS,
+    flags.NUM_POINTS,
+    flags.WORKDIR,
+    *flags.RUN_FLAGS,
+    *flags.PROCESS_FLAGS,
 )
 
 
@@ -96,14 +48,14 @@ def main() -> None:
 
     from experiments.lab import certification, pipeline, preflight
 
-    task = app.task()
+    task = requests.task()
     size = pipeline.size_of(jax.default_backend())
-    request = request_of(size)
-    workdir = pathlib.Path(app.WORKDIR.value) if app.WORKDIR.value else None
+    request = requests.certify(size)
+    workdir = requests.workdir()
     preflight.check_certification(
-        task, request, num_points=app.NUM_POINTS.value, workdir=workdir
+        task, request, num_points=flags.NUM_POINTS.value, workdir=workdir
     )
-    num_points = task.num_points(app.NUM_POINTS.value, size.num_points)
+    num_points = task.num_points(flags.NUM_POINTS.value, size.num_points)
     if size is pipeline.CPU:
         pipeline.say(
             "sized for a CPU; the publication's settings: --model='rescnn(width=64)' "
@@ -127,28 +79,6 @@ def main() -> None:
     )
     plot = "curve.png, " if (folder / "curve.png").exists() else ""
     pipeline.say(f"report      {folder}/report.md, {plot}rows*.tsv, run.json")
-
-
-def request_of(size: "pipeline.Size") -> "certification.Certification":
-    """How to certify, as the flags say it."""
-    from advjax.reports import tables
-    from experiments.lab import certification, preflight
-
-    radii = RADII.value and preflight.numbers("radii", RADII.value)
-    return certification.Certification(
-        num_selection=_or(NUM_SELECTION.value, size.num_selection),
-        num_estimation=_or(NUM_ESTIMATION.value, size.num_estimation),
-        alpha=ALPHA.value,
-        radii=radii or tables.PUBLICATION_RADII,
-        precision=PRECISION.value,
-        tile=TILE.value,
-        bound=BOUND.value,
-        profile=pathlib.Path(PROFILE.value) if PROFILE.value else None,
-    )
-
-
-def _or(given: int | None, default: int) -> int:
-    return default if given is None else given
 
 
 if __name__ == "__main__":

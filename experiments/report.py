@@ -11,23 +11,23 @@ comparison-DIGEST of these runs' own; the last line says where.
 import pathlib
 
 from advjax.runs import folder as runs
-from experiments import app
+from experiments import app, flags
 from experiments.lab import attack_report, certification, made_names, pipeline
 
-app.declare_key(app.RUNS, app.OUT)
+flags.declare(__name__, flags.RUNS, flags.OUT)
 
 
 def main() -> None:
     """Report."""
-    if not app.RUNS.value:
+    if not flags.RUNS.value:
         raise ValueError("name at least one run: --runs=FOLDER[,FOLDER...]")
-    folders = [pathlib.Path(folder) for folder in app.RUNS.value]
+    folders = [pathlib.Path(folder) for folder in flags.RUNS.value]
     attacked = {"attack" in runs.description(f)["settings"] for f in folders}
     if len(attacked) > 1:
         raise ValueError("--runs: give runs of certify or of attack, not of both")
     # Without --out a folder of this comparison's own.
     among = {"runs": sorted(str(folder.absolute()) for folder in folders)}
-    out = pathlib.Path(app.OUT.value or made_names.named("comparison", among))
+    out = pathlib.Path(flags.OUT.value or made_names.named("comparison", among))
     report = attack_report.report if attacked == {True} else certification.report
     print(report(folders, out))
     pipeline.say(f"report      {out}/report.md and figures")

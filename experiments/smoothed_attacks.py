@@ -24,49 +24,17 @@ a folder within that of the certificates. A run that was stopped goes on where i
 in mid-attack too, when the same command is given again.
 """
 
-import pathlib
+from experiments import app, flags, requests
 
-from absl import flags
-
-from experiments import app
-from experiments.certify import (
-    ALPHA,
-    NUM_ESTIMATION,
-    NUM_SELECTION,
-    PRECISION,
-    TILE,
-    request_of,
-)
-
-EOT_ATTACK = flags.DEFINE_multi_string(
-    "eot_attack",
-    None,
-    "What to run on the mean over noise, with options; again for more. Default: PGD, "
-    "Carlini and Wagner's and, at the waveform, the imperceptible attack, sized for "
-    "the machine.",
-)
-FRACTIONS = flags.DEFINE_list(
-    "fractions",
-    ["0.25", "0.5", "1", "2", "4"],
-    "l2 budgets as multiples of --sigma, beside each clip's certified radius.",
-)
-NUM_DRAWS = flags.DEFINE_integer(
-    "num_draws", 16, "Noisy copies in the mean that a step sees.", lower_bound=1
-)
-NUM_VOTES = flags.DEFINE_integer(
-    "num_votes", 1000, "Noisy copies that judge a perturbation.", lower_bound=1
-)
-app.declare_key(
-    *app.MODEL_FLAGS,
-    *app.DATA_FLAGS,
-    app.NUM_POINTS,
-    app.WORKDIR,
-    *app.RUN_FLAGS,
-    NUM_SELECTION,
-    NUM_ESTIMATION,
-    ALPHA,
-    PRECISION,
-    TILE,
+flags.declare(
+    __name__,
+    *flags.MODEL_FLAGS,
+    *flags.DATA_FLAGS,
+    flags.NUM_POINTS,
+    flags.WORKDIR,
+    *flags.RUN_FLAGS,
+    *flags.CERTIFY_FLAGS,
+    *flags.EOT_FLAGS,
 )
 
 
@@ -82,26 +50,26 @@ def main() -> None:
         smoothed_attacking,
     )
 
-    task = app.task()
+    task = requests.task()
     size = pipeline.size_of(jax.default_backend())
     num_steps = 20 if size is pipeline.CPU else 100
     request = smoothed_attacking.Request(
-        attacks=EOT_ATTACK.value
+        attacks=flags.EOT_ATTACK.value
         or smoothed_attacking.default_attacks(task, num_steps=num_steps),
-        fractions=preflight.numbers("fractions", FRACTIONS.value, positive=True),
-        num_draws=NUM_DRAWS.value,
-        num_votes=NUM_VOTES.value,
+        fractions=preflight.numbers("fractions", flags.FRACTIONS.value, positive=True),
+        num_draws=flags.NUM_DRAWS.value,
+        num_votes=flags.NUM_VOTES.value,
     )
     smoothed_attacking.build(task, request, dry=True)
-    workdir = pathlib.Path(app.WORKDIR.value) if app.WORKDIR.value else None
-    certification_request = request_of(size)
+    workdir = requests.workdir()
+    certification_request = requests.certify(size)
     preflight.check_certification(
-        task, certification_request, num_points=app.NUM_POINTS.value, workdir=workdir
+        task, certification_request, num_points=flags.NUM_POINTS.value, workdir=workdir
     )
     certified = certification.certify(
         task,
         certification_request,
-        num_points=task.num_points(app.NUM_POINTS.value, size.num_points),
+        num_points=task.num_points(flags.NUM_POINTS.value, size.num_points),
         workdir=workdir,
         environment=app.environment(),
     )

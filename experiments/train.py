@@ -8,9 +8,15 @@ from its last checkpoint when the same command is given again. Several processes
 the flags of `experiments.certify`, take a part of every batch each.
 """
 
-from experiments import app
+from experiments import app, flags, requests
 
-app.declare_key(*app.MODEL_FLAGS, *app.DATA_FLAGS, *app.RUN_FLAGS, *app.PROCESS_FLAGS)
+flags.declare(
+    __name__,
+    *flags.MODEL_FLAGS,
+    *flags.DATA_FLAGS,
+    *flags.RUN_FLAGS,
+    *flags.PROCESS_FLAGS,
+)
 
 
 def main() -> None:
@@ -19,7 +25,7 @@ def main() -> None:
     from advjax.runtime import parallel
     from experiments.lab import caveats, held_out, pipeline, preflight
 
-    task = app.task()
+    task = requests.task()
     preflight.check(task)
     parameters = task.classifier.num_parameters()
     if parallel.process().index > 0:

@@ -24,19 +24,17 @@ from advjax.reports import tables
 from advjax.representations import definition
 from advjax.runs import attack_rows
 from advjax.runs import folder as runs
-from data_prep.path_flags import define_paths
-from experiments import app
+from experiments import app, flags
 from experiments.lab import made_names, pipeline
 from experiments.lab.attack_report import label_of
 from experiments.lab.stored_examples import check_example, examples
 
-CLASSIFIERS = define_paths("classifiers", [], "Folders of further classifiers to ask.")
-app.declare_key(app.RUNS, app.OUT)
+flags.declare(__name__, flags.RUNS, flags.OUT)
 
 
 def main() -> None:
     """Ask every classifier about every run's examples."""
-    folders = [pathlib.Path(folder) for folder in app.RUNS.value]
+    folders = [pathlib.Path(folder) for folder in flags.RUNS.value]
     if not folders:
         raise ValueError(
             "give --runs=FOLDER,FOLDER: the folders that experiments.attack printed"
@@ -47,7 +45,7 @@ def main() -> None:
             str(_folder_of(source, folder, "classifier"))
             for source, folder in zip(sources, folders, strict=True)
         ]
-        + CLASSIFIERS.value
+        + flags.CLASSIFIERS.value
     )
     shares = [
         [share(target, source, f) for source, f in zip(sources, folders, strict=True)]
@@ -69,7 +67,7 @@ def main() -> None:
             tables.INTERVAL_NOTE,
         ],
     )
-    out = pathlib.Path(app.OUT.value or "transfer")
+    out = pathlib.Path(flags.OUT.value or "transfer")
     out.mkdir(parents=True, exist_ok=True)
     (out / "transfer.md").write_text(
         "# Transfer\n\n" + tables.as_markdown(table) + "\n",
@@ -77,7 +75,7 @@ def main() -> None:
     )
     found = {
         "targets": list(targets),
-        "sources": app.RUNS.value,
+        "sources": flags.RUNS.value,
         # JSON has no NaN.
         "rates": [
             [each.value if each.total else None for each in row] for row in shares

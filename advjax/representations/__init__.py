@@ -24,24 +24,22 @@ from advjax.representations.scalogram import Scalogram
 from advjax.representations.waveform import Waveform
 
 REPRESENTATIONS: dict[str, type[Representation]] = {
-    cls.name: cls
-    for cls in (
-        Waveform,
-        Magnitude,
-        MelEnergies,
-        LogMel,
-        MelMagnitudes,
-        Log1pMelMagnitudes,
-        LogMelChunks,
-        ConstantQChunks,
-        Scalogram,
-        Chroma,
-        Tonnetz,
-        Image,
-        Stacked,
-        CrossRecurrence,
-    )
+    "waveform": Waveform,
+    "magnitude": Magnitude,
+    "mfbe": MelEnergies,
+    "logmel": LogMel,
+    "melmag": MelMagnitudes,
+    "log1pmel": Log1pMelMagnitudes,
+    "logmel_chunks": LogMelChunks,
+    "constant_q_chunks": ConstantQChunks,
+    "scalogram": Scalogram,
+    "chroma": Chroma,
+    "tonnetz": Tonnetz,
+    "image": Image,
+    "stacked": Stacked,
+    "cross_recurrence": CrossRecurrence,
 }
+"""By the names of their stages."""
 PRESETS: dict[str, Callable[..., Representation]] = {
     "stft": stft,
     "dwt": dwt,

@@ -25,7 +25,6 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
-from absl import flags
 
 from advjax import attacks
 from advjax.attacks.base import Attack
@@ -36,67 +35,48 @@ from advjax.attacks.jsma import jsma
 from advjax.reports import tables
 from advjax.runtime.compilation import compiler_options
 from advjax.types import LogitsFn
-from experiments import app
+from experiments import app, flags, requests
 from experiments.benchmarks import contest, rivals, torch_rescnn
+from experiments.benchmarks import flags as bench
 from experiments.benchmarks.rivals import RIVALS, Terms
 from experiments.lab import pipeline
 
 _DEFAULTS = Terms()
-ATTACKS = flags.DEFINE_list(
-    "attacks",
-    ["fgsm", "pgd", "deepfool", "carlini_wagner", "jsma"],
-    "What is compared.",
+flags.declare(
+    __name__,
+    flags.OUT,
+    flags.ATTACKS,
+    flags.EPS,
+    flags.CW_STEPS,
+    bench.RIVALS,
+    bench.NUM_EXAMPLES,
+    bench.DRIVERS,
+    bench.TURNS,
+    bench.TURN_LIMIT_S,
+    bench.SLOW_EXAMPLES,
+    bench.BOUNDS,
+    bench.PGD_STEPS,
+    bench.CW_SEARCHES,
+    bench.CW_CONSTANT,
+    bench.CW_RATE,
+    bench.GAMMA,
+    *flags.MODEL_FLAGS,
+    *flags.DATA_FLAGS,
+    *flags.RUN_FLAGS,
 )
-LIBRARIES = flags.DEFINE_list("rivals", list(RIVALS), "The libraries beside ours.")
-NUM_EXAMPLES = flags.DEFINE_integer(
-    "num_examples", 32, "Test examples that the network gets right.", lower_bound=1
-)
-DRIVERS = flags.DEFINE_list(
-    "ours",
-    ["8", "16", "32", "vmap"],
-    "How ours are run, each a row: by run_batch with so many slots, or vmap of run.",
-)
-TURNS = flags.DEFINE_integer("turns", 3, "Timed calls of each.", lower_bound=1)
-TURN_LIMIT_S = flags.DEFINE_float(
-    "turn_limit_s", 300.0, "A rival that would take longer gets --slow_examples."
-)
-SLOW_EXAMPLES = flags.DEFINE_integer(
-    "slow_examples", 2, "Examples of a rival that is too slow for all.", lower_bound=1
-)
-BOUNDS = flags.DEFINE_list(
-    "bounds",
-    [f"{bound:g}" for bound in _DEFAULTS.bounds],
-    "Least and greatest value of an entry; the frames of mfbe have norm 8.",
-)
-EPS = flags.DEFINE_float("eps", _DEFAULTS.eps, "linf budget of FGSM and PGD.")
-PGD_STEPS = flags.DEFINE_integer("pgd_steps", _DEFAULTS.pgd_steps, "Steps of PGD.")
-CW_STEPS = flags.DEFINE_integer(
-    "cw_steps", _DEFAULTS.cw_steps, "Steps of Carlini-Wagner for each constant."
-)
-CW_SEARCHES = flags.DEFINE_integer(
-    "cw_searches", _DEFAULTS.cw_searches, "Constants that Carlini-Wagner tries."
-)
-CW_CONSTANT = flags.DEFINE_float(
-    "cw_constant", _DEFAULTS.cw_constant, "The first of them."
-)
-CW_RATE = flags.DEFINE_float(
-    "cw_rate", _DEFAULTS.cw_rate, "Its learning rate in tanh space, of -1 to 1."
-)
-GAMMA = flags.DEFINE_float(
-    "gamma", _DEFAULTS.gamma, "Share of the entries that JSMA may change."
-)
-app.declare_key(*app.MODEL_FLAGS, *app.DATA_FLAGS, *app.RUN_FLAGS)
 
 Variants = dict[str, Callable[[Terms], Attack]]
 
 
 def main() -> None:
     """Compare, then report."""
-    chosen = [_known(name, OURS, "attacks") for name in ATTACKS.value]
-    libraries = [_known(name, RIVALS, "rivals") for name in LIBRARIES.value]
+    chosen = [_known(name, OURS, "attacks") for name in flags.ATTACKS.value or OURS]
+    libraries = [
+        _known(name, RIVALS, "rivals") for name in bench.RIVALS.value or RIVALS
+    ]
     _use_torch(libraries)
-    task = app.task(defence="plain")
-    x, y = _examples(task, NUM_EXAMPLES.value)
+    task = requests.task(defence="plain")
+    x, y = _examples(task, bench.NUM_EXAMPLES.value)
     terms = _terms(len(task.classifier.labels))
     logits_fn = task.classifier.logits_fn(task.at)
     network, parity = _same_network(task.classifier, logits_fn, x)
@@ -109,9 +89,9 @@ def main() -> None:
         f"in its first stage, {task.classifier.num_parameters():,} parameters; logits "
         f"of JAX and PyTorch differ by {parity:.1e} at most; PyTorch computes "
         f"{layout}, which was the faster, on {contest.num_cores()} threads.",
-        f"Median of {TURNS.value} turns. The first call compiles ours; a rival's is on "
-        f"{min(SLOW_EXAMPLES.value, len(x))} examples, and where all would take longer "
-        f"than {TURN_LIMIT_S.value:g} s, so are its turns.",
+        f"Median of {bench.TURNS.value} turns. The first call compiles ours; a rival's "
+        f"is on {min(bench.SLOW_EXAMPLES.value, len(x))} examples, and where all would "
+        f"take longer than {bench.TURN_LIMIT_S.value:g} s, so are its turns.",
         "Every time includes learning whether the attack succeeded. Success and the "
         "median distance of the successes are judged by our logits. Beside ours: "
         f"weaker or stronger by more than {contest.TOLERANCE:.0%} of success or "
@@ -125,17 +105,17 @@ def main() -> None:
         results = contest.contest(
             [*_ours(name, terms, problem), *_rivals(name, libraries, network, terms)],
             problem,
-            num_turns=TURNS.value,
-            limit_s=TURN_LIMIT_S.value,
-            slow_examples=SLOW_EXAMPLES.value,
+            num_turns=bench.TURNS.value,
+            limit_s=bench.TURN_LIMIT_S.value,
+            slow_examples=bench.SLOW_EXAMPLES.value,
             say=pipeline.say,
         )
         rows += _rows(name, problem, results)
         measured[name] = [dataclasses.asdict(result) for result in results]
         table = tables.Table(_HEADER, rows, notes)
         text = f"{tables.as_markdown(table)}\n\n{_machine(terms)}\n"
-        if app.OUT.value is not None:
-            _write(pathlib.Path(app.OUT.value), text, measured)
+        if flags.OUT.value is not None:
+            _write(pathlib.Path(flags.OUT.value), text, measured)
     print(text)
 
 
@@ -162,21 +142,21 @@ def _use_torch(libraries: list[str]) -> None:
     except ModuleNotFoundError as error:
         raise ValueError(f"{error.name} is missing: {rivals.NEEDED}") from error
     torch.set_num_threads(contest.num_cores())
-    torch.manual_seed(app.SEED.value)
+    torch.manual_seed(flags.SEED.value)
 
 
 def _terms(num_classes: int) -> Terms:
-    low, high = (float(bound) for bound in BOUNDS.value)
+    low, high = (float(bound) for bound in bench.BOUNDS.value or _DEFAULTS.bounds)
     return Terms(
         bounds=(low, high),
         num_classes=num_classes,
-        eps=EPS.value,
-        pgd_steps=PGD_STEPS.value,
-        cw_steps=CW_STEPS.value,
-        cw_searches=CW_SEARCHES.value,
-        cw_constant=CW_CONSTANT.value,
-        cw_rate=CW_RATE.value,
-        gamma=GAMMA.value,
+        eps=flags.value_or(flags.EPS, _DEFAULTS.eps),
+        pgd_steps=flags.value_or(bench.PGD_STEPS, _DEFAULTS.pgd_steps),
+        cw_steps=flags.value_or(flags.CW_STEPS, _DEFAULTS.cw_steps),
+        cw_searches=flags.value_or(bench.CW_SEARCHES, _DEFAULTS.cw_searches),
+        cw_constant=flags.value_or(bench.CW_CONSTANT, _DEFAULTS.cw_constant),
+        cw_rate=flags.value_or(bench.CW_RATE, _DEFAULTS.cw_rate),
+        gamma=flags.value_or(bench.GAMMA, _DEFAULTS.gamma),
     )
 
 
@@ -254,7 +234,7 @@ def _problem(name: str, terms: Terms, logits_fn, x, y) -> contest.Problem:
 
 def _ours(name: str, terms: Terms, problem: contest.Problem):
     """Each variant by `run_batch` with each number of slots, and by `vmap` of `run`."""
-    keys = jax.random.split(jax.random.key(app.SEED.value), len(problem.x))
+    keys = jax.random.split(jax.random.key(flags.SEED.value), len(problem.x))
 
     def by_slots(attack: Attack, num_slots: int, x, y):
         found = attacks.run_batch(
@@ -270,7 +250,7 @@ def _ours(name: str, terms: Terms, problem: contest.Problem):
 
     for variant, build in OURS[name].items():
         attack = build(terms)
-        for driver in DRIVERS.value:
+        for driver in bench.DRIVERS.value:
             if driver == "vmap":
                 many = jax.jit(
                     jax.vmap(

@@ -29,35 +29,26 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from absl import flags
 
-from experiments import app
+from experiments import app, flags
 from experiments.benchmarks import certify_sides, contest
+from experiments.benchmarks import flags as bench
 from experiments.lab import pipeline
 
-WIDTHS = flags.DEFINE_list(
-    "widths", ["16", "64"], "Channels of the ResCNN's first stage; 64 is the published."
+flags.declare(
+    __name__,
+    flags.PRECISION,
+    bench.TURNS,
+    bench.TURN_S,
+    bench.WIDTHS,
+    bench.TILES,
+    bench.BATCHES,
+    bench.SCALING,
+    bench.COMPILED,
+    flags.OUT,
+    flags.CACHE,
+    flags.HOME,
 )
-TILES = flags.DEFINE_list(
-    "tiles",
-    [],
-    "Noisy copies that we evaluate at once; default: what suits the device.",
-)
-BATCHES = flags.DEFINE_list(
-    "batches", [], "The same for the best PyTorch; default: what suits the device."
-)
-PRECISION = flags.DEFINE_enum(
-    "precision", "float32", ["float32", "tf32", "bfloat16"], "That of both networks."
-)
-ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns of each.", lower_bound=1)
-TURN_S = flags.DEFINE_float(
-    "turn_s", 2.0, "About how long a turn takes, in seconds; whole batches in any case."
-)
-SCALING = flags.DEFINE_bool(
-    "scaling", True, "Measure the cost as n and clips grow, at the first width."
-)
-COMPILED = flags.DEFINE_bool("compiled", True, "Let torch.compile take part.")
-app.declare_key(app.OUT, app.CACHE, app.HOME)
 
 TOLERANCE = 1e-4
 """Greatest difference of logits, relative to the largest."""
@@ -66,13 +57,13 @@ MULTIPLES = (1, 3, 10, 30)
 
 def main() -> None:
     """All widths, then the tables."""
-    out = pathlib.Path(app.OUT.value or "benchmark")
+    out = pathlib.Path(flags.OUT.value or "benchmark")
     out.mkdir(parents=True, exist_ok=True)
     found = {
         "machine": f"{contest.num_cores()} cores of {contest.processor()}",
-        "precision": PRECISION.value,
+        "precision": flags.PRECISION.value,
         "revision": app.revision(),
-        "widths": {width: measure(int(width)) for width in WIDTHS.value},
+        "widths": {width: measure(int(width)) for width in bench.WIDTHS.value},
     }
     (out / "certify.json").write_text(
         json.dumps(found, indent=1) + "\n", encoding="utf-8"
@@ -127,7 +118,7 @@ def measure(width: int) -> dict[str, Any]:
         _agree(contestants)
         sizes = [_turn_size(contestant) for contestant in contestants]
         turns = [[] for _ in contestants]
-        for number in range(ROUNDS.value):
+        for number in range(bench.TURNS.value):
             for place in range(len(contestants)):
                 index = (number + place) % len(contestants)
                 turns[index].append(contestants[index].turn(sizes[index]))
@@ -153,12 +144,12 @@ def measure(width: int) -> dict[str, Any]:
             }
             for contestant, own in zip(contestants, turns, strict=True)
         ]
-    first = int(WIDTHS.value[0])
+    first = int(bench.WIDTHS.value[0])
     best = max((r for r in results if r["kind"] == "ours"), key=median_rate)
     return {
         "flops": certify_sides.flops(width),
         "contestants": results,
-        "scaling": _scaling(best) if SCALING.value and width == first else None,
+        "scaling": _scaling(best) if bench.SCALING.value and width == first else None,
     }
 
 
@@ -177,7 +168,7 @@ def _contestants(width: int, stack: contextlib.ExitStack) -> Iterator[Contestant
         pipeline.say(f"width {width}: {contestant.name} is ready")
         return contestant
 
-    ceiling = {"side": "matmul", "precision": PRECISION.value}
+    ceiling = {"side": "matmul", "precision": flags.PRECISION.value}
     yield (ceiling := started("matrix product", "ceiling", 1, [ceiling]))
     # Asked of a process of its own: this one stays off the accelerator.
     accelerator = ceiling.tells["backend"] != "cpu"
@@ -186,14 +177,16 @@ def _contestants(width: int, stack: contextlib.ExitStack) -> Iterator[Contestant
 
 
 def _ours(width: int, accelerator: bool) -> Iterator[tuple]:
-    home = pathlib.Path(app.HOME.value).absolute()
+    home = pathlib.Path(flags.HOME.value).absolute()
     spec = {
         "side": "ours",
         "width": width,
-        "precision": PRECISION.value,
-        "cache": str(home / "compiled") if app.CACHE.value else "",
+        "precision": flags.PRECISION.value,
+        "cache": str(home / "compiled") if flags.CACHE.value else "",
     }
-    tiles = TILES.value or (["500", "1000", "2000"] if accelerator else ["10", "20"])
+    tiles = bench.TILES.value or (
+        ["500", "1000", "2000"] if accelerator else ["10", "20"]
+    )
     for tile in map(int, tiles):
         for devices in [1] if accelerator else sorted({1, contest.num_cores()}):
             name = f"ours, tile {tile}, {devices} device{'s' * (devices > 1)}"
@@ -203,13 +196,13 @@ def _ours(width: int, accelerator: bool) -> Iterator[tuple]:
 
 
 def _theirs(width: int, accelerator: bool) -> Iterator[tuple]:
-    cores, batches = contest.num_cores(), [int(batch) for batch in BATCHES.value]
+    cores, batches = contest.num_cores(), [int(batch) for batch in bench.BATCHES.value]
     if not batches:
         batches = [400, 1000, 2000] if accelerator else [16, 20, 32, 50]
     spec = {
         "side": "torch",
         "width": width,
-        "precision": PRECISION.value,
+        "precision": flags.PRECISION.value,
         "threads": cores,
         "batch": batches[0],
         "form": "folded",
@@ -228,7 +221,7 @@ def _theirs(width: int, accelerator: bool) -> Iterator[tuple]:
     if cores > 1 and not accelerator:
         name = f"PyTorch, folded, {cores} processes of a core, batch {few}"
         yield name, "torch", few, [spec | {"threads": 1}] * cores
-    if COMPILED.value:
+    if bench.COMPILED.value:
         name = f"PyTorch, compiled, batch {few}"
         yield name, "torch", few, [spec | {"form": "compiled"}]
 
@@ -241,7 +234,7 @@ def _agree(contestants: list[Contestant]) -> None:
         if "logits" in c.tells
     }
     name, expected = next(iter(logits.items()))
-    tolerance = TOLERANCE if PRECISION.value == "float32" else 0.1
+    tolerance = TOLERANCE if flags.PRECISION.value == "float32" else 0.1
     for other, found in logits.items():
         difference = np.abs(found - expected).max() / np.abs(expected).max()
         if not difference < tolerance:
@@ -253,7 +246,7 @@ def _agree(contestants: list[Contestant]) -> None:
 def _turn_size(contestant: Contestant) -> int:
     """Votes that take about --turn_s."""
     trial = contestant.turn(contestant.batch)
-    return max(contestant.batch, round(trial["votes_per_s"] * TURN_S.value))
+    return max(contestant.batch, round(trial["votes_per_s"] * bench.TURN_S.value))
 
 
 def _scaling(result: dict[str, Any]) -> dict[str, Any]:
@@ -265,7 +258,7 @@ def _scaling(result: dict[str, Any]) -> dict[str, Any]:
         stack.callback(contestant.stop)
         contestant.ready()
         unit = result["batch"]
-        unit *= max(1, round(median_rate(result) * TURN_S.value / 2 / unit))
+        unit *= max(1, round(median_rate(result) * bench.TURN_S.value / 2 / unit))
         found = {"n": [], "clips": []}
         for number in range(3):
             for multiple in MULTIPLES[:: -1 if number % 2 else 1]:
@@ -284,7 +277,7 @@ def _start(spec: dict[str, Any]) -> subprocess.Popen:
     environment = dict(os.environ, XLA_PYTHON_CLIENT_PREALLOCATE="false")
     if spec["side"] == "torch":
         # JAX makes its weights; that need not be compiled for each of them.
-        home = pathlib.Path(app.HOME.value).absolute()
+        home = pathlib.Path(flags.HOME.value).absolute()
         environment["JAX_COMPILATION_CACHE_DIR"] = str(home / "compiled")
     if spec.get("form") == "published":
         # What launch.sh tells the allocator is ours, and half of this loop's time.

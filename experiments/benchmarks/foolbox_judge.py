@@ -18,24 +18,26 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import flags
 
 from advjax import attacks
 from advjax.attacks import Attack
 from advjax.reports import tables
 from advjax.types import Bounds, LogitsFn
-from experiments import app
+from experiments import app, flags, requests
+from experiments.benchmarks import flags as bench
 from experiments.lab import pipeline
 
-NUM_EXAMPLES = flags.DEFINE_integer(
-    "judge_examples", 20, "Test examples that the network gets right.", lower_bound=1
+flags.declare(
+    __name__,
+    flags.CW_STEPS,
+    bench.NUM_EXAMPLES,
+    bench.SNR_DB,
+    bench.CW_RATE,
+    flags.OUT,
+    *flags.MODEL_FLAGS,
+    *flags.DATA_FLAGS,
+    *flags.RUN_FLAGS,
 )
-SNR_DB = flags.DEFINE_float(
-    "judge_snr_db", 50.0, "Level of the budgets below the median example."
-)
-CW_STEPS = flags.DEFINE_integer("judge_cw_steps", 200, "Steps for each constant.")
-CW_RATE = flags.DEFINE_float("judge_cw_rate", 1e-2, "Adam's rate in both.")
-app.declare_key(app.OUT, *app.MODEL_FLAGS, *app.DATA_FLAGS, *app.RUN_FLAGS)
 
 
 class Pair(NamedTuple):
@@ -199,22 +201,23 @@ def table(verdicts: list[Verdict]) -> tables.Table:
 
 def main() -> None:
     """Judge, then print."""
-    task = app.task(defence="plain")
+    task = requests.task(defence="plain")
     bounds = task.stage.bounds
     points = task.test_points(None)
     x, y = np.stack([p.x for p in points]), np.asarray([p.label for p in points])
     logits_fn = task.classifier.logits_fn(task.at)
     right = np.flatnonzero(np.asarray(jax.vmap(logits_fn)(x)).argmax(axis=1) == y)
-    kept = right[pipeline.spread(len(right), NUM_EXAMPLES.value)]
+    kept = right[pipeline.spread(len(right), bench.NUM_EXAMPLES.value)]
     verdicts = judge(
-        logits_fn, x[kept], y[kept], bounds=bounds, snr_db=SNR_DB.value,
-        cw_steps=CW_STEPS.value, cw_rate=CW_RATE.value,
+        logits_fn, x[kept], y[kept], bounds=bounds, snr_db=bench.SNR_DB.value,
+        cw_steps=flags.value_or(flags.CW_STEPS, 200),
+        cw_rate=flags.value_or(bench.CW_RATE, 1e-2),
         on_verdict=lambda verdict: pipeline.say(str(verdict)),
     )  # fmt: skip
     text = tables.as_markdown(table(verdicts))
     print(text)
-    if app.OUT.value is not None:
-        pathlib.Path(app.OUT.value).write_text(text + "\n", encoding="utf-8")
+    if flags.OUT.value is not None:
+        pathlib.Path(flags.OUT.value).write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

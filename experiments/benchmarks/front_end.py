@@ -14,7 +14,7 @@ Prints a Markdown table. --out=FOLDER also writes it there, as table.md, every t
 front_end.json, and front_end.png.
 
 PyTorch 2.13.0 comes with pip install 'advjax[bench]', python_speech_features with
-'advjax[test]'; --front_end_rivals leaves out what is not there.
+'advjax[test]'; --rivals leaves out what is not there.
 """
 
 import dataclasses
@@ -25,13 +25,13 @@ import pathlib
 from collections.abc import Mapping
 
 import jax
-from absl import flags
 
 from advjax import catalog
 from advjax.reports import plots, tables
 from advjax.representations import REPRESENTATIONS, definition
-from experiments import app
+from experiments import app, flags
 from experiments.benchmarks import contest
+from experiments.benchmarks import flags as bench
 from experiments.benchmarks.front_end_contest import (
     LOOP_CLIPS,
     OURS,
@@ -47,50 +47,47 @@ from experiments.lab import pipeline
 
 _TIMED = ["magnitude", "mfbe", "logmel"]
 
-REPRESENTATION = flags.DEFINE_multi_string(
-    "representation",
-    _TIMED,
-    "What is computed, with options if any: 'mfbe(num_bands=40)'. May be repeated.",
+flags.declare(
+    __name__,
+    flags.REPRESENTATION,
+    bench.RIVALS,
+    bench.CLIPS,
+    bench.TURNS,
+    flags.OUT,
+    flags.SEED,
 )
-LIBRARIES = flags.DEFINE_list(
-    "front_end_rivals", list(RIVALS), "The packages beside ours."
-)
-CLIPS = flags.DEFINE_list("clips", ["1", "32", "256"], "Clips in a call, each a row.")
-TURNS = flags.DEFINE_integer(
-    "front_end_turns", 5, "Timed turns of each.", lower_bound=1
-)
-app.declare_key(app.OUT, app.SEED)
 
 
 def main() -> None:
     """Compare, take turns, report."""
     table = {name: REPRESENTATIONS[name] for name in _TIMED}
-    representations = {text: catalog.pick(text, table) for text in REPRESENTATION.value}
-    counts = [_count(text) for text in CLIPS.value]
-    _import_rivals(LIBRARIES.value)
+    representations = {
+        text: catalog.pick(text, table) for text in flags.REPRESENTATION.value or _TIMED
+    }
+    counts = [_count(text) for text in bench.CLIPS.value]
+    libraries = bench.RIVALS.value or list(RIVALS)
+    _import_rivals(libraries)
     # What compiling takes is measured, whatever an earlier start has left.
     jax.config.update("jax_enable_compilation_cache", False)
     results = []
     for name, representation in representations.items():
         for count in counts:
-            clips, cotangent = problem(representation, count, app.SEED.value)
+            clips, cotangent = problem(representation, count, flags.SEED.value)
             for wanted in (None, cotangent):
                 result = compete(
                     name,
                     representation,
                     clips,
                     wanted,
-                    libraries=LIBRARIES.value,
-                    num_turns=TURNS.value,
+                    libraries=libraries,
+                    num_turns=bench.TURNS.value,
                 )
                 results.append(result)
                 pipeline.say(_progress(result))
-    text = (
-        f"{tables.as_markdown(_table(results))}\n\n{contest.setting(LIBRARIES.value)}\n"
-    )
+    text = f"{tables.as_markdown(_table(results))}\n\n{contest.setting(libraries)}\n"
     print(text)
-    if app.OUT.value is not None:
-        _write(pathlib.Path(app.OUT.value), text, results)
+    if flags.OUT.value is not None:
+        _write(pathlib.Path(flags.OUT.value), text, results)
 
 
 def _count(text: str) -> int:
@@ -103,15 +100,13 @@ def _import_rivals(libraries: list[str]) -> None:
     """Nothing; says what is missing before anything is computed."""
     for library in libraries:
         if library not in RIVALS:
-            raise ValueError(
-                f"--front_end_rivals={library}: choose among {', '.join(RIVALS)}"
-            )
+            raise ValueError(f"--rivals={library}: choose among {', '.join(RIVALS)}")
         try:
             importlib.import_module(library)
         except ModuleNotFoundError as error:
             raise ValueError(
                 f"{error.name} is missing: pip install 'advjax[bench,test]', or leave "
-                f"{library} out of --front_end_rivals"
+                f"{library} out of --rivals"
             ) from error
     if "torch" in libraries:
         check_torch()
@@ -229,7 +224,7 @@ def _write(folder: pathlib.Path, table: str, results: list[Result]) -> None:
     (folder / "table.md").write_text(table, encoding="utf-8")
     every_turn = {
         "environment": app.environment(),
-        "machine": contest.setting(LIBRARIES.value),
+        "machine": contest.setting(bench.RIVALS.value or list(RIVALS)),
         "results": [_spelled(result) for result in results],
     }
     (folder / "front_end.json").write_text(

@@ -20,13 +20,13 @@ import pathlib
 
 import jax
 import numpy as np
-from absl import flags
 
 from advjax import catalog
 from advjax.reports import plots, tables
 from advjax.representations import PRESETS, Representation, Stacked, definition
-from experiments import app
+from experiments import app, flags
 from experiments.benchmarks import contest, front_end_image_rivals
+from experiments.benchmarks import flags as bench
 from experiments.benchmarks.front_end_contest import (
     Contestant,
     first_call,
@@ -47,14 +47,14 @@ below the loudest."""
 # The recurrence plot has no rival in librosa.
 _JUDGED_IMAGES = [name for name in PRESETS if name != "crp"]
 
-IMAGES = flags.DEFINE_multi_string(
-    "image",
-    _JUDGED_IMAGES,
-    "What is computed, with options if any: 'dwt(scale=14)'. May be repeated.",
+flags.declare(
+    __name__,
+    flags.REPRESENTATION,
+    bench.IMAGE_CLIPS,
+    bench.TURNS,
+    flags.OUT,
+    flags.SEED,
 )
-CLIPS = flags.DEFINE_integer("image_clips", 4, "Clips in a call.", lower_bound=1)
-TURNS = flags.DEFINE_integer("image_turns", 5, "Timed turns of each.", lower_bound=1)
-app.declare_key(app.OUT, app.SEED)
 
 
 @dataclasses.dataclass
@@ -98,22 +98,29 @@ class Result:
 
 def main() -> None:
     """Compare, take turns, report."""
-    chosen = {text: catalog.pick(text, PRESETS) for text in IMAGES.value}
+    chosen = {
+        text: catalog.pick(text, PRESETS)
+        for text in flags.REPRESENTATION.value or _JUDGED_IMAGES
+    }
     # What compiling takes is measured, whatever an earlier start has left.
     jax.config.update("jax_enable_compilation_cache", False)
     results = []
     for name, representation in chosen.items():
-        clips, cotangent = problem(representation, CLIPS.value, app.SEED.value)
-        results.append(compete(name, representation, clips, cotangent, TURNS.value))
+        clips, cotangent = problem(
+            representation, bench.IMAGE_CLIPS.value, flags.SEED.value
+        )
+        results.append(
+            compete(name, representation, clips, cotangent, bench.TURNS.value)
+        )
         times = ", ".join(
             f"{by} {one.median_s * 1e3:.3g}" for by, one in results[-1].entrants.items()
         )
-        pipeline.say(f"{name}, {CLIPS.value} clips, ms: {times}")
+        pipeline.say(f"{name}, {bench.IMAGE_CLIPS.value} clips, ms: {times}")
     setting = contest.setting(_RIVAL_PACKAGES)
     text = f"{tables.as_markdown(_table(results))}\n\n{setting}\n"
     print(text)
-    if app.OUT.value is not None:
-        _write(pathlib.Path(app.OUT.value), text, results)
+    if flags.OUT.value is not None:
+        _write(pathlib.Path(flags.OUT.value), text, results)
 
 
 def compete(

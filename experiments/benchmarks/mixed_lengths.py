@@ -4,7 +4,7 @@
 
 Takes all clips of a corpus, at 32 kHz, and VGG13 with a quarter of its channels on
 log-mel chunks; its weights are the initial ones, on which no time depends. Each clip is
-attacked by PGD with --mixed_steps gradients, in two ways: padded to whole chunks and
+attacked by PGD with --pgd_steps gradients, in two ways: padded to whole chunks and
 batched with clips of as many chunks, the number of slots chosen so that a batch has
 --batch_chunks of them; and padded to the longest clip. The floor is what the chunks of
 all clips would take at the rate of full batches of the fastest bucket, padding within a
@@ -20,7 +20,6 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
-from absl import flags
 
 from advjax.attacks import eps_for_snr, pgd, run_batch
 from advjax.classifier import Classifier, initialise
@@ -28,25 +27,31 @@ from advjax.models import VGG13
 from advjax.reports import tables
 from advjax.representations import LogMelChunks
 from advjax.representations.chunks import CHUNK_SAMPLES
-from experiments import app
+from experiments import app, flags
+from experiments.benchmarks import flags as bench
 from experiments.benchmarks.turns import median_seconds
 from experiments.studies.sound_event_jobs import Job, buckets, padding_waste
 from experiments.studies.sound_event_models import load_sounds, padded_wave
 
-PGD_STEPS = flags.DEFINE_integer("mixed_steps", 10, "Gradients a clip.", lower_bound=1)
-BATCH_CHUNKS = flags.DEFINE_integer(
-    "batch_chunks", 8, "Chunks in a batch, at most.", lower_bound=1
-)
-TURNS = flags.DEFINE_integer("mixed_turns", 5, "Timed turns of each.", lower_bound=1)
 WIDTH = 16
-app.declare_key(app.CORPUS, app.CORPUS_DIR, app.OUT, app.HOME, app.CACHE)
+flags.declare(
+    __name__,
+    bench.TURNS,
+    bench.PGD_STEPS,
+    bench.BATCH_CHUNKS,
+    flags.CORPUS,
+    flags.CORPUS_DIR,
+    flags.OUT,
+    flags.HOME,
+    flags.CACHE,
+)
 
 
 def main() -> None:
     """Time both ways and the floor in turns."""
-    corpus = app.CORPUS.value if flags.FLAGS["corpus"].present else "fsdkaggle2018"
+    corpus = flags.CORPUS.value if flags.is_set(flags.CORPUS) else "fsdkaggle2018"
     sounds = load_sounds(
-        corpus, app.CORPUS_DIR.value or "", pathlib.Path(app.HOME.value)
+        corpus, flags.CORPUS_DIR.value or "", pathlib.Path(flags.HOME.value)
     )
     every = [sound for split in sounds.splits.values() for sound in split]
     jobs = [Job(sound.id, place, sound) for place, sound in enumerate(every)]
@@ -80,7 +85,7 @@ def main() -> None:
         for chunks in counts
     }
     ways |= {name: functools.partial(attack_all, x) for name, x in full.items()}
-    taken = median_seconds(ways, turns=TURNS.value)
+    taken = median_seconds(ways, turns=bench.TURNS.value)
     per_chunk = min(
         taken[name] / (len(x) * x.shape[1] // CHUNK_SAMPLES) for name, x in full.items()
     )
@@ -105,23 +110,24 @@ def main() -> None:
     device = app.environment()["device"]
     lengths = ", ".join(f"{count} of {chunks}" for chunks, count in counts.items())
     text = (
-        f"{len(jobs)} clips of {sounds.name}: {lengths} chunks. {PGD_STEPS.value} "
-        f"gradients a clip; medians of {TURNS.value} turns on {device}.\n\n"
+        f"{len(jobs)} clips of {sounds.name}: {lengths} chunks. "
+        f"{flags.value_or(bench.PGD_STEPS, 10)} gradients a clip; medians of "
+        f"{bench.TURNS.value} turns on {device}.\n\n"
         f"{tables.markdown_table(header, rows)}\n"
     )
     print(text)
-    if app.OUT.value is not None:
-        folder = pathlib.Path(app.OUT.value)
+    if flags.OUT.value is not None:
+        folder = pathlib.Path(flags.OUT.value)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "mixed_lengths.md").write_text(text, encoding="utf-8")
 
 
 def _slots(chunks: int) -> int:
-    return max(1, BATCH_CHUNKS.value // chunks)
+    return max(1, bench.BATCH_CHUNKS.value // chunks)
 
 
 def _attack(logits_fn, x) -> None:
-    attack = _built(PGD_STEPS.value)
+    attack = _built(flags.value_or(bench.PGD_STEPS, 10))
     budgets = [float(eps_for_snr(row, snr_db=30.0, norm="linf")) for row in x]
     labels = np.zeros(len(x), np.int32)
     keys = jax.random.split(jax.random.key(0), len(x))

@@ -19,7 +19,6 @@ import time
 import jax
 import jax.numpy as jnp
 import optax
-from absl import flags
 
 from advjax.defences import fused_adversarial
 from advjax.models import MODELS
@@ -27,7 +26,7 @@ from advjax.reports import tables
 from advjax.runtime.compilation import compiler_options
 from advjax.training import Recipe
 from advjax.types import Batch
-from experiments import app
+from experiments import app, flags
 from experiments.lab import pipeline
 
 NUM_CLASSES = 50
@@ -45,8 +44,7 @@ _UNPOLISHED = {
 code, so the figures are the same, in a third of the time."""
 
 FOR_IMAGES = ("alexnet", "googlenet", "vgg16", "resnet18", "resnet34", "resnet56")
-NETWORKS = flags.DEFINE_list("networks", list(FOR_IMAGES), "What is compiled.")
-app.declare_key(app.OUT)
+flags.declare(__name__, flags.NETWORK, flags.OUT)
 
 
 def main() -> None:
@@ -56,7 +54,7 @@ def main() -> None:
         "compile, s",
     )  # fmt: skip
     rows = []
-    for name in NETWORKS.value:
+    for name in flags.NETWORK.value or FOR_IMAGES:
         if name not in FOR_IMAGES:
             raise ValueError(
                 f"no network {name!r} for images; there are: {', '.join(FOR_IMAGES)}"
@@ -84,8 +82,8 @@ def main() -> None:
     ]
     text = tables.as_markdown(tables.Table(header, rows, notes)) + "\n"
     print(text)
-    if app.OUT.value is not None:
-        folder = pathlib.Path(app.OUT.value)
+    if flags.OUT.value is not None:
+        folder = pathlib.Path(flags.OUT.value)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "network_memory.md").write_text(text, encoding="utf-8")
 

@@ -21,7 +21,6 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
-from absl import flags
 
 from advjax import evaluation
 from advjax.classifier import Classifier
@@ -31,16 +30,17 @@ from advjax.models import SurfSvm
 from advjax.models.surf_svm.autoencoder import Autoencoder
 from advjax.models.surf_svm.network import ROOM
 from advjax.reports import tables
-from experiments import app
+from experiments import app, flags
+from experiments.benchmarks import flags as bench
 from experiments.benchmarks.turns import median_seconds
 from experiments.studies import robust_svm
-from experiments.studies.grid_flags import ESC50_DIR
 
-TURNS = flags.DEFINE_integer("svm_turns", 5, "Timed turns of each.", lower_bound=1)
 NETWORK = SurfSvm(num_classes=10, width=8, num_words=128)
 RECIPE = SvmRecipe(num_steps=50, costs=(1.0,))
 _NUM_IMAGES = 80
-app.declare_key(ESC50_DIR, app.OUT, app.HOME, app.CACHE)
+flags.declare(
+    __name__, bench.TURNS, flags.ESC50_DIR, flags.OUT, flags.HOME, flags.CACHE
+)
 
 
 class Loop:
@@ -113,11 +113,11 @@ class Loop:
 
 def main() -> None:
     """Time fit and prediction in turns."""
-    if not ESC50_DIR.value:
+    if not flags.ESC50_DIR.value:
         raise ValueError("give --esc50_dir=FOLDER, that of ESC-50")
     task = robust_svm.task_of(
-        "esc50", "dwt", "surf_svm", robust_svm.CPU, home=pathlib.Path(app.HOME.value),
-        corpus_dir=ESC50_DIR.value, fold=1, pitch_shift="none", seed=0,
+        "esc50", "dwt", "surf_svm", robust_svm.CPU, home=pathlib.Path(flags.HOME.value),
+        corpus_dir=flags.ESC50_DIR.value, fold=1, pitch_shift="none", seed=0,
     )  # fmt: skip
     train = task.dataset("train", task.at)
     x, y = train.x[:_NUM_IMAGES], train.y[:_NUM_IMAGES]
@@ -137,7 +137,7 @@ def main() -> None:
         "fit, ours": functools.partial(fitted, network),
         "fit, plain loop": functools.partial(loop.fit, x[..., 0], y),
     }
-    fits = max(1, TURNS.value // 2)
+    fits = max(1, bench.TURNS.value // 2)
     taken = median_seconds(ways, turns=fits)
     predict = {
         "ours": functools.partial(_logits, fitted(network), x),
@@ -150,22 +150,22 @@ def main() -> None:
             == predict["plain loop"]().argmax(axis=1)
         )
     )
-    taken |= median_seconds(predict, turns=TURNS.value)
+    taken |= median_seconds(predict, turns=bench.TURNS.value)
     rows = []
     for name, seconds in taken.items():
         loop_seconds = taken["fit, plain loop" if "fit" in name else "plain loop"]
         rate = len(x) / seconds
         rows.append([name, f"{rate:.1f}", f"{loop_seconds / seconds:.2f}"])
     text = (
-        f"{len(x)} images of {x.shape[1]} x {x.shape[2]}; medians of {TURNS.value} "
-        f"turns (of fits {fits}) on {app.environment()['device']}. Equal answers of "
-        f"both with turned descriptors: {100 * same:.0f} %.\n\n"
+        f"{len(x)} images of {x.shape[1]} x {x.shape[2]}; medians of "
+        f"{bench.TURNS.value} turns (of fits {fits}) on {app.environment()['device']}. "
+        f"Equal answers of both with turned descriptors: {100 * same:.0f} %.\n\n"
         + tables.markdown_table(("", "clips/s", "times the plain loop"), rows)
         + "\n"
     )
     print(text)
-    if app.OUT.value is not None:
-        folder = pathlib.Path(app.OUT.value)
+    if flags.OUT.value is not None:
+        folder = pathlib.Path(flags.OUT.value)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "surf_svm_speed.md").write_text(text, encoding="utf-8")
 

@@ -23,7 +23,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import flags
 
 from advjax.classifier import Classifier, initialise
 from advjax.defences import fused_adversarial
@@ -32,15 +31,20 @@ from advjax.reports import tables
 from advjax.representations import MelEnergies
 from advjax.runtime.compilation import compiler_options
 from advjax.types import Batch
-from experiments import app
+from experiments import app, flags
+from experiments.benchmarks import flags as bench
 from experiments.benchmarks import torch_rescnn
 from experiments.lab import pipeline
 
-WIDTH = flags.DEFINE_integer(
-    "width", 16, "Channels of the ResCNN's first stage.", lower_bound=1
+flags.declare(
+    __name__,
+    bench.TURNS,
+    bench.WIDTH,
+    flags.OUT,
+    flags.BATCH_SIZE,
+    flags.SEED,
+    flags.CACHE,
 )
-TURNS = flags.DEFINE_integer("training_turns", 7, "Timed steps of each.", lower_bound=1)
-app.declare_key(app.OUT, app.BATCH_SIZE, app.SEED, app.CACHE)
 
 NUM_CLASSES = 10
 EPS, ALPHA, RATE = 0.05, 0.5, 1e-3
@@ -52,7 +56,7 @@ TOLERANCE = 1e-4
 def main() -> None:
     """Check that both do the same, then take turns."""
     torch = _torch()
-    classifier, batch = _problem(app.BATCH_SIZE.value or 32, app.SEED.value)
+    classifier, batch = _problem(flags.BATCH_SIZE.value or 32, flags.SEED.value)
     parity = _parity(classifier, batch)
     # What compiling takes is measured, whatever an earlier start has left.
     jax.config.update("jax_enable_compilation_cache", False)
@@ -66,11 +70,11 @@ def main() -> None:
         losses.append([contestant.step() for _ in "12"])
         pipeline.say(f"{contestant.name}: losses {losses[-1]}")
     _agree(contestants, losses)
-    turns = _take_turns(contestants, TURNS.value)
+    turns = _take_turns(contestants, bench.TURNS.value)
     text = _report(contestants, turns, classifier, batch, parity, losses)
     print(text)
-    if app.OUT.value is not None:
-        path = pathlib.Path(app.OUT.value)
+    if flags.OUT.value is not None:
+        path = pathlib.Path(flags.OUT.value)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
@@ -105,7 +109,7 @@ def _torch():
 def _problem(batch_size: int, seed: int) -> tuple[Classifier, Batch]:
     """A fresh network and normal noise: no step's time depends on what it learns."""
     # PyTorch's twin has no dropout, whose mask the two could not share.
-    module = ResCNN(num_classes=NUM_CLASSES, width=WIDTH.value, dropout=0.0)
+    module = ResCNN(num_classes=NUM_CLASSES, width=bench.WIDTH.value, dropout=0.0)
     representation = MelEnergies()
     key_weights, key_x = jax.random.split(jax.random.key(seed))
     classifier = Classifier(

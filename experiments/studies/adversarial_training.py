@@ -32,7 +32,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from absl import flags
 
 from advjax import catalog, evaluation
 from advjax.models import MODELS
@@ -40,26 +39,16 @@ from advjax.representations import FRONT_ENDS
 from advjax.runtime.atomic import new_file
 from advjax.runtime.progress import duration
 from advjax.training import Recipe
-from experiments import app
+from experiments import app, flags
 from experiments.lab import pipeline
 from experiments.studies import adversarial_tables
-from experiments.studies.grid_flags import (
-    CELLS,
-    CORPORA,
-    GRID_FLAGS,
-    IMAGE_FLAGS,
-    PITCH_SHIFT,
-    POINTS,
-    PRESET,
-    SCALE,
-    SHARE,
-    corpus_folders,
-    parse_share,
-)
+from experiments.studies.grid_flags import CORPORA, corpus_folders, parse_share, preset
 from experiments.studies.needed_budgets import Scan, scan_budgets
 
 TRAININGS = ("plain", "adversarial")
 REPRESENTATIONS = ("stft", "dwt", "stft_tonnetz", "dwt_tonnetz")
+EPS = 0.03
+"""linf norm of adversarial training, of images in [0, 1]."""
 NETWORKS = ("googlenet", "alexnet", "resnet18", "resnet34", "resnet56", "vgg16")
 
 
@@ -144,22 +133,18 @@ def scans(attacks: Mapping[str, str]) -> dict[str, Scan]:
     }
 
 
-_REPRESENTATIONS = flags.DEFINE_list(
-    "representations", None, f"Of {', '.join(REPRESENTATIONS)}; default by machine."
-)
-_NETWORKS = flags.DEFINE_multi_string(
-    "network",
-    None,
-    "A network, with options if any: 'resnet18(width=16)'. Give it again for more; "
-    f"default by machine. There are: {', '.join(NETWORKS)}.",
-)
-FOLDS = flags.DEFINE_list("folds", ["1"], "Official folds to test on.")
-ATTACKS = flags.DEFINE_list("attacks", None, "Some of the six attacks; default: all.")
-EPS = flags.DEFINE_float(
-    "eps", 0.03, "The linf norm of adversarial training, of images in [0, 1]."
-)
-app.declare_key(
-    app.NUM_STEPS, app.BATCH_SIZE, app.OUT, *IMAGE_FLAGS, *GRID_FLAGS, *app.RUN_FLAGS
+flags.declare(
+    __name__,
+    flags.NUM_STEPS,
+    flags.BATCH_SIZE,
+    flags.OUT,
+    flags.REPRESENTATION,
+    flags.NETWORK,
+    flags.ATTACKS,
+    flags.EPS,
+    *flags.IMAGE_FLAGS,
+    *flags.GRID_FLAGS,
+    *flags.RUN_FLAGS,
 )
 
 
@@ -264,13 +249,14 @@ def _tell(told: dict[str, Any], file: pathlib.Path) -> None:
 
 def main() -> None:
     """Run the cells, then report."""
-    publication = PRESET.value or jax.default_backend() != "cpu"
-    size = _chosen_size(PUBLICATION if publication else CPU)
+    size = _chosen_size(preset({"small": CPU, "publication": PUBLICATION}))
     folders, wanted = corpus_folders(), _wanted(size)
     chosen = _chosen_cells(size, folders)
     out = pathlib.Path(
-        app.OUT.value or pathlib.Path(app.HOME.value) / "studies/adversarial_training"
+        flags.OUT.value
+        or pathlib.Path(flags.HOME.value) / "studies/adversarial_training"
     )
+    eps = flags.value_or(flags.EPS, EPS)
     begun, environment = time.perf_counter(), app.environment()
     for number, cell in enumerate(chosen, start=1):
         passed = time.perf_counter() - begun
@@ -280,17 +266,17 @@ def main() -> None:
         task = task_of(
             cell,
             size,
-            home=pathlib.Path(app.HOME.value),
+            home=pathlib.Path(flags.HOME.value),
             corpus_dir=folders[cell.corpus],
-            eps=EPS.value,
-            pitch_shift=PITCH_SHIFT.value,
-            seed=app.SEED.value,
+            eps=eps,
+            pitch_shift=flags.PITCH_SHIFT.value,
+            seed=flags.SEED.value,
         )
         run_cell(
             cell, task, wanted, out / "cells" / cell.path,
             num_points=size.num_points, environment=environment,
         )  # fmt: skip
-        adversarial_tables.write_report(out, eps=EPS.value)
+        adversarial_tables.write_report(out, eps=eps)
         # Half a gigabyte of programs that no other cell can use.
         jax.clear_caches()
     print((out / "study.md").read_text(encoding="utf-8"))
@@ -299,24 +285,24 @@ def main() -> None:
 def _wanted(size: Size) -> dict[str, Scan]:
     """The attacks that --attacks names."""
     found = scans(size.attacks)
-    if unknown := set(ATTACKS.value or ()) - set(found):
+    if unknown := set(flags.ATTACKS.value or ()) - set(found):
         raise ValueError(
             f"--attacks: no {', '.join(sorted(unknown))}; there are: {', '.join(found)}"
         )
-    return {name: found[name] for name in ATTACKS.value or found}
+    return {name: found[name] for name in flags.ATTACKS.value or found}
 
 
 def _chosen_cells(size: Size, folders: Mapping[str, str]) -> list[Cell]:
     """The cells of this start, which --folds, --share and --cells choose."""
-    everything = list(cells(size, folders, [_fold(text) for text in FOLDS.value]))
+    everything = list(cells(size, folders, [_fold(text) for text in flags.FOLDS.value]))
     chosen = [
         cell
-        for cell in _shared(everything, SHARE.value)
-        if fnmatch.fnmatch(cell.path, CELLS.value)
+        for cell in _shared(everything, flags.SHARE.value)
+        if fnmatch.fnmatch(cell.path, flags.CELLS.value)
     ]
     if not chosen:
         raise ValueError(
-            f"--cells={CELLS.value!r} matches no cell; they are called like "
+            f"--cells={flags.CELLS.value!r} matches no cell; they are called like "
             "esc50/stft/resnet18/fold1/plain"
         )
     return chosen
@@ -324,33 +310,33 @@ def _chosen_cells(size: Size, folders: Mapping[str, str]) -> list[Cell]:
 
 def _chosen_size(size: Size) -> Size:
     """The machine's size with what the flags change."""
-    steps, batch = app.NUM_STEPS.value, app.BATCH_SIZE.value
+    steps, batch = flags.NUM_STEPS.value, flags.BATCH_SIZE.value
     changes = {"num_steps": steps, "batch_size": batch}
     recipe = dataclasses.replace(
         size.recipe, **{name: value for name, value in changes.items() if value}
     )
     networks = size.networks
-    if _NETWORKS.value:
-        networks = {catalog.parse(text)[0]: text for text in _NETWORKS.value}
+    if flags.NETWORK.value:
+        networks = {catalog.parse(text)[0]: text for text in flags.NETWORK.value}
         for text in networks.values():
             catalog.pick(text, MODELS, num_classes=2)  # a wrong one fails here
-        if len(networks) < len(_NETWORKS.value):
+        if len(networks) < len(flags.NETWORK.value):
             raise ValueError(
                 "--network: a network twice, with other options, would be two cells of "
                 "one name; give each start an --out of its own"
             )
-    for name in _REPRESENTATIONS.value or ():
+    for name in flags.REPRESENTATION.value or ():
         if name not in REPRESENTATIONS:
             raise ValueError(
-                f"--representations: no {name!r}; there are: "
+                f"--representation: no {name!r}; there are: "
                 f"{', '.join(REPRESENTATIONS)}"
             )
     return size._replace(
-        scale=SCALE.value or size.scale,
-        representations=tuple(_REPRESENTATIONS.value or size.representations),
+        scale=flags.SCALE.value or size.scale,
+        representations=tuple(flags.REPRESENTATION.value or size.representations),
         networks=networks,
         recipe=recipe,
-        num_points=POINTS.value or size.num_points,
+        num_points=flags.NUM_POINTS.value or size.num_points,
     )
 
 

@@ -12,11 +12,11 @@ of its own: after a kill the same command goes on with the cell it was in.
 At CPU size (width 8, 40 points, n = 1,000) the grid takes two to three hours on 2
 cores. --cells="mfbe/*" or "*/gaussian/*" runs a part of it; two starts with different
 parts and one --out share the work, and a last start without --cells writes the whole
-report and looks at the inputs. The publication's size is the default on an accelerator,
-and --preset=train-clean-360 its 921-speaker configuration:
+report and looks at the inputs. --preset=publication has the publication's size, with
+921 speakers where they are given:
 
-  python -m experiments.studies.certified_speakers --preset=train-clean-360 \\
-      --corpus_dir=LibriSpeech
+  python -m experiments.studies.certified_speakers --preset=publication \\
+      --corpus="librispeech(subsets=('train-clean-360',))" --corpus_dir=LibriSpeech
 
 What better training buys, and what attacks leave of certificates: `defended_speakers`.
 """
@@ -27,37 +27,30 @@ import pathlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import jax
-from absl import flags
-
 from advjax import smoothing
 from advjax.metrics.shares import share_of
 from advjax.reports import plots, tables
-from experiments import app
+from experiments import app, flags, requests
 from experiments.lab import caveats, certification, held_out, pipeline
 from experiments.studies import speaker_inputs
+from experiments.studies.grid_flags import preset
 
 STAGES = ("waveform", "magnitude", "mfbe")
 SIGMAS = (0.01, 0.05, 0.10, 0.25, 0.50)
 DEFENCES = ("plain", "gaussian")
 
-CELLS = flags.DEFINE_string(
-    "cells", "*", "Which cells to run, as stage/defence/sigma with wildcards."
+flags.declare(
+    __name__,
+    *flags.MODEL_FLAGS,
+    *flags.DATA_FLAGS,
+    flags.NUM_POINTS,
+    flags.OUT,
+    flags.CELLS,
+    flags.PRESET,
+    flags.VOTES,
+    flags.CROPS,
+    *flags.RUN_FLAGS,
 )
-POINTS = flags.DEFINE_integer(
-    "points", None, "Test crops a cell; default 40 on CPU, 300."
-)
-VOTES = flags.DEFINE_integer("votes", None, "Votes a crop (n); default 1000, or 10000.")
-CROPS = flags.DEFINE_integer(
-    "crops", None, "Training crops a speaker; default by machine."
-)
-PRESET = flags.DEFINE_enum(
-    "preset",
-    None,
-    ["train-clean-360"],
-    "The publication's large configuration: 921 speakers, width 64, 600 crops each.",
-)
-app.declare_key(*app.MODEL_FLAGS, *app.DATA_FLAGS, app.OUT, *app.RUN_FLAGS)
 
 
 class Cell(NamedTuple):
@@ -162,27 +155,21 @@ def augmentation_table(heard: dict[Cell, held_out.Accuracy]) -> tables.Table:
 
 def main() -> None:
     """Run the cells, then report."""
-    base, size = app.task(), pipeline.size_of(jax.default_backend())
-    if PRESET.value:
-        size = pipeline.PUBLICATION
+    size = preset({"small": pipeline.CPU, "publication": pipeline.PUBLICATION})
+    base = requests.task(size=size)
+    if flags.CROPS.value:
         base = dataclasses.replace(
-            base,
-            corpus="librispeech(subsets=('train-clean-360',))",
-            model=size.model,
-            recipe=size.recipe,
-            crops=size.crops,
+            base, crops={**base.crops, "train": flags.CROPS.value}
         )
-    if CROPS.value:
-        base = dataclasses.replace(base, crops={**base.crops, "train": CROPS.value})
-    out = pathlib.Path(app.OUT.value or base.home / "studies" / "certified_speakers")
+    out = pathlib.Path(flags.OUT.value or base.home / "studies" / "certified_speakers")
     request = certification.Certification(
         num_selection=size.num_selection,
-        num_estimation=VOTES.value or size.num_estimation,
+        num_estimation=flags.VOTES.value or size.num_estimation,
     )
-    chosen = list(cells(CELLS.value))
+    chosen = list(cells(flags.CELLS.value))
     if not chosen:
         raise ValueError(
-            f"--cells={CELLS.value!r} matches no cell; they are called like "
+            f"--cells={flags.CELLS.value!r} matches no cell; they are called like "
             "mfbe/gaussian/0.25"
         )
     heard = {}
@@ -192,7 +179,7 @@ def main() -> None:
         folder = certification.certify(
             task,
             request,
-            num_points=POINTS.value or max(size.num_points, 40),
+            num_points=flags.NUM_POINTS.value or max(size.num_points, 40),
             workdir=out / "cells" / cell.path,
             environment=app.environment(),
         )

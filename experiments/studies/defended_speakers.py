@@ -15,7 +15,8 @@ reverberation (Subramanian et al. 2019) and noise in proportion to what is maske
 Writes study.md, with a table for each stage and one of the heuristics, and meaning.png:
 what is certified at the waveform, what attacks leave there, and where hearing begins.
 Every cell is a run: after a kill the same command goes on where it was. At CPU size the
-study takes about two hours on 2 cores; --cells="mfbe/*" runs a part of it.
+study takes about two hours on 2 cores; --cells="mfbe/*" runs a part of it, and
+--preset=publication all of it at the publication's size.
 """
 
 import dataclasses
@@ -25,9 +26,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
-from absl import flags
 from jaxtyping import Float
 
 from advjax import records
@@ -37,7 +36,7 @@ from advjax.metrics.shares import Share, share_of
 from advjax.reports import plots, tables
 from advjax.runs import attack_rows, smoothed_attack_rows
 from advjax.runs.certificate_rows import Run
-from experiments import app
+from experiments import app, flags, requests
 from experiments.lab import (
     attacking,
     caveats,
@@ -47,7 +46,8 @@ from experiments.lab import (
     smoothed_attack_report,
     smoothed_attacking,
 )
-from experiments.studies import grid_flags, speaker_heuristics
+from experiments.studies import speaker_heuristics
+from experiments.studies.grid_flags import preset
 
 SIGMAS = {"mfbe": 0.5, "magnitude": 0.5, "waveform": 0.01}
 """Where the study of certified speakers has networks that know most clips in noise."""
@@ -62,12 +62,17 @@ TRAININGS = {
 }  # fmt: skip
 CERTIFIED, ATTACKED = (1.0, 2.0, 2.4), (2.0, 4.0)
 """Norms of the tables in sigmas. 2.46 is the cap of 1,000 votes."""
-VOTES = flags.DEFINE_integer("votes", None, "Votes a clip (n); default by machine.")
-CROPS = flags.DEFINE_integer(
-    "crops", None, "Training crops a speaker; default by machine."
-)
-app.declare_key(
-    *app.MODEL_FLAGS, *app.DATA_FLAGS, app.NUM_POINTS, app.OUT, *app.RUN_FLAGS
+flags.declare(
+    __name__,
+    *flags.MODEL_FLAGS,
+    *flags.DATA_FLAGS,
+    flags.NUM_POINTS,
+    flags.OUT,
+    flags.CELLS,
+    flags.PRESET,
+    flags.VOTES,
+    flags.CROPS,
+    *flags.RUN_FLAGS,
 )
 
 
@@ -325,21 +330,26 @@ def write_report(study: Study, found: dict[Cell, Curves], heuristics: str = "") 
 
 def main() -> None:
     """Run the cells, then the heuristics, then report."""
-    base, size = app.task(), pipeline.size_of(jax.default_backend())
-    if CROPS.value:
-        base = dataclasses.replace(base, crops={**base.crops, "train": CROPS.value})
+    size = preset({"small": pipeline.CPU, "publication": pipeline.PUBLICATION})
+    base = requests.task(size=size)
+    if flags.CROPS.value:
+        base = dataclasses.replace(
+            base, crops={**base.crops, "train": flags.CROPS.value}
+        )
     study = Study(
         base,
         certification.Certification(
             num_selection=size.num_selection,
-            num_estimation=VOTES.value or size.num_estimation,
+            num_estimation=flags.VOTES.value or size.num_estimation,
         ),
-        num_points=app.NUM_POINTS.value or max(size.num_points, 40),
+        num_points=flags.NUM_POINTS.value or max(size.num_points, 40),
         num_steps=10 if size is pipeline.CPU else 100,
         num_draws=8 if size is pipeline.CPU else 16,
-        out=pathlib.Path(app.OUT.value or base.home / "studies" / "defended_speakers"),
+        out=pathlib.Path(
+            flags.OUT.value or base.home / "studies" / "defended_speakers"
+        ),
     )
-    pattern = grid_flags.CELLS.value
+    pattern = flags.CELLS.value
     chosen = list(cells(pattern))
     if not chosen:
         raise ValueError(

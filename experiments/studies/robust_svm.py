@@ -31,27 +31,14 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
-from absl import flags
 
 from advjax.runtime import failures
 from advjax.training import Recipe
-from experiments import app
+from experiments import app, flags
 from experiments.lab import certification, pipeline
 from experiments.studies import robust_svm_cells as cells
 from experiments.studies import robust_svm_figures, robust_svm_report
-from experiments.studies.grid_flags import (
-    CELLS,
-    CORPORA,
-    GRID_FLAGS,
-    IMAGE_FLAGS,
-    PITCH_SHIFT,
-    POINTS,
-    PRESET,
-    SCALE,
-    SHARE,
-    corpus_folders,
-    parse_share,
-)
+from experiments.studies.grid_flags import CORPORA, corpus_folders, parse_share, preset
 from experiments.studies.robust_svm_cells import Planned
 
 BUDGETS = (0.003, 0.01, 0.03, 0.1)
@@ -140,15 +127,15 @@ PUBLICATION = Size(
     certification=certification.Certification(100, 10_000, radii=(0.05, 0.1, 0.2, 0.3)),
 )
 
-_FOLD = flags.DEFINE_integer("fold", 1, "The official fold to test on.")
-_CERTIFY = flags.DEFINE_bool("certify", True, "Certify the pipeline and AlexNet.")
-app.declare_key(
-    app.NUM_STEPS,
-    app.BATCH_SIZE,
-    app.OUT,
-    *IMAGE_FLAGS,
-    *GRID_FLAGS,
-    *app.RUN_FLAGS,
+flags.declare(
+    __name__,
+    flags.NUM_STEPS,
+    flags.BATCH_SIZE,
+    flags.OUT,
+    flags.CERTIFY,
+    *flags.IMAGE_FLAGS,
+    *flags.GRID_FLAGS,
+    *flags.RUN_FLAGS,
 )
 
 
@@ -230,18 +217,17 @@ def task_of(
 def main() -> None:
     """Run the cells, then report."""
     failures.need("sklearn", "array_record", "importlib_resources")
-    publication = PRESET.value or jax.default_backend() != "cpu"
-    size = _chosen_size(PUBLICATION if publication else CPU)
-    folders = corpus_folders()
-    home = pathlib.Path(app.HOME.value)
-    out = pathlib.Path(app.OUT.value or home / "studies/robust_svm")
-    index, count = parse_share(SHARE.value)
+    size = _chosen_size(preset({"small": CPU, "publication": PUBLICATION}))
+    folders, fold = corpus_folders(), _fold()
+    home = pathlib.Path(flags.HOME.value)
+    out = pathlib.Path(flags.OUT.value or home / "studies/robust_svm")
+    index, count = parse_share(flags.SHARE.value)
     grids = [(corpus, input) for corpus in folders for input in INPUTS]
     mine = grids[index::count]
     wanted = {grid: chosen for grid in mine if (chosen := _chosen_victims(size, *grid))}
     if not wanted:
         raise ValueError(
-            f"--cells={CELLS.value!r} matches no cell; they are called like "
+            f"--cells={flags.CELLS.value!r} matches no cell; they are called like "
             "esc50/dwt/surf_svm"
         )
     environment = app.environment()
@@ -249,12 +235,12 @@ def main() -> None:
         tasks = {
             name: task_of(
                 corpus, input, model, size, home=home, corpus_dir=folders[corpus],
-                fold=_FOLD.value, pitch_shift=PITCH_SHIFT.value, seed=app.SEED.value,
+                fold=fold, pitch_shift=flags.PITCH_SHIFT.value, seed=flags.SEED.value,
             )
             for name, model in models.items()
         }  # fmt: skip
         _run_grid(tasks, corpus, input, size, out, environment)
-    if SHARE.value != "0/1":
+    if flags.SHARE.value != "0/1":
         pipeline.say("this share is done; a start without --share writes the report")
         return
     robust_svm_report.write(
@@ -263,11 +249,19 @@ def main() -> None:
     print((out / "study.md").read_text(encoding="utf-8"))
 
 
+def _fold() -> int:
+    if len(flags.FOLDS.value) != 1 or not flags.FOLDS.value[0].strip().isdigit():
+        raise ValueError(
+            f"--folds={','.join(flags.FOLDS.value)}: this study tests on one fold"
+        )
+    return int(flags.FOLDS.value[0])
+
+
 def _chosen_victims(size: Size, corpus: str, input: str) -> dict[str, str]:
     return {
         name: model
         for name, model in victims(size, input).items()
-        if fnmatch.fnmatch(f"{corpus}/{input}/{name}", CELLS.value)
+        if fnmatch.fnmatch(f"{corpus}/{input}/{name}", flags.CELLS.value)
     }
 
 
@@ -311,7 +305,7 @@ def _run_grid(
     }
     for name, task in tasks.items():
         cells.transfer(task, sources, points, where / name / "transfer.tsv")
-    if _CERTIFY.value and input == INPUTS[0]:
+    if flags.CERTIFY.value and input == INPUTS[0]:
         for name in ("alexnet", "surf_svm"):
             if name in tasks:
                 _certify(
@@ -337,14 +331,14 @@ def _certify(
 
 
 def _chosen_size(size: Size) -> Size:
-    changes = {"num_steps": app.NUM_STEPS.value, "batch_size": app.BATCH_SIZE.value}
+    changes = {"num_steps": flags.NUM_STEPS.value, "batch_size": flags.BATCH_SIZE.value}
     recipe = dataclasses.replace(
         size.recipe, **{name: value for name, value in changes.items() if value}
     )
     return size._replace(
-        scale=SCALE.value or size.scale,
+        scale=flags.SCALE.value or size.scale,
         recipe=recipe,
-        num_points=POINTS.value or size.num_points,
+        num_points=flags.NUM_POINTS.value or size.num_points,
     )
 
 

@@ -117,7 +117,7 @@ def _refuse_others(study: Study, cells: Mapping[tuple[str, str], Cell]) -> None:
             what = "other clips" if same else "another classifier"
             raise ValueError(
                 f"{study.out / 'cells' / name / attack} was made with {what}: give the "
-                "same --corpus, --seed, --num_clips, --pair_classes and sizes again, "
+                "same --corpus, --seed, --num_points, --pair_classes and sizes again, "
                 "or another --out"
             )
 

@@ -31,14 +31,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-from absl import flags
 
 from advjax.classifier import Classifier
 from advjax.representations import LogMelChunks
-from experiments import app
+from experiments import app, flags
 from experiments.lab import pipeline
 from experiments.studies import sound_event_report
-from experiments.studies.grid_flags import CELLS, GRID_FLAGS, PRESET, SHARE, parse_share
+from experiments.studies.grid_flags import parse_share, preset
 from experiments.studies.sound_event_attacks import (
     CPU,
     PUBLICATION,
@@ -57,82 +56,28 @@ from experiments.studies.sound_event_models import (
     trained,
 )
 
-_MODELS = flags.DEFINE_list(
-    "models", list(KINDS), f"Networks to attack, of {', '.join(KINDS)}."
-)
-_CLIPS = flags.DEFINE_integer(
-    "num_clips",
-    None,
-    "Clips attacked without a target; default 20 on CPU, 246.",
-    lower_bound=1,
-)
-_MAX_SECONDS = flags.DEFINE_float(
-    "max_seconds",
-    None,
-    "Longer clips are not attacked: every two seconds more are a program to compile. "
-    "Default 4 on CPU, 30.",
-    lower_bound=0.0,
-)
-_ATTACKED = flags.DEFINE_enum(
-    "attacked",
-    "train",
-    ["train", "test"],
-    "Where attacked clips are from: the publication takes training clips.",
-)
-_PAIR_CLASSES = flags.DEFINE_list(
-    "pair_classes",
-    None,
-    "Classes between which targeted attacks lead, each to each; default: the first few "
-    "that have a clip.",
-)
-_SELECT = flags.DEFINE_enum(
-    "select",
-    "min",
-    ["min", "max"],
-    "Which boundary DeepFool moves to: the nearest (the paper) or the farthest (what "
-    "the authors' code does).",
-)
-_TRIM = flags.DEFINE_bool(
-    "remove_silence", True, "Remove silence from training clips, as Iqbal et al."
-)
-_TRANSFORMS = flags.DEFINE_bool(
-    "transforms", True, "Measure which examples survive compression, noise and rooms."
-)
-_FEATURES = flags.DEFINE_list(
-    "feature_level",
-    ["vgg13"],
-    "Networks on log-mels that are also attacked there, and played by Griffin-Lim.",
-)
-_WIDTH = flags.DEFINE_float(
-    "width_share", None, "Of the published channels.", lower_bound=0.0
-)
-_CW_STEPS = flags.DEFINE_integer(
-    "cw_steps",
-    None,
-    "Carlini-Wagner's, in one search; twice as many with a target.",
-    lower_bound=1,
-)
-app.declare_key(
-    app.CORPUS,
-    app.CORPUS_DIR,
-    app.NUM_STEPS,
-    app.BATCH_SIZE,
-    app.OUT,
-    *GRID_FLAGS,
-    *app.RUN_FLAGS,
+flags.declare(
+    __name__,
+    flags.CORPUS,
+    flags.CORPUS_DIR,
+    flags.NUM_STEPS,
+    flags.BATCH_SIZE,
+    flags.OUT,
+    *flags.SOUND_FLAGS,
+    *flags.GRID_FLAGS,
+    *flags.RUN_FLAGS,
 )
 
 
 def main() -> None:
     """Train, attack, and report."""
-    publication = PRESET.value or jax.default_backend() != "cpu"
-    size = _chosen_size(PUBLICATION if publication else CPU)
-    home = pathlib.Path(app.HOME.value)
-    out = pathlib.Path(app.OUT.value or home / "studies/sound_events")
+    size = _chosen_size(preset({"small": CPU, "publication": PUBLICATION}))
+    home = pathlib.Path(flags.HOME.value)
+    out = pathlib.Path(flags.OUT.value or home / "studies/sound_events")
     names = _chosen_models()
-    sounds = load_sounds(app.CORPUS.value, app.CORPUS_DIR.value or "", home)
+    sounds = load_sounds(flags.CORPUS.value, flags.CORPUS_DIR.value or "", home)
     longest = size.max_seconds * SAMPLE_RATE_HZ
-    every = sounds.splits[_ATTACKED.value]
+    every = sounds.splits[flags.ATTACKED.value]
     # As the publication: an attack takes the label for the truth.
     every = [s for s in every if s.verified and len(s.audio) <= longest]
     if not every:
@@ -141,20 +86,20 @@ def main() -> None:
             "and has a label that somebody has verified"
         )
     untargeted = untargeted_jobs(every, size.num_clips)
-    pair_classes = _PAIR_CLASSES.value or _first_classes(
+    pair_classes = flags.PAIR_CLASSES.value or _first_classes(
         sounds.labels, every, size.num_pair_classes
     )
     targeted = targeted_jobs(every, sounds.labels, pair_classes, size.clips_per_class)
-    wanted = plans(size, _SELECT.value)
+    wanted = plans(size, flags.SELECT.value)
     cells = [
         (name, attack)
         for name in names
         for attack in wanted
-        if fnmatch.fnmatch(f"{name}/{attack}", CELLS.value)
+        if fnmatch.fnmatch(f"{name}/{attack}", flags.CELLS.value)
     ]
     if not cells:
         raise ValueError(
-            f"--cells={CELLS.value!r} matches no cell; they are called like "
+            f"--cells={flags.CELLS.value!r} matches no cell; they are called like "
             f"{names[0]}/deepfool"
         )
     environment = app.environment()
@@ -164,8 +109,8 @@ def main() -> None:
         home=home,
         width_share=size.width_share,
         recipe=size.recipe,
-        trim=_TRIM.value,
-        seed=app.SEED.value,
+        trim=flags.REMOVE_SILENCE.value,
+        seed=flags.SEED.value,
     )
     classifiers: dict[str, Classifier] = {}
     for name, attack in cells:
@@ -182,22 +127,22 @@ def main() -> None:
             settings=_settings(wanted[attack], classifiers[name], sounds, jobs),
             environment=environment,
             num_slots=size.num_slots,
-            seed=app.SEED.value,
+            seed=flags.SEED.value,
         )
-    if SHARE.value != "0/1":
+    if flags.SHARE.value != "0/1":
         pipeline.say("this share is done; a start without --share writes the report")
         return
     study = Study(
         out=out,
         sounds=sounds,
-        attacked=_ATTACKED.value,
+        attacked=flags.ATTACKED.value,
         untargeted=untargeted,
         targeted=targeted,
         pair_classes=tuple(pair_classes),
         titles={name: plan.title for name, plan in wanted.items()},
         load=functools.cache(lambda name: classifiers.get(name) or classifier_of(name)),
-        transforms=_TRANSFORMS.value,
-        features=[name for name in _FEATURES.value if name in names],
+        transforms=flags.TRANSFORMS.value,
+        features=[name for name in flags.FEATURE_LEVEL.value if name in names],
     )
     sound_event_report.write(study)
     print((out / "study.md").read_text(encoding="utf-8"))
@@ -215,18 +160,19 @@ def _settings(plan, classifier, sounds, jobs) -> dict[str, Any]:
 
 
 def _chosen_models() -> list[str]:
-    if unknown := [name for name in _MODELS.value if name not in KINDS]:
+    models = flags.MODELS.value or list(KINDS)
+    if unknown := [name for name in models if name not in KINDS]:
         raise ValueError(
             f"--models: no {', '.join(unknown)}; there are: {', '.join(KINDS)}"
         )
-    index, count = parse_share(SHARE.value)
-    names = _MODELS.value[index::count]
+    index, count = parse_share(flags.SHARE.value)
+    names = models[index::count]
     if not names:
         raise ValueError(
-            f"--share={SHARE.value} of --models={','.join(_MODELS.value)} leaves no "
+            f"--share={flags.SHARE.value} of --models={','.join(models)} leaves no "
             "network: name more, or share among fewer starts"
         )
-    for name in _FEATURES.value:
+    for name in flags.FEATURE_LEVEL.value:
         if name not in KINDS or not isinstance(KINDS[name].front_end, LogMelChunks):
             known = [n for n, kind in KINDS.items() if kind.front_end == LogMelChunks()]
             raise ValueError(
@@ -244,7 +190,7 @@ def _first_classes(
 
 
 def _chosen_size(size: Size) -> Size:
-    steps, batch = app.NUM_STEPS.value, app.BATCH_SIZE.value
+    steps, batch = flags.NUM_STEPS.value, flags.BATCH_SIZE.value
     recipe = size.recipe
     if steps:
         # As many cuts of the rate, however long the training is.
@@ -254,10 +200,10 @@ def _chosen_size(size: Size) -> Size:
         recipe = dataclasses.replace(recipe, batch_size=batch)
     return size._replace(
         recipe=recipe,
-        num_clips=_CLIPS.value or size.num_clips,
-        max_seconds=_MAX_SECONDS.value or size.max_seconds,
-        width_share=_WIDTH.value or size.width_share,
-        steps=_CW_STEPS.value or size.steps,
+        num_clips=flags.NUM_POINTS.value or size.num_clips,
+        max_seconds=flags.MAX_SECONDS.value or size.max_seconds,
+        width_share=flags.WIDTH_SHARE.value or size.width_share,
+        steps=flags.CW_STEPS.value or size.steps,
     )
 
 

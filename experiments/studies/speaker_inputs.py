@@ -24,7 +24,7 @@ from advjax import evaluation, records, smoothing
 from advjax.metrics.distortion import radius_snr_db
 from advjax.reports import plots, tables
 from advjax.runs.certificate_rows import Run
-from experiments import app
+from experiments import app, flags, requests
 from experiments.lab import pipeline
 from experiments.lab.listening import onward, read_wav, waveform_of, write_wav
 from experiments.studies.changed_inputs import (
@@ -44,7 +44,9 @@ PUBLISHED_STATISTICS = {
 }
 FIGURE = "noisy_inputs.png"
 
-app.declare_key(*app.MODEL_FLAGS, *app.DATA_FLAGS, app.WORKDIR, *app.RUN_FLAGS)
+flags.declare(
+    __name__, *flags.MODEL_FLAGS, *flags.DATA_FLAGS, flags.WORKDIR, *flags.RUN_FLAGS
+)
 
 
 def at_waveform(task: pipeline.Task) -> pipeline.Task:
@@ -202,8 +204,8 @@ def study(
 
 def main() -> None:
     """Print and write the study."""
-    task = app.task()
-    out = pathlib.Path(app.WORKDIR.value or task.home / "studies" / "speaker_inputs")
+    task = requests.task()
+    out = pathlib.Path(flags.WORKDIR.value or task.home / "studies" / "speaker_inputs")
     text = "# The inputs of a speaker classifier\n\n" + study(task, out) + "\n"
     (out / "inputs.md").write_text(text, encoding="utf-8")
     print(text, end="")

@@ -73,7 +73,7 @@ def test_shares_are_disjoint_and_keep_a_networks_trainings_together():
     [
         ({}, "give --esc50_dir"),
         ({"attacks": ["PGD"]}, "no PGD; there are: FGSM"),
-        ({"representations": ["mel"]}, "no 'mel'; there are: stft"),
+        ({"representation": ["mel"]}, "no 'mel'; there are: stft"),
         ({"folds": ["one"]}, "'one' is no number"),
         ({"cells": "esc50/stft/none/*"}, "matches no cell"),
         ({"network": ["resnet9"]}, "resnet9"),
@@ -94,12 +94,12 @@ def test_wrong_choices_are_told_before_any_work(tmp_path, given, message):
 def test_a_cell_and_its_twin_on_real_clips(advjax_data, tmp_path, capsys):
     given = {
         "esc50_dir": str(advjax_data / "ESC-50"),
-        "representations": ["stft"],
+        "representation": ["stft"],
         "network": ["resnet56(width=2,resize=32)"],
         "attacks": ["FGSM", "DeepFool"],
         "pitch_shift": "none",
         "num_steps": 40,
-        "points": 4,
+        "num_points": 4,
         "home": str(tmp_path / "home"),
         "out": str(tmp_path / "out"),
     }

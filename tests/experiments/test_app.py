@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 import advjax
-from experiments import app
+from experiments import app, requests
 
 NO_CHECKOUT = f"advjax {advjax.__version__}, no checkout"
 
@@ -86,7 +86,7 @@ def test_a_task_s_folders_do_not_depend_on_where_it_goes_on(tmp_path, monkeypatc
     monkeypatch.setenv("HOME", str(tmp_path / "me"))
     given = {"corpus_dir": "~/audio/", "records": "r", "classifier": "./c"}
     with flagsaver.flagsaver(home="runs", **given):
-        task = app.task()
+        task = requests.task()
     assert task.home == tmp_path / "runs"
     assert pathlib.Path(task.corpus_dir) == tmp_path / "me" / "audio"
     assert task.records_folder == str(tmp_path / "r")

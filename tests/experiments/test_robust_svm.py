@@ -139,7 +139,7 @@ def test_a_few_cells_on_real_clips(advjax_data, tmp_path, capsys):
         "out": str(tmp_path / "out"),
         "cells": "esc50/dwt/[ps]*_svm",
         "pitch_shift": "none",
-        "points": 2,
+        "num_points": 2,
         "num_steps": 5,
         "certify": False,
     }

@@ -6,13 +6,13 @@ import sys
 
 import numpy as np
 import pytest
-from absl import flags
+from absl.flags import FLAGS
 from absl.testing import flagsaver
 from scipy import stats
 
 from advjax import smoothing
 from advjax.runs import certificate_rows
-from experiments import certify
+from experiments import certify, flags
 from experiments.lab import saved_votes, vote_checkpoints
 
 RADII = ["0.05", "0.2", "0.4", "3"]
@@ -35,8 +35,8 @@ SMALL = {
 def parsed_flags():
     # It defines flags when imported, which flagsaver would take away again.
     pytest.importorskip("array_record.python.array_record_data_source")
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(sys.argv[:1])
+    if not FLAGS.is_parsed():
+        FLAGS(sys.argv[:1])
 
 
 @pytest.fixture(scope="module")
@@ -164,5 +164,5 @@ def test_wrong_input_says_what_to_do(home, given, message):
 
 
 def test_the_flag_offers_the_bounds_there_are():
-    assert certify.BOUND.default in smoothing.BOUNDS
-    assert flags.FLAGS["bound"].parser.enum_values == list(smoothing.BOUNDS)
+    assert flags.BOUND.default in smoothing.BOUNDS
+    assert FLAGS["bound"].parser.enum_values == list(smoothing.BOUNDS)

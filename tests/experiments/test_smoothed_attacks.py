@@ -12,7 +12,7 @@ from absl.testing import flagsaver
 from advjax.runs import certificate_rows as row_files
 from advjax.runs import smoothed_attack_rows
 from advjax.runs.smoothed_attack_rows import SmoothedAttackRow
-from experiments import app, smoothed_attacks
+from experiments import requests, smoothed_attacks
 from experiments.lab import smoothed_attack_report, smoothed_attacking
 
 SMALL = {
@@ -127,12 +127,12 @@ def test_a_flip_inside_the_radius_is_told_and_too_many_are_an_error(home):
 
 def test_the_imperceptible_attack_is_run_at_the_waveform_only(home):
     with flagsaver.flagsaver(home=str(home), **SMALL | {"rep": "waveform"}):
-        task = app.task()
+        task = requests.task()
     texts = smoothed_attacking.default_attacks(task, num_steps=20)
     names = [text.split("(")[0] for text in texts]
     assert names == ["pgd", "carlini_wagner", "imperceptible"]
     with flagsaver.flagsaver(home=str(home), **SMALL):
-        elsewhere = smoothed_attacking.default_attacks(app.task(), num_steps=20)
+        elsewhere = smoothed_attacking.default_attacks(requests.task(), num_steps=20)
     assert len(elsewhere) == 2
     request = smoothed_attacking.Request(texts)
     assert all(

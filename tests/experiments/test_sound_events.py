@@ -261,7 +261,7 @@ def test_two_networks_on_real_clips(advjax_data, tmp_path, capsys):
         "width_share": 1 / 16,
         "num_steps": 10,
         "batch_size": 8,
-        "num_clips": 2,
+        "num_points": 2,
         "cw_steps": 5,
         "max_seconds": 4.0,
         "transforms": False,

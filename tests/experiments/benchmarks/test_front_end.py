@@ -176,9 +176,9 @@ def test_the_program_writes_table_turns_and_figure(tmp_path):
     small = "mfbe(num_bands=20)"
     with flagsaver.flagsaver(
         representation=[small, "magnitude"],
-        front_end_rivals=["librosa"],
+        rivals=["librosa"],
         clips=["1", "2"],
-        front_end_turns=2,
+        turns=2,
         out=str(tmp_path),
     ):
         front_end.main()
@@ -204,8 +204,8 @@ def test_the_program_writes_table_turns_and_figure(tmp_path):
 @pytest.mark.parametrize(
     ("flag", "value", "message"),
     [
-        ("front_end_rivals", ["essentia"], "choose among torch, librosa"),
-        ("front_end_rivals", ["torch"], "pip install 'advjax"),
+        ("rivals", ["essentia"], "choose among torch, librosa"),
+        ("rivals", ["torch"], "pip install 'advjax"),
         ("representation", ["waveform"], "unknown choice"),
         ("clips", ["0"], "whole numbers"),
     ],

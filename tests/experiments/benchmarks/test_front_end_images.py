@@ -112,7 +112,7 @@ def test_a_row_says_what_the_turns_took():
 def test_the_program_writes_table_turns_and_figure(tmp_path):
     name = "dwt(seconds=0.4, sample_rate_hz=8000, scale=28)"
     with flagsaver.flagsaver(
-        image=[name], image_clips=2, image_turns=2, out=str(tmp_path)
+        representation=[name], image_clips=2, turns=2, out=str(tmp_path)
     ):
         front_end_images.main()
     table = (tmp_path / "table.md").read_text()

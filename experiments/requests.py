@@ -1,0 +1,98 @@
+"""Requests that the flags describe: a task, a certification, attacks.
+
+JAX is imported only when one is asked for.
+"""
+
+import dataclasses
+import pathlib
+from typing import TYPE_CHECKING
+
+from advjax.runtime import failures
+from experiments import flags
+
+if TYPE_CHECKING:
+    from experiments.lab import certification, pipeline
+
+
+def task(
+    *, defence: str = "gaussian", size: "pipeline.Size | None" = None
+) -> "pipeline.Task":
+    """The task that the flags describe.
+
+    Args:
+        defence: without --defence. A smoothed classifier needs noise in training. One
+            to attack does not, and at the waveform, noise as loud as smoothing takes
+            there leaves it at chance.
+        size: of the training, where flags leave it open; by default the machine's.
+    """
+    _need_packages()
+    import jax
+
+    from advjax.runtime.compilation import compiler_options
+    from experiments.lab import pipeline
+
+    if settings := compiler_options():
+        text = ", ".join(f"{name}={value}" for name, value in settings.items())
+        pipeline.say(f"settings    {text} (--noxla_settings: none)")
+    size = size or pipeline.size_of(jax.default_backend())
+    given = {"num_steps": flags.NUM_STEPS.value, "batch_size": flags.BATCH_SIZE.value}
+    changes = {name: value for name, value in given.items() if value is not None}
+    return pipeline.Task(
+        home=pathlib.Path(flags.HOME.value),
+        corpus=flags.CORPUS.value,
+        corpus_dir=flags.CORPUS_DIR.value,
+        on_error=flags.ON_ERROR.value,
+        features=flags.FEATURES.value,
+        at=flags.REP.value,
+        sigma=flags.SIGMA.value,
+        noise_choice=flags.NOISE.value,
+        defence=flags.DEFENCE.value or _default_defence(defence),
+        model=flags.MODEL.value or size.model,
+        crops=size.crops,
+        recipe=dataclasses.replace(size.recipe, **changes),
+        seed=flags.SEED.value,
+        records_folder=flags.RECORDS.value,
+        classifier_folder=flags.CLASSIFIER.value,
+    )
+
+
+def workdir() -> pathlib.Path | None:
+    """The folder of the run, if one is given."""
+    return pathlib.Path(flags.WORKDIR.value) if flags.WORKDIR.value else None
+
+
+def certify(size: "pipeline.Size") -> "certification.Certification":
+    """The certification that the flags describe."""
+    from advjax.reports import tables
+    from experiments.lab import certification, preflight
+
+    radii = flags.RADII.value and preflight.numbers("radii", flags.RADII.value)
+    return certification.Certification(
+        num_selection=flags.value_or(flags.NUM_SELECTION, size.num_selection),
+        num_estimation=flags.value_or(flags.NUM_ESTIMATION, size.num_estimation),
+        alpha=flags.ALPHA.value,
+        radii=radii or tables.PUBLICATION_RADII,
+        precision=flags.PRECISION.value,
+        tile=flags.TILE.value,
+        bound=flags.BOUND.value,
+        profile=pathlib.Path(flags.PROFILE.value) if flags.PROFILE.value else None,
+    )
+
+
+def _need_packages() -> None:
+    """Refuse to start without a package that only a later step would miss."""
+    if flags.RECORDS.value is None:
+        failures.need(
+            "array_record",
+            "importlib_resources",
+            "tensorflow_datasets",
+            liked=["matplotlib"],
+        )
+    fitted = (flags.MODEL.value or "").partition("(")[0].strip()
+    if fitted in ("surf_svm", "guarded") and flags.CLASSIFIER.value is None:
+        failures.need("sklearn")
+
+
+def _default_defence(defence: str) -> str:
+    other_law = flags.NOISE.value != "gaussian"
+    return "noisy" if defence == "gaussian" and other_law else defence
