@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the environment once (python3 + venv + pip), then runs a program of this
-# project, or its tests, in it: here, or in one process a host of a cluster.
+# project, or its tests, in it: here, or, by launch_on.sh, one process a host of a
+# cluster.
 # `./launch.sh --help` tells the rest.
 set -euo pipefail
 
@@ -250,200 +251,6 @@ prepare() {  # an environment with the extras given, and those of EXTRAS
   ) 9>"$venv.lock"
 }
 
-# ---- clusters: the same program, one process a host -----------------------------
-# What comes from the environment is text of another language there, be it YAML, a
-# directive of Slurm or a command for another host's shell: it fits, or it is refused.
-
-cluster_size() {  # sets nodes, gpus and name_there from the environment
-  nodes="${NODES:-1}" gpus="${GPUS_PER_NODE:-1}" name_there="${JOB:-advjax-$name}"
-  fitting NODES "$nodes" '[1-9][0-9]{0,5}' "say how many hosts"
-  fitting GPUS_PER_NODE "$gpus" '0|[1-9][0-9]{0,3}' \
-    "say how many GPUs a host has; 0 for none"
-  fitting JOB "$name_there" '[A-Za-z0-9][A-Za-z0-9._-]*' \
-    "say a name of letters, digits, hyphens, dots and underscores"
-  name_there="$(printf '%s' "$name_there" | tr 'A-Z._' 'a-z--')"
-}
-
-tool() {  # is the program of a cluster here?
-  [ -n "$dry_run" ] || command -v "$1" >/dev/null \
-    || die "there is no $1 here, which --on=$on needs; --dry_run shows what for"
-}
-
-on_tpu() {  # a slice's name and flags: copies the code to its workers, runs it there
-  local slice="$1" code="$root/dist/${1#*@}.tgz" there="${REMOTE_DIR:-advjax}" command
-  local printing='[^[:cntrl:]]*'
-  shift
-  fitting --on "tpu:$slice" \
-    'tpu:([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z][A-Za-z0-9_-]*' \
-    "say --on=tpu:SLICE or --on=tpu:USER@SLICE"
-  fitting ZONE "${ZONE:-}" '([a-z0-9][a-z0-9-]*)?' "say a zone as gcloud lists it"
-  fitting PROJECT "${PROJECT:-}" '([a-z0-9][a-z0-9.:-]*)?' "say a project's identifier"
-  fitting REMOTE_DIR "$there" "$printing" "say a folder without control characters"
-  fitting PYTHON "${PYTHON:-}" "$printing" "say a program without control characters"
-  check_extras
-  tool gcloud
-  case " $*" in
-    *" --home"[=\ ]*) ;;
-    *) die "the workers of a TPU slice share no disk: name a folder that all of them" \
-      "mount, --home=/mnt/runs (for a slice of one worker any folder does)" ;;
-  esac
-  case "$there" in  # from the worker's home, where ssh begins; never taken for a flag
-    /*) ;;
-    \~ | \~/*) there=".${there#\~}" ;;
-    \~*) die "REMOTE_DIR=$there: say a folder of the worker's home, or a whole path" ;;
-    *) there="./$there" ;;
-  esac
-  there="$(quoted "$there")"
-  command="mkdir -p $there && tar -xzf advjax.tgz -C $there && cd $there && $(quoted \
-    env ${PYTHON:+"PYTHON=$PYTHON"} "EXTRAS=${EXTRAS:-tpu}" ./launch.sh "$name" "$@" \
-    --cluster)"
-  set -- --worker=all ${ZONE:+"--zone=$ZONE"} ${PROJECT:+"--project=$PROJECT"}
-  cd "$root"  # for the names of the constraints
-  run mkdir -p "$root/dist"
-  # The variable keeps macOS from adding a file of its own beside each.
-  run env COPYFILE_DISABLE=1 tar -czf "$code" -C "$root" --exclude=__pycache__ \
-    --exclude=experiments/results advjax data_prep experiments launch.sh \
-    pyproject.toml README.md LICENSE constraints-*.txt
-  run gcloud compute tpus tpu-vm scp "$code" "$slice:advjax.tgz" "$@"
-  run gcloud compute tpus tpu-vm ssh "$slice" "$@" --command="$command"
-}
-
-directive() { if [ -n "$2" ]; then printf '#SBATCH --%s=%s\n' "$1" "$2"; fi; }
-
-slurm_job() {  # the batch script
-  printf '#!/usr/bin/env bash\n'
-  directive job-name "$name_there"
-  directive nodes "$nodes"
-  directive ntasks-per-node 1
-  directive cpus-per-task "$cpus"
-  directive gres "$([ "$gpus" = 0 ] || printf 'gpu:%s' "$gpus")"
-  directive time "${TIME:-}"
-  directive partition "${PARTITION:-}"
-  directive account "${ACCOUNT:-}"
-  cat <<TEXT
-#SBATCH --open-mode=append
-#SBATCH --requeue
-set -euo pipefail
-cd $(quoted "$PWD")
-export $(quoted "VENV=$venv" "EXTRAS=$EXTRAS")
-export SRUN_CPUS_PER_TASK=$cpus
-TEXT
-  if [ "$gpus" != 0 ]; then
-    # Under Slurm JAX takes one GPU a process unless told: jax-ml/jax issue 16788.
-    printf 'export JAX_LOCAL_DEVICE_IDS=%s\n' "$(seq 0 $((gpus - 1)) | paste -sd, -)"
-  fi
-  cat <<TEXT
-$(quoted "$root/launch.sh" install)
-# A process that ends early costs its share alone, and the next start makes up for it.
-for start in 1 2 3; do
-  srun --kill-on-bad-exit=0 --wait=0 \\
-    $(quoted "$root/launch.sh" "$name" "$@" --cluster) && exit
-done
-exit 1
-TEXT
-}
-
-on_slurm() {
-  local job cpus names='([A-Za-z0-9_][A-Za-z0-9_.,:@/+=-]*)?'
-  cluster_size
-  cpus="${CPUS_PER_NODE:-$((8 * (gpus > 1 ? gpus : 1)))}"
-  fitting CPUS_PER_NODE "$cpus" '[1-9][0-9]{0,5}' "say how many cores a host gives"
-  fitting TIME "${TIME:-}" '([0-9]+(-[0-9]+)?(:[0-9]+){0,2}|[A-Za-z]+)?' \
-    "say a limit as Slurm reads it, such as 1-12:00:00"
-  fitting PARTITION "${PARTITION:-}" "$names" "say a name, or some with commas"
-  fitting ACCOUNT "${ACCOUNT:-}" "$names" "say a name"
-  check_extras
-  tool sbatch
-  if [ "$gpus" != 0 ]; then EXTRAS="${EXTRAS:-cuda12}"; fi
-  prepare plots  # here, since many a compute node has no network
-  job="$(slurm_job "$@")"
-  if [ -n "$dry_run" ]; then printf '%s\n' "$job"; return; fi
-  printf '%s\n' "$job" | sbatch
-}
-
-yaml() {  # the arguments as a list; Kubernetes reads $$ as one $
-  # YAML 1.1 also ends a line at U+2028 and U+2029.
-  printf '%s\n' "$@" | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/\$/$$/g' \
-    -e $'s/\xe2\x80\xa8/\\\\L/g' -e $'s/\xe2\x80\xa9/\\\\P/g' \
-    -e 's/^/        - "/' -e 's/$/"/'
-}
-
-on_k8s() {  # the manifest
-  local LC_ALL=C
-  cluster_size
-  if [ -z "${IMAGE:-}" ] || [ -z "${CLAIM:-}" ]; then
-    die "say IMAGE=the container image that holds this checkout, and CLAIM=the" \
-      "PersistentVolumeClaim for what the run writes (ReadWriteMany for NODES > 1)"
-  fi
-  fitting IMAGE "$IMAGE" '[A-Za-z0-9][A-Za-z0-9._/:@-]*' \
-    "say a container image, such as registry/advjax:1"
-  fitting CLAIM "$CLAIM" '[a-z0-9]([a-z0-9.-]*[a-z0-9])?' \
-    "say the name of a PersistentVolumeClaim"
-  fitting JOB "$name_there" '[a-z]([a-z0-9-]*[a-z0-9])?' \
-    "for Kubernetes a name begins with a letter and ends with a letter or a digit"
-  # The names of the pods end with their numbers.
-  fitting JOB "$name_there" ".{1,$((62 - ${#nodes}))}" "too long a name for Kubernetes"
-  case "$*" in
-    *[[:cntrl:]]* | *$'\xc2'[$'\x80'-$'\x9f']*)
-      die "no flag of a manifest may hold a line break or another control character" ;;
-  esac
-  say "Give this to: kubectl apply -f -"
-  # A pod that fails is started again, some times, and never ends the others.
-  cat <<TEXT
-apiVersion: v1
-kind: Service
-metadata:
-  name: "$name_there"
-spec:
-  clusterIP: None
-  publishNotReadyAddresses: true
-  selector:
-    job-name: "$name_there"
----
-apiVersion: batch/v1
-kind: Job
-metadata:
-  name: "$name_there"
-spec:
-  completionMode: Indexed
-  completions: $nodes
-  parallelism: $nodes
-  backoffLimitPerIndex: 6
-  podFailurePolicy:
-    rules:
-    - action: Ignore
-      onPodConditions:
-      - type: DisruptionTarget
-        status: "True"
-  template:
-    spec:
-      subdomain: "$name_there"
-      restartPolicy: Never
-      containers:
-      - name: advjax
-        image: "$IMAGE"
-        command:
-$(yaml ./launch.sh "$name" --home=/runs "$@" \
-    --coordinator="$name_there-0.$name_there:8476" --num_processes="$nodes")
-        - "--process_id=\$(JOB_COMPLETION_INDEX)"
-        resources:
-          limits:
-            nvidia.com/gpu: $gpus
-        volumeMounts:
-        - name: runs
-          mountPath: /runs
-        - name: shared-memory
-          mountPath: /dev/shm
-      volumes:
-      - name: runs
-        persistentVolumeClaim:
-          claimName: "$CLAIM"
-      - name: shared-memory
-        emptyDir:
-          medium: Memory
-TEXT
-}
-
 # ---- the command ----------------------------------------------------------------
 
 on=local dry_run=""
@@ -486,11 +293,17 @@ if [ -z "$found" ]; then
   list >&2
   exit 2
 fi
-case "$on" in
-  tpu:*) on_tpu "${on#tpu:}" "$@"; exit ;;
-  slurm) on_slurm "$@"; exit ;;
-  k8s) on_k8s "$@"; exit ;;
-esac
+if [ "$on" != local ]; then
+  [ -r "$root/launch_on.sh" ] \
+    || die "--on=$on needs launch_on.sh, which is missing: copy it beside launch.sh"
+  . "$root/launch_on.sh"
+  case "$on" in
+    tpu:*) on_tpu "${on#tpu:}" "$@" ;;
+    slurm) on_slurm "$@" ;;
+    k8s) on_k8s "$@" ;;
+  esac
+  exit
+fi
 
 prepare plots
 # By default glibc gives the large buffers of a compiled program back after every call,

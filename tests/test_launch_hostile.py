@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 import yaml
 
-from tests.test_launch_on import FLAGS, HOME, K8S, Cluster, cluster, words
+from tests.clusters import FLAGS, HOME, K8S, Cluster, cluster, words
 
 __all__ = ["cluster"]
 
