@@ -33,8 +33,7 @@ from advjax.classifier import Classifier
 from advjax.metrics.distortion import radius_snr_db
 from advjax.metrics.robustness import off_target
 from advjax.representations import Representation
-from advjax.runs.attack_rows import AttackRow
-from advjax.runs.certificate_rows import Row
+from advjax.runs.row_types import AttackRow, CertificateRow
 from advjax.runtime.compilation import compiler_options
 from advjax.smoothing import (
     BOUNDS,
@@ -145,7 +144,7 @@ def certify_points(
     tallies: Mapping[str, Tally] = types.MappingProxyType({}),
     on_tally: Callable[[str, Tally], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
-) -> Iterator[Row]:
+) -> Iterator[CertificateRow]:
     """One row per point that is not `done` yet, as soon as it is certified.
 
     With the sequential bound, points that need few votes overtake others. A row's time
@@ -209,7 +208,7 @@ def certify_points(
         radius_wave, radius_wave_snr_db = _at_waveform(
             found.radius, waveform_bound, point.wave_l2
         )
-        yield Row(
+        yield CertificateRow(
             idx=point.idx,
             label=point.label,
             predict=found.prediction,

@@ -134,7 +134,6 @@ def _requests(task):
 
 def _workdirs(requests):
     """The folder of each run; None for one in --home."""
-    from advjax.runs.attack_rows import ATTACKED
     from advjax.runs.run_folders import check_run_folder
     from experiments.lab import preflight
 
@@ -149,7 +148,7 @@ def _workdirs(requests):
             words = f"{request.attack}-{request.budget or 'smallest'}"
             name = "".join(c if c.isalnum() or c in "-." else "_" for c in words)
             workdir = out / name
-        check_run_folder(workdir, ATTACKED, argument="--workdir")
+        check_run_folder(workdir, ATTACK_ROWS, argument="--workdir")
         yield workdir
 
 

@@ -35,7 +35,7 @@ def main() -> None:
 
     from advjax import records
     from advjax.metrics.distortion import radius_snr_db
-    from advjax.runs import certificate_rows as row_files
+    from advjax.runs.row_types import CERTIFICATES
     from advjax.runtime.atomic import new_file
     from experiments.lab import certification, hearing, pipeline, preflight
 
@@ -58,7 +58,7 @@ def main() -> None:
     )
     source = records.read(task.records, "test")
     rate = task.representation.sample_rate_hz
-    rows = row_files.read(folder)
+    rows = CERTIFICATES.read(folder)
 
     lines, held, certified = [], 0, 0
     columns = rows.idx, rows.id, rows.radius, rows.radius_wave, rows.radius_wave_snr_db

@@ -22,8 +22,8 @@ from advjax.metrics.shares import Share
 from advjax.metrics.transfer import transfer_share
 from advjax.reports import tables
 from advjax.representations import definition
-from advjax.runs import attack_rows
 from advjax.runs import folder as runs
+from advjax.runs.row_types import ATTACK_ROWS
 from experiments import app, flags
 from experiments.lab import made_names, pipeline
 from experiments.lab.attack_report import label_of
@@ -100,7 +100,7 @@ def share(target: str, source: dict, folder: pathlib.Path) -> Share:
     classifier = checkpoint.load(target)
     at = source["settings"]["perturbation_enters_at"]
     logits_fn = classifier.logits_fn(at)
-    rows = attack_rows.read(folder)
+    rows = ATTACK_ROWS.read(folder)
     origin = _folder_of(source, folder, "records")
     if tuple(records.info(origin).labels) != classifier.labels:
         raise ValueError(f"{target} knows other classes than the examples of {folder}")

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from advjax.metrics.certified import certified_accuracy, clean_accuracy
-from advjax.runs.certificate_rows import Run
+from advjax.runs.row_types import Run
 
 # Okabe and Ito, "Color universal design" (2008): told apart under every common colour
 # blindness. Their yellow is left out, being unreadable as a line on white.

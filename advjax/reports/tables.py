@@ -17,7 +17,7 @@ from advjax.metrics.certified import (
     certified_accuracy_lower_bound,
 )
 from advjax.metrics.shares import Share, share_of
-from advjax.runs.certificate_rows import Run
+from advjax.runs.row_types import Run
 
 # The radii and noises of O'Reilly's tables; the noises go on to those of his table of
 # maximum radii.

@@ -22,11 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from advjax.runs.certificate_rows import CERTIFICATES, Rows, read
 from advjax.runs.descriptions import RUN_FILE, description
-from advjax.runs.fields import bad_line
+from advjax.runs.row_types import CERTIFICATES
+from advjax.runs.rows import Rows, Schema, bad_line, shard_name, shards
 from advjax.runs.run_folders import check_run_folder
-from advjax.runs.shards import RowFormat, shard_name, shards
 from advjax.runtime.atomic import new_file
 from advjax.runtime.locks import lock_folder, try_lock
 from advjax.runtime.text import printable
@@ -41,15 +40,13 @@ class RunFolder:
             start, and this one's since.
     """
 
-    def __init__(
-        self, path: pathlib.Path, file: Any, done: set[str], row_format: RowFormat
-    ):
+    def __init__(self, path: pathlib.Path, file: Any, done: set[str], schema: Schema):
         """A run at work; `open_run` makes it."""
         self.folder = path.parent
         self.done = done
         self._path = path
         self._file = file
-        self._format = row_format
+        self._schema = schema
 
     def append(self, row: Any) -> None:
         """Nothing; the row is on disk when this returns.
@@ -60,12 +57,12 @@ class RunFolder:
         """
         if row.id in self.done:
             raise ValueError(f"point {row.id!r} already has a row in {self.folder}")
-        self._write(self._format.line_of(row))
+        self._write(self._schema.line(row))
         self.done.add(row.id)
 
     def rows(self) -> Rows:
         """Every row so far, those of earlier starts of the run included."""
-        return read(self.folder)
+        return self._schema.read(self.folder)
 
     def _write(self, line: bytes) -> None:
         begin = self._file.tell()
@@ -110,7 +107,7 @@ def open_run(
     *,
     settings: Mapping[str, Any],
     environment: Mapping[str, Any],
-    row_format: RowFormat = CERTIFICATES,
+    schema: Schema = CERTIFICATES,
     shard: tuple[int, int] = (0, 1),
     ids: Collection[str] | None = None,
 ) -> RunFolder:
@@ -122,7 +119,7 @@ def open_run(
             fine, NumPy scalars and paths are converted). Compared on resuming.
         environment: where the rows come from: versions, device, date. Not compared; a
             later start that differs is added to the list `resumed` in `run.json`.
-        row_format: what kind of rows the run has.
+        schema: the rows of the run.
         shard: (index, count) of this process among those that write the run together.
         ids: those that a row of this run can have; None for any.
 
@@ -136,7 +133,7 @@ def open_run(
         OSError: the disk is full or failing, or the folder cannot be read and written.
     """
     folder = pathlib.Path(folder)
-    check_run_folder(folder, row_format)
+    check_run_folder(folder, schema)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / shard_name(*shard)
     # Not "a": on a full disk the file is cut back to its last whole line.
@@ -145,25 +142,25 @@ def open_run(
         _lock(file, folder)
         _refuse_other_starts(folder, shard[1])
         content = file.read()
-        whole = _whole_lines(content, path, row_format)
-        done = _done(whole, path, row_format, ids)
+        whole = _whole_lines(content, path, schema)
+        done = _done(whole, path, schema, ids)
         others = [other for other in shards(folder) if other != path]
         for other in others:
-            lines = _whole_lines(other.read_bytes(), other, row_format)
-            done |= _done(lines, other, row_format, ids)
+            lines = _whole_lines(other.read_bytes(), other, schema)
+            done |= _done(lines, other, schema, ids)
         with lock_folder(folder):
             _settle_description(
                 folder,
                 _plain(settings),
                 _plain(environment),
-                kind=row_format.kind,
+                kind=schema.kind,
                 has_rows=bool(done),
             )
-        run = RunFolder(path, file, done, row_format)
+        run = RunFolder(path, file, done, schema)
         file.truncate(len(whole))
         file.seek(len(whole))
         if not whole:
-            run._write(row_format.header)
+            run._write(schema.header)
     except BaseException:
         file.close()
         raise
@@ -173,11 +170,11 @@ def open_run(
 def _done(
     lines: bytes,
     path: pathlib.Path,
-    row_format: RowFormat,
+    schema: Schema,
     known: Collection[str] | None,
 ) -> set[str]:
     """The ids in whole lines; one that is not known is an error."""
-    found = row_format.ids(lines or row_format.header, path)
+    found = schema.ids(lines or schema.header, path)
     strange = () if known is None else set(found) - set(known)
     for number, id in enumerate(found, start=2):
         if id in strange:
@@ -185,9 +182,9 @@ def _done(
     return set(found)
 
 
-def _whole_lines(content: bytes, path: pathlib.Path, row_format: RowFormat) -> bytes:
+def _whole_lines(content: bytes, path: pathlib.Path, schema: Schema) -> bytes:
     """`content` up to its last whole row; columns of another kind are refused."""
-    if row_format.begins(content):
+    if schema.begins(content):
         whole = content[: content.rfind(b"\n") + 1]
         # Blank lines at the end, as editors leave them, would be between rows.
         end = len(whole.rstrip(b"\r\n"))

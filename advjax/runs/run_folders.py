@@ -5,7 +5,7 @@ import os
 import pathlib
 
 from advjax.runs.descriptions import RUN_FILE, as_written, kind_of
-from advjax.runs.shards import RowFormat, shards
+from advjax.runs.rows import Schema, shards
 from advjax.runtime.damage import Damaged
 from advjax.runtime.text import printable
 
@@ -17,7 +17,7 @@ _HOME = {
 
 
 def check_run_folder(
-    folder: str | os.PathLike[str], row_format: RowFormat, *, argument: str = "folder"
+    folder: str | os.PathLike[str], schema: Schema, *, argument: str = "folder"
 ) -> None:
     """Refuse a folder that a run may not be written into; write nothing.
 
@@ -26,7 +26,7 @@ def check_run_folder(
 
     Args:
         folder: the run's own folder.
-        row_format: the kind of rows that the run will have.
+        schema: the rows that the run will have.
         argument: the name of what gave the folder, such as "--workdir".
 
     Raises:
@@ -42,15 +42,15 @@ def check_run_folder(
     # In this order: another process writes its run.json before its first row.
     contents = [(file, _beginning(file)) for file in files]
     if os.path.lexists(folder / RUN_FILE):
-        _check_description(folder, row_format, shown)
+        _check_description(folder, schema, shown)
         return
     for file, content in contents:
-        if not row_format.begins(content):
+        if not schema.begins(content):
             raise ValueError(
                 f"{printable(str(file))} has other columns than this program writes, "
                 f"so it cannot be continued: {_ANOTHER}"
             )
-        if row_format.has_rows(content):
+        if schema.has_rows(content):
             raise ValueError(
                 f"{shown} has rows but no {RUN_FILE}, so nothing says which settings "
                 f"they belong to: {_ANOTHER}"
@@ -99,7 +99,7 @@ def _beginning(path: pathlib.Path) -> bytes:
         return file.read(1 << 16)
 
 
-def _check_description(folder: pathlib.Path, row_format: RowFormat, shown: str) -> None:
+def _check_description(folder: pathlib.Path, schema: Schema, shown: str) -> None:
     try:
         found = as_written(folder)
     except Damaged as error:
@@ -111,8 +111,8 @@ def _check_description(folder: pathlib.Path, row_format: RowFormat, shown: str) 
             f"{shown} has a {RUN_FILE} that advjax did not write: {_ANOTHER}"
         )
     kind = kind_of(found)
-    if kind not in (None, row_format.kind):
+    if kind not in (None, schema.kind):
         raise ValueError(
-            f"{shown} holds a run of {printable(kind)}, not of {row_format.kind}: "
+            f"{shown} holds a run of {printable(kind)}, not of {schema.kind}: "
             f"{_ANOTHER}"
         )

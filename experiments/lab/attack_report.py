@@ -16,8 +16,8 @@ from advjax.metrics.robustness import (
 )
 from advjax.metrics.shares import share_of
 from advjax.reports import plots, tables
-from advjax.runs import attack_rows
 from advjax.runs import folder as runs
+from advjax.runs.row_types import ATTACK_ROWS
 from experiments.lab import caveats, pipeline, wav_pairs
 from experiments.lab.attacking import parse_budget
 from experiments.lab.listening import has_inverse, onward, waveform_of
@@ -55,7 +55,7 @@ def attack_table(folders: Sequence[pathlib.Path]) -> tables.Table:
     lines, notes = [], []
     for folder in folders:
         settings = runs.description(folder)["settings"]
-        rows = attack_rows.read(folder)
+        rows = ATTACK_ROWS.read(folder)
         name, norm = label_of(settings), settings["norm"]
         counted = attackable(rows.label, rows.clean, rows.target)
         kept = off_target(rows.label, rows.clean, rows.target)
@@ -151,7 +151,7 @@ def curves(
     found: dict[tuple[str, str], list[plots.AttackedCurve]] = {}
     for folder in folders:
         settings = runs.description(folder)["settings"]
-        rows = attack_rows.read(folder)
+        rows = ATTACK_ROWS.read(folder)
         kept = off_target(rows.label, rows.clean, rows.target)
         if not kept.any():
             continue
@@ -183,7 +183,7 @@ def masking_warnings(folders: Sequence[pathlib.Path]) -> list[str]:
     found = []
     known = []
     for folder in folders:
-        settings, rows = runs.description(folder)["settings"], attack_rows.read(folder)
+        settings, rows = runs.description(folder)["settings"], ATTACK_ROWS.read(folder)
         counted = attackable(rows.label, rows.clean, rows.target)
         if not counted.any():
             continue
@@ -233,7 +233,7 @@ def show(
         audio: whether WAVs are wanted.
         audio_format: "pcm16", or "float32" for such files beside those of 16 bits.
     """
-    rows = attack_rows.read(folder)
+    rows = ATTACK_ROWS.read(folder)
     counted = attackable(rows.label, rows.clean, rows.target)
     chosen = np.flatnonzero(rows.success & counted)
     if not len(chosen):

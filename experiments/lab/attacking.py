@@ -16,8 +16,9 @@ from advjax import catalog, evaluation, records
 from advjax.attacks import ATTACKS, Attack, eps_for_dbfs, eps_for_snr
 from advjax.metrics.robustness import attackable
 from advjax.representations import Waveform, definition
-from advjax.runs import attack_rows, shards
 from advjax.runs import folder as runs
+from advjax.runs.row_types import ATTACK_ROWS
+from advjax.runs.rows import shard_name
 from advjax.runtime import parallel
 from advjax.runtime.progress import Progress
 from advjax.types import LogitsFn
@@ -178,7 +179,7 @@ class Prepared(NamedTuple):
             self.folder,
             settings=self.settings,
             environment=self.environment,
-            row_format=attack_rows.ATTACKED,
+            schema=ATTACK_ROWS,
             shard=parallel.process(),
             ids={point.id for point in self.points},
         )
@@ -283,7 +284,7 @@ def attack(prepared: Prepared, *, keep_examples: bool = True) -> None:
             stored = open_examples(
                 folder / _of_process(EXAMPLES_FILE, here),
                 (len(prepared.points), *points[0].x.shape),
-                has_rows=_has_rows(folder / shards.shard_name(*here)),
+                has_rows=_has_rows(folder / shard_name(*here)),
             )
         fooled, seen = 0, 0
         with (
@@ -318,13 +319,13 @@ def attack(prepared: Prepared, *, keep_examples: bool = True) -> None:
 
 
 def _has_rows(path: pathlib.Path) -> bool:
-    return attack_rows.ATTACKED.has_rows(path.read_bytes())
+    return ATTACK_ROWS.has_rows(path.read_bytes())
 
 
 def num_missing(folder: pathlib.Path) -> int:
     """How many points of a run have no row yet, from any process."""
     wanted = runs.description(folder)["settings"]["num_points"]
-    return wanted - len(attack_rows.read(folder).id)
+    return wanted - len(ATTACK_ROWS.read(folder).id)
 
 
 def _of_process(name: str, here: parallel.Process) -> str:

@@ -16,8 +16,9 @@ from advjax.classifier import Classifier
 from advjax.reports import tables
 from advjax.representations import definition
 from advjax.representations.lipschitz import lipschitz_bound
-from advjax.runs import certificate_rows as row_files
 from advjax.runs import folder as runs
+from advjax.runs.row_types import CERTIFICATES, Run
+from advjax.runs.rows import shard_name, shards
 from advjax.runtime import parallel
 from advjax.runtime.atomic import new_file
 from advjax.runtime.progress import Progress, duration
@@ -242,8 +243,8 @@ def _tile(
 
 def check_shared(workdir: pathlib.Path, count: int) -> None:
     """Nothing; refuses a folder that the other processes have on disks of their own."""
-    there = {path.name for path in row_files.shards(workdir)}
-    absent = {row_files.shard_name(index, count) for index in range(count)} - there
+    there = {path.name for path in shards(workdir)}
+    absent = {shard_name(index, count) for index in range(count)} - there
     if absent:
         raise ValueError(
             f"{workdir} has no {', '.join(sorted(absent))}: the other processes write "
@@ -255,7 +256,7 @@ def check_shared(workdir: pathlib.Path, count: int) -> None:
 def num_missing(folder: pathlib.Path) -> int:
     """How many points of a run have no row yet, from any process."""
     wanted = runs.description(folder)["settings"]["num_points"]
-    return wanted - len(row_files.read(folder))
+    return wanted - len(CERTIFICATES.read(folder))
 
 
 def _plan_lines(planned: smoothing.Plan, request: Certification, task: pipeline.Task):
@@ -313,12 +314,12 @@ def label_of(folder: pathlib.Path) -> str:
     return f"{corpus} {settings['noise_enters_at']} {sigma} {defence}{stopped}"
 
 
-def read_run(folder: pathlib.Path, label: str | None = None) -> row_files.Run:
+def read_run(folder: pathlib.Path, label: str | None = None) -> Run:
     """A finished or running run for tables and plots."""
     settings = runs.description(folder)["settings"]
-    return row_files.Run(
+    return Run(
         label or label_of(folder),
-        row_files.read(folder),
+        CERTIFICATES.read(folder),
         settings["cap"],
         settings.get("alpha"),
     )

@@ -15,7 +15,7 @@ from advjax.metrics.audibility import (
 )
 from advjax.metrics.distortion import snr_db
 from advjax.metrics.robustness import attackable
-from advjax.runs import attack_rows
+from advjax.runs.row_types import ATTACK_ROWS
 from advjax.runtime.atomic import new_file
 from advjax.signal.masking import masking_threshold
 from experiments.lab import attack_report, pipeline
@@ -41,7 +41,7 @@ def report(task: pipeline.Task, folder: pathlib.Path) -> str:
     what is heard then is what the inverses make of it, and the line says how many of
     these waveforms still fool the classifier.
     """
-    rows = attack_rows.read(folder)
+    rows = ATTACK_ROWS.read(folder)
     places = attack_report.places(task, folder)
     stored, source = examples(folder, places), records.read(task.records, "test")
     rate = task.representation.sample_rate_hz

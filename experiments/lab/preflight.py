@@ -11,9 +11,9 @@ import jax
 from advjax import catalog, checkpoint, records, smoothing
 from advjax.attacks import ATTACKS, Attack
 from advjax.models import MODELS, SurfSvm
-from advjax.runs.certificate_rows import CERTIFICATES
+from advjax.runs.row_types import CERTIFICATES
+from advjax.runs.rows import Schema
 from advjax.runs.run_folders import check_run_folder
-from advjax.runs.shards import RowFormat
 from advjax.runtime.text import did_you_mean, printable
 from experiments.lab import noise_laws, pipeline
 
@@ -31,7 +31,7 @@ def check(
     *,
     num_points: int | None = None,
     workdir: pathlib.Path | None = None,
-    row_format: RowFormat | None = None,
+    schema: Schema | None = None,
 ) -> None:
     """Refuse a task that cannot be done; build and write nothing.
 
@@ -39,15 +39,15 @@ def check(
         task: what the flags describe.
         num_points: test clips that were asked for; None for the default.
         workdir: the run's folder, if one was given.
-        row_format: the rows that the run will have.
+        schema: the rows that the run will have.
 
     Raises:
         ValueError: a choice or number that is wrong or does not fit the data.
         OSError: a folder that is missing, or that cannot be read or written.
     """
     check_writable(task.home, "--home")
-    if workdir is not None and row_format is not None:
-        check_run_folder(workdir, row_format, argument="--workdir")
+    if workdir is not None and schema is not None:
+        check_run_folder(workdir, schema, argument="--workdir")
     if num_points is not None and num_points < 1:
         raise ValueError(f"--num_points={num_points}: give at least 1")
     if task.classifier_folder is not None:
@@ -107,7 +107,7 @@ def check_certification(
         radii=request.radii,
         bound=request.bound,
     )
-    check(task, num_points=num_points, workdir=workdir, row_format=CERTIFICATES)
+    check(task, num_points=num_points, workdir=workdir, schema=CERTIFICATES)
 
 
 def check_target(task: pipeline.Task, text: str, attacks: Mapping[str, Attack]) -> None:

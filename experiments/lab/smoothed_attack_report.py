@@ -12,10 +12,8 @@ from scipy import stats
 from advjax import catalog, smoothing
 from advjax.metrics.shares import Share
 from advjax.reports import plots, tables
-from advjax.runs import certificate_rows as row_files
 from advjax.runs import folder as runs
-from advjax.runs import smoothed_attack_rows
-from advjax.runs.smoothed_attack_rows import SmoothedAttackRow
+from advjax.runs.row_types import SMOOTHED_ATTACKS, Run, SmoothedAttackRow
 from experiments.lab import caveats, certification
 
 
@@ -58,7 +56,7 @@ def report(folder: pathlib.Path) -> str:
         ValueError: more certificates are contradicted than may be, after all is
             written.
     """
-    rows = smoothed_attack_rows.read(folder)
+    rows = list(SMOOTHED_ATTACKS.read(folder))
     settings = runs.description(folder)["settings"]["certificates"]
     run = certification.read_run(folder.parent)
     table = attack_table(rows, num_points=len(run.rows))
@@ -141,7 +139,7 @@ def attack_table(rows: Sequence[SmoothedAttackRow], *, num_points: int) -> table
 
 
 def bound_curves(
-    run: row_files.Run, rows: Sequence[SmoothedAttackRow]
+    run: Run, rows: Sequence[SmoothedAttackRow]
 ) -> list[plots.AttackedCurve]:
     """The certified accuracy over the norm and, above it, what the attacks left.
 

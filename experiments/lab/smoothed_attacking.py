@@ -13,9 +13,8 @@ from jax.sharding import Mesh
 from advjax import catalog, evaluation, smoothing
 from advjax.attacks import Attack, expectation
 from advjax.attacks.batches import default_slots
-from advjax.runs import certificate_rows as row_files
 from advjax.runs import folder as runs
-from advjax.runs.smoothed_attack_rows import SMOOTHED_ATTACKS, SmoothedAttackRow
+from advjax.runs.row_types import CERTIFICATES, SMOOTHED_ATTACKS, SmoothedAttackRow
 from advjax.runtime import parallel
 from advjax.runtime.progress import Progress
 from advjax.types import Key, LogitsFn
@@ -206,7 +205,7 @@ def attack(
     given = {"classifier": classifier.digest(), "noise_enters_at": task.at}
     if given != {name: settings[name] for name in given}:
         raise ValueError(f"{certified} certifies another classifier or stage")
-    rows = row_files.read(certified)
+    rows = CERTIFICATES.read(certified)
     radii = dict(zip(rows.id, rows.radius.tolist(), strict=True))
     right = {id for id, correct in zip(rows.id, rows.correct, strict=True) if correct}
     points = [p for p in task.test_points(settings["num_points"]) if p.id in right]
@@ -244,7 +243,7 @@ def attack(
         folder,
         settings=made,
         environment=environment,
-        row_format=SMOOTHED_ATTACKS,
+        schema=SMOOTHED_ATTACKS,
         ids={trial.row.id for mine in todo.values() for trial in mine},
     ) as run:
         for number, (text, mine) in enumerate(todo.items()):

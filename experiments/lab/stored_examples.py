@@ -16,8 +16,8 @@ from typing import BinaryIO
 import numpy as np
 from jaxtyping import Float
 
-from advjax.runs import attack_rows
-from advjax.runs import certificate_rows as row_files
+from advjax.runs.row_types import ATTACK_ROWS
+from advjax.runs.rows import Rows, shards
 from advjax.runtime.atomic import new_file
 from advjax.runtime.damage import Damaged
 from advjax.runtime.text import printable
@@ -109,8 +109,8 @@ def examples(
         FileNotFoundError: a file is missing.
     """
     found: dict[str, np.ndarray] = {}
-    for rows in row_files.shards(folder):
-        ids = attack_rows.ATTACKED.ids(rows.read_bytes(), rows)
+    for rows in shards(folder):
+        ids = ATTACK_ROWS.ids(rows.read_bytes(), rows)
         if not ids:
             continue
         path = rows.with_name(f"x_adv{rows.stem.removeprefix('rows')}.npy")
@@ -126,7 +126,7 @@ def examples(
 
 
 def check_example(
-    rows: attack_rows.AttackRows,
+    rows: Rows,
     number: int,
     clean: Float[np.ndarray, "*features"],
     x_adv: Float[np.ndarray, "*features"],

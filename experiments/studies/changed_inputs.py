@@ -21,7 +21,7 @@ from advjax.metrics.distortion import radius_snr_db
 from advjax.metrics.shares import share_of
 from advjax.reports import tables
 from advjax.representations import Representation
-from advjax.runs.certificate_rows import Run
+from advjax.runs.row_types import Run
 from advjax.types import Key
 from experiments.lab import pipeline
 

@@ -34,8 +34,7 @@ from advjax.attacks import Attack
 from advjax.metrics.certified import average_certified_radius
 from advjax.metrics.shares import Share, share_of
 from advjax.reports import plots, tables
-from advjax.runs import attack_rows, smoothed_attack_rows
-from advjax.runs.certificate_rows import Run
+from advjax.runs.row_types import ATTACK_ROWS, SMOOTHED_ATTACKS, Run
 from experiments import app, flags, requests
 from experiments.lab import (
     attacking,
@@ -163,7 +162,7 @@ def run_smoothed(study: Study, cell: Cell) -> Curves:
     )
     print(smoothed_attack_report.report(attacked))
     run = certification.read_run(certified)
-    rows = smoothed_attack_rows.read(attacked)
+    rows = list(SMOOTHED_ATTACKS.read(attacked))
     curve, _ = smoothed_attack_report.bound_curves(run, rows)
     left = []
     for multiple in ATTACKED:
@@ -189,7 +188,7 @@ def run_plain(study: Study, cell: Cell) -> Curves:
             built=built,
         )
         attacking.attack(prepared, keep_examples=False)
-        rows = attack_rows.read(prepared.folder)
+        rows = ATTACK_ROWS.read(prepared.folder)
         return rows, rows.clean == rows.label
 
     left = []

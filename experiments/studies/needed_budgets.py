@@ -17,8 +17,8 @@ from jaxtyping import Float
 
 from advjax import evaluation
 from advjax.metrics.robustness import attackable
-from advjax.runs import attack_rows
 from advjax.runs import folder as runs
+from advjax.runs.row_types import ATTACK_ROWS
 from experiments.lab import attacking, pipeline
 
 
@@ -86,7 +86,7 @@ def scan_budgets(
             built=built,
         )
         attacking.attack(prepared, keep_examples=False)
-        rows = attack_rows.read(prepared.folder)
+        rows = ATTACK_ROWS.read(prepared.folder)
         fooled = {id for id, won in zip(rows.id, rows.success, strict=True) if won}
         points = [point for point in points if point.id not in fooled]
         if not points:
@@ -106,7 +106,7 @@ def needed(folder: pathlib.Path) -> Needed:
     queries: dict[str, float] = {}
     for each in folders:
         settings = runs.description(each)["settings"]
-        rows = attack_rows.read(each)
+        rows = ATTACK_ROWS.read(each)
         norm = settings["norm"]
         spent = getattr(rows, norm) if settings["budget"] is None else rows.budget
         counted = attackable(rows.label, rows.clean, rows.target)

@@ -21,8 +21,8 @@ from advjax.defences.surf_svm.svm_attacks import evasion, flip_labels
 from advjax.metrics.robustness import attackable
 from advjax.models import SurfSvm
 from advjax.models.surf_svm.svm import Machine, pair_decisions, sums_of_pairs
-from advjax.runs import attack_rows
 from advjax.runs import folder as runs
+from advjax.runs.row_types import ATTACK_ROWS
 from advjax.runtime.atomic import new_file
 from experiments.lab import attacking, pipeline
 from experiments.studies import kept_rows
@@ -301,7 +301,7 @@ def read_attacked(folder: pathlib.Path) -> Attacked | None:
     """What a run found; None while it lacks rows."""
     if not (folder / "run.json").exists() or attacking.num_missing(folder):
         return None
-    rows = attack_rows.read(folder)
+    rows = ATTACK_ROWS.read(folder)
     return Attacked(
         np.asarray(attackable(rows.label, rows.clean, rows.target)),
         np.asarray(rows.success),

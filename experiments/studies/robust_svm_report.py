@@ -10,7 +10,7 @@ import numpy as np
 from advjax.metrics.robustness import success_rate_auc
 from advjax.metrics.shares import Share, share_of
 from advjax.reports import tables
-from advjax.runs import attack_rows
+from advjax.runs.row_types import ATTACK_ROWS
 from advjax.runtime.atomic import new_file
 from experiments.lab import certification
 from experiments.studies import kept_rows
@@ -116,7 +116,7 @@ def _write_every_row(out: pathlib.Path) -> None:
         if file.parent.name == "certified":
             continue
         cell = "/".join(file.parts[-5:-2])
-        rows = attack_rows.read(file.parent)
+        rows = ATTACK_ROWS.read(file.parent)
         columns = [getattr(rows, name) for name in _COLUMNS]
         for values in zip(*columns, strict=True):
             shown = [f"{v:.6g}" if isinstance(v, float) else str(v) for v in values]

@@ -11,8 +11,8 @@ from advjax import catalog, evaluation
 from advjax.attacks import ATTACKS, Attack, eps_for_snr
 from advjax.attacks.checks import zero_gradient_shares
 from advjax.classifier import Classifier
-from advjax.runs import attack_rows
 from advjax.runs import folder as runs
+from advjax.runs.row_types import ATTACK_ROWS
 from advjax.runtime.progress import Progress
 from advjax.training import Recipe
 from experiments.studies.sound_event_jobs import (
@@ -199,7 +199,7 @@ def run_cell(
             folder,
             settings=settings,
             environment=environment,
-            row_format=attack_rows.ATTACKED,
+            schema=ATTACK_ROWS,
         ) as run,
         Progress(
             title,

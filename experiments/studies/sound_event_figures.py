@@ -12,7 +12,7 @@ from advjax.classifier import Classifier
 from advjax.reports import counts, plots
 from advjax.reports.tables import DASH
 from advjax.representations import LogMelChunks
-from advjax.runs.attack_rows import AttackRows
+from advjax.runs.rows import Rows, concatenate
 from experiments.lab import wav_pairs
 from experiments.studies import sound_event_answers as answering
 from experiments.studies.sound_event_jobs import Job, file_name
@@ -57,7 +57,7 @@ class Study(NamedTuple):
 class Cell(NamedTuple):
     """One network under one attack: its rows, and its run's settings."""
 
-    rows: AttackRows
+    rows: Rows
     settings: Mapping[str, Any]
 
 
@@ -79,7 +79,7 @@ def matrix_of(
     places = [labels.index(name) for name in study.pair_classes]
     shape = (len(places), len(places))
     success, snr_db = np.full(shape, np.nan), np.full(shape, np.nan)
-    rows = AttackRows(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    rows = concatenate(found)
     for i, j in np.ndindex(shape):
         at = (rows.label == places[i]) & (rows.target == places[j])
         if at.any():

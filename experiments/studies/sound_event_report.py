@@ -14,9 +14,9 @@ from advjax.reports.tables import (
     markdown_table,
     percent_text,
 )
-from advjax.runs import attack_rows
 from advjax.runs import folder as runs
-from advjax.runs.attack_rows import AttackRows
+from advjax.runs.row_types import ATTACK_ROWS
+from advjax.runs.rows import Rows, concatenate
 from advjax.runtime.atomic import new_file
 from experiments.lab import wav_pairs
 from experiments.studies import sound_event_answers as answering
@@ -96,7 +96,7 @@ def _read(study: Study) -> dict[tuple[str, str], Cell]:
         for attack in study.titles:
             folder = study.out / "cells" / name / attack
             if (folder / "run.json").exists():
-                rows = worked_on(attack_rows.read(folder))
+                rows = worked_on(ATTACK_ROWS.read(folder))
                 if rows.id:
                     found[name, attack] = Cell(
                         rows, runs.description(folder)["settings"]
@@ -122,15 +122,9 @@ def _refuse_others(study: Study, cells: Mapping[tuple[str, str], Cell]) -> None:
             )
 
 
-def worked_on(rows: AttackRows) -> AttackRows:
+def worked_on(rows: Rows) -> Rows:
     """The rows of clips that an attack had something to do on: see `attackable`."""
-    kept = np.flatnonzero(attackable(rows.label, rows.clean, rows.target))
-    return AttackRows(
-        *(
-            tuple(column[i] for i in kept) if name == "id" else column[kept]
-            for name, column in zip(AttackRows._fields, rows, strict=True)
-        )
-    )
+    return rows.take(attackable(rows.label, rows.clean, rows.target))
 
 
 def _examples(study: Study, key: tuple[str, str], cell: Cell) -> answering.Examples:
@@ -196,7 +190,7 @@ def _networks(study: Study, names: Sequence[str]) -> str:
     return _section("Table 1: the networks, and whole clips they know", header, rows)
 
 
-def _numbers(rows: AttackRows) -> list[str]:
+def _numbers(rows: Rows) -> list[str]:
     hit = rows.success
     count = str(len(rows.id))
     if not hit.any():
@@ -218,9 +212,7 @@ def _means(study, cells, names) -> str:
         theirs = [n for n in names if n not in OURS] or names
         found = [cells[n, attack].rows for n in theirs if (n, attack) in cells]
         if found:
-            pooled = AttackRows(
-                *(np.concatenate(column) for column in zip(*found, strict=True))
-            )
+            pooled = concatenate(found)
             success, snr, new, after = PUBLISHED[attack]
             published = ", ".join(
                 f"{label} {value}"

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from advjax import evaluation, records, smoothing
 from advjax.metrics.distortion import radius_snr_db
 from advjax.reports import plots, tables
-from advjax.runs.certificate_rows import Run
+from advjax.runs.row_types import Run
 from experiments import app, flags, requests
 from experiments.lab import pipeline
 from experiments.lab.listening import onward, read_wav, waveform_of, write_wav

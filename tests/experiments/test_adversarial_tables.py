@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from advjax.runs import attack_rows
 from advjax.runs import folder as runs
+from advjax.runs.row_types import ATTACK_ROWS, AttackRow
 from experiments.studies import adversarial_tables as study
 from experiments.studies.needed_budgets import Needed, needed
 
@@ -12,17 +12,17 @@ EPS = 0.1
 
 
 def row(number, *, success, budget=np.inf, l2=1.0):
-    numbers = dict.fromkeys(attack_rows.COLUMNS, 0.0)
+    numbers = dict.fromkeys(AttackRow._fields, 0.0)
     counts = {"idx": number, "queries": 10, "l0": 5, "target": -1}
     counts["predict"] = int(success)
     texts = {"id": f"clip{number}", "success": success, "budget": budget, "l2": l2}
-    return attack_rows.AttackRow(**{**numbers, **counts, **texts})
+    return AttackRow(**{**numbers, **counts, **texts})
 
 
 def write_run(folder, rows, *, norm, budget):
     settings = {"norm": norm, "budget": budget}
     with runs.open_run(
-        folder, settings=settings, environment={}, row_format=attack_rows.ATTACKED
+        folder, settings=settings, environment={}, schema=ATTACK_ROWS
     ) as run:
         for each in rows:
             run.append(each)

@@ -11,7 +11,7 @@ from absl.testing import flagsaver
 from scipy.io import wavfile
 
 from advjax import checkpoint, evaluation
-from advjax.runs import attack_rows
+from advjax.runs.row_types import ATTACK_ROWS, AttackRow
 from experiments import attack, report, transfer
 from experiments.lab import attack_report, attacking, pipeline, wav_pairs
 
@@ -50,7 +50,7 @@ def home(tmp_path_factory):
 def run_folders(home):
     """Those with rows: a refused request leaves a run without any."""
     found = sorted(path for path in (home / "attack").iterdir() if path.is_dir())
-    return [folder for folder in found if len(attack_rows.read(folder).id)]
+    return [folder for folder in found if len(ATTACK_ROWS.read(folder).id)]
 
 
 def test_without_a_defence_one_plain_network_is_trained_for_every_stage(home):
@@ -70,7 +70,7 @@ def test_without_a_defence_one_plain_network_is_trained_for_every_stage(home):
 def test_every_run_has_rows_and_its_examples(home):
     noise, pgd = run_folders(home)
     for folder, name in ((noise, "noise"), (pgd, "pgd")):
-        rows = attack_rows.read(folder)
+        rows = ATTACK_ROWS.read(folder)
         stored = np.load(folder / attacking.EXAMPLES_FILE)
         assert len(rows.id) == 4 and stored.shape == (4, 25_800)
         assert np.abs(stored).max() <= 1.0
@@ -85,7 +85,7 @@ def test_every_run_has_rows_and_its_examples(home):
 def test_what_is_added_is_held_against_the_masking_threshold(home):
     heard = 0
     for folder in run_folders(home):
-        rows = attack_rows.read(folder)
+        rows = ATTACK_ROWS.read(folder)
         lines = (folder / "audible.tsv").read_text().splitlines()[1:]
         assert len(lines) == (rows.success & (rows.clean == rows.label)).sum()
         for line in lines:
@@ -105,7 +105,7 @@ def test_wavs_are_judged_as_they_were_written(home):
     (classifier,) = (home / "classifiers").iterdir()
     logits_fn = checkpoint.load(classifier).logits_fn("waveform")
     for folder in run_folders(home):
-        rows = attack_rows.read(folder)
+        rows = ATTACK_ROWS.read(folder)
         pairs = wav_pairs.read(folder / wav_pairs.EXAMPLES_FILE)
         assert len(pairs) == min(3, (rows.success & (rows.clean == rows.label)).sum())
         for pair in pairs:
@@ -140,15 +140,15 @@ def test_a_run_cut_in_the_middle_ends_with_the_same_rows(home, tmp_path):
     copy = tmp_path / "home"
     shutil.copytree(home, copy)
     folder = run_folders(copy)[1]
-    whole = attack_rows.read(folder)
+    whole = ATTACK_ROWS.read(folder)
     examples = np.load(folder / attacking.EXAMPLES_FILE)
     rows = (folder / "rows.tsv").read_bytes()
     (folder / "rows.tsv").write_bytes(rows[: len(rows) // 2])
     with flagsaver.flagsaver(home=str(copy), **SMALL):
         attack.main()
-    again = attack_rows.read(folder)
+    again = ATTACK_ROWS.read(folder)
     order, wanted_order = np.argsort(again.idx), np.argsort(whole.idx)
-    for name in attack_rows.COLUMNS:
+    for name in AttackRow._fields:
         if name not in ("time", "id"):
             # The last bits depend on an example's place in its batch.
             np.testing.assert_allclose(
@@ -182,7 +182,7 @@ def test_report_draws_accuracy_over_budget_and_over_the_smallest_distance(
     np.testing.assert_array_equal(by_name["noise at waveform, plain"].size, [20])
     np.testing.assert_array_equal(by_name["pgd at waveform, plain"].size, [10, 20])
     (smallest,) = curves["waveform", "l2"]
-    rows = attack_rows.read(pgd)
+    rows = ATTACK_ROWS.read(pgd)
     correct = rows.clean == rows.label
     assert smallest.stepped and smallest.size[0] == 0
     assert smallest.accuracy[0] == correct.mean()
@@ -217,7 +217,7 @@ def test_transfer_to_itself_is_complete(home, tmp_path, capsys):
     found = json.loads((tmp_path / "t" / "transfer.json").read_text())
     assert len(found["targets"]) == 1
     for rate, folder in zip(found["rates"][0], folders, strict=True):
-        rows = attack_rows.read(folder)
+        rows = ATTACK_ROWS.read(folder)
         won = rows.success & (rows.clean == rows.label)
         assert rate == (1.0 if won.any() else None)
     assert any(found["rates"][0])
@@ -263,15 +263,15 @@ def test_a_black_box_that_does_better_is_pointed_out(home, tmp_path):
     noise, pgd = (shutil.copytree(f, tmp_path / f.name) for f in run_folders(home))
     for folder, won in ((noise, "1"), (pgd, "0")):
         lines = (folder / "rows.tsv").read_text().splitlines()
-        places = map(attack_rows.COLUMNS.index, ("label", "clean", "predict"))
+        places = map(AttackRow._fields.index, ("label", "clean", "predict"))
         label, clean, predict = places
         rows = [line.split("\t") for line in lines[1:]]
         for row in rows:  # right before, and fooled or not
             row[label] = row[clean]
             row[predict] = str(int(row[clean]) + int(won))
-            row[attack_rows.COLUMNS.index("success")] = won
+            row[AttackRow._fields.index("success")] = won
             for name in ("gt", "new", "gt_new"):
-                row[attack_rows.COLUMNS.index(name)] = "0.5"
+                row[AttackRow._fields.index(name)] = "0.5"
         text = "\n".join([lines[0], *("\t".join(row) for row in rows)]) + "\n"
         (folder / "rows.tsv").write_text(text)
         settings = json.loads((folder / "run.json").read_text())
@@ -287,7 +287,7 @@ def test_stages_without_a_greatest_value_are_attacked(home, tmp_path):
         attack.main()
     settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
     assert settings["bounds"] == [0.0, None]
-    assert len(attack_rows.read(tmp_path / "run").id) == 4
+    assert len(ATTACK_ROWS.read(tmp_path / "run").id) == 4
 
 
 @pytest.mark.slow

@@ -12,8 +12,8 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from advjax.runs import attack_rows
 from advjax.runs import folder as runs
+from advjax.runs.row_types import ATTACK_ROWS
 from experiments import attack
 from experiments.lab import attacking
 
@@ -76,7 +76,7 @@ def found(home, name):
     """Rows and adversarial examples of one attack."""
     for folder in (home / "attack").iterdir():
         if folder.is_dir() and name in folder.name:
-            rows = attack_rows.read(folder)
+            rows = ATTACK_ROWS.read(folder)
             count = int(runs.description(folder)["settings"]["num_points"])
             assert len(rows.id) == count == 5
             position = {id: place for place, id in enumerate(rows.id)}

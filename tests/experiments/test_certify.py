@@ -13,7 +13,7 @@ from absl.testing import flagsaver
 
 from advjax.attacks import ATTACKS
 from advjax.representations import REPRESENTATIONS
-from advjax.runs import certificate_rows
+from advjax.runs.row_types import CERTIFICATES
 from advjax.runtime import parallel
 from advjax.smoothing import certificates
 from experiments import app, certify, report, train
@@ -115,7 +115,7 @@ def test_a_run_cut_in_the_middle_of_a_row_ends_with_the_same_rows(home, tmp_path
 
 
 def test_a_point_cut_in_mid_count_goes_on_from_its_votes(home, tmp_path, monkeypatch):
-    whole = certificate_rows.read(run_folder(home))
+    whole = CERTIFICATES.read(run_folder(home))
     monkeypatch.setattr(tallies, "EVERY_S", 0.0)
     counted = []
 
@@ -141,7 +141,7 @@ def test_a_point_cut_in_mid_count_goes_on_from_its_votes(home, tmp_path, monkeyp
         certify.main()
     (path,) = again.glob("votes*.json")
     assert vote_checkpoints.read(again) == dict(counted[-1:])
-    assert len(certificate_rows.read(again)) == 0
+    assert len(CERTIFICATES.read(again)) == 0
     queued = []
     queue_votes = certificates.queue_votes
 
@@ -160,8 +160,8 @@ def test_a_point_cut_in_mid_count_goes_on_from_its_votes(home, tmp_path, monkeyp
     options["workdir"] = str(tmp_path / "undisturbed")
     with flagsaver.flagsaver(**options, tile=5):
         certify.main()
-    expected = certificate_rows.read(tmp_path / "undisturbed")
-    found = certificate_rows.read(again)
+    expected = CERTIFICATES.read(tmp_path / "undisturbed")
+    found = CERTIFICATES.read(again)
     assert found.id == expected.id == whole.id
     np.testing.assert_array_equal(found.votes, expected.votes)
 
@@ -200,8 +200,8 @@ def test_one_process_goes_on_where_several_left_off(home, tmp_path):
     ids = [line.split(b"\t")[6] for line in lines]
     assert [line.split(b"\t")[6] for line in new[1:]] == [ids[0], ids[3]]
     merged, whole = (
-        certificate_rows.read(folder),
-        certificate_rows.read(run_folder(home)),
+        CERTIFICATES.read(folder),
+        CERTIFICATES.read(run_folder(home)),
     )
     for column in ("idx", "predict", "radius", "votes", "p_lower", "snr_db"):
         before, after = getattr(whole, column), getattr(merged, column)
@@ -285,7 +285,7 @@ def test_other_laws_certify_in_their_norm_and_train_on_their_noise(
     assert settings["defence"] == f"noisy(noise={law!r}, sigma=0.25)"
     report = (tmp_path / "run" / "report.md").read_text()
     assert bool(tones) == (norm == "ellipsoid") == ("dB at 1000 Hz" in report)
-    found = certificate_rows.read(tmp_path / "run")
+    found = CERTIFICATES.read(tmp_path / "run")
     # Of sqrt(3) sigma's uniform noise and of normal noise, by 40 unanimous votes.
     most = {"uniform": 0.3387, "pcm16": 0.3083}.get(law)
     cap = settings["cap"]

@@ -1,5 +1,4 @@
 import math
-import pathlib
 import types
 
 import jax
@@ -11,7 +10,7 @@ from flax import linen as nn
 from advjax.classifier import Classifier
 from advjax.evaluation import Point
 from advjax.representations import LogMel, Magnitude, MelEnergies, Waveform
-from advjax.runs.certificate_rows import HEADER, Row, Run, line_of, parse
+from advjax.runs.row_types import CERTIFICATES, CertificateRow, Run
 from experiments.studies.changed_inputs import (
     FRONT_ENDS,
     alternate,
@@ -109,9 +108,11 @@ def test_points_of_another_stage_are_refused():
 
 
 def certified(label, radii, cap):
-    rows = [Row(i, 1, 1, r, True, 0.5, f"{i}", 0.9, 95, 100, 20.0) for i, r in radii]
-    content = HEADER + b"".join(map(line_of, rows))
-    return Run(label, parse(content, pathlib.Path(label)), cap)
+    rows = [
+        CertificateRow(i, 1, 1, r, True, 0.5, f"{i}", 0.9, 95, 100, 20.0)
+        for i, r in radii
+    ]
+    return Run(label, CERTIFICATES.rows(rows), cap)
 
 
 def test_other_front_ends_by_hand():

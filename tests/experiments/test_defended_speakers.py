@@ -9,7 +9,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from advjax.metrics.shares import Share
-from advjax.runs.certificate_rows import Rows, Run
+from advjax.runs.row_types import CERTIFICATES, CertificateRow, Run
 from experiments.studies import defended_speakers, speaker_heuristics
 from experiments.studies.defended_speakers import Cell, Curves, stage_table
 
@@ -58,27 +58,11 @@ ALL = Share(2, 2)
 
 def run_of(radii):
     """A run of clips that are right up to these radii; cap 1."""
-    count = len(radii)
-    numbers = np.zeros(count)
-    return Run(
-        "run",
-        Rows(
-            idx=np.arange(count),
-            label=np.zeros(count, np.int64),
-            predict=np.zeros(count, np.int64),
-            radius=np.array(radii),
-            correct=np.ones(count, bool),
-            time=numbers,
-            id=tuple(map(str, range(count))),
-            p_lower=numbers,
-            votes=np.zeros(count, np.int64),
-            n=np.zeros(count, np.int64),
-            snr_db=numbers,
-            radius_wave=numbers,
-            radius_wave_snr_db=numbers,
-        ),
-        cap=1.2,
-    )
+    rows = [
+        CertificateRow(i, 0, 0, radius, True, 0.0, str(i), 0.0, 0, 0, 0.0)
+        for i, radius in enumerate(radii)
+    ]
+    return Run("run", CERTIFICATES.rows(rows), cap=1.2)
 
 
 def test_the_share_of_the_gap_is_between_gaussian_and_the_cap():

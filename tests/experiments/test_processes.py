@@ -12,8 +12,9 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from advjax.runs import certificate_rows
 from advjax.runs import folder as runs
+from advjax.runs.row_types import CERTIFICATES
+from advjax.runs.rows import shard_name, shards
 from experiments import certify
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -122,7 +123,7 @@ def run_folder(home):
 def results(home):
     """The rows of all files of the run, each without its time."""
     lines = []
-    for path in certificate_rows.shards(run_folder(home)):
+    for path in shards(run_folder(home)):
         lines += path.read_text().splitlines()[1:]
     cells = sorted((line.split("\t") for line in lines), key=lambda row: int(row[0]))
     return [row[:5] + row[6:] for row in cells]
@@ -154,16 +155,16 @@ def test_one_goes_on_where_one_of_two_was_killed(whole, home):
     kill_one_of_two(home)
     left = "are left to the other processes"
     assert left in log(home, 0, 2)
-    alone = certificate_rows.read(run_folder(home) / "rows-0-of-2.tsv")
-    assert list(alone.idx) == list(certificate_rows.read(run_folder(whole)).idx[::2])
+    alone = CERTIFICATES.read(run_folder(home) / "rows-0-of-2.tsv")
+    assert list(alone.idx) == list(CERTIFICATES.read(run_folder(whole)).idx[::2])
     assert not (run_folder(home) / "report.md").exists()
     before = len(results(home))
     assert 5 < before < 10
     certify_alone(home)
     assert results(home) == results(whole)
-    files = {path.name for path in certificate_rows.shards(run_folder(home))}
+    files = {path.name for path in shards(run_folder(home))}
     assert files == {"rows.tsv", "rows-0-of-2.tsv", "rows-1-of-2.tsv"}
-    assert len(certificate_rows.read(run_folder(home) / "rows.tsv")) == 10 - before
+    assert len(CERTIFICATES.read(run_folder(home) / "rows.tsv")) == 10 - before
     report = (run_folder(whole) / "report.md").read_text()
     assert (run_folder(home) / "report.md").read_text() == report
 
@@ -172,7 +173,7 @@ def test_one_goes_on_where_one_of_two_was_killed(whole, home):
 def test_rows_do_not_depend_on_the_number_of_processes(whole, home):
     printed = finish(start_all(home, 2))
     assert results(home) == results(whole)
-    files = {path.name for path in certificate_rows.shards(run_folder(home))}
+    files = {path.name for path in shards(run_folder(home))}
     assert files == {"rows-0-of-2.tsv", "rows-1-of-2.tsv"}
     assert runs.description(run_folder(home))["environment"]["processes"] == 2
     # Whoever comes last prints the table, and no process prints anything else.
@@ -189,8 +190,8 @@ def test_sequential_rows_do_not_depend_on_the_number_of_processes(home):
     printed = finish(start_all(home, 2, bound="sequential"))
     assert any("times fewer than n=300" in text for text in printed)
     found, expected = (
-        certificate_rows.read(run_folder(home)),
-        certificate_rows.read(alone),
+        CERTIFICATES.read(run_folder(home)),
+        CERTIFICATES.read(alone),
     )
     assert len(set(expected.n.tolist())) > 1
     for column in ("id", "predict", "radius", "votes", "n"):
@@ -204,11 +205,7 @@ def test_three_go_on_where_one_of_two_was_killed(whole, home):
     finish(start_all(home, 3))
     assert results(home) == results(whole)
     shares = [
-        len(
-            certificate_rows.read(
-                run_folder(home) / certificate_rows.shard_name(index, 3)
-            )
-        )
+        len(CERTIFICATES.read(run_folder(home) / shard_name(index, 3)))
         for index in range(3)
     ]
     assert sum(shares) == 10 - before and max(shares) - min(shares) <= 1

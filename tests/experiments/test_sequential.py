@@ -11,7 +11,7 @@ from absl.testing import flagsaver
 from scipy import stats
 
 from advjax import smoothing
-from advjax.runs import certificate_rows
+from advjax.runs.row_types import CERTIFICATES
 from experiments import certify, flags
 from experiments.lab import saved_votes, vote_checkpoints
 
@@ -54,7 +54,7 @@ def run_folder(home):
 
 
 def test_rows_keep_their_votes_and_say_how_many_were_drawn(home):
-    found = certificate_rows.read(run_folder(home))
+    found = CERTIFICATES.read(run_folder(home))
     assert len(found) == 6
     assert len(set(found.n.tolist())) > 1
     assert found.n.max() <= 400
@@ -76,7 +76,7 @@ def test_run_json_and_report_say_what_was_asked_saved_and_lost(home):
     assert settings["bound"] == "sequential"
     assert settings["radii"] == [float(radius) for radius in RADII]
     report = (folder / "report.md").read_text()
-    found = certificate_rows.read(folder)
+    found = CERTIFICATES.read(folder)
     ratio, with_selection = 400 / found.n.mean(), 410 / (10 + found.n.mean())
     assert f"{ratio:.1f} times fewer than n=400; {with_selection:.1f} times" in report
     # At alpha 0.01 and 400 votes: 0.01 ** (1 / 400) is 2.275 sigma.
@@ -131,14 +131,14 @@ def test_points_cut_off_in_mid_count_end_as_those_that_were_not(
     assert len(left) > 1
     assert left.items() <= dict(counted).items()
     assert max(tally.num_estimation for tally in left.values()) > 0
-    assert len(certificate_rows.read(again)) < 6
+    assert len(CERTIFICATES.read(again)) < 6
     monkeypatch.setattr(tallies, "writer", writer)
     with flagsaver.flagsaver(**options):
         certify.main()
     assert not vote_checkpoints.read(again)
     expected, found = (
-        certificate_rows.read(run_folder(home)),
-        certificate_rows.read(again),
+        CERTIFICATES.read(run_folder(home)),
+        CERTIFICATES.read(again),
     )
     for column in ("id", "predict", "radius", "votes", "n", "p_lower"):
         before, after = getattr(expected, column), getattr(found, column)

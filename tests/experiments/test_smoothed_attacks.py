@@ -9,9 +9,13 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from advjax.runs import certificate_rows as row_files
-from advjax.runs import smoothed_attack_rows
-from advjax.runs.smoothed_attack_rows import SmoothedAttackRow
+from advjax.runs.row_types import (
+    CERTIFICATES,
+    SMOOTHED_ATTACKS,
+    CertificateRow,
+    Run,
+    SmoothedAttackRow,
+)
 from experiments import requests, smoothed_attacks
 from experiments.lab import smoothed_attack_report, smoothed_attacking
 
@@ -60,7 +64,7 @@ def folder_of(home) -> pathlib.Path:
 
 def test_every_clip_that_is_certified_right_is_attacked_at_every_budget(home):
     folder = folder_of(home)
-    certified = row_files.read(folder.parent)
+    certified = CERTIFICATES.read(folder.parent)
     right = {
         id: radius
         for id, radius, correct in zip(
@@ -69,7 +73,7 @@ def test_every_clip_that_is_certified_right_is_attacked_at_every_budget(home):
         if correct
     }
     assert 0 < len(right) <= 4
-    rows = smoothed_attack_rows.read(folder)
+    rows = list(SMOOTHED_ATTACKS.read(folder))
     assert {row.clip: row.radius for row in rows} == right
     assert len(rows) == 3 * len(right)
     budgets = {"2 sigma": 1.0, "smallest": math.inf}
@@ -106,7 +110,7 @@ def test_a_flip_inside_the_radius_is_told_and_too_many_are_an_error(home):
     folder = folder_of(home)
     path = folder / "rows.tsv"
     whole = path.read_bytes()
-    rows = smoothed_attack_rows.read(folder)
+    rows = SMOOTHED_ATTACKS.read(folder)
     broken = [
         row._replace(predict=1 - row.label, l2=0.5 * row.radius)
         if row.budget == "radius"
@@ -115,10 +119,7 @@ def test_a_flip_inside_the_radius_is_told_and_too_many_are_an_error(home):
     ]
     clips = sorted({row.clip for row in broken})
     try:
-        path.write_bytes(
-            smoothed_attack_rows.SMOOTHED_ATTACKS.header
-            + b"".join(map(smoothed_attack_rows.line_of, broken))
-        )
+        path.write_bytes(SMOOTHED_ATTACKS.content(broken))
         with pytest.raises(ValueError, match="contradicted: " + ", ".join(clips)):
             smoothed_attack_report.report(folder)
     finally:
@@ -193,13 +194,11 @@ def test_the_table_names_attacks_so_that_they_differ():
 
 
 def test_the_curves_fall_at_radii_and_at_the_smallest_flips():
-    certified = row_files.Rows(
-        idx=np.arange(4), label=np.zeros(4, int), predict=np.array([0, 0, 0, 1]),
-        radius=np.array([0.2, 0.3, 0.5, 0.4]), correct=np.arange(4) < 3,
-        time=np.zeros(4), id=("a", "b", "c", "d"), p_lower=np.zeros(4),
-        votes=np.zeros(4, int), n=np.ones(4, int), snr_db=np.zeros(4),
-        radius_wave=np.zeros(4), radius_wave_snr_db=np.zeros(4),
-    )  # fmt: skip
+    radii = {"a": 0.2, "b": 0.3, "c": 0.5, "d": 0.4}
+    certified = [
+        CertificateRow(i, 0, i // 3, radius, i < 3, 0.0, id, 0.0, 0, 1, 0.0)
+        for i, (id, radius) in enumerate(radii.items())
+    ]
     rows = [
         ROW._replace(clip="a", l2=0.9, predict=1),
         ROW._replace(clip="a", l2=0.7, predict=1),
@@ -207,7 +206,7 @@ def test_the_curves_fall_at_radii_and_at_the_smallest_flips():
         ROW._replace(clip="c", l2=2.0, predict=1),
         ROW._replace(clip="b", l2=2.5, predict=0),
     ]
-    run = row_files.Run("run", certified, cap=0.5)
+    run = Run("run", CERTIFICATES.rows(certified), cap=0.5)
     attacked, held = smoothed_attack_report.bound_curves(run, rows)
     np.testing.assert_array_equal(attacked.size, [0, 0.7, 2.0, 2.5])
     np.testing.assert_array_equal(attacked.accuracy, [0.75, 0.5, 0.25, 0.25])

@@ -12,7 +12,7 @@ from advjax import catalog
 from advjax.attacks import ATTACKS, run
 from advjax.evaluation import Point
 from advjax.representations import LogMelChunks
-from advjax.runs.attack_rows import AttackRow, AttackRows
+from advjax.runs.row_types import ATTACK_ROWS, AttackRow
 from experiments.studies import sound_event_answers as answering
 from experiments.studies import sound_event_attacks as attacking
 from experiments.studies import sound_event_jobs as jobs
@@ -135,15 +135,7 @@ def test_clips_that_are_there_already_are_left_out_of_a_networks_rows():
         attack_row("wrong, and led elsewhere", label=1, clean=0, target=2),
         attack_row("there", label=1, clean=2, target=2),
     ]
-    columns = zip(*rows, strict=True)
-    found = worked_on(
-        AttackRows(
-            *(
-                column if name == "id" else np.asarray(column)
-                for name, column in zip(AttackRow._fields, columns, strict=True)
-            )
-        )
-    )
+    found = worked_on(ATTACK_ROWS.rows(rows))
     assert found.id == ("right", "led away")
     assert len(found.label) == 2
 

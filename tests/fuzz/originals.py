@@ -17,8 +17,15 @@ from advjax.attacks import pgd, run_batch, snapshots
 from advjax.classifier import Classifier, initialise
 from advjax.models import MODELS
 from advjax.representations import Magnitude, MelEnergies, Waveform
-from advjax.runs import attack_rows, certificate_rows, smoothed_attack_rows
 from advjax.runs import folder as runs
+from advjax.runs.row_types import (
+    ATTACK_ROWS,
+    CERTIFICATES,
+    SMOOTHED_ATTACKS,
+    AttackRow,
+    CertificateRow,
+    SmoothedAttackRow,
+)
 from advjax.runtime.parallel import Process
 from advjax.smoothing import Tally
 from advjax.smoothing.bounds import clopper_pearson_lower
@@ -134,22 +141,22 @@ CERTIFY = {
 IDS = [f"clip-{n}" for n in range(8)]
 
 
-def certificate(number: int) -> certificate_rows.Row:
+def certificate(number: int) -> CertificateRow:
     """A row as a run has it."""
     votes = (100, 99, 95, 90, 80, 70, 60, 50)[number]
     p = float(clopper_pearson_lower(votes, N, ALPHA))
     sure = p >= 0.5
     radius = SIGMA * float(stats.norm.ppf(p)) if sure else 0.0
-    return certificate_rows.Row(
+    return CertificateRow(
         number, 1, 1 if sure else -1, radius, sure, 0.5, IDS[number], p, votes, N, 20.0,
         radius / 3, 30.0,
     )  # fmt: skip
 
 
-def attacked(number: int) -> attack_rows.AttackRow:
+def attacked(number: int) -> AttackRow:
     """A row as a run has it."""
     won = number % 2 == 0
-    return attack_rows.AttackRow(
+    return AttackRow(
         idx=number, label=1, clean=1, target=-1, predict=2 if won else 1, success=won,
         queries=17, time=0.25, id=IDS[number], budget=2.0, snr_db=30.1, linf=0.1,
         l2=float(np.sqrt(10) * 0.1), l0=10, gt=0.9, new=0.6, gt_new=0.3 if won else 0.6,
@@ -157,17 +164,17 @@ def attacked(number: int) -> attack_rows.AttackRow:
     )  # fmt: skip
 
 
-def smoothed(number: int) -> smoothed_attack_rows.SmoothedAttackRow:
+def smoothed(number: int) -> SmoothedAttackRow:
     """A row as a run has it."""
-    return smoothed_attack_rows.SmoothedAttackRow(
+    return SmoothedAttackRow(
         IDS[number], 3, 0.3, "pgd(norm='l2')", "1 sigma", 0.5, 0.25, 4, 1e-9, 900
     )
 
 
-def _run(row_format: Any, row: Callable[[int], Any], settings: dict):
+def _run(schema: Any, row: Callable[[int], Any], settings: dict):
     def make(folder: pathlib.Path) -> None:
         with runs.open_run(
-            folder, settings=settings, environment={"jax": "1"}, row_format=row_format
+            folder, settings=settings, environment={"jax": "1"}, schema=schema
         ) as run:
             for number in range(8):
                 run.append(row(number))
@@ -182,21 +189,16 @@ def _rows(kind: str, make, read) -> Original:
     )
 
 
-def _as_text(found: Any) -> list[str]:
-    columns = [getattr(found, name) for name in type(found).__annotations__]
-    return [repr(row) for row in zip(*columns, strict=True)]
-
-
 def _certificates(folder: pathlib.Path) -> Any:
-    return _as_text(certificate_rows.read(folder)), runs.description(folder)
+    return [*map(repr, CERTIFICATES.read(folder))], runs.description(folder)
 
 
 def _attacked(folder: pathlib.Path) -> Any:
-    return _as_text(attack_rows.read(folder)), runs.description(folder)
+    return [*map(repr, ATTACK_ROWS.read(folder))], runs.description(folder)
 
 
 def _smoothed(folder: pathlib.Path) -> Any:
-    return smoothed_attack_rows.read(folder), runs.description(folder)
+    return list(SMOOTHED_ATTACKS.read(folder)), runs.description(folder)
 
 
 LIMITS = vote_checkpoints.Limits(set(IDS), 3, 10, 100)
@@ -247,7 +249,7 @@ CLEAN = np.random.default_rng(3).normal(size=(8, 2, 5)).astype(np.float32)
 
 def _examples(folder: pathlib.Path) -> None:
     settings = {"attack": {"name": "pgd"}, "norm": "l2", "budget": "2"}
-    _run(attack_rows.ATTACKED, attacked, settings)(folder)
+    _run(ATTACK_ROWS, attacked, settings)(folder)
     with stored_examples.open_examples(
         folder / "x_adv.npy", CLEAN.shape, has_rows=False
     ) as file:
@@ -256,7 +258,7 @@ def _examples(folder: pathlib.Path) -> None:
 
 
 def _stored(folder: pathlib.Path) -> Any:
-    table = attack_rows.read(folder)
+    table = ATTACK_ROWS.read(folder)
     found = stored_examples.examples(folder, {id: n for n, id in enumerate(IDS)})
     for number, id in enumerate(table.id):
         x_adv = np.asarray(found[id])
@@ -321,13 +323,13 @@ ORIGINALS = [
     _records("array_record"),
     _rows(
         "certify",
-        _run(certificate_rows.CERTIFICATES, certificate, CERTIFY),
+        _run(CERTIFICATES, certificate, CERTIFY),
         _certificates,
     ),
     _rows(
         "attack",
         _run(
-            attack_rows.ATTACKED,
+            ATTACK_ROWS,
             attacked,
             {"attack": {"name": "pgd"}, "norm": "l2", "budget": "2"},
         ),
@@ -336,7 +338,7 @@ ORIGINALS = [
     _rows(
         "smoothed attacks",
         _run(
-            smoothed_attack_rows.SMOOTHED_ATTACKS, smoothed, {"certificates": CERTIFY}
+            SMOOTHED_ATTACKS, smoothed, {"certificates": CERTIFY}
         ),
         _smoothed,
     ),

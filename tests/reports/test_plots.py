@@ -1,4 +1,3 @@
-import pathlib
 import struct
 import subprocess
 import sys
@@ -15,17 +14,17 @@ from advjax.reports.plots import (
     image_grid_plot,
     log_log_plot,
 )
-from advjax.runs.certificate_rows import HEADER, Row, Run, line_of, parse
+from advjax.runs.row_types import CERTIFICATES, CertificateRow, Run
 
 
 def run(label, radii, *, wrong=0, cap=float("inf")) -> Run:
     """A run with right points at these radii, and wrong ones at radius 1."""
     points = [(True, radius) for radius in radii] + [(False, 1.0)] * wrong
-    content = HEADER + b"".join(
-        line_of(Row(i, 1, 1, radius, correct, 0.5, f"{i}", 0.9, 95, 100, 20.0))
+    rows = [
+        CertificateRow(i, 1, 1, radius, correct, 0.5, f"{i}", 0.9, 95, 100, 20.0)
         for i, (correct, radius) in enumerate(points)
-    )
-    return Run(label, parse(content, pathlib.Path(label)), cap)
+    ]
+    return Run(label, CERTIFICATES.rows(rows), cap)
 
 
 def size(path) -> tuple[int, int]:
@@ -99,7 +98,8 @@ def test_nothing_to_draw_is_an_error(tmp_path):
 
 def test_reports_import_without_matplotlib_and_jax():
     code = (
-        "import sys; from advjax.reports import plots, rows, runs, tables\n"
+        "import sys; from advjax.reports import plots, tables\n"
+        "from advjax.runs import folder\n"
         "print({'matplotlib', 'jax'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -7,12 +7,17 @@ import pytest
 from scipy import stats
 
 from advjax.runs import (
-    attack_rows,
-    certificate_rows,
     descriptions,
-    smoothed_attack_rows,
 )
 from advjax.runs import folder as runs
+from advjax.runs.row_types import (
+    ATTACK_ROWS,
+    CERTIFICATES,
+    SMOOTHED_ATTACKS,
+    AttackRow,
+    CertificateRow,
+    SmoothedAttackRow,
+)
 from advjax.smoothing.bounds import clopper_pearson_lower
 
 RESULTS = pathlib.Path(__file__).parents[2] / "experiments" / "results"
@@ -27,11 +32,11 @@ SETTINGS = {
 }
 
 
-def certificate(number: int, votes: int) -> certificate_rows.Row:
+def certificate(number: int, votes: int) -> CertificateRow:
     p = float(clopper_pearson_lower(votes, N, ALPHA))
     radius = SIGMA * float(stats.norm.ppf(p)) if p > 0.5 else 0.0
     predict = 1 if p >= 0.5 else -1
-    return certificate_rows.Row(
+    return CertificateRow(
         idx=number, label=1, predict=predict, radius=radius, correct=predict == 1,
         time=0.5, id=f"clip-{number}", p_lower=p, votes=votes, n=N, snr_db=20.0,
         radius_wave=radius / 3, radius_wave_snr_db=30.0,
@@ -41,17 +46,15 @@ def certificate(number: int, votes: int) -> certificate_rows.Row:
 GOOD = [certificate(n, votes) for n, votes in enumerate((100, 95, 80, 50))]
 
 
-def write(folder, lines, settings=SETTINGS, row_format=certificate_rows.CERTIFICATES):
-    with runs.open_run(
-        folder, settings=settings, environment={}, row_format=row_format
-    ) as run:
+def write(folder, lines, settings=SETTINGS, schema=CERTIFICATES):
+    with runs.open_run(folder, settings=settings, environment={}, schema=schema) as run:
         for line in lines:
             run.append(line)
 
 
 def test_rows_that_agree_with_their_settings_read(tmp_path):
     write(tmp_path, GOOD)
-    assert certificate_rows.read(tmp_path).id == tuple(row.id for row in GOOD)
+    assert CERTIFICATES.read(tmp_path).id == tuple(row.id for row in GOOD)
 
 
 @pytest.mark.parametrize(
@@ -74,11 +77,9 @@ def test_a_row_that_contradicts_its_settings_is_named(tmp_path, change, complain
     write(tmp_path, [])
     path = tmp_path / "rows.tsv"
     changed = [GOOD[0], GOOD[1]._replace(**change), *GOOD[2:]]
-    path.write_bytes(
-        certificate_rows.HEADER + b"".join(map(certificate_rows.line_of, changed))
-    )
+    path.write_bytes(CERTIFICATES.content(changed))
     with pytest.raises(ValueError, match=f"{path} line 3: {complaint}"):
-        certificate_rows.read(tmp_path)
+        CERTIFICATES.read(tmp_path)
 
 
 def test_a_radius_above_the_cap_and_other_laws(tmp_path):
@@ -86,11 +87,11 @@ def test_a_radius_above_the_cap_and_other_laws(tmp_path):
     settings = SETTINGS | {"noise": law, "cap": 0.1}
     write(tmp_path, GOOD, settings)
     with pytest.raises(ValueError, match="line 2: the radius .* above the run's cap"):
-        certificate_rows.read(tmp_path)
+        CERTIFICATES.read(tmp_path)
     uniform = {"law": "uniform", "sigma": SIGMA, "norm": "l1"}
     write(tmp_path / "uniform", GOOD, SETTINGS | {"noise": uniform})
     with pytest.raises(ValueError, match="line 2: the radius is"):
-        certificate_rows.read(tmp_path / "uniform")
+        CERTIFICATES.read(tmp_path / "uniform")
 
 
 @pytest.mark.parametrize("lower", [0.0, 0.93, 0.999])
@@ -103,10 +104,10 @@ def test_a_sequential_bound_lies_between_what_its_votes_can_give(tmp_path, lower
     settings = SETTINGS | {"bound": "sequential", "cap": 9.0}
     write(tmp_path, [one], settings)
     if lower == 0.93:
-        assert len(certificate_rows.read(tmp_path)) == 1
+        assert len(CERTIFICATES.read(tmp_path)) == 1
         return
     with pytest.raises(ValueError, match="line 2: p_lower is"):
-        certificate_rows.read(tmp_path)
+        CERTIFICATES.read(tmp_path)
 
 
 CELLS = {
@@ -126,14 +127,14 @@ CELLS = {
     ("column", "text"), [(name, text) for name in CELLS for text in CELLS[name]]
 )
 def test_a_cell_that_no_program_writes_is_refused(tmp_path, column, text):
-    cells = certificate_rows.line_of(GOOD[1]).decode().split("\t")
-    cells[certificate_rows.COLUMNS.index(column)] = text
-    content = certificate_rows.HEADER + "\t".join(cells).encode()
+    cells = CERTIFICATES.line(GOOD[1]).decode().split("\t")
+    cells[CertificateRow._fields.index(column)] = text
+    content = CERTIFICATES.header + "\t".join(cells).encode()
     with pytest.raises(ValueError, match=f"line 2: .*{column}"):
-        certificate_rows.parse(content, tmp_path)
+        CERTIFICATES.parse(content, tmp_path)
 
 
-ATTACKED = attack_rows.AttackRow(
+ATTACKED = AttackRow(
     idx=3, label=1, clean=1, target=-1, predict=2, success=True, queries=17, time=0.25,
     id="b", budget=0.1, snr_db=30.1, linf=0.1, l2=0.3, l0=9, gt=0.9, new=0.6,
     gt_new=0.3, zero_gradient=0.0,
@@ -157,43 +158,39 @@ ATTACKED = attack_rows.AttackRow(
 )
 def test_an_attacks_row_that_contradicts_itself_is_named(tmp_path, change, complaint):
     settings = {"attack": {"name": "pgd"}, "norm": "linf", "budget": "0.1"}
-    write(tmp_path, [], settings, attack_rows.ATTACKED)
+    write(tmp_path, [], settings, ATTACK_ROWS)
     path = tmp_path / "rows.tsv"
     two = [ATTACKED._replace(id="a"), ATTACKED._replace(**change)]
-    path.write_bytes(
-        attack_rows.ATTACKED.header + b"".join(map(attack_rows.line_of, two))
-    )
+    path.write_bytes(ATTACK_ROWS.content(two))
     with pytest.raises(ValueError, match=f"{path} line 3: {complaint}"):
-        attack_rows.read(tmp_path)
+        ATTACK_ROWS.read(tmp_path)
 
 
 @pytest.mark.parametrize("old", [b"\r\n", b"\n"], ids=["CRLF", "LF"])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "BOM"])
 @pytest.mark.parametrize("kind", ["certify", "attack", "smoothed_attacks"])
 def test_files_that_an_editor_saved_read_and_go_on(tmp_path, kind, mark, old):
-    smoothed = smoothed_attack_rows.SmoothedAttackRow(
+    smoothed = SmoothedAttackRow(
         "a", 3, 0.3, "pgd(norm='l2')", "1 sigma", 0.5, 0.25, 4, 1e-9, 900
     )
-    row_format, read, first, second = {
-        "certify": (certificate_rows.CERTIFICATES, certificate_rows.read, *GOOD[:2]),
+    schema, read, first, second = {
+        "certify": (CERTIFICATES, CERTIFICATES.read, *GOOD[:2]),
         "attack": (
-            attack_rows.ATTACKED, attack_rows.read, ATTACKED,
+            ATTACK_ROWS, ATTACK_ROWS.read, ATTACKED,
             ATTACKED._replace(id="c", idx=4),
         ),
         "smoothed_attacks": (
-            smoothed_attack_rows.SMOOTHED_ATTACKS, smoothed_attack_rows.read, smoothed,
+            SMOOTHED_ATTACKS, SMOOTHED_ATTACKS.read, smoothed,
             smoothed._replace(clip="b"),
         ),
     }[kind]  # fmt: skip
-    write(tmp_path, [first], {}, row_format)
+    write(tmp_path, [first], {}, schema)
     path = tmp_path / "rows.tsv"
     path.write_bytes(mark + path.read_bytes().replace(b"\n", old) + old + old)
     # Without anything from `read` but its errors: three types, one question.
     read(tmp_path)
-    write(tmp_path, [second], {}, row_format)
-    assert row_format.ids(path.read_bytes(), path) == type(
-        row_format.ids(row_format.header, path)
-    )([first.id, second.id])
+    write(tmp_path, [second], {}, schema)
+    assert schema.ids(path.read_bytes(), path) == (first.id, second.id)
     read(tmp_path)
 
 
@@ -228,7 +225,7 @@ LINE = "0\t1\t1\t0.5\t1\t"
 def test_files_of_programs_made_from_cohens_read(tmp_path, text, times):
     path = tmp_path / "sigma_0.25"
     path.write_text(text, encoding="utf-8")
-    found = certificate_rows.read(path)
+    found = CERTIFICATES.read(path)
     np.testing.assert_array_equal(found.time, times)
     assert found.correct.tolist() == [True] and found.radius.tolist() == [0.5]
 
@@ -238,18 +235,21 @@ def test_a_radius_that_is_no_number_is_not_guessed(tmp_path, cell):
     path = tmp_path / "f"
     path.write_text(COHEN + LINE.replace("0.5", cell) + "3.0\n")
     with pytest.raises(ValueError, match="line 2: could not convert radius="):
-        certificate_rows.read(path)
+        CERTIFICATES.read(path)
 
 
 def test_all_committed_rows_and_descriptions_read():
-    readers = {
-        "certify": certificate_rows.read,
-        "attack": attack_rows.read,
-        "smoothed_attacks": smoothed_attack_rows.read,
-    }
-    counts = dict.fromkeys(readers, 0)
+    schemas = {s.kind: s for s in (CERTIFICATES, ATTACK_ROWS, SMOOTHED_ATTACKS)}
+    counts = dict.fromkeys(schemas, 0)
     for path in sorted(RESULTS.rglob("run.json")):
         kind = descriptions.kind_of(descriptions.description(path.parent))
-        readers[kind](path.parent)
+        rows = schemas[kind].read(path.parent)
+        # As they are written today, but for columns that earlier versions had not.
+        old = (path.parent / "rows.tsv").read_bytes().splitlines()
+        new = schemas[kind].content(rows).splitlines()
+        num_columns = len(old[0].split(b"\t"))
+        assert sorted(old) == sorted(
+            b"\t".join(line.split(b"\t")[:num_columns]) for line in new
+        ), path
         counts[kind] += 1
     assert counts == {"certify": 40, "attack": 62, "smoothed_attacks": 7}

@@ -1,21 +1,19 @@
-import pathlib
-
 import numpy as np
 import pytest
 from scipy import stats
 
 from advjax.metrics.shares import Share
 from advjax.reports import tables
-from advjax.runs.certificate_rows import HEADER, Row, Run, line_of, parse
+from advjax.runs.row_types import CERTIFICATES, CertificateRow, Run
 
 
 def run(label, points, cap=float("inf")) -> Run:
     """A run of (correct, predict, radius) points."""
-    content = HEADER + b"".join(
-        line_of(Row(i, 1, predict, radius, correct, 0.5, f"{i}", 0.9, 95, 100, 20.0))
+    rows = [
+        CertificateRow(i, 1, predict, radius, correct, 0.5, f"{i}", 0.9, 95, 100, 20.0)
         for i, (correct, predict, radius) in enumerate(points)
-    )
-    return Run(label, parse(content, pathlib.Path(label)), cap)
+    ]
+    return Run(label, CERTIFICATES.rows(rows), cap)
 
 
 POINTS = [(True, 1, 0.5), (True, 1, 0.03), (False, 2, 0.7), (False, -1, 0.0)]

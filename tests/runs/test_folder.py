@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from advjax.runs import folder as runs
-from advjax.runs.certificate_rows import HEADER, Row, line_of
 from advjax.runs.folder import description, open_run
+from advjax.runs.row_types import CERTIFICATES, CertificateRow
 
 SETTINGS = {"rep": "mfbe", "noise": {"sigma": 0.25, "law": "gaussian"}, "seed": 0}
 ENVIRONMENT = {"jax": "0.10.2", "device": "cpu"}
 
 
-def row(number: int) -> Row:
-    return Row(
+def row(number: int) -> CertificateRow:
+    return CertificateRow(
         number, 1, 1, 0.1 * number, True, 0.5, f"clip-{number}", 0.9, 95, 100, 20.0
     )
 
@@ -36,7 +36,7 @@ def test_a_new_run_has_a_header_and_says_what_it_is(tmp_path):
         assert run.done == set()
         run.append(row(0))
         # On disk at once, not when the run is closed.
-        assert lines(folder) == [HEADER, line_of(row(0))]
+        assert lines(folder) == [CERTIFICATES.header, CERTIFICATES.line(row(0))]
         assert run.done == {"clip-0"}
         assert len(run.rows()) == 1
     assert sorted(path.name for path in folder.iterdir()) == ["rows.tsv", "run.json"]
@@ -64,20 +64,20 @@ def test_an_interrupted_run_ends_with_the_same_bytes(tmp_path):
         assert whole.read_bytes() == cut.read_bytes()
 
 
-@pytest.mark.parametrize("left", [0, 5, len(HEADER) - 1])
+@pytest.mark.parametrize("left", [0, 5, len(CERTIFICATES.header) - 1])
 def test_a_header_cut_short_is_written_again(tmp_path, left):
     start(tmp_path).close()
     os.truncate(tmp_path / "rows.tsv", left)
     with start(tmp_path) as run:
         run.append(row(1))
-    assert lines(tmp_path) == [HEADER, line_of(row(1))]
+    assert lines(tmp_path) == [CERTIFICATES.header, CERTIFICATES.line(row(1))]
 
 
 def test_a_cut_multibyte_character_is_dropped_with_its_line(tmp_path):
     with start(tmp_path) as run:
         run.append(row(0))
     with (tmp_path / "rows.tsv").open("ab") as file:
-        file.write(line_of(row(1)._replace(id="ü"))[:30] + "ü".encode()[:1])
+        file.write(CERTIFICATES.line(row(1)._replace(id="ü"))[:30] + "ü".encode()[:1])
     with start(tmp_path) as run:
         assert run.done == {"clip-0"}
 
@@ -132,13 +132,13 @@ def test_another_environment_continues_and_is_told(tmp_path):
 
 def test_files_that_are_no_run_are_left_alone(tmp_path):
     path = tmp_path / "rows.tsv"
-    cohen = HEADER.split(b"\tid")[0] + b"\n0\t3\t-1\t0.0\t0\t15.4\n"
+    cohen = CERTIFICATES.header.split(b"\tid")[0] + b"\n0\t3\t-1\t0.0\t0\t15.4\n"
     for content in (b"my notes", b"my notes\n", cohen):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="other columns"):
             start(tmp_path)
         assert path.read_bytes() == content
-    path.write_bytes(HEADER + line_of(row(0)))
+    path.write_bytes(CERTIFICATES.content([row(0)]))
     with pytest.raises(ValueError, match="no run.json"):
         start(tmp_path)
     path.unlink()
@@ -155,7 +155,7 @@ def test_a_damaged_row_stops_the_run_and_names_the_line(tmp_path):
     with start(tmp_path) as run:
         run.append(row(0))
     with (tmp_path / "rows.tsv").open("ab") as file:
-        file.write(b"rubbish\n" + line_of(row(1)))
+        file.write(b"rubbish\n" + CERTIFICATES.line(row(1)))
     before = lines(tmp_path)
     with pytest.raises(ValueError, match="line 3"):
         start(tmp_path)
@@ -167,7 +167,7 @@ def test_a_point_is_never_written_twice(tmp_path):
         run.append(row(0))
         with pytest.raises(ValueError, match="already has a row"):
             run.append(row(0))
-    assert lines(tmp_path) == [HEADER, line_of(row(0))]
+    assert lines(tmp_path) == [CERTIFICATES.header, CERTIFICATES.line(row(0))]
 
 
 def test_two_processes_cannot_write_one_run(tmp_path):
@@ -199,7 +199,7 @@ def test_processes_write_a_file_each_and_any_number_goes_on(tmp_path):
         assert first.rows().id == ("clip-0", "clip-1", "clip-2")
     # A kill in the middle of a row, of a process that is not there again.
     with (tmp_path / "rows-1-of-2.tsv").open("ab") as file:
-        file.write(line_of(row(3))[:-7])
+        file.write(CERTIFICATES.line(row(3))[:-7])
     done = {"clip-0", "clip-1", "clip-2"}
     with share(tmp_path, 2, 3) as third:
         assert third.done == done
@@ -255,14 +255,14 @@ def test_a_full_disk_leaves_whole_rows_and_the_run_continues(tmp_path):
     """The kernel's own limit on file size: a short write, then an error."""
     code = """
 import resource, signal, sys
-from advjax.runs.certificate_rows import Row
 from advjax.runs.folder import open_run
+from advjax.runs.row_types import CertificateRow
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 run = open_run(sys.argv[1], settings={}, environment={})
 size = (run.folder / "rows.tsv").stat().st_size
 resource.setrlimit(resource.RLIMIT_FSIZE, (size + 150, resource.RLIM_INFINITY))
 for i in range(9):
-    run.append(Row(i, 1, 1, 0.1, True, 0.5, f"clip-{i}", 0.9, 95, 100, 20.0))
+    run.append(CertificateRow(i, 1, 1, 0.1, True, 0.5, f"clip-{i}", 0.9, 95, 100, 20.0))
 """
     done = subprocess.run(
         [sys.executable, "-c", code, tmp_path], capture_output=True, text=True
@@ -289,9 +289,13 @@ def test_a_disk_that_fails_on_flush_loses_no_earlier_row(tmp_path, monkeypatch):
             with pytest.raises(OSError, match="No space left") as caught:
                 run.append(row(1))
         assert caught.value.errno == errno.ENOSPC
-        assert lines(tmp_path) == [HEADER, line_of(row(0))]
+        assert lines(tmp_path) == [CERTIFICATES.header, CERTIFICATES.line(row(0))]
         run.append(row(1))  # room was made
-    assert lines(tmp_path) == [HEADER, line_of(row(0)), line_of(row(1))]
+    assert lines(tmp_path) == [
+        CERTIFICATES.header,
+        CERTIFICATES.line(row(0)),
+        CERTIFICATES.line(row(1)),
+    ]
 
 
 def test_a_full_disk_keeps_the_old_run_json(tmp_path, monkeypatch):

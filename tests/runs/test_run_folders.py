@@ -4,11 +4,10 @@ import pathlib
 
 import pytest
 
-from advjax.runs import attack_rows, certificate_rows
 from advjax.runs import folder as runs
 from advjax.runs.descriptions import kind_of
+from advjax.runs.row_types import ATTACK_ROWS, CERTIFICATES, SMOOTHED_ATTACKS
 from advjax.runs.run_folders import check_run_folder
-from advjax.runs.smoothed_attack_rows import SMOOTHED_ATTACKS
 
 SETTINGS = {"noise_enters_at": "mfbe", "seed": 0}
 RESULTS = pathlib.Path(__file__).parents[2] / "experiments" / "results"
@@ -31,10 +30,8 @@ def contents(folder) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in files}
 
 
-def start(folder, row_format=certificate_rows.CERTIFICATES):
-    return runs.open_run(
-        folder, settings=SETTINGS, environment={}, row_format=row_format
-    )
+def start(folder, schema=CERTIFICATES):
+    return runs.open_run(folder, settings=SETTINGS, environment={}, schema=schema)
 
 
 @pytest.mark.parametrize("files", NEITHER, ids=lambda files: " ".join(files))
@@ -44,7 +41,7 @@ def test_a_folder_of_other_files_is_refused_and_left_alone(tmp_path, files):
         (tmp_path / name).write_text(text)
     before = contents(tmp_path)
     with pytest.raises(ValueError, match=f"--workdir={tmp_path} |{tmp_path}/r"):
-        check_run_folder(tmp_path, certificate_rows.CERTIFICATES, argument="--workdir")
+        check_run_folder(tmp_path, CERTIFICATES, argument="--workdir")
     with pytest.raises(ValueError):
         start(tmp_path)
     assert contents(tmp_path) == before
@@ -52,11 +49,11 @@ def test_a_folder_of_other_files_is_refused_and_left_alone(tmp_path, files):
 
 def test_a_new_an_empty_and_its_own_folder_are_welcome(tmp_path):
     for folder in (tmp_path / "a" / "b", tmp_path):
-        check_run_folder(folder, certificate_rows.CERTIFICATES)
+        check_run_folder(folder, CERTIFICATES)
     assert not contents(tmp_path) and not (tmp_path / "a").exists()
     start(tmp_path).close()
     (tmp_path / "report.md").write_text("of the run")
-    check_run_folder(tmp_path, certificate_rows.CERTIFICATES)
+    check_run_folder(tmp_path, CERTIFICATES)
     start(tmp_path).close()
 
 
@@ -83,7 +80,7 @@ def test_a_run_of_another_kind_is_refused(tmp_path, told):
         del found["kind"]
         path.write_text(json.dumps(found))
     before = contents(tmp_path)
-    for other in (attack_rows.ATTACKED, SMOOTHED_ATTACKS):
+    for other in (ATTACK_ROWS, SMOOTHED_ATTACKS):
         with pytest.raises(ValueError, match="holds a run of certify, not of "):
             start(tmp_path, other)
     assert contents(tmp_path) == before
@@ -96,7 +93,7 @@ def test_a_file_and_what_cannot_be_a_folder_are_refused(tmp_path):
     loop.symlink_to(loop)
     for path in (file, file / "inside", loop):
         with pytest.raises(OSError, match=f"--workdir={path}") as caught:
-            check_run_folder(path, certificate_rows.CERTIFICATES, argument="--workdir")
+            check_run_folder(path, CERTIFICATES, argument="--workdir")
         assert "folder" in str(caught.value)
     assert contents(tmp_path) == {"file": b"mine"}
 
@@ -112,7 +109,7 @@ def test_a_folder_that_cannot_be_read_or_written_is_refused(
         monkeypatch.setattr(os, "access", lambda path, asked: False)
     for path in (folder, folder / "new"):
         with pytest.raises(PermissionError, match=f"--workdir={path} cannot be read"):
-            check_run_folder(path, certificate_rows.CERTIFICATES, argument="--workdir")
+            check_run_folder(path, CERTIFICATES, argument="--workdir")
     folder.chmod(0o700)
 
 
@@ -120,8 +117,8 @@ def test_the_kinds_of_committed_runs_are_known():
     for path in sorted(RESULTS.rglob("run.json"))[::10]:
         header = (path.parent / "rows.tsv").read_bytes().split(b"\n")[0] + b"\n"
         kinds = {
-            certificate_rows.HEADER: "certify",
-            attack_rows.ATTACKED.header: "attack",
+            CERTIFICATES.header: "certify",
+            ATTACK_ROWS.header: "attack",
         }
         kind = kinds.get(header, "smoothed_attacks" if b"clip" in header else "certify")
         assert kind_of(runs.description(path.parent)) == kind

@@ -10,7 +10,7 @@ from absl import flags
 from advjax import smoothing
 from advjax.attacks import carlini_wagner, pgd
 from advjax.evaluation import Point, certify_points
-from advjax.runs import smoothed_attack_rows
+from advjax.runs.row_types import SMOOTHED_ATTACKS
 from advjax.training import Recipe
 from experiments.lab import (
     certification,
@@ -149,7 +149,7 @@ def test_a_trained_network_holds_inside_its_radii_and_falls_outside(tmp_path):
         num_votes=400,
     )
     attacked_in = smoothed_attacking.attack(task, folder, request, environment={})
-    rows = smoothed_attack_rows.read(attacked_in)
+    rows = list(SMOOTHED_ATTACKS.read(attacked_in))
     found = smoothed_attack_report.verdict(rows, num_points=12, alpha=ALPHA)
     assert len(rows) >= 3 * 4 and found.num_inside >= len(rows) / 3
     assert sum(row.budget == "smallest" and row.flipped for row in rows) > 0

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from advjax.runs import attack_rows
 from advjax.runs import folder as runs
+from advjax.runs.row_types import ATTACK_ROWS, AttackRow
 from experiments.lab import attack_report
 
 SETTINGS = {
@@ -25,10 +25,10 @@ def write_run(folder, rows, **settings):
         folder,
         settings={**SETTINGS, **settings, "num_points": len(rows)},
         environment={},
-        row_format=attack_rows.ATTACKED,
+        schema=ATTACK_ROWS,
     ) as run:
         for i, (label, clean, target, success, queries, zero) in enumerate(rows):
-            fields = dict.fromkeys(attack_rows.COLUMNS, 0.0)
+            fields = dict.fromkeys(AttackRow._fields, 0.0)
             fields |= {"idx": i, "id": f"clip{i}", "label": label, "clean": clean}
             fields |= {"target": target, "success": success, "queries": queries}
             reached = target if target >= 0 else label + 1
@@ -41,7 +41,7 @@ def write_run(folder, rows, **settings):
                 "snr_db": 30.0,
                 "linf": size,
             }
-            run.append(attack_rows.AttackRow(**fields))
+            run.append(AttackRow(**fields))
     return folder
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from advjax import records
 from advjax.representations import Waveform
-from advjax.runs import attack_rows, certificate_rows
 from advjax.runs import folder as runs
+from advjax.runs.row_types import ATTACK_ROWS, CERTIFICATES, AttackRow, CertificateRow
 from data_prep.corpora.librispeech import SAME_SESSION
 from experiments.lab import attack_report, caveats, certification
 
@@ -67,14 +67,14 @@ KINDS = {
     "certified": (
         certification,
         CERTIFIED,
-        certificate_rows.CERTIFICATES,
-        certificate_rows.Row(0, 1, 1, RADIUS, True, 0.1, "a", 0.9, 90, 100, 20.0),
+        CERTIFICATES,
+        CertificateRow(0, 1, 1, RADIUS, True, 0.1, "a", 0.9, 90, 100, 20.0),
     ),
     "attacked": (
         attack_report,
         ATTACKED,
-        attack_rows.ATTACKED,
-        attack_rows.AttackRow(
+        ATTACK_ROWS,
+        AttackRow(
             0,
             1,
             1,
@@ -110,13 +110,13 @@ KINDS = {
 def test_reports_print_the_caveats_of_their_runs(
     tmp_path, kind, corpus, environment, told
 ):
-    module, settings, row_format, row = KINDS[kind]
+    module, settings, schema, row = KINDS[kind]
     for name in ("one", "two"):
         with runs.open_run(
             tmp_path / name,
             settings={"corpus": corpus, "num_points": 1, **settings},
             environment=environment,
-            row_format=row_format,
+            schema=schema,
         ) as run:
             run.append(row)
     text = module.report([tmp_path / "one", tmp_path / "two"], tmp_path / "out")

@@ -4,12 +4,13 @@ import os
 import numpy as np
 import pytest
 
-from advjax.runs import attack_rows, folder
+from advjax.runs import folder
+from advjax.runs.row_types import ATTACK_ROWS, AttackRow
 from experiments.lab import stored_examples
 from experiments.lab.stored_examples import check_example, examples, open_examples
 
 SHAPE = (3, 2, 5)
-ROW = attack_rows.AttackRow(
+ROW = AttackRow(
     idx=0, label=1, clean=1, target=-1, predict=2, success=True, queries=17, time=0.25,
     id="a", budget=9.0, snr_db=30.1, linf=1.0, l2=np.sqrt(10), l0=10, gt=0.9, new=0.6,
     gt_new=0.3, zero_gradient=0.0,
@@ -20,7 +21,7 @@ ROW = attack_rows.AttackRow(
 def path(tmp_path):
     """A run of three points, of which one has its row and its example."""
     with folder.open_run(
-        tmp_path, settings={}, environment={}, row_format=attack_rows.ATTACKED
+        tmp_path, settings={}, environment={}, schema=ATTACK_ROWS
     ) as run:
         run.append(ROW)
     path = tmp_path / "x_adv.npy"
@@ -96,7 +97,7 @@ def test_a_missing_file_and_unknown_points_are_named(path):
 
 
 def test_an_example_that_its_row_does_not_describe_is_refused(path):
-    rows, clean = attack_rows.read(path.parent), np.zeros(SHAPE[1:])
+    rows, clean = ATTACK_ROWS.read(path.parent), np.zeros(SHAPE[1:])
     check_example(rows, 0, clean, clean + 1, path.parent)
     for other in (clean, clean + 1.1, clean + np.nan, clean + np.inf):
         with pytest.raises(ValueError, match="the example of 'a' is .* says 3.162"):

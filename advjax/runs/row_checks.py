@@ -1,0 +1,216 @@
+"""Checks of rows: against each other, and against the settings of their run."""
+
+import functools
+import math
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from advjax.runs.rows import Rows, refuse, refuse_repeated_ids
+
+_ROUNDING = 1e-9
+"""Relative: between versions of SciPy the last bits differ."""
+
+
+def check_certificates(
+    rows: Rows, path: pathlib.Path, settings: Mapping[str, Any] | None
+) -> None:
+    """Refuse certificates that contradict themselves or the settings of their run.
+
+    Args:
+        rows: those of a file.
+        path: the file, for messages.
+        settings: those in the run's `run.json`; None where there is none.
+
+    Raises:
+        Damaged: there is such a row; its line is named.
+    """
+    refuse(
+        path,
+        rows.correct != (rows.predict == rows.label),
+        lambda i: (
+            f"correct is {int(rows.correct[i])} where the label is {rows.label[i]} and "
+            f"the prediction {rows.predict[i]}"
+        ),
+    )
+    refuse(
+        path,
+        (rows.predict == -1) & (rows.radius > 0),
+        lambda i: f"the radius of an abstention is {rows.radius[i]:g}, not 0",
+    )
+    refuse(
+        path,
+        rows.votes > rows.n,
+        lambda i: f"{rows.votes[i]} votes of {rows.n[i]}",
+    )
+    if not rows.n.any():  # another program's rows have no ids of their own
+        return
+    refuse_repeated_ids(rows, path)
+    # Settings that tell no noise, norm and bound are of no certificates known here.
+    noise = (settings or {}).get("noise")
+    known = isinstance(noise, Mapping) and {"law", "sigma", "norm"} <= set(noise)
+    if settings is None or not known or "bound" not in settings:
+        return
+    abstains = rows.predict == -1
+    refuse(
+        path,
+        abstains != (rows.p_lower < 0.5),
+        lambda i: (
+            f"p_lower is {rows.p_lower[i]:.6g}, and the prediction {rows.predict[i]}: "
+            "below one half it is -1, and else a class"
+        ),
+    )
+    _check_bound(rows, path, settings)
+    _check_radius(rows, path, settings)
+
+
+def check_attacks(
+    rows: Rows, path: pathlib.Path, settings: Mapping[str, Any] | None
+) -> None:
+    """Refuse attacks that contradict themselves or the settings of their run.
+
+    Args:
+        rows: those of a file.
+        path: the file, for messages.
+        settings: those in the run's `run.json`; None where there is none.
+
+    Raises:
+        Damaged: there is such a row; its line is named.
+    """
+    untargeted = rows.target == -1
+    refuse(
+        path,
+        rows.success
+        & np.where(untargeted, rows.predict == rows.label, rows.predict != rows.target),
+        lambda i: (
+            f"success is 1 where the label is {rows.label[i]}, the target "
+            f"{rows.target[i]} and the prediction {rows.predict[i]}"
+        ),
+    )
+    refuse(
+        path,
+        (rows.l0 == 0) != (rows.l2 == 0),
+        lambda i: f"l0 is {rows.l0[i]} where l2 is {rows.l2[i]:g}",
+    )
+    refuse(
+        path,
+        (rows.linf > rows.l2 * (1 + _ROUNDING)) | (rows.success & np.isinf(rows.l2)),
+        lambda i: f"linf is {rows.linf[i]:g} where l2 is {rows.l2[i]:g}",
+    )
+    refuse(
+        path,
+        (rows.gt_new > rows.new)
+        | ((rows.predict == rows.clean) & (rows.gt_new != rows.new)),
+        lambda i: (
+            f"gt_new is {rows.gt_new[i]:g} and new {rows.new[i]:g}, where the class "
+            f"was {rows.clean[i]} and is {rows.predict[i]}"
+        ),
+    )
+    refuse_repeated_ids(rows, path)
+    found = settings or {}
+    if found.get("budget") is None or found.get("norm") not in ("linf", "l2"):
+        return
+    norm = found["norm"]
+    size = rows.columns[norm]
+    refuse(
+        path,
+        # As much as is let pass when the row is written.
+        rows.success & (size > rows.budget * (1 + 1e-5) + 1e-6),
+        lambda i: (
+            f"success is 1 where {norm} is {size[i]:g}, and the budget "
+            f"{rows.budget[i]:g}"
+        ),
+    )
+
+
+def _check_bound(rows: Rows, path: pathlib.Path, settings: Mapping[str, Any]) -> None:
+    """Refuse bounds that the votes do not give."""
+    # Here, because it needs JAX, and those who begin a run do not.
+    from advjax.smoothing.bounds import clopper_pearson_lower
+    from advjax.smoothing.sequential import sequential_lower
+
+    most, alpha = settings.get("num_estimation"), settings.get("alpha")
+    if not (_is_number(most) and _is_number(alpha) and 0 < alpha < 1):
+        return
+    fixed = settings["bound"] == "clopper_pearson"
+    refuse(
+        path,
+        rows.n != most if fixed else rows.n > most,
+        lambda i: f"n is {rows.n[i]} in a run of {most} votes a point",
+    )
+    if fixed:
+        low = high = np.asarray(clopper_pearson_lower(rows.votes, int(most), alpha))
+    elif settings["bound"] == "sequential":
+        # The largest of all looks, of which the last is one, and no look has seen more
+        # agreement than all agreeing votes at first.
+        low = np.asarray(sequential_lower(rows.votes, rows.n, alpha))
+        high = np.asarray(sequential_lower(rows.votes, rows.votes, alpha))
+    else:
+        return
+    refuse(
+        path,
+        (rows.p_lower < low * (1 - _ROUNDING) - _ROUNDING)
+        | (rows.p_lower > high * (1 + _ROUNDING) + _ROUNDING),
+        lambda i: (
+            f"p_lower is {rows.p_lower[i]:.9g}, where {rows.votes[i]} of {rows.n[i]} "
+            f"votes give {low[i]:.6g}"
+        ),
+    )
+
+
+def _check_radius(rows: Rows, path: pathlib.Path, settings: Mapping[str, Any]) -> None:
+    """Refuse radii that the bounds do not give."""
+    noise = settings["noise"]
+    radius_of = _radius_of(noise)
+    if radius_of is not None:
+        wanted = np.array([radius_of(float(p)) for p in rows.p_lower])
+        refuse(
+            path,
+            ~np.isclose(rows.radius, wanted, rtol=_ROUNDING, atol=1e-12),
+            lambda i: (
+                f"the radius is {rows.radius[i]:.9g}, where "
+                f"p_lower={rows.p_lower[i]:.6g} gives {wanted[i]:.6g} with "
+                f"sigma={noise['sigma']}"
+            ),
+        )
+    if _is_number(cap := settings.get("cap")):
+        refuse(
+            path,
+            rows.radius > cap * (1 + _ROUNDING),
+            lambda i: f"the radius {rows.radius[i]:g} is above the run's cap {cap:g}",
+        )
+    positive = (rows.radius > 0) & ~np.isnan(rows.radius_wave)
+    if positive.any():
+        # One bound carries all radii back to the waveform.
+        ratio = np.where(
+            positive, rows.radius_wave / np.where(positive, rows.radius, 1), 1
+        )
+        usual = float(np.median(ratio[positive]))
+        refuse(
+            path,
+            positive & ~np.isclose(ratio, usual, rtol=_ROUNDING),
+            lambda i: (
+                f"radius_wave is {rows.radius_wave[i]:.9g}, where the other rows say "
+                f"{usual:.6g} times the radius"
+            ),
+        )
+
+
+def _radius_of(noise: Mapping[str, Any]) -> Callable[[float], float] | None:
+    """A law's radius where its name and sigma decide it."""
+    from advjax.smoothing.noise import gaussian_radius, uniform_radius
+
+    law, sigma = noise["law"], noise["sigma"]
+    if not (_is_number(sigma) and sigma > 0):
+        return None
+    if law in ("gaussian", "gain"):
+        return functools.partial(gaussian_radius, float(sigma))
+    if law == "uniform":
+        return functools.partial(uniform_radius, math.sqrt(3) * float(sigma))
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

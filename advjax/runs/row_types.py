@@ -1,0 +1,178 @@
+"""The rows of each kind of run.
+
+`CERTIFICATES`, `ATTACK_ROWS` and `SMOOTHED_ATTACKS` read and write them.
+"""
+
+from typing import Annotated, NamedTuple
+
+from advjax.runs.cells import ANY, Flag, Real, Seconds, Text, Whole
+from advjax.runs.row_checks import check_attacks, check_certificates
+from advjax.runs.rows import Rows, Schema
+
+Count = Annotated[int, Whole()]
+Class = Annotated[int, Whole(low=-1)]
+"""-1 where there is none."""
+Name = Annotated[str, Text()]
+Truth = Annotated[bool, Flag()]
+Size = Annotated[float, Real(low=0)]
+Norm = Annotated[float, Real(low=0, words=("inf",))]
+Probability = Annotated[float, Real(low=0, high=1)]
+Decibels = Annotated[float, Real(words=ANY)]
+
+
+class CertificateRow(NamedTuple):
+    """One certified point, in the order of the columns.
+
+    The columns of Cohen's `certify.py` come first, so that his analysis reads our
+    files, and `CERTIFICATES` reads his and those of programs made from it, with or
+    without the time. There `id` is the idx, `votes` and `n` are 0, and all other
+    columns that are missing are NaN. Files of earlier versions lack the last two.
+    """
+
+    idx: Count
+    """Its place in the split."""
+    label: Count
+    predict: Class
+    """The certified class; -1 for an abstention."""
+    radius: Size
+    """In the units of the representation where the noise entered; 0.0 if abstaining."""
+    correct: Truth
+    time: Annotated[float, Seconds()]
+    """Seconds spent on this point."""
+    id: Name
+    """The example's name in its records: joins rows across stages and runs."""
+    p_lower: Probability
+    """Lower confidence bound on the probability of the certified class."""
+    votes: Count
+    """For the selected class, out of `n` estimation samples."""
+    n: Count
+    snr_db: Annotated[float, Real(words=ANY, format=".4f")]
+    """20 log10(norm(x) / radius); inf at radius 0, NaN for a radius other than l2."""
+    radius_wave: Annotated[float, Real(low=0, words=("nan",))] = float("nan")
+    """The radius carried back to the waveform; NaN where no bound allows that."""
+    radius_wave_snr_db: Annotated[float, Real(words=ANY, format=".4f")] = float("nan")
+    """The same with the norm of the waveform."""
+
+
+class AttackRow(NamedTuple):
+    """One attacked example, in the order of the columns.
+
+    The three confidences are those of Subramanian et al. 2019 (arXiv:1907.02477), whose
+    tables call them GT, New and GT new.
+    """
+
+    idx: Count
+    """Its place in the split."""
+    label: Count
+    clean: Count
+    """The prediction on the clean example."""
+    target: Class
+    """The class to reach; -1 for an untargeted attack."""
+    predict: Count
+    """The prediction on the adversarial example."""
+    success: Truth
+    """The goal is met within the budget, measured on the adversarial example.
+
+    Never of an example that is of the class to reach or predicted as it before."""
+    queries: Count
+    """Forward passes spent."""
+    time: Size
+    """Seconds since the example before was finished."""
+    id: Name
+    budget: Norm
+    """In the attack's norm and the units of the stage; inf if there was none."""
+    snr_db: Decibels
+    linf: Norm
+    l2: Norm
+    l0: Count
+    gt: Probability
+    """Of the clean prediction on the clean example."""
+    new: Probability
+    """Of the adversarial prediction on the adversarial example."""
+    gt_new: Probability
+    """Of the clean prediction on the adversarial example."""
+    zero_gradient: Probability
+    """Share of entries at which the clean loss has a gradient of exactly zero."""
+
+
+class SmoothedAttackRow(NamedTuple):
+    """One certified clip, attacked and judged by a vote, in the order of the columns.
+
+    A clip has a row for each attack and budget.
+    """
+
+    clip: Name
+    """The example's name in its records, the `id` of its certificate's row."""
+    label: Count
+    radius: Size
+    """The certified one, in the units of the stage."""
+    attack: Name
+    """The attack on the mean over noise, with its options."""
+    budget: Name
+    """What `eps` is: a multiple of the noise's standard deviation, the radius, or a
+    search for the smallest perturbation."""
+    eps: Norm
+    """The largest l2 norm allowed; inf for a search for the smallest."""
+    l2: Size
+    """Of the perturbation; 0 where a search found none."""
+    predict: Class
+    """The smoothed classifier's prediction on the perturbed clip; -1 for an
+    abstention."""
+    p_value: Probability
+    """Of that prediction's lead, were the two best classes equally likely."""
+    votes: Count
+    """For the class that leads."""
+
+    @property
+    def id(self) -> str:
+        """The one name of this row in its file."""
+        return f"{self.clip} {self.attack} {self.budget}"
+
+    @property
+    def flipped(self) -> bool:
+        """Whether the vote named another class; abstentions are none."""
+        return self.predict not in (self.label, -1)
+
+    @property
+    def inside(self) -> bool:
+        """Whether there is a perturbation and the certificate covers it."""
+        return 0 < self.l2 <= self.radius
+
+
+CERTIFICATES = Schema(
+    CertificateRow,
+    "certificates",
+    kind="certify",
+    advice="certify something first",
+    check=check_certificates,
+    leading=(11, 6, 5),
+    foreign=6,
+)
+"""Rows of certified points."""
+ATTACK_ROWS = Schema(
+    AttackRow,
+    "an attack",
+    kind="attack",
+    advice="attack something first, with `python -m experiments.attack`",
+    check=check_attacks,
+)
+"""Rows of attacked examples."""
+SMOOTHED_ATTACKS = Schema(
+    SmoothedAttackRow,
+    "attacks on a smoothed classifier",
+    kind="smoothed_attacks",
+    advice="attack a smoothed classifier first",
+    derived={"flipped": Flag()},
+)
+"""Rows of attacks on smoothed classifiers."""
+
+
+class Run(NamedTuple):
+    """The rows of a run with what a table or a figure says about them."""
+
+    label: str
+    rows: Rows
+    cap: float = float("inf")
+    """The largest radius that the run could have certified: no vote was missing."""
+    alpha: float | None = None
+    """Failure probability of each certificate, where it is known."""

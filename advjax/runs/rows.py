@@ -1,0 +1,371 @@
+"""Tables of rows as text: a line for each row below a header, cells between tabs.
+
+A `Schema` describes the rows of one type: its fields are annotated with the cells that
+write and read them. Numbers are text, and nothing in a file is evaluated.
+
+A run of one process has its rows in `rows.tsv`, one of several in `rows-K-of-N.tsv`
+each; read together they are the same rows.
+"""
+
+import codecs
+import contextlib
+import dataclasses
+import functools
+import os
+import pathlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeVar, get_type_hints
+
+import numpy as np
+
+from advjax.runs.cells import ANY, Cell, Flag, Real, Text, Whole, cut
+from advjax.runs.descriptions import RUN_FILE, description
+from advjax.runtime.damage import Damaged
+from advjax.runtime.text import printable
+
+ROWS_FILE = "rows.tsv"
+_SHARD = re.compile(r"rows(-[0-9]+-of-[0-9]+)?\.tsv")
+Row = TypeVar("Row", bound=tuple)
+_PLAIN: dict[type, Cell] = {
+    int: Whole(low=-1),
+    float: Real(words=ANY),
+    bool: Flag(foreign=True),
+    str: Text(empty=True),
+}
+"""Cells of fields that are annotated with a type alone."""
+
+
+class Rows(Generic[Row]):
+    """Rows by column: `rows.radius` is an array, and `rows.id` a tuple of texts.
+
+    Iteration gives the rows themselves.
+    """
+
+    def __init__(self, row_type: type[Row], columns: Mapping[str, Any]):
+        """Rows of a type, by column: arrays, and tuples of texts, of one length."""
+        self.row_type = row_type
+        self.columns = dict(columns)
+
+    def __getattr__(self, name: str) -> Any:
+        """A column by its name."""
+        try:
+            return self.__dict__["columns"][name]
+        except KeyError:
+            raise AttributeError(f"these rows have no column {name!r}") from None
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(next(iter(self.columns.values())))
+
+    def __iter__(self) -> Iterator[Row]:
+        """The rows, of Python's own numbers."""
+        fields = [self.columns[name] for name in self.row_type._fields]
+        values = [f.tolist() if isinstance(f, np.ndarray) else f for f in fields]
+        return map(self.row_type._make, zip(*values, strict=True))
+
+    def take(self, places: Sequence[int] | np.ndarray) -> "Rows[Row]":
+        """The rows at these places, or where a mask is true."""
+        kept = np.arange(len(self))[places]
+        return Rows(
+            self.row_type,
+            {
+                name: column[kept]
+                if isinstance(column, np.ndarray)
+                else tuple(column[place] for place in kept)
+                for name, column in self.columns.items()
+            },
+        )
+
+
+def concatenate(parts: Sequence[Rows[Row]]) -> Rows[Row]:
+    """The rows of all parts, one after another."""
+    together = {}
+    for name, first in parts[0].columns.items():
+        columns = [part.columns[name] for part in parts]
+        together[name] = (
+            np.concatenate(columns)
+            if isinstance(first, np.ndarray)
+            else tuple(text for column in columns for text in column)
+        )
+    return Rows(parts[0].row_type, together)
+
+
+def refuse_repeated_ids(
+    rows: Rows, path: pathlib.Path, settings: Mapping[str, Any] | None = None
+) -> None:
+    """Refuse a file with two rows of one id, which no program writes.
+
+    Raises:
+        Damaged: there are such; the line of the second is named.
+    """
+    first: dict[str, int] = {}
+    for number, id in enumerate(rows.id, start=2):
+        if (before := first.setdefault(id, number)) != number:
+            raise bad_line(path, number, f"line {before} has the id {cut(id)} already")
+
+
+@dataclasses.dataclass(frozen=True)
+class Schema(Generic[Row]):
+    """Format of the rows of one type.
+
+    Attributes:
+        row_type: a named tuple, whose fields are the columns. They are annotated with
+            cells, or with types whose cells are in `_PLAIN`.
+        title: what such rows are, for messages.
+        kind: the program that writes them, as `run.json` tells it.
+        advice: how to get rows where there are none.
+        derived: cells of properties of a row, in columns behind the fields.
+        check: refuses rows of a file whose numbers contradict each other, or the
+            settings of their run, if there are any.
+        leading: how many of the first columns files of earlier versions and of other
+            programs may have.
+        foreign: a file of so few columns or fewer is another program's.
+    """
+
+    row_type: type[Row]
+    title: str
+    kind: str = ""
+    advice: str = ""
+    derived: Mapping[str, Cell] = dataclasses.field(default_factory=dict)
+    check: Callable[[Rows, pathlib.Path, Mapping[str, Any] | None], None] = (
+        refuse_repeated_ids
+    )
+    leading: tuple[int, ...] = ()
+    foreign: int = 0
+
+    @functools.cached_property
+    def cells(self) -> dict[str, Cell]:
+        """The cells of all columns."""
+        hints = get_type_hints(self.row_type, include_extras=True)
+        annotated = {
+            name: getattr(hint, "__metadata__", None) or [_PLAIN[hint]]
+            for name, hint in hints.items()
+        }
+        return {name: cells[0] for name, cells in annotated.items()} | {**self.derived}
+
+    @property
+    def header(self) -> bytes:
+        """The first line of a file, newline included."""
+        return ("\t".join(self.cells) + "\n").encode()
+
+    def line(self, row: Row) -> bytes:
+        """The line of a row, newline included.
+
+        Raises:
+            ValueError: a text has a tab or a line break, or a time is not a number.
+        """
+        texts = []
+        for name, cell in self.cells.items():
+            text = cell.write(name, getattr(row, name))
+            if set(text) & set("\t\n\r"):
+                raise ValueError(
+                    f"the {name} {text!r} has a tab or a line break: rename the clip"
+                )
+            texts.append(text)
+        return ("\t".join(texts) + "\n").encode("utf-8", errors="surrogateescape")
+
+    def content(self, rows: Iterable[Row]) -> bytes:
+        """The text of a file of rows."""
+        return self.header + b"".join(map(self.line, rows))
+
+    def rows(self, rows: Sequence[Row]) -> Rows[Row]:
+        """Rows by column."""
+        return self._by_column(self.row_type._fields, rows)
+
+    def read(self, path: str | os.PathLike[str]) -> Rows[Row]:
+        """The rows of a run folder or of one of its files.
+
+        Of a folder, those of all processes, each id once and in the order of `idx`,
+        which must not contradict the settings in its `run.json`. A last line that is
+        still being written, or was cut short, is left out.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the columns or a line are not as expected, or the numbers of a
+                line contradict each other; the line is named.
+        """
+        path = pathlib.Path(path)
+        files = shards(path) if path.is_dir() else [path] if path.is_file() else []
+        if not files:
+            raise FileNotFoundError(f"there are no rows at {path}: {self.advice}")
+        settings = None
+        if path.is_dir() and os.path.lexists(path / RUN_FILE):
+            settings = description(path)["settings"]
+        contents = [(file.read_bytes(), file) for file in files]
+        # A process that has only just begun has not written its header yet.
+        begun = [pair for pair in contents if b"\n" in pair[0]] or contents[:1]
+        parts = [self.parse(*pair) for pair in begun]
+        for part, (_, file) in zip(parts, begun, strict=True):
+            self.check(part, file, settings)
+        return _merged(parts) if path.is_dir() else parts[0]
+
+    def ids(self, content: bytes, path: pathlib.Path) -> tuple[str, ...]:
+        """The ids of all whole rows in the text of a file; a bad line is an error."""
+        rows = self.parse(content, path)
+        self.check(rows, path, None)
+        return rows.id
+
+    def parse(self, content: bytes, path: pathlib.Path) -> Rows[Row]:
+        """The rows in the text of a file.
+
+        What follows its last newline is left out. In another program's file it counts
+        if only digits of its last cell can be missing.
+
+        Args:
+            content: the bytes of the file.
+            path: its name, for messages.
+
+        Raises:
+            ValueError: the columns or a line are not as expected; the line is named.
+        """
+        (header, *lines), rest = _lines(content)
+        columns = tuple(header.split("\t"))
+        names = tuple(self.cells)
+        readable = (names, *(names[:count] for count in self.leading))
+        if columns not in readable or b"\n" not in content:
+            expected = f"these are not the rows of {self.title}"
+            if self.foreign:
+                expected = (
+                    f"expected the columns {' '.join(names)}, or the first "
+                    f"{self.foreign}, separated by tabs"
+                )
+            raise ValueError(
+                f"{printable(str(path))} line 1: {expected}; found {header[:200]!r}"
+            )
+        cells = {name: self.cells[name] for name in columns}
+        foreign = len(columns) <= self.foreign
+        if foreign:
+            cells = {
+                name: Flag(foreign=True) if isinstance(cell, Flag) else cell
+                for name, cell in cells.items()
+            }
+        values = [
+            _values(line, cells, path, number)
+            for number, line in enumerate(lines, start=2)
+        ]
+        if foreign:
+            with contextlib.suppress(ValueError):
+                values.append(_values(rest, cells, path, len(lines) + 2))
+        rows = self._by_column(columns, values)
+        self._check_derived(rows, path)
+        return rows
+
+    def begins(self, content: bytes) -> bool:
+        """Report that `content` has this header, or a beginning of it and no more.
+
+        A byte order mark before it and a carriage return behind it, as editors leave
+        them, are no other header.
+        """
+        content = content.removeprefix(codecs.BOM_UTF8)
+        first, newline, _ = content.partition(b"\n")
+        if newline:
+            return first.removesuffix(b"\r") + b"\n" == self.header
+        return self.header.startswith(first.removesuffix(b"\r"))
+
+    def has_rows(self, content: bytes) -> bool:
+        """Report that `content` has more than this header."""
+        return bool(content.partition(b"\n")[2].strip())
+
+    def _by_column(
+        self, names: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> Rows[Row]:
+        """Rows by column; those of earlier versions get what their files lack."""
+        values = zip(*rows, strict=True) if rows else [()] * len(names)
+        found = dict(zip(names, values, strict=True))
+        columns = {}
+        for name, cell in self.cells.items():
+            if name in self.derived and name not in found:
+                continue
+            column = found.get(name, (cell.absent,) * len(rows))
+            if name == "id" and name not in found:
+                column = tuple(map(str, found["idx"]))
+            columns[name] = (
+                tuple(column) if cell.dtype is None else np.array(column, cell.dtype)
+            )
+        by_column = Rows(self.row_type, columns)
+        if "id" not in columns:
+            columns["id"] = tuple(row.id for row in by_column)
+        return Rows(self.row_type, columns)
+
+    def _check_derived(self, rows: Rows[Row], path: pathlib.Path) -> None:
+        for name in self.derived:
+            for number, row in enumerate(rows, start=2):
+                there, here = rows.columns[name][number - 2], getattr(row, name)
+                if there != here:
+                    raise bad_line(
+                        path, number, f"{name} is {there}, and it is {here} of {row}"
+                    )
+
+
+def shard_name(index: int, count: int) -> str:
+    """The file that process `index` of `count` writes its rows to."""
+    return ROWS_FILE if count == 1 else f"rows-{index}-of-{count}.tsv"
+
+
+def shards(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The files of rows in a run folder, of all starts and processes, by name."""
+    return sorted(f for f in folder.iterdir() if _SHARD.fullmatch(f.name))
+
+
+def bad_line(path: pathlib.Path, number: int, complaint: str) -> Damaged:
+    """The error of one line of a file."""
+    return Damaged(f"{printable(str(path))} line {number}: {complaint}")
+
+
+def refuse(
+    path: pathlib.Path, bad: np.ndarray, complaint: Callable[[int], str]
+) -> None:
+    """Refuse the first row of a file that is marked as bad.
+
+    Args:
+        path: the file.
+        bad: a mark for each row.
+        complaint: the number of a row to what is wrong with it.
+
+    Raises:
+        Damaged: there is one; its line is named.
+    """
+    found = np.flatnonzero(bad)
+    if found.size:
+        raise bad_line(path, int(found[0]) + 2, complaint(int(found[0])))
+
+
+def _merged(parts: Sequence[Rows[Row]]) -> Rows[Row]:
+    """The rows of all parts, each id once, in the order of `idx` if they have any."""
+    together = concatenate(parts)
+    first: dict[str, int] = {}
+    for place, id in enumerate(together.id):
+        first.setdefault(id, place)
+    places = np.array(list(first.values()), np.int64)
+    if "idx" in together.columns:
+        places = places[np.argsort(together.idx[places], kind="stable")]
+    return together.take(places)
+
+
+def _lines(content: bytes) -> tuple[list[str], str]:
+    r"""The lines of a file without what ends them, and what follows the last of them.
+
+    A byte order mark and blank last lines are left out. Lines may end in `\r\n`.
+    """
+    content = content.removeprefix(codecs.BOM_UTF8)
+    *found, rest = content.decode("utf-8", errors="surrogateescape").split("\n")
+    found = [line.removesuffix("\r") for line in found]
+    while len(found) > 1 and not found[-1]:
+        found.pop()
+    return found or [rest], rest
+
+
+def _values(
+    line: str, cells: Mapping[str, Cell], path: pathlib.Path, number: int
+) -> list[Any]:
+    """The values of a line; an error names it."""
+    texts = line.split("\t")
+    if len(texts) != len(cells):
+        found = f"found {len(texts)}: {cut(line, 200)}"
+        raise bad_line(path, number, f"expected {len(cells)} cells, {found}")
+    try:
+        pairs = zip(cells.items(), texts, strict=True)
+        return [cell.read(name, text) for (name, cell), text in pairs]
+    except ValueError as error:
+        raise bad_line(path, number, str(error)) from error
