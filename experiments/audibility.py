@@ -31,12 +31,7 @@ flags.declare(
 def main() -> None:
     """Certify what is not certified, then compare."""
     import jax
-    import numpy as np
 
-    from advjax import records
-    from advjax.metrics.distortion import radius_snr_db
-    from advjax.runs.row_types import CERTIFICATES
-    from advjax.runtime.atomic import new_file
     from experiments.lab import certification, hearing, pipeline, preflight
 
     task = requests.task()
@@ -56,31 +51,12 @@ def main() -> None:
         workdir=workdir,
         environment=app.environment(),
     )
-    source = records.read(task.records, "test")
-    rate = task.representation.sample_rate_hz
-    rows = CERTIFICATES.read(folder)
-
-    lines, held, certified = [], 0, 0
-    columns = rows.idx, rows.id, rows.radius, rows.radius_wave, rows.radius_wave_snr_db
-    for idx, id, radius, radius_wave, snr_db in zip(*columns, strict=True):
-        audio = source[int(idx)]["audio"]
-        audible = hearing.smallest_audible(audio, sample_rate_hz=rate)
-        certified += radius_wave > 0
-        held += radius_wave > audible
-        lines.append(
-            f"{id}\t{radius:.6g}\t{radius_wave:.6g}\t{snr_db:.2f}\t{audible:.6g}\t"
-            f"{radius_snr_db(np.float64(audio) / 32768, audible):.2f}\t"
-            f"{int(radius_wave > audible)}"
-        )
-    header = (
-        "id\tradius\tradius_wave\tradius_wave_snr_db\tsmallest_audible\t"
-        "smallest_audible_snr_db\taudible_inside"
-    )
-    with new_file(folder / "audibility.tsv") as aside:
-        aside.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    rows = hearing.write_audibility(task, folder)
+    certified = sum(row.radius_wave > 0 for row in rows)
+    held = sum(row.audible_inside for row in rows)
     share = f"{100 * held / certified:.0f} %" if certified else "none"
     print(
-        f"{certified} of {len(lines)} clips have a radius; at the waveform it is "
+        f"{certified} of {len(rows)} clips have a radius; at the waveform it is "
         f"{1 / bound:.4g} times that at {task.at}. Balls that hold audible "
         f"perturbations: {held} ({share})."
     )

@@ -22,9 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from advjax.runs.columns import Rows, bad_line
 from advjax.runs.descriptions import RUN_FILE, description
 from advjax.runs.row_types import CERTIFICATES
-from advjax.runs.rows import Rows, Schema, bad_line, shard_name, shards
+from advjax.runs.rows import Schema, shard_name, shards
 from advjax.runs.run_folders import check_run_folder
 from advjax.runtime.atomic import new_file
 from advjax.runtime.locks import lock_folder, try_lock

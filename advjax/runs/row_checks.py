@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from advjax.runs.rows import Rows, refuse, refuse_repeated_ids
+from advjax.runs.columns import Rows, refuse, refuse_repeated_ids
 
 _ROUNDING = 1e-9
 """Relative: between versions of SciPy the last bits differ."""

@@ -1,13 +1,15 @@
 """The rows of each kind of run.
 
-`CERTIFICATES`, `ATTACK_ROWS` and `SMOOTHED_ATTACKS` read and write them.
+`CERTIFICATES`, `ATTACK_ROWS` and `SMOOTHED_ATTACKS` read and write them; `AUDIBILITY`
+and `AUDIBLE_ATTACKS` are tables beside the first two.
 """
 
 from typing import Annotated, NamedTuple
 
 from advjax.runs.cells import ANY, Flag, Real, Seconds, Text, Whole
+from advjax.runs.columns import Rows
 from advjax.runs.row_checks import check_attacks, check_certificates
-from advjax.runs.rows import Rows, Schema
+from advjax.runs.rows import Schema
 
 Count = Annotated[int, Whole()]
 Class = Annotated[int, Whole(low=-1)]
@@ -18,6 +20,8 @@ Size = Annotated[float, Real(low=0)]
 Norm = Annotated[float, Real(low=0, words=("inf",))]
 Probability = Annotated[float, Real(low=0, high=1)]
 Decibels = Annotated[float, Real(words=ANY)]
+Rounded = Annotated[float, Real(words=ANY, format=".6g")]
+RoundedDecibels = Annotated[float, Real(words=ANY, format=".2f")]
 
 
 class CertificateRow(NamedTuple):
@@ -139,6 +143,34 @@ class SmoothedAttackRow(NamedTuple):
         return 0 < self.l2 <= self.radius
 
 
+class AudibilityRow(NamedTuple):
+    """One certified clip, its radius beside what can be heard."""
+
+    id: Name
+    radius: Rounded
+    """In the units of the representation where the noise entered."""
+    radius_wave: Rounded
+    """At the waveform."""
+    radius_wave_snr_db: RoundedDecibels
+    smallest_audible: Rounded
+    """The l2 norm at the waveform below which no perturbation is audible."""
+    smallest_audible_snr_db: RoundedDecibels
+    audible_inside: Truth
+    """The certified ball at the waveform holds audible perturbations."""
+
+
+class AudibleAttackRow(NamedTuple):
+    """One success of an attack, as it is heard at the waveform."""
+
+    id: Name
+    wave_snr_db: RoundedDecibels
+    audible_excess: Rounded
+    audible_share: Rounded
+    """Of frames and bins."""
+    fools_as_wave: Truth
+    """The waveform that the inverses make of it still meets the attack's goal."""
+
+
 CERTIFICATES = Schema(
     CertificateRow,
     "certificates",
@@ -165,6 +197,10 @@ SMOOTHED_ATTACKS = Schema(
     derived={"flipped": Flag()},
 )
 """Rows of attacks on smoothed classifiers."""
+AUDIBILITY = Schema(AudibilityRow, "the audibility of certificates")
+"""Lines of an `audibility.tsv`."""
+AUDIBLE_ATTACKS = Schema(AudibleAttackRow, "the audibility of attacks")
+"""Lines of an `audible.tsv`."""
 
 
 class Run(NamedTuple):

@@ -9,24 +9,27 @@ each; read together they are the same rows.
 
 import codecs
 import contextlib
+import csv
 import dataclasses
 import functools
+import io
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar, get_type_hints
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, get_type_hints
 
 import numpy as np
 
 from advjax.runs.cells import ANY, Cell, Flag, Real, Text, Whole, cut
+from advjax.runs.columns import Row, Rows, bad_line, concatenate, refuse_repeated_ids
 from advjax.runs.descriptions import RUN_FILE, description
+from advjax.runtime.atomic import new_file
 from advjax.runtime.damage import Damaged
 from advjax.runtime.text import printable
 
 ROWS_FILE = "rows.tsv"
 _SHARD = re.compile(r"rows(-[0-9]+-of-[0-9]+)?\.tsv")
-Row = TypeVar("Row", bound=tuple)
 _PLAIN: dict[type, Cell] = {
     int: Whole(low=-1),
     float: Real(words=ANY),
@@ -34,75 +37,6 @@ _PLAIN: dict[type, Cell] = {
     str: Text(empty=True),
 }
 """Cells of fields that are annotated with a type alone."""
-
-
-class Rows(Generic[Row]):
-    """Rows by column: `rows.radius` is an array, and `rows.id` a tuple of texts.
-
-    Iteration gives the rows themselves.
-    """
-
-    def __init__(self, row_type: type[Row], columns: Mapping[str, Any]):
-        """Rows of a type, by column: arrays, and tuples of texts, of one length."""
-        self.row_type = row_type
-        self.columns = dict(columns)
-
-    def __getattr__(self, name: str) -> Any:
-        """A column by its name."""
-        try:
-            return self.__dict__["columns"][name]
-        except KeyError:
-            raise AttributeError(f"these rows have no column {name!r}") from None
-
-    def __len__(self) -> int:
-        """The number of rows."""
-        return len(next(iter(self.columns.values())))
-
-    def __iter__(self) -> Iterator[Row]:
-        """The rows, of Python's own numbers."""
-        fields = [self.columns[name] for name in self.row_type._fields]
-        values = [f.tolist() if isinstance(f, np.ndarray) else f for f in fields]
-        return map(self.row_type._make, zip(*values, strict=True))
-
-    def take(self, places: Sequence[int] | np.ndarray) -> "Rows[Row]":
-        """The rows at these places, or where a mask is true."""
-        kept = np.arange(len(self))[places]
-        return Rows(
-            self.row_type,
-            {
-                name: column[kept]
-                if isinstance(column, np.ndarray)
-                else tuple(column[place] for place in kept)
-                for name, column in self.columns.items()
-            },
-        )
-
-
-def concatenate(parts: Sequence[Rows[Row]]) -> Rows[Row]:
-    """The rows of all parts, one after another."""
-    together = {}
-    for name, first in parts[0].columns.items():
-        columns = [part.columns[name] for part in parts]
-        together[name] = (
-            np.concatenate(columns)
-            if isinstance(first, np.ndarray)
-            else tuple(text for column in columns for text in column)
-        )
-    return Rows(parts[0].row_type, together)
-
-
-def refuse_repeated_ids(
-    rows: Rows, path: pathlib.Path, settings: Mapping[str, Any] | None = None
-) -> None:
-    """Refuse a file with two rows of one id, which no program writes.
-
-    Raises:
-        Damaged: there are such; the line of the second is named.
-    """
-    first: dict[str, int] = {}
-    for number, id in enumerate(rows.id, start=2):
-        if (before := first.setdefault(id, number)) != number:
-            raise bad_line(path, number, f"line {before} has the id {cut(id)} already")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +55,8 @@ class Schema(Generic[Row]):
         leading: how many of the first columns files of earlier versions and of other
             programs may have.
         foreign: a file of so few columns or fewer is another program's.
+        quoted: texts with tabs, quotes or line breaks stand in quotes, as `csv` writes
+            them. Other schemas refuse them, so that a line is a row.
     """
 
     row_type: type[Row]
@@ -133,6 +69,7 @@ class Schema(Generic[Row]):
     )
     leading: tuple[int, ...] = ()
     foreign: int = 0
+    quoted: bool = False
 
     @functools.cached_property
     def cells(self) -> dict[str, Cell]:
@@ -147,7 +84,7 @@ class Schema(Generic[Row]):
     @property
     def header(self) -> bytes:
         """The first line of a file, newline included."""
-        return ("\t".join(self.cells) + "\n").encode()
+        return self._line(list(self.cells))
 
     def line(self, row: Row) -> bytes:
         """The line of a row, newline included.
@@ -158,16 +95,21 @@ class Schema(Generic[Row]):
         texts = []
         for name, cell in self.cells.items():
             text = cell.write(name, getattr(row, name))
-            if set(text) & set("\t\n\r"):
+            if not self.quoted and set(text) & set("\t\n\r"):
                 raise ValueError(
                     f"the {name} {text!r} has a tab or a line break: rename the clip"
                 )
             texts.append(text)
-        return ("\t".join(texts) + "\n").encode("utf-8", errors="surrogateescape")
+        return self._line(texts)
 
     def content(self, rows: Iterable[Row]) -> bytes:
         """The text of a file of rows."""
         return self.header + b"".join(map(self.line, rows))
+
+    def write(self, file: pathlib.Path, rows: Iterable[Row]) -> None:
+        """Write a file of rows, whole or not at all."""
+        with new_file(file) as aside:
+            aside.write_bytes(self.content(rows))
 
     def rows(self, rows: Sequence[Row]) -> Rows[Row]:
         """Rows by column."""
@@ -206,7 +148,7 @@ class Schema(Generic[Row]):
         self.check(rows, path, None)
         return rows.id
 
-    def parse(self, content: bytes, path: pathlib.Path) -> Rows[Row]:
+    def parse(self, content: bytes, path: pathlib.Path, *, above: int = 0) -> Rows[Row]:
         """The rows in the text of a file.
 
         What follows its last newline is left out. In another program's file it counts
@@ -215,12 +157,13 @@ class Schema(Generic[Row]):
         Args:
             content: the bytes of the file.
             path: its name, for messages.
+            above: lines of the file above these.
 
         Raises:
             ValueError: the columns or a line are not as expected; the line is named.
         """
-        (header, *lines), rest = _lines(content)
-        columns = tuple(header.split("\t"))
+        (header, *lines), rest = self._texts(content, path)
+        columns = tuple(header)
         names = tuple(self.cells)
         readable = (names, *(names[:count] for count in self.leading))
         if columns not in readable or b"\n" not in content:
@@ -230,9 +173,8 @@ class Schema(Generic[Row]):
                     f"expected the columns {' '.join(names)}, or the first "
                     f"{self.foreign}, separated by tabs"
                 )
-            raise ValueError(
-                f"{printable(str(path))} line 1: {expected}; found {header[:200]!r}"
-            )
+            found = "\t".join(header)[:200]
+            raise bad_line(path, above + 1, f"{expected}; found {found!r}")
         cells = {name: self.cells[name] for name in columns}
         foreign = len(columns) <= self.foreign
         if foreign:
@@ -242,7 +184,7 @@ class Schema(Generic[Row]):
             }
         values = [
             _values(line, cells, path, number)
-            for number, line in enumerate(lines, start=2)
+            for number, line in enumerate(lines, start=above + 2)
         ]
         if foreign:
             with contextlib.suppress(ValueError):
@@ -267,6 +209,38 @@ class Schema(Generic[Row]):
         """Report that `content` has more than this header."""
         return bool(content.partition(b"\n")[2].strip())
 
+    def _line(self, texts: Sequence[str]) -> bytes:
+        """A line of cells."""
+        line = "\t".join(texts) + "\n"
+        if self.quoted:
+            stream = io.StringIO(newline="")
+            csv.writer(stream, delimiter="\t", lineterminator="\n").writerow(texts)
+            line = stream.getvalue()
+        return line.encode("utf-8", errors="surrogateescape")
+
+    def _texts(
+        self, content: bytes, path: pathlib.Path
+    ) -> tuple[list[list[str]], list[str]]:
+        r"""The cells of the lines of a file, and of what follows the last of them.
+
+        A byte order mark and blank last lines are left out. Lines may end in `\r\n`.
+        """
+        text = content.removeprefix(codecs.BOM_UTF8).decode(
+            "utf-8", errors="surrogateescape"
+        )
+        if self.quoted:
+            stream = io.StringIO(text, newline="")
+            try:
+                lines = list(csv.reader(stream, delimiter="\t", strict=True))
+            except csv.Error as error:
+                raise Damaged(f"{printable(str(path))} is damaged: {error}") from error
+            return lines or [[""]], [""]
+        *found, rest = text.split("\n")
+        found = [line.removesuffix("\r") for line in found]
+        while len(found) > 1 and not found[-1]:
+            found.pop()
+        return [line.split("\t") for line in found or [rest]], rest.split("\t")
+
     def _by_column(
         self, names: Sequence[str], rows: Sequence[Sequence[Any]]
     ) -> Rows[Row]:
@@ -284,7 +258,7 @@ class Schema(Generic[Row]):
                 tuple(column) if cell.dtype is None else np.array(column, cell.dtype)
             )
         by_column = Rows(self.row_type, columns)
-        if "id" not in columns:
+        if "id" not in columns and hasattr(self.row_type, "id"):
             columns["id"] = tuple(row.id for row in by_column)
         return Rows(self.row_type, columns)
 
@@ -308,29 +282,6 @@ def shards(folder: pathlib.Path) -> list[pathlib.Path]:
     return sorted(f for f in folder.iterdir() if _SHARD.fullmatch(f.name))
 
 
-def bad_line(path: pathlib.Path, number: int, complaint: str) -> Damaged:
-    """The error of one line of a file."""
-    return Damaged(f"{printable(str(path))} line {number}: {complaint}")
-
-
-def refuse(
-    path: pathlib.Path, bad: np.ndarray, complaint: Callable[[int], str]
-) -> None:
-    """Refuse the first row of a file that is marked as bad.
-
-    Args:
-        path: the file.
-        bad: a mark for each row.
-        complaint: the number of a row to what is wrong with it.
-
-    Raises:
-        Damaged: there is one; its line is named.
-    """
-    found = np.flatnonzero(bad)
-    if found.size:
-        raise bad_line(path, int(found[0]) + 2, complaint(int(found[0])))
-
-
 def _merged(parts: Sequence[Rows[Row]]) -> Rows[Row]:
     """The rows of all parts, each id once, in the order of `idx` if they have any."""
     together = concatenate(parts)
@@ -343,26 +294,12 @@ def _merged(parts: Sequence[Rows[Row]]) -> Rows[Row]:
     return together.take(places)
 
 
-def _lines(content: bytes) -> tuple[list[str], str]:
-    r"""The lines of a file without what ends them, and what follows the last of them.
-
-    A byte order mark and blank last lines are left out. Lines may end in `\r\n`.
-    """
-    content = content.removeprefix(codecs.BOM_UTF8)
-    *found, rest = content.decode("utf-8", errors="surrogateescape").split("\n")
-    found = [line.removesuffix("\r") for line in found]
-    while len(found) > 1 and not found[-1]:
-        found.pop()
-    return found or [rest], rest
-
-
 def _values(
-    line: str, cells: Mapping[str, Cell], path: pathlib.Path, number: int
+    texts: Sequence[str], cells: Mapping[str, Cell], path: pathlib.Path, number: int
 ) -> list[Any]:
     """The values of a line; an error names it."""
-    texts = line.split("\t")
     if len(texts) != len(cells):
-        found = f"found {len(texts)}: {cut(line, 200)}"
+        found = f"found {len(texts)}: {cut(chr(9).join(texts), 200)}"
         raise bad_line(path, number, f"expected {len(cells)} cells, {found}")
     try:
         pairs = zip(cells.items(), texts, strict=True)

@@ -13,10 +13,16 @@ from advjax.metrics.audibility import (
     audible_share,
     smallest_audible_l2,
 )
-from advjax.metrics.distortion import snr_db
+from advjax.metrics.distortion import radius_snr_db, snr_db
 from advjax.metrics.robustness import attackable
-from advjax.runs.row_types import ATTACK_ROWS
-from advjax.runtime.atomic import new_file
+from advjax.runs.row_types import (
+    ATTACK_ROWS,
+    AUDIBILITY,
+    AUDIBLE_ATTACKS,
+    CERTIFICATES,
+    AudibilityRow,
+    AudibleAttackRow,
+)
 from advjax.signal.masking import masking_threshold
 from experiments.lab import attack_report, pipeline
 from experiments.lab.listening import waveform_of
@@ -32,6 +38,29 @@ def smallest_audible(audio: Int[np.ndarray, "time"], *, sample_rate_hz: int) -> 
 def _smallest(wave, sample_rate_hz):
     threshold = masking_threshold(wave, sample_rate_hz=sample_rate_hz)
     return smallest_audible_l2(threshold, len(wave), sample_rate_hz=sample_rate_hz)
+
+
+def write_audibility(task: pipeline.Task, folder: pathlib.Path) -> list[AudibilityRow]:
+    """Compare a run's radii with what is audible; write its audibility.tsv."""
+    source, rows = records.read(task.records, "test"), []
+    for row in CERTIFICATES.read(folder):
+        audio = source[row.idx]["audio"]
+        audible = smallest_audible(
+            audio, sample_rate_hz=task.representation.sample_rate_hz
+        )
+        rows.append(
+            AudibilityRow(
+                row.id,
+                row.radius,
+                row.radius_wave,
+                row.radius_wave_snr_db,
+                audible,
+                radius_snr_db(np.float64(audio) / 32768, audible),
+                row.radius_wave > audible,
+            )
+        )
+    AUDIBILITY.write(folder / "audibility.tsv", rows)
+    return rows
 
 
 def report(task: pipeline.Task, folder: pathlib.Path) -> str:
@@ -57,7 +86,7 @@ def report(task: pipeline.Task, folder: pathlib.Path) -> str:
         )
 
     root = task.representation.chain()[0].name
-    lines, found, waves = [], [], []
+    ids, found, waves = [], [], []
     won = np.flatnonzero(rows.success & attackable(rows.label, rows.clean, rows.target))
     for row in won:
         clean = attack_report.clean_stages(task, source[int(rows.idx[row])]["audio"])
@@ -66,15 +95,15 @@ def report(task: pipeline.Task, folder: pathlib.Path) -> str:
         changed = waveform_of(task.stage, np.asarray(stored[id]), clean)
         if changed is None:
             return f"{task.at} cannot be turned back into a waveform: nothing to hear"
+        ids.append(id)
         found.append([float(v) for v in heard(clean[root], changed)])
         waves.append(changed)
-        snr, excess, share = found[-1]
-        lines.append(f"{id}\t{snr:.2f}\t{excess:.6g}\t{share:.6g}")
     fools = _fools(task, root, rows, won, waves)
-    lines = [f"{line}\t{int(each)}" for line, each in zip(lines, fools, strict=True)]
-    with new_file(folder / "audible.tsv") as aside:
-        header = "id\twave_snr_db\taudible_excess\taudible_share\tfools_as_wave"
-        aside.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    lines = [
+        AudibleAttackRow(id, *each, fooled)
+        for id, each, fooled in zip(ids, found, fools, strict=True)
+    ]
+    AUDIBLE_ATTACKS.write(folder / "audible.tsv", lines)
     if not found:
         return "no success, nothing to hear"
     snr, excess, share = np.median(found, axis=0)

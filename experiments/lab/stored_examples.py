@@ -16,8 +16,9 @@ from typing import BinaryIO
 import numpy as np
 from jaxtyping import Float
 
+from advjax.runs.columns import Rows
 from advjax.runs.row_types import ATTACK_ROWS
-from advjax.runs.rows import Rows, shards
+from advjax.runs.rows import shards
 from advjax.runtime.atomic import new_file
 from advjax.runtime.damage import Damaged
 from advjax.runtime.text import printable

@@ -5,7 +5,6 @@ A file of 16 bits is not the example that was attacked: it is rounded to steps o
 the inverses made of the example. So the classifier is asked about the files.
 """
 
-import csv
 import pathlib
 import re
 from collections.abc import Iterable, Sequence
@@ -17,7 +16,7 @@ from jaxtyping import Float
 from advjax import evaluation
 from advjax.metrics.distortion import radius_snr_db
 from advjax.reports import tables
-from advjax.runtime.atomic import new_file
+from advjax.runs.rows import Schema
 from advjax.runtime.text import printable
 from advjax.types import LogitsFn
 from experiments.lab.listening import FORMATS, read_wav, write_wav
@@ -183,15 +182,12 @@ def safe_name(text: str, most: int = 60) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "_", text)[:most]
 
 
+_TABLE = Schema(WavPair, "pairs of WAVs", quoted=True)
+
+
 def write(file: pathlib.Path, pairs: Iterable[WavPair]) -> None:
     """Write one line for each pair below a header, whole or not at all."""
-    with (
-        new_file(file) as aside,
-        aside.open("w", newline="", encoding="utf-8") as stream,
-    ):
-        writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
-        writer.writerow(WavPair._fields)
-        writer.writerows(pairs)
+    _TABLE.write(file, pairs)
 
 
 def read(file: pathlib.Path) -> list[WavPair]:
@@ -203,23 +199,13 @@ def read(file: pathlib.Path) -> list[WavPair]:
     if not file.exists():
         return []
     try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            header, *lines = csv.reader(stream, delimiter="\t", strict=True)
-        if tuple(header) != WavPair._fields:
-            raise ValueError(f"the columns are {header[:20]}")
-        return [_parsed(line) for line in lines]
-    except (ValueError, csv.Error) as error:
+        pairs = list(_TABLE.parse(file.read_bytes(), file))
+        for pair in pairs:
+            if pair.fools not in ("yes", "no") or pair.format not in FORMATS:
+                raise ValueError(f"a line has {pair.fools!r} and {pair.format!r}")
+    except ValueError as error:
         raise ValueError(
             f"{printable(str(file))} does not list WAVs: {printable(str(error))}. "
             "Delete it; `attack --save_audio` writes it again"
         ) from error
-
-
-def _parsed(line: Sequence[str]) -> WavPair:
-    if len(line) != len(WavPair._fields):
-        raise ValueError(f"a line has {len(line)} cells")
-    pair = WavPair(*line)
-    pair = pair._replace(clipped=int(pair.clipped), snr_db=float(pair.snr_db))
-    if pair.fools not in ("yes", "no") or pair.format not in FORMATS:
-        raise ValueError(f"a line has {pair.fools!r} and {pair.format!r}")
-    return pair
+    return pairs

@@ -1,18 +1,18 @@
 """The tables and figure of the adversarial-training study, from the cells' rows."""
 
-import csv
 import itertools
 import json
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from advjax.metrics.robustness import budget_for_auc, perturbation_ratio
 from advjax.metrics.shares import Share, share_of
 from advjax.reports import panels, tables
-from advjax.runtime.atomic import new_file
+from advjax.runs.cells import ANY, Real
+from advjax.runs.rows import Schema
 from experiments.studies.needed_budgets import Needed, needed
 
 NAMES = {
@@ -44,6 +44,24 @@ class Result(NamedTuple):
     training: str
     told: dict[str, Any]
     attacks: dict[str, Needed]
+
+
+class NeededRow(NamedTuple):
+    """What one attack needed on one clip: a line of needed.tsv."""
+
+    corpus: str
+    representation: str
+    network: str
+    fold: int
+    training: str
+    attack: str
+    clip: str
+    norm: str
+    needed: Annotated[float, Real(words=ANY, format=".6g")]
+    queries: Annotated[float, Real(format=".0f")]
+
+
+NEEDED = Schema(NeededRow, "what attacks need", quoted=True)
 
 
 class Pair(NamedTuple):
@@ -149,21 +167,17 @@ def write_report(out: pathlib.Path, *, eps: float) -> None:
 
 def write_needed(results: Sequence[Result], file: pathlib.Path) -> None:
     """Nothing; a line for every attack on every clip: what tables and figure count."""
-    with (
-        new_file(file) as aside,
-        aside.open("w", newline="", encoding="utf-8") as opened,
-    ):
-        lines = csv.writer(opened, delimiter="\t", lineterminator="\n")
-        lines.writerow(
-            (*Result._fields[:5], "attack", "clip", "norm", "needed", "queries")
-        )
-        for result in results:
-            for name, found in result.attacks.items():
-                for id, size, queries in zip(
-                    found.ids, found.sizes, found.queries, strict=True
-                ):
-                    needs = f"{size:.6g}", f"{queries:.0f}"
-                    lines.writerow((*result[:5], name, id, found.norm, *needs))
+    NEEDED.write(
+        file,
+        [
+            NeededRow(*result[:5], name, id, found.norm, size, queries)
+            for result in results
+            for name, found in result.attacks.items()
+            for id, size, queries in zip(
+                found.ids, found.sizes, found.queries, strict=True
+            )
+        ],
+    )
 
 
 def accuracy_table(found: Sequence[Pair]) -> tables.Table:

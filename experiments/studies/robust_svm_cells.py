@@ -24,8 +24,7 @@ from advjax.models.surf_svm.svm import Machine, pair_decisions, sums_of_pairs
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS
 from advjax.runtime.atomic import new_file
-from experiments.lab import attacking, pipeline
-from experiments.studies import kept_rows
+from experiments.lab import attacking, cached_rows, pipeline
 
 
 class Planned(NamedTuple):
@@ -167,8 +166,8 @@ def transfer(
         for name, folder in found.items():
             described = runs.description(folder)["settings"]
             asked += [source, name, json.dumps(described, sort_keys=True)]
-    digest = kept_rows.digest_of(asked)
-    if kept_rows.read(file, Moved, digest) is not None:
+    digest = cached_rows.digest_of(asked)
+    if cached_rows.read(file, Moved, digest) is not None:
         return
     ask = functools.partial(
         evaluation.logits_of_batch, task.classifier.logits_fn(task.at), batch_size=16
@@ -184,7 +183,7 @@ def transfer(
                 Moved(source, name, p.id, p.label, int(before), int(after))
                 for p, before, after in zip(points, clean, answers, strict=True)
             ]
-    kept_rows.write(file, rows, digest)
+    cached_rows.write(file, rows, digest)
 
 
 def evade(
@@ -208,8 +207,8 @@ def evade(
     """
     classifier = task.classifier
     asked = [classifier.digest(), str(norms), str(flip_rates)]
-    digest = kept_rows.digest_of(asked)
-    if kept_rows.read(file, Evaded, digest) is not None:
+    digest = cached_rows.digest_of(asked)
+    if cached_rows.read(file, Evaded, digest) is not None:
         return
     train, test = (task.dataset(split, task.at) for split in ("train", "test"))
     seen, unseen = (_encoded(classifier, part.x) for part in (train, test))
@@ -238,7 +237,7 @@ def evade(
         for name, y in _flipped(classifier.module, seen, train.y, rate).items():
             after = _refitted_accuracy(classifier, seen, y, unseen, test.y)
             rows.append(Evaded(name, rate, right, after))
-    kept_rows.write(file, rows, digest)
+    cached_rows.write(file, rows, digest)
 
 
 def _encoded(classifier: Classifier, x) -> np.ndarray:

@@ -3,17 +3,17 @@
 import json
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from advjax.metrics.robustness import success_rate_auc
 from advjax.metrics.shares import Share, share_of
 from advjax.reports import tables
+from advjax.runs.cells import ANY, Real
 from advjax.runs.row_types import ATTACK_ROWS
-from advjax.runtime.atomic import new_file
-from experiments.lab import certification
-from experiments.studies import kept_rows
+from advjax.runs.rows import Schema
+from experiments.lab import cached_rows, certification
 from experiments.studies.robust_svm_cells import (
     Attacked,
     Evaded,
@@ -106,23 +106,36 @@ def write(
     _write_every_row(out)
 
 
-_COLUMNS = ("id", "label", "clean", "predict", "success", "linf", "l2", "l0", "queries")
+class AttackedRow(NamedTuple):
+    """One attack on one clip of one cell: a line of attacked.tsv."""
+
+    cell: str
+    attack: str
+    id: str
+    label: int
+    clean: int
+    predict: int
+    success: bool
+    linf: Annotated[float, Real(words=ANY, format=".6g")]
+    l2: Annotated[float, Real(words=ANY, format=".6g")]
+    l0: int
+    queries: int
+
+
+ATTACKED = Schema(AttackedRow, "attacks of all cells")
 
 
 def _write_every_row(out: pathlib.Path) -> None:
     """Nothing; attacked.tsv has a line for every attack on every clip."""
-    lines = ["\t".join(["cell", "attack", *_COLUMNS])]
+    lines = []
     for file in sorted(out.glob("cells/*/*/*/*/rows.tsv")):
         if file.parent.name == "certified":
             continue
         cell = "/".join(file.parts[-5:-2])
-        rows = ATTACK_ROWS.read(file.parent)
-        columns = [getattr(rows, name) for name in _COLUMNS]
-        for values in zip(*columns, strict=True):
-            shown = [f"{v:.6g}" if isinstance(v, float) else str(v) for v in values]
-            lines.append("\t".join([cell, file.parent.name, *shown]))
-    with new_file(out / "attacked.tsv") as aside:
-        aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        for row in ATTACK_ROWS.read(file.parent):
+            values = [getattr(row, name) for name in AttackedRow._fields[2:]]
+            lines.append(AttackedRow(cell, file.parent.name, *values))
+    ATTACKED.write(out / "attacked.tsv", lines)
 
 
 def _cells(folder: pathlib.Path) -> Iterator[tuple[str, pathlib.Path, dict]]:
@@ -216,7 +229,7 @@ def _moved(folder: pathlib.Path) -> dict[str, list[Moved]]:
     for name, cell, _ in _cells(folder):
         file = cell / "transfer.tsv"
         if file.exists():
-            answers[name] = kept_rows.read(file, Moved)
+            answers[name] = cached_rows.read(file, Moved)
     known = {
         name: {row.id for row in rows if row.clean == row.label}
         for name, rows in answers.items()
@@ -297,7 +310,7 @@ def _machine_table(folder) -> tables.Table | None:
         file = cell / "machine.tsv"
         if not file.exists():
             continue
-        found = kept_rows.read(file, Evaded)
+        found = cached_rows.read(file, Evaded)
         header = [f"{row.attack} {row.strength:g}" for row in found]
         rows.append(
             [

@@ -20,7 +20,7 @@ from advjax.classifier import Classifier
 from advjax.defences.transforms import SUITE, TRANSFORMS
 from advjax.metrics.shares import Share
 from advjax.runtime.progress import Progress
-from experiments.studies import kept_rows
+from experiments.lab import cached_rows
 from experiments.studies.sound_event_jobs import Job, file_name
 from experiments.studies.sound_event_models import SAMPLE_RATE_HZ, padded_wave
 
@@ -106,8 +106,8 @@ def answers_of(
     asked = [classifier.digest(), *names, *(job.id for job in jobs)]
     for examples in made:
         asked += [examples.source, examples.made_by, *examples.ids]
-    digest = kept_rows.digest_of(asked)
-    if (found := kept_rows.read(file, Answer, digest)) is not None:
+    digest = cached_rows.digest_of(asked)
+    if (found := cached_rows.read(file, Answer, digest)) is not None:
         return found
     wanted = _wanted(judge, jobs, made, names)
     logits_fn = classifier.logits_fn("waveform")
@@ -127,7 +127,7 @@ def answers_of(
                     for (row, _), top in zip(part, logits.argmax(axis=1), strict=True)
                 ]
                 line.advance(len(part))
-    kept_rows.write(file, answers, digest)
+    cached_rows.write(file, answers, digest)
     return answers
 
 

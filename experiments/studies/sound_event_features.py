@@ -18,8 +18,7 @@ from advjax.attacks import ATTACKS
 from advjax.classifier import Classifier
 from advjax.representations import LogMelChunks
 from advjax.runtime.progress import Progress
-from experiments.lab import pipeline, wav_pairs
-from experiments.studies import kept_rows
+from experiments.lab import cached_rows, pipeline, wav_pairs
 from experiments.studies.sound_event_attacks import answered
 from experiments.studies.sound_event_jobs import Job, buckets, file_name, point_of
 
@@ -102,8 +101,8 @@ def attack_features(
     file = out / "features" / f"{name}.tsv"
     wanted = [job.id for job in jobs]
     made_by = [classifier.digest(), ATTACK, str(ITERATIONS), *wanted]
-    digest = kept_rows.digest_of(made_by)
-    if (found := kept_rows.read(file, Heard, digest)) is not None:
+    digest = cached_rows.digest_of(made_by)
+    if (found := cached_rows.read(file, Heard, digest)) is not None:
         return found
     found, pairs, folder = [], [], out / "features" / name
     with Progress(f"{name} at the features", total=len(jobs), unit="clips") as line:
@@ -117,7 +116,7 @@ def attack_features(
         for pair in pairs:
             pipeline.say(f"{name}, played by Griffin-Lim: {wav_pairs.in_words(pair)}")
     found.sort(key=lambda row: wanted.index(row.id))
-    kept_rows.write(file, found, digest)
+    cached_rows.write(file, found, digest)
     return found
 
 

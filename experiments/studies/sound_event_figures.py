@@ -12,7 +12,7 @@ from advjax.classifier import Classifier
 from advjax.reports import counts, plots
 from advjax.reports.tables import DASH
 from advjax.representations import LogMelChunks
-from advjax.runs.rows import Rows, concatenate
+from advjax.runs.columns import Rows, concatenate
 from experiments.lab import wav_pairs
 from experiments.studies import sound_event_answers as answering
 from experiments.studies.sound_event_jobs import Job, file_name

@@ -15,8 +15,8 @@ from advjax.reports.tables import (
     percent_text,
 )
 from advjax.runs import folder as runs
+from advjax.runs.columns import Rows, concatenate
 from advjax.runs.row_types import ATTACK_ROWS
-from advjax.runs.rows import Rows, concatenate
 from advjax.runtime.atomic import new_file
 from experiments.lab import wav_pairs
 from experiments.studies import sound_event_answers as answering

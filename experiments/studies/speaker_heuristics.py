@@ -28,8 +28,7 @@ from advjax.metrics.distortion import radius_snr_db
 from advjax.metrics.shares import Share
 from advjax.reports import tables
 from advjax.runtime.progress import Progress
-from experiments.lab import attacking, pipeline
-from experiments.studies import kept_rows
+from experiments.lab import attacking, cached_rows, pipeline
 
 NONE, MASKED = "none", "masked noise"
 CHANGES = (
@@ -134,8 +133,8 @@ def _answers(
         f"{num_draws} {task.sigma} {NUM_VOTES} {task.seed}",
         json.dumps([point.id for point in points]),
     )  # fmt: skip
-    digest = kept_rows.digest_of(decided_by)
-    if (kept := kept_rows.read(file, Answer, digest)) is not None:
+    digest = cached_rows.digest_of(decided_by)
+    if (kept := cached_rows.read(file, Answer, digest)) is not None:
         return kept
     waves = {point.id: point.x for point in points}
     if attack is not None:
@@ -154,7 +153,7 @@ def _answers(
                 added = radius_snr_db(point.x, float(np.linalg.norm(wave - point.x)))
                 found.append(Answer(change, point.id, point.label, answer, added))
                 line.advance()
-    kept_rows.write(file, found, digest)
+    cached_rows.write(file, found, digest)
     return found
 
 

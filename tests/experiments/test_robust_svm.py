@@ -9,7 +9,7 @@ from advjax import catalog
 from advjax.attacks import ATTACKS
 from advjax.models import MODELS
 from advjax.representations import FRONT_ENDS
-from experiments.studies import kept_rows
+from experiments.lab import cached_rows
 from experiments.studies import robust_svm as study
 from experiments.studies import robust_svm_report as report
 from experiments.studies.robust_svm_cells import Attacked, Moved, Planned
@@ -80,7 +80,7 @@ def test_the_matrix_counts_clips_that_both_classifiers_know(tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         (folder / "cell.json").write_text('{"accuracy": 0.5}')
-        kept_rows.write(folder / "transfer.tsv", rows(pairs), "0" * 16)
+        cached_rows.write(folder / "transfer.tsv", rows(pairs), "0" * 16)
     found = report._matrix(tmp_path)
     assert found.header[1:] == ["AlexNet", "pipeline, soft"]
     # A clip that AlexNet does not know counts for nothing, on either side.

@@ -1,14 +1,8 @@
-import pathlib
 from typing import NamedTuple
 
 import pytest
 
-from experiments.studies import (
-    kept_rows,
-    sound_event_answers,
-    sound_event_features,
-    speaker_heuristics,
-)
+from experiments.lab import cached_rows
 
 
 class Row(NamedTuple):
@@ -22,24 +16,24 @@ ROWS = [Row("a\tb", 1, 0.1), Row("c", -1, 3.0)]
 
 def test_rows_come_back_as_they_were(tmp_path):
     file = tmp_path / "folder" / "rows.tsv"
-    digest = kept_rows.digest_of(["network", "a"])
-    assert kept_rows.read(file, Row, digest) is None
-    kept_rows.write(file, ROWS, digest)
-    assert kept_rows.read(file, Row, digest) == ROWS
-    assert isinstance(kept_rows.read(file, Row, digest)[0].answer, int)
+    digest = cached_rows.digest_of(["network", "a"])
+    assert cached_rows.read(file, Row, digest) is None
+    cached_rows.write(file, ROWS, digest)
+    assert cached_rows.read(file, Row, digest) == ROWS
+    assert isinstance(cached_rows.read(file, Row, digest)[0].answer, int)
 
 
 @pytest.mark.parametrize("text", ["", "# other\nid\n", "id\tanswer\tchange_db\n"])
 def test_rows_that_something_else_decided_are_not_taken(tmp_path, text):
     file = tmp_path / "rows.tsv"
-    kept_rows.write(file, ROWS, kept_rows.digest_of(["one"]))
-    assert kept_rows.read(file, Row, kept_rows.digest_of(["two"])) is None
+    cached_rows.write(file, ROWS, cached_rows.digest_of(["one"]))
+    assert cached_rows.read(file, Row, cached_rows.digest_of(["two"])) is None
     file.write_text(text)
-    assert kept_rows.read(file, Row, kept_rows.digest_of(["one"])) is None
+    assert cached_rows.read(file, Row, cached_rows.digest_of(["one"])) is None
 
 
 def test_a_digest_knows_where_a_text_ends():
-    assert kept_rows.digest_of(["ab", "c"]) != kept_rows.digest_of(["a", "bc"])
+    assert cached_rows.digest_of(["ab", "c"]) != cached_rows.digest_of(["a", "bc"])
 
 
 ODD = [Row("a\udcff\x0b", 0, float("inf")), Row("", 1, float("nan"))]
@@ -47,8 +41,8 @@ ODD = [Row("a\udcff\x0b", 0, float("inf")), Row("", 1, float("nan"))]
 
 def test_odd_texts_and_numbers_come_back(tmp_path):
     file = tmp_path / "rows.tsv"
-    kept_rows.write(file, ODD, "d")
-    assert repr(kept_rows.read(file, Row, "d")) == repr(ODD)
+    cached_rows.write(file, ODD, "d")
+    assert repr(cached_rows.read(file, Row, "d")) == repr(ODD)
 
 
 @pytest.mark.parametrize(
@@ -60,39 +54,23 @@ def test_odd_texts_and_numbers_come_back(tmp_path):
 )  # fmt: skip
 def test_changed_rows_are_told_and_found_anew(tmp_path, capsys, old, new):
     file = tmp_path / "rows.tsv"
-    kept_rows.write(file, ROWS, "d")
+    cached_rows.write(file, ROWS, "d")
     content = file.read_bytes()
     assert old in content
     file.write_bytes(content.replace(old, new))
-    assert kept_rows.read(file, Row, "d") is None
+    assert cached_rows.read(file, Row, "d") is None
     said = capsys.readouterr().err
     assert str(file) in said and "found anew" in said
     # A report, which cannot find them, does not leave them out.
     with pytest.raises(ValueError, match=str(file)):
-        kept_rows.read(file, Row)
+        cached_rows.read(file, Row)
 
 
 def test_rows_of_earlier_versions_have_no_digest_of_their_own(tmp_path):
     file = tmp_path / "rows.tsv"
     file.write_text("# d\nid\tanswer\tchange_db\nc\t-1\t3.0\n")
-    assert kept_rows.read(file, Row, "d") == kept_rows.read(file, Row) == [ROWS[1]]
+    assert cached_rows.read(file, Row, "d") == cached_rows.read(file, Row) == [ROWS[1]]
     file.write_text("# d\nid\tanswer\tchange_db\nc\t1_0\t3.0\n")
-    assert kept_rows.read(file, Row, "d") is None
+    assert cached_rows.read(file, Row, "d") is None
     with pytest.raises(ValueError, match="line 3: invalid literal for answer"):
-        kept_rows.read(file, Row)
-
-
-def test_committed_rows_read():
-    results = pathlib.Path(__file__).parents[2] / "experiments" / "results"
-    kinds = {
-        "features": sound_event_features.Heard,
-        "answers": sound_event_answers.Answer,
-        "heuristics": speaker_heuristics.Answer,
-    }
-    count = 0
-    for file in sorted(results.rglob("*.tsv")):
-        kind = kinds.get(file.parent.name) or kinds.get(file.parents[1].name)
-        if kind is not None:
-            assert len(kept_rows.read(file, kind)) > 0
-            count += 1
-    assert count == 16
+        cached_rows.read(file, Row)
