@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from advjax.reports import plots, tables
+from advjax.reports import figures, tables
 
 
 def write(found: Mapping[str, Any], out: pathlib.Path) -> str:
@@ -33,13 +33,13 @@ def write(found: Mapping[str, Any], out: pathlib.Path) -> str:
         if measured["scaling"]
     }
     if lines:
-        plots.log_log_plot(
+        figures.log_log_plot(
             lines, out / "scaling.png", x_label="votes", y_label="seconds",
             title="What certifying costs",
         )  # fmt: skip
         parts.append("![seconds over votes](scaling.png)")
     if len(found["widths"]) > 1:
-        plots.log_log_plot(
+        figures.log_log_plot(
             {"": _width_lines(found["widths"])}, out / "width.png",
             x_label="width", y_label="milliseconds a vote", title="Wider networks",
         )  # fmt: skip

@@ -27,7 +27,7 @@ from collections.abc import Mapping
 import jax
 
 from advjax import catalog
-from advjax.reports import plots, tables
+from advjax.reports import figures, tables
 from advjax.representations import REPRESENTATIONS, definition
 from experiments import app, flags
 from experiments.benchmarks import contest
@@ -264,7 +264,7 @@ def _draw(path: pathlib.Path, results: list[Result]) -> None:
         panel = panels.setdefault(_title(result), {})
         for by, rate in _rates(result).items():
             panel.setdefault(by, []).append((result.num_clips, rate))
-    plots.log_log_plot(panels, path, x_label="clips in a call", y_label="clips/s")
+    figures.log_log_plot(panels, path, x_label="clips in a call", y_label="clips/s")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import jax
 import numpy as np
 
 from advjax import catalog
-from advjax.reports import plots, tables
+from advjax.reports import figures, tables
 from advjax.representations import PRESETS, Representation, Stacked, definition
 from experiments import app, flags
 from experiments.benchmarks import contest, front_end_image_rivals
@@ -301,7 +301,7 @@ def _draw(path: pathlib.Path, results: list[Result]) -> None:
         name: {by: sorted(line) for by, line in panel.items()}
         for name, panel in panels.items()
     }
-    plots.log_log_plot(panels, path, x_label="pixels", y_label="clips/s")
+    figures.log_log_plot(panels, path, x_label="pixels", y_label="clips/s")
 
 
 if __name__ == "__main__":

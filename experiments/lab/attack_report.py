@@ -15,7 +15,7 @@ from advjax.metrics.robustness import (
     off_target,
 )
 from advjax.metrics.shares import share_of
-from advjax.reports import plots, tables
+from advjax.reports import figures, tables
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS
 from experiments.lab import caveats, pipeline, wav_pairs
@@ -133,7 +133,7 @@ def _draw(folders: Sequence[pathlib.Path], out: pathlib.Path) -> list[str]:
             continue
         name = f"accuracy_{stage}_{unit}.png"
         what = {"dB": "signal-to-noise ratio (dB)", "dBFS": "perturbation (dBFS)"}
-        plots.attacked_accuracy_plot(
+        figures.attacked_accuracy_plot(
             drawn,
             out / name,
             x_label=what.get(unit, f"{unit} norm of the perturbation (in {stage})"),
@@ -145,10 +145,10 @@ def _draw(folders: Sequence[pathlib.Path], out: pathlib.Path) -> list[str]:
 
 def curves(
     folders: Sequence[str | pathlib.Path],
-) -> dict[tuple[str, str], list[plots.AttackedCurve]]:
+) -> dict[tuple[str, str], list[figures.AttackedCurve]]:
     """Curves by stage and unit of budget; equal runs but for the budget make one."""
     points: dict[tuple, dict[float, float]] = {}
-    found: dict[tuple[str, str], list[plots.AttackedCurve]] = {}
+    found: dict[tuple[str, str], list[figures.AttackedCurve]] = {}
     for folder in folders:
         settings = runs.description(folder)["settings"]
         rows = ATTACK_ROWS.read(folder)
@@ -162,7 +162,7 @@ def curves(
             sizes = np.where(success, getattr(rows, norm)[kept], np.inf)
             edges = np.unique(np.append(sizes[correct & success], 0.0))
             left = [accuracy_under_attack(correct, sizes <= edge) for edge in edges]
-            curve = plots.AttackedCurve(label, edges, np.asarray(left), stepped=True)
+            curve = figures.AttackedCurve(label, edges, np.asarray(left), stepped=True)
             found.setdefault((stage, norm), []).append(curve)
             continue
         size, unit = parse_budget(settings["budget"])
@@ -173,7 +173,7 @@ def curves(
         size = np.asarray(sorted(curve))
         accuracy = np.asarray([curve[value] for value in size])
         found.setdefault((stage, unit), []).append(
-            plots.AttackedCurve(label, size, accuracy)
+            figures.AttackedCurve(label, size, accuracy)
         )
     return found
 
@@ -273,7 +273,7 @@ def show(
     if images.ndim != 5:
         return
     try:
-        plots.image_grid_plot(
+        figures.image_grid_plot(
             images[..., 0],
             folder / "examples.png",
             row_labels=names,

@@ -344,11 +344,11 @@ def report(
     lines = ["# Certified accuracy", tables.as_markdown(table)]
     missing = ""
     try:
-        from advjax.reports import plots
+        from advjax.reports import figures
 
-        # Whole at any time: two processes that end together both write both files.
-        with new_file(out / "curve.png") as aside:
-            plots.certified_accuracy_plot(found, aside, units=" / ".join(sorted(units)))
+        figures.certified_accuracy_plot(
+            found, out / "curve.png", units=" / ".join(sorted(units))
+        )
         lines.append("![certified accuracy over the radius](curve.png)")
     except ImportError:
         missing = "\n\n(no plot: pip install 'advjax[plots]')"

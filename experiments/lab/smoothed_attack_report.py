@@ -11,7 +11,7 @@ from scipy import stats
 
 from advjax import catalog, smoothing
 from advjax.metrics.shares import Share
-from advjax.reports import plots, tables
+from advjax.reports import figures, tables
 from advjax.runs import folder as runs
 from advjax.runs.row_types import SMOOTHED_ATTACKS, Run, SmoothedAttackRow
 from experiments.lab import caveats, certification
@@ -68,7 +68,7 @@ def report(folder: pathlib.Path) -> str:
     )
     parts = ["# Attacks on the smoothed classifier", tables.as_markdown(table), said]
     try:
-        plots.attacked_accuracy_plot(
+        figures.attacked_accuracy_plot(
             bound_curves(run, rows),
             folder / "bounds.png",
             x_label=f"l2 norm (units of {settings['noise_enters_at']})",
@@ -140,7 +140,7 @@ def attack_table(rows: Sequence[SmoothedAttackRow], *, num_points: int) -> table
 
 def bound_curves(
     run: Run, rows: Sequence[SmoothedAttackRow]
-) -> list[plots.AttackedCurve]:
+) -> list[figures.AttackedCurve]:
     """The certified accuracy over the norm and, above it, what the attacks left.
 
     A clip that an attack has flipped at some norm counts as lost from there on.
@@ -149,9 +149,9 @@ def bound_curves(
         run: the certificates.
         rows: of attacks on the points that are certified right.
     """
-    radius, accuracy = plots.curve(run)
+    radius, accuracy = figures.curve(run)
     # There an accuracy holds up to its radius, here from its size on.
-    certified = plots.AttackedCurve(
+    certified = figures.AttackedCurve(
         "certified: no perturbation of this norm flips more",
         radius,
         np.append(accuracy[1:], accuracy[-1]),
@@ -165,7 +165,7 @@ def bound_curves(
     falls = sorted(smallest.values())
     left = (right - np.arange(len(falls) + 1)) / total
     reach = max([row.l2 for row in rows], default=0.0)
-    attacked = plots.AttackedCurve(
+    attacked = figures.AttackedCurve(
         "attacked: votes still right under the strongest attack tried",
         np.array([0.0, *falls, reach]),
         np.append(left, left[-1]),

@@ -10,7 +10,7 @@ import numpy as np
 
 from advjax.metrics.robustness import budget_for_auc, perturbation_ratio
 from advjax.metrics.shares import Share, share_of
-from advjax.reports import panels, tables
+from advjax.reports import figures, tables
 from advjax.runs.cells import ANY, Real
 from advjax.runs.rows import Schema
 from experiments.studies.needed_budgets import Needed, needed
@@ -303,15 +303,15 @@ def draw(found: Sequence[Pair], path: pathlib.Path) -> None:
     """Nothing; a figure with a panel for each data set and attack."""
     rows = list(dict.fromkeys(_of(pair.plain) for pair in found))
     attacks = list(dict.fromkeys(name for pair in found for name in _shared(pair)))
-    drawn: dict[tuple[str, str], list[panels.Staircase]] = {}
+    drawn: dict[tuple[str, str], list[figures.Staircase]] = {}
     for pair in found:
         for name, result in itertools.product(_shared(pair), pair):
             label = f"{NAMES[result.network]}, {result.training}"
             norm = result.attacks[name].norm
             drawn.setdefault((_of(result), name), []).append(
-                panels.Staircase(label, result.attacks[name].sizes, norm)
+                figures.Staircase(label, result.attacks[name].sizes, norm)
             )
-    panels.staircase_plot(
+    figures.staircase_plot(
         drawn, path, rows=rows, columns=attacks, y_label="share of clips fooled"
     )
 

@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 from advjax import smoothing
 from advjax.metrics.shares import share_of
-from advjax.reports import plots, tables
+from advjax.reports import figures, tables
 from experiments import app, flags, requests
 from experiments.lab import caveats, certification, held_out, pipeline
 from experiments.studies import speaker_inputs
@@ -111,7 +111,7 @@ def write_report(
             curves += [run._replace(label=f"{defence}, {run.label}") for run in found]
         if curves:
             parts.append(f"![certified accuracy, noise at the {stage}]({stage}.png)")
-            plots.certified_accuracy_plot(
+            figures.certified_accuracy_plot(
                 curves,
                 out / f"{stage}.png",
                 units=stage,

@@ -33,7 +33,7 @@ from advjax import records
 from advjax.attacks import Attack
 from advjax.metrics.certified import average_certified_radius
 from advjax.metrics.shares import Share, share_of
-from advjax.reports import plots, tables
+from advjax.reports import figures, tables
 from advjax.runs.row_types import ATTACK_ROWS, SMOOTHED_ATTACKS, Run
 from experiments import app, flags, requests
 from experiments.lab import (
@@ -137,7 +137,7 @@ class Curves(NamedTuple):
     clean: Share
     certified: Run | None
     left: Sequence[Share]
-    attacked: plots.AttackedCurve
+    attacked: figures.AttackedCurve
 
 
 def run_smoothed(study: Study, cell: Cell) -> Curves:
@@ -199,7 +199,7 @@ def run_plain(study: Study, cell: Cell) -> Curves:
     rows, right = attacked("smallest", attacking.Request("deepfool"))
     falls = np.sort(rows.l2[right & rows.success])
     accuracy = (right.sum() - np.arange(len(falls) + 1)) / len(points)
-    curve = plots.AttackedCurve(
+    curve = figures.AttackedCurve(
         "plain network, not smoothed, under DeepFool",
         np.append(0.0, falls),
         accuracy,
@@ -274,9 +274,9 @@ def draw_meaning(study: Study, found: dict[Cell, Curves]) -> None:
             continue
         run = found[cell].certified
         bound, _ = certification.waveform_bound(study.task(cell))
-        radius, accuracy = plots.curve(run)
+        radius, accuracy = figures.curve(run)
         curves.append(
-            plots.AttackedCurve(
+            figures.AttackedCurve(
                 f"certified, noise {SIGMAS[stage]:g} at the {stage}",
                 radius / bound,
                 np.append(accuracy[1:], accuracy[-1]),
@@ -293,14 +293,14 @@ def draw_meaning(study: Study, found: dict[Cell, Curves]) -> None:
     heard = thresholds(study.base, study.num_points)
     share = 1 - np.arange(1, len(heard) + 1) / len(heard)
     curves.append(
-        plots.AttackedCurve(
+        figures.AttackedCurve(
             "share of clips beside which nothing of this norm is heard",
             np.append(0.0, heard),
             np.append(1.0, share),
             stepped=True,
         )
     )
-    plots.attacked_accuracy_plot(
+    figures.attacked_accuracy_plot(
         curves,
         study.out / "meaning.png",
         x_label="l2 norm at the waveform (full scale 1)",

@@ -10,7 +10,7 @@ import numpy as np
 
 from advjax.classifier import Classifier
 from advjax.models import SurfSvm
-from advjax.reports import plots
+from advjax.reports import figures
 from experiments.studies.robust_svm_cells import Planned, read_attacked, run_folder
 
 
@@ -34,13 +34,13 @@ def draw_pgd(
         left = [float(np.mean(each.right & ~each.fooled)) for each in found]
         clean = float(found[0].right.mean())
         curves.append(
-            plots.AttackedCurve(
+            figures.AttackedCurve(
                 name, np.asarray([0.0, *budgets]), np.asarray([clean, *left])
             )
         )
     if not curves:
         return False
-    plots.attacked_accuracy_plot(
+    figures.attacked_accuracy_plot(
         curves,
         path,
         x_label="linf norm of the perturbation of an image in [0, 1]",
@@ -61,7 +61,7 @@ def draw_stages(classifier: Classifier, points, path: pathlib.Path) -> None:
     purified = jax.jit(purify)(classifier.variables, x)
     images = np.stack([x, enhanced, reduced, purified], axis=1)
     titles = ["image", "enhanced", f"{module.energy:.0%} of the energy", "denoised"]
-    plots.image_grid_plot(
+    figures.image_grid_plot(
         np.asarray(images),
         path,
         row_labels=[classifier.labels[point.label] for point in chosen],

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from advjax.classifier import Classifier
-from advjax.reports import counts, plots
+from advjax.reports import figures
 from advjax.reports.tables import DASH
 from advjax.representations import LogMelChunks
 from advjax.runs.columns import Rows, concatenate
@@ -118,7 +118,7 @@ def draw(
             new = np.concatenate([rows.predict[rows.success] for rows in found])
             bars[study.titles[attack]] = np.bincount(new, minlength=len(labels))
     if bars:
-        counts.label_bars_plot(
+        figures.label_bars_plot(
             bars,
             study.out / "labels.png",
             labels=labels,
@@ -131,7 +131,7 @@ def draw(
         if (matrix := matrix_of(study, cells, attack)) is not None
     }
     if matrices:
-        counts.matrix_plot(
+        figures.matrix_plot(
             {title: matrix.success for title, matrix in matrices.items()},
             study.out / "targeted.png",
             texts={
@@ -205,7 +205,7 @@ def _spectrograms(study, names, made) -> None:
         snr_db = 20 * np.log10(np.linalg.norm(clean) / delta)
         images.append([levels, after, after - levels])
         titles.append(["clean", f"adversarial, {snr_db:.1f} dB SNR", "difference"])
-    plots.image_grid_plot(
+    figures.image_grid_plot(
         np.asarray(images),
         study.out / "spectrograms.png",
         row_labels=[KINDS[name].title.partition(" (")[0] for name in shown],

@@ -22,7 +22,7 @@ from jaxtyping import Float
 
 from advjax import evaluation, records, smoothing
 from advjax.metrics.distortion import radius_snr_db
-from advjax.reports import plots, tables
+from advjax.reports import figures, tables
 from advjax.runs.row_types import Run
 from experiments import app, flags, requests
 from experiments.lab import pipeline
@@ -224,7 +224,7 @@ def _draw(representation, clean, seen, rows, path: pathlib.Path) -> None:
     titles = [f"σ = {row[1]}, {row[2]} dB" for row in rows]
     first = np.broadcast_to(clean, (len(names), 1, *clean.shape))
     noisy = seen.reshape(len(names), columns, *clean.shape)
-    plots.image_grid_plot(
+    figures.image_grid_plot(
         np.concatenate([first, noisy], axis=1)[..., 0],
         path,
         row_labels=[f"noise at\n{name}" for name in names],

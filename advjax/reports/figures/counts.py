@@ -1,6 +1,5 @@
-"""Figures of counts by class: bars and matrices. matplotlib is imported to draw."""
+"""Counts by class: bars and matrices."""
 
-import contextlib
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -8,8 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+from advjax.reports.figures import canvas
+
 _CELL_IN = 0.62
 _PANEL_WIDTH_IN = 3.1
+_SIZES = {"font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9}
 
 
 def label_bars_plot(
@@ -34,7 +36,8 @@ def label_bars_plot(
     """
     if not counts:
         raise ValueError("there is nothing to draw: give at least one panel")
-    with _figure(path, 0.32 * len(labels) + 1.6, 1.5 * len(counts) + 1.1) as figure:
+    size_in = 0.32 * len(labels) + 1.6, 1.5 * len(counts) + 1.1
+    with canvas.figure(path, *size_in, style=_SIZES) as figure:
         grid = figure.subplots(len(counts), 1, sharex=True, sharey=True, squeeze=False)
         for axes, (title, bars) in zip(grid[:, 0], counts.items(), strict=True):
             axes.bar(np.arange(len(labels)), bars, color="#3b6ea5")
@@ -76,7 +79,8 @@ def matrix_plot(
     columns = min(3, len(matrices))
     rows = -(-len(matrices) // columns)
     side = max(_PANEL_WIDTH_IN, _CELL_IN * len(labels) + 1.3)
-    with _figure(path, columns * side + 0.8, rows * side) as figure:
+    size_in = columns * side + 0.8, rows * side
+    with canvas.figure(path, *size_in, style=_SIZES) as figure:
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         ticks = np.arange(len(labels)), [_plain(name) for name in labels]
         for axes, (title, values) in zip(grid.flat, matrices.items(), strict=False):
@@ -97,24 +101,6 @@ def matrix_plot(
         figure.supxlabel(column_label)
         figure.colorbar(shown, ax=grid, aspect=40, pad=0.01).set_label(value_label)
     return pathlib.Path(path)
-
-
-@contextlib.contextmanager
-def _figure(path, width_in: float, height_in: float):
-    """A figure in the house's style, saved when the block ends."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from advjax.reports.plots import DPI, STYLE
-
-    small = {"font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9}
-    with matplotlib.rc_context({**STYLE, **small}):
-        figure = Figure(figsize=(width_in, height_in), dpi=DPI, layout="constrained")
-        FigureCanvasAgg(figure)
-        yield figure
-        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Software": None})
 
 
 def _plain(name: str) -> str:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from advjax.reports.panels import Staircase, staircase_plot
+from advjax.reports.figures import Staircase, staircase_plot
 
 CURVES = [
     Staircase("A, plain", np.array([0.1, 0.2, np.inf]), "linf"),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from advjax.reports.counts import label_bars_plot, matrix_plot
+from advjax.reports.figures import label_bars_plot, matrix_plot
 
 LABELS = ("dog_bark", "horn")
 

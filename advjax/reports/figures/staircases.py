@@ -1,4 +1,4 @@
-"""A figure of many small panels. Like `plots`, it imports matplotlib when it draws."""
+"""Many small panels of staircases: how many examples a size is enough for."""
 
 import os
 import pathlib
@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+
+from advjax.reports.figures import canvas
 
 _PANEL_IN = (2.5, 1.9)
 _LEGEND_LINE_IN = 0.3
@@ -55,32 +57,22 @@ def staircase_plot(
     Raises:
         ValueError: there are no panels.
     """
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter
-
-    from advjax.reports.plots import COLOURS, DASHES, DPI, STYLE
 
     if not panels:
         raise ValueError("there is nothing to draw: give at least one panel")
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     labels = list(
         dict.fromkeys(one.label for panel in panels.values() for one in panel)
     )
     names = list(dict.fromkeys(label.partition(",")[0] for label in labels))
     kinds = list(dict.fromkeys(label.partition(",")[2] for label in labels))
-    with matplotlib.rc_context({**STYLE, **_SIZES}):
-        figure = Figure(
-            figsize=(
-                len(columns) * _PANEL_IN[0],
-                len(rows) * _PANEL_IN[1] + _LEGEND_LINE_IN * (len(labels) + 2) / 3,
-            ),
-            dpi=DPI,
-            layout="constrained",
-        )
-        FigureCanvasAgg(figure)
+    legend_in = _LEGEND_LINE_IN * (len(labels) + 2) / 3
+    with canvas.figure(
+        path,
+        len(columns) * _PANEL_IN[0],
+        len(rows) * _PANEL_IN[1] + legend_in,
+        style=_SIZES,
+    ) as figure:
         grid = figure.subplots(
             len(rows), len(columns), sharex="col", sharey=True, squeeze=False
         )
@@ -98,8 +90,8 @@ def staircase_plot(
                     shares,
                     where="post",
                     linewidth=1.5,
-                    color=COLOURS[names.index(name) % len(COLOURS)],
-                    linestyle=DASHES[kinds.index(kind) % len(DASHES)],
+                    color=canvas.look(names.index(name))["color"],
+                    linestyle=canvas.look(kinds.index(kind))["linestyle"],
                 )
         for index, column in enumerate(columns):
             grid[0, index].set_title(column)
@@ -121,5 +113,4 @@ def staircase_plot(
             frameon=False,
             ncols=3,
         )
-        figure.savefig(path, metadata={"Software": None})
-    return path
+    return pathlib.Path(path)

@@ -6,13 +6,11 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from advjax.reports.plots import (
+from advjax.reports.figures import (
     AttackedCurve,
     attacked_accuracy_plot,
     certified_accuracy_plot,
     curve,
-    image_grid_plot,
-    log_log_plot,
 )
 from advjax.runs.row_types import CERTIFICATES, CertificateRow, Run
 
@@ -98,63 +96,12 @@ def test_nothing_to_draw_is_an_error(tmp_path):
 
 def test_reports_import_without_matplotlib_and_jax():
     code = (
-        "import sys; from advjax.reports import plots, tables\n"
+        "import sys; from advjax.reports import figures, tables\n"
         "from advjax.runs import folder\n"
         "print({'matplotlib', 'jax'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "set()\n", done.stderr
-
-
-def grid(images, path, titles=None):
-    rows, columns = images.shape[:2]
-    return image_grid_plot(
-        images,
-        path,
-        row_labels=[f"noise at\n{i}" for i in range(rows)],
-        titles=titles or [["clean", *["σ = 1"] * (columns - 1)]] * rows,
-        units="mfbe",
-        title="inputs",
-    )
-
-
-def test_a_grid_of_images_is_the_same_again_and_shows_what_it_is_given(tmp_path):
-    images = np.random.default_rng(0).normal(size=(2, 3, 20, 8))
-    path = grid(images, tmp_path / "new" / "a.png")
-    width, height = size(path)
-    assert width > height > 200
-    assert path.read_bytes() == grid(images, tmp_path / "b.png").read_bytes()
-    # The scale comes from the first column: other images never hide in a wider one.
-    images[1, 2, :10] = 1e6
-    shown = matplotlib.image.imread(grid(images, tmp_path / "c.png"))
-    changed = (shown != matplotlib.image.imread(path)).any(axis=-1)
-    rows, columns = np.nonzero(changed)
-    assert rows.min() > height * 0.45
-    assert columns.min() > width * 0.55
-    # Half of that panel, whatever its values: nothing else was scaled anew.
-    assert 0.02 < changed.mean() < 0.2
-
-
-def test_a_grid_without_a_title_for_each_image_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="a title for each image"):
-        grid(np.zeros((2, 3, 4, 5)), tmp_path / "a.png", titles=[["clean"], ["clean"]])
-
-
-def test_differences_have_a_scale_of_their_own(tmp_path):
-    # A change of a thousandth: lost on the scale of the images, whole on its own.
-    images = np.zeros((1, 2, 20, 10))
-    images[0, 0] = np.linspace(0, 1, 200).reshape(20, 10)
-    images[0, 1, 10:] = 1e-3
-    given = {"row_labels": ["a"], "titles": [["clean", "difference"]], "units": "mfbe"}
-    colours = {}
-    for own in (False, True):
-        path = image_grid_plot(
-            images, tmp_path / f"{own}.png", last_is_difference=own, **given
-        )
-        pixels = matplotlib.image.imread(path)[..., :3].reshape(-1, 3)
-        colours[own] = {tuple(pixel) for pixel in (pixels * 255).round().astype(int)}
-    darkest_red = (103, 0, 31)
-    assert darkest_red in colours[True] and darkest_red not in colours[False]
 
 
 def test_accuracy_under_attack_is_drawn_for_budgets_and_smallest_distances(tmp_path):
@@ -192,21 +139,3 @@ def test_a_logarithmic_axis_shows_what_holds_without_any_perturbation(tmp_path):
     top_line = coloured[: len(image) // 3].sum(axis=1).argmax()
     columns = np.flatnonzero(coloured[top_line])
     assert columns[0] < 0.2 * image.shape[1] < 0.4 * image.shape[1] < columns[-1]
-
-
-def test_growth_is_drawn_in_a_panel_for_each_title(tmp_path):
-    line = [(1, 2.0), (32, 9.0), (256, 40.0)]
-    one = log_log_plot({"a": {"x": line}}, tmp_path / "1.png", x_label="n", y_label="t")
-    panels = {"a": {"x": line, "$y": line[:2]}, "b": {"z": line}, "c": {"x": line}}
-    three = log_log_plot(panels, tmp_path / "3.png", x_label="n", y_label="t")
-    assert size(three)[0] == 2 * size(one)[0]  # two panels in a row
-    assert size(three)[1] > 1.8 * size(one)[1]
-
-
-@pytest.mark.parametrize(
-    ("panels", "message"),
-    [({}, "nothing to draw"), ({"a": {"x": [(0, 1.0)]}}, "positive")],
-)
-def test_growth_without_points_or_at_zero_is_refused(tmp_path, panels, message):
-    with pytest.raises(ValueError, match=message):
-        log_log_plot(panels, tmp_path / "no.png", x_label="n", y_label="t")

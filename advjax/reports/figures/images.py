@@ -1,0 +1,90 @@
+"""Grids of time-frequency images."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from advjax.reports.figures import canvas
+
+_PANEL_IN = (2.1, 1.5)
+_DPI = 110
+
+
+def image_grid_plot(
+    images: Float[np.ndarray, "rows columns frames bands"],
+    path: str | os.PathLike[str],
+    *,
+    row_labels: Sequence[str],
+    titles: Sequence[Sequence[str]],
+    units: str,
+    title: str = "",
+    last_is_difference: bool = False,
+) -> pathlib.Path:
+    """The path of a PNG with a grid of time-frequency images on one scale of colours.
+
+    Time runs to the right and frequency up. The scale spans the 1st to the 99th
+    percentile of the first column, so that what is added to the others shows: beyond
+    it a colour saturates. Differences have a scale of their own, the same to both sides
+    of zero.
+
+    Args:
+        images: what each panel shows, the undisturbed ones in the first column.
+        path: where the PNG goes; its folder is made if missing.
+        row_labels: a name for each row.
+        titles: a line or two above each panel.
+        units: what the colours measure.
+        title: a line above the grid.
+        last_is_difference: whether the last column has differences.
+
+    Raises:
+        ValueError: labels or titles do not match the grid.
+    """
+    rows, columns = images.shape[:2]
+    if [len(line) for line in titles] != [columns] * rows or len(row_labels) != rows:
+        raise ValueError(
+            f"a grid of {rows} x {columns} images needs a label for each row and a "
+            "title for each image"
+        )
+    low, high = np.percentile(images[:, 0], [1, 99])
+    scales = [{"vmin": low, "vmax": high}] * columns
+    if last_is_difference:
+        largest = np.percentile(np.abs(images[:, -1]), 99) or 1.0
+        scales[-1] = {"vmin": -largest, "vmax": largest, "cmap": "RdBu_r"}
+    margin_in = 1.6 if last_is_difference else 0.8
+    with canvas.figure(
+        path,
+        columns * _PANEL_IN[0] + margin_in,
+        rows * _PANEL_IN[1] + 0.6,
+        dpi=_DPI,
+        style={"axes.grid": False, "axes.titlesize": 10, "axes.labelsize": 11},
+    ) as figure:
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        shown_in = []
+        for row, column in np.ndindex(rows, columns):
+            axes = grid[row, column]
+            shown = axes.imshow(
+                images[row, column].T,
+                origin="lower",
+                aspect="auto",
+                interpolation="nearest",
+                **scales[column],
+            )
+            if row == 0:
+                shown_in.append(shown)
+            axes.set_title(titles[row][column])
+            if column == 0:
+                axes.set_ylabel(f"{row_labels[row]}\nband")
+            if row == rows - 1:
+                axes.set_xlabel("frame")
+        bars = [(shown_in[0], units)]
+        if last_is_difference:
+            bars.append((shown_in[-1], f"difference in {units}"))
+        for shown, label in bars:
+            bar = figure.colorbar(shown, ax=grid, extend="both", aspect=40, pad=0.01)
+            bar.set_label(label)
+        if title:
+            figure.suptitle(title)
+    return pathlib.Path(path)
