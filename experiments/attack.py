@@ -47,6 +47,7 @@ def main() -> None:
     """Attack, then report."""
     import jax
 
+    from advjax.runs import folder as runs
     from advjax.runtime import parallel
     from experiments.lab import (
         attack_report,
@@ -74,7 +75,7 @@ def main() -> None:
     folders = [each.folder for each in prepared]
     for each in prepared:
         attacking.attack(each)
-        if not attacking.num_missing(each.folder):
+        if not runs.num_missing(each.folder):
             attack_report.show(
                 task,
                 each.folder,
@@ -82,7 +83,7 @@ def main() -> None:
                 audio=flags.SAVE_AUDIO.value,
                 audio_format=flags.AUDIO_FORMAT.value,
             )
-    if left := sum(map(attacking.num_missing, folders)):
+    if left := sum(map(runs.num_missing, folders)):
         pipeline.say(
             f"{left} rows are left to the other processes, and the report to the last "
             "of them; should one have ended early, give the same command again"
@@ -134,7 +135,8 @@ def _requests(task):
 
 def _workdirs(requests):
     """The folder of each run; None for one in --home."""
-    from advjax.runs.run_folders import check_run_folder
+    from advjax.runs.folder import check_run_folder
+    from advjax.runs.row_types import ATTACK_ROWS
     from experiments.lab import preflight
 
     if not flags.WORKDIR.value:

@@ -46,6 +46,7 @@ def main() -> None:
     """Certify, then report."""
     import jax
 
+    from advjax.runs import folder as runs
     from experiments.lab import certification, pipeline, preflight
 
     task = requests.task()
@@ -68,7 +69,7 @@ def main() -> None:
         workdir=workdir,
         environment=app.environment(),
     )
-    if left := certification.num_missing(folder):
+    if left := runs.num_missing(folder):
         pipeline.say(
             f"{left} points are left to the other processes, and the report to the "
             "last of them; should one have ended early, give the same command again"

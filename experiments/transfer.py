@@ -26,7 +26,7 @@ from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS
 from experiments import app, flags
 from experiments.lab import made_names, pipeline
-from experiments.lab.attack_report import label_of
+from experiments.lab.run_labels import label_of
 from experiments.lab.stored_examples import check_example, examples
 
 flags.declare(__name__, flags.RUNS, flags.OUT)

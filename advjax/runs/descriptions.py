@@ -1,15 +1,20 @@
-"""Content of `run.json`.
+"""Settings and provenance of a run: the content of `run.json`.
 
-It has two blocks, `settings` and `environment`, the later environments in `resumed`,
-and since `kind` was added, which kind of rows the run has. Files without it are those
-of earlier versions.
+It has two blocks: `settings`, which decide what the rows are, and `environment`
+(versions, device, date), which only tells where they came from. Later environments are
+in `resumed`, and `kind` is the kind of rows; files of earlier versions lack it.
 """
 
+import contextlib
+import json
 import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from advjax.runtime.atomic import new_file
 from advjax.runtime.json_files import Fields, Items, Table, Text, read_json
 from advjax.runtime.text import printable
 
@@ -59,3 +64,86 @@ def kind_of(found: Mapping[str, Any]) -> str | None:
     }
     kinds = (kind for sign, kind in signs.items() if sign in found["settings"])
     return next(kinds, None)
+
+
+def settle(
+    folder: pathlib.Path,
+    settings: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    *,
+    kind: str,
+    has_rows: bool,
+    argument: str,
+) -> None:
+    """Write `run.json`, or compare: settings must be equal, environments add up.
+
+    Args:
+        folder: the run's, locked by the caller.
+        settings: the block, as `open_run` takes it.
+        environment: likewise.
+        kind: of the rows.
+        has_rows: there are rows, which have no settings without `run.json`.
+        argument: the name of what gave the folder.
+
+    Raises:
+        ValueError: the run has other settings; all of them are named.
+    """
+    path = folder / RUN_FILE
+    settings, environment = _plain(settings), _plain(environment)
+    if not path.exists():
+        if has_rows:
+            raise ValueError(
+                f"{folder} has rows but no {RUN_FILE}, so nothing says which settings "
+                f"they belong to; choose another {argument}"
+            )
+        with contextlib.suppress(FileExistsError):
+            first = {"kind": kind, "settings": settings, "environment": environment}
+            with new_file(path, replace=False) as aside:
+                aside.write_text(_json(first), encoding="utf-8")
+            return
+        # Another process was faster: its settings are compared like an earlier start's.
+    found = description(folder)
+    there, here = _flat(found["settings"]), _flat(settings)
+    differing = [
+        f"  {name}: {there.get(name, '(absent)')!r} there, "
+        f"{here.get(name, '(absent)')!r} now"
+        for name in sorted(there.keys() | here.keys())
+        if name not in there or name not in here or there[name] != here[name]
+    ]
+    if differing:
+        raise ValueError(
+            f"{folder} holds a run with other settings:\n" + "\n".join(differing) + "\n"
+            "Rows of different settings are never mixed: choose another "
+            f"{argument}, or remove that one."
+        )
+    if environment not in (found["environment"], *found["resumed"]):
+        resumed = [*found["resumed"], environment]
+        with new_file(path) as aside:
+            aside.write_text(_json({**found, "resumed": resumed}), encoding="utf-8")
+
+
+def _plain(block: Mapping[str, Any]) -> dict[str, Any]:
+    """The block as it will read back from JSON: tuples become lists, and so on."""
+
+    def convert(value: Any) -> Any:
+        if isinstance(value, np.generic | np.ndarray):
+            return value.tolist()
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
+        raise TypeError(f"a run is described by JSON values; {value!r} is none of them")
+
+    return json.loads(json.dumps(dict(block), default=convert, allow_nan=False))
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    """Every setting under its dotted name, so that a difference can be pointed at."""
+    if not isinstance(value, dict) or (name and not value):
+        return {name: value}
+    flat = {}
+    for key, inner in value.items():
+        flat |= _flat(inner, f"{name}.{key}" if name else str(key))
+    return flat
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2) + "\n"

@@ -3,9 +3,8 @@
 Several processes that write one run have a file of rows each, `rows-K-of-N.tsv`. What
 is done is what any file has, so a run goes on with as many processes as there are.
 
-`run.json` has two blocks: `settings`, which decide what the rows are, and `environment`
-(versions, device, date), which only tells where they came from. A folder is continued
-with equal settings and refused with others, so that no file mixes two experiments.
+A folder is continued with equal settings and refused with others, so that no file mixes
+two experiments.
 
 Rows are whole or absent: each is on disk before `append` returns, a line cut short by a
 kill is dropped when the run is opened again, and a full disk leaves the rows before it.
@@ -13,23 +12,33 @@ kill is dropped when the run is opened again, and a full disk leaves the rows be
 
 import contextlib
 import errno
-import json
 import os
 import pathlib
 from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
 from advjax.runs.columns import Rows, bad_line
-from advjax.runs.descriptions import RUN_FILE, description
-from advjax.runs.row_types import CERTIFICATES
+from advjax.runs.descriptions import RUN_FILE, as_written, description, kind_of, settle
+from advjax.runs.row_types import CERTIFICATES, SCHEMAS
 from advjax.runs.rows import Schema, shard_name, shards
-from advjax.runs.run_folders import check_run_folder
-from advjax.runtime.atomic import new_file
+from advjax.runtime.damage import Damaged
 from advjax.runtime.locks import lock_folder, try_lock
 from advjax.runtime.text import printable
+
+_ANOTHER = "give a new folder, or that of a run to continue"
+_KEYS = {"settings", "environment", "resumed", "kind"}
+_HOME = {
+    "records", "classifiers", "clips", "certify", "attack", "comparisons", "compiled",
+}  # fmt: skip
+"""Folders of a home, which may be a run's folder too."""
+
+
+def num_missing(folder: str | os.PathLike[str]) -> int:
+    """Number of a run's points that have no row yet, from any process."""
+    found = description(folder)
+    rows = SCHEMAS[kind_of(found)].read(folder)
+    return found["settings"]["num_points"] - len(rows)
 
 
 class RunFolder:
@@ -50,7 +59,7 @@ class RunFolder:
         self._schema = schema
 
     def append(self, row: Any) -> None:
-        """Nothing; the row is on disk when this returns.
+        """Write a row; it is on disk when this returns.
 
         Raises:
             ValueError: the id already has a row, or cannot stand in a TSV file.
@@ -86,7 +95,7 @@ class RunFolder:
             ) from error
 
     def close(self) -> None:
-        """Nothing; lets another process continue the run."""
+        """Let another process continue the run."""
         self._file.close()
 
     def __enter__(self) -> "RunFolder":
@@ -99,7 +108,7 @@ class RunFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Nothing; closes the run, also after an error."""
+        """Close the run, also after an error."""
         self.close()
 
 
@@ -111,6 +120,7 @@ def open_run(
     schema: Schema = CERTIFICATES,
     shard: tuple[int, int] = (0, 1),
     ids: Collection[str] | None = None,
+    argument: str = "folder",
 ) -> RunFolder:
     """A run ready for `append`: a new folder, or one that an earlier start left.
 
@@ -123,6 +133,7 @@ def open_run(
         schema: the rows of the run.
         shard: (index, count) of this process among those that write the run together.
         ids: those that a row of this run can have; None for any.
+        argument: the name of what gave the folder, such as "--workdir", for messages.
 
     Returns:
         The open run. It holds a lock until closed: one start writes a run at a time.
@@ -134,28 +145,29 @@ def open_run(
         OSError: the disk is full or failing, or the folder cannot be read and written.
     """
     folder = pathlib.Path(folder)
-    check_run_folder(folder, schema)
+    check_run_folder(folder, schema, argument=argument)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / shard_name(*shard)
     # Not "a": on a full disk the file is cut back to its last whole line.
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
     try:
-        _lock(file, folder)
-        _refuse_other_starts(folder, shard[1])
+        _lock(file, folder, argument)
+        _refuse_other_starts(folder, shard[1], argument)
         content = file.read()
-        whole = _whole_lines(content, path, schema)
+        whole = _whole_lines(content, path, schema, argument)
         done = _done(whole, path, schema, ids)
         others = [other for other in shards(folder) if other != path]
         for other in others:
-            lines = _whole_lines(other.read_bytes(), other, schema)
+            lines = _whole_lines(other.read_bytes(), other, schema, argument)
             done |= _done(lines, other, schema, ids)
         with lock_folder(folder):
-            _settle_description(
+            settle(
                 folder,
-                _plain(settings),
-                _plain(environment),
+                settings,
+                environment,
                 kind=schema.kind,
                 has_rows=bool(done),
+                argument=argument,
             )
         run = RunFolder(path, file, done, schema)
         file.truncate(len(whole))
@@ -183,7 +195,9 @@ def _done(
     return set(found)
 
 
-def _whole_lines(content: bytes, path: pathlib.Path, schema: Schema) -> bytes:
+def _whole_lines(
+    content: bytes, path: pathlib.Path, schema: Schema, argument: str
+) -> bytes:
     """`content` up to its last whole row; columns of another kind are refused."""
     if schema.begins(content):
         whole = content[: content.rfind(b"\n") + 1]
@@ -192,12 +206,12 @@ def _whole_lines(content: bytes, path: pathlib.Path, schema: Schema) -> bytes:
         return whole[: whole.find(b"\n", end) + 1]
     raise ValueError(
         f"{path} has other columns than this program writes, so it cannot be "
-        "continued; choose another --workdir"
+        f"continued; choose another {argument}"
     )
 
 
-def _refuse_other_starts(folder: pathlib.Path, count: int) -> None:
-    """Nothing; refuses a folder that a start with another count is still writing.
+def _refuse_other_starts(folder: pathlib.Path, count: int, argument: str) -> None:
+    """Refuse a folder that a start with another count is still writing.
 
     One with the same count holds the lock of this process's own file.
     """
@@ -205,83 +219,113 @@ def _refuse_other_starts(folder: pathlib.Path, count: int) -> None:
     for path in shards(folder):
         if path.name not in ours:
             with path.open("r+b") as file:
-                _lock(file, folder)
+                _lock(file, folder, argument)
 
 
-def _lock(file: Any, folder: pathlib.Path) -> None:
+def _lock(file: Any, folder: pathlib.Path, argument: str) -> None:
     if not try_lock(file):
         raise BlockingIOError(
             errno.EWOULDBLOCK,
             "another process is writing this run; wait for it, or choose another "
-            "--workdir",
+            f"{argument}",
             str(folder),
         )
 
 
-def _settle_description(
-    folder: pathlib.Path,
-    settings: dict,
-    environment: dict,
-    *,
-    kind: str,
-    has_rows: bool,
+def check_run_folder(
+    folder: str | os.PathLike[str], schema: Schema, *, argument: str = "folder"
 ) -> None:
-    """Nothing; writes `run.json`, or refuses settings that differ from it."""
-    path = folder / RUN_FILE
-    if not path.exists():
-        if has_rows:
+    """Refuse a folder that a run may not be written into; write nothing.
+
+    A run may begin in a folder that is missing or empty, and continue in the folder of
+    a run of the same kind. Its settings are compared by `open_run`.
+
+    Args:
+        folder: the run's own folder.
+        schema: the rows that the run will have.
+        argument: the name of what gave the folder, such as "--workdir".
+
+    Raises:
+        ValueError: the folder holds other files, or a run of another kind.
+        OSError: it is a file, or it cannot be read or written.
+    """
+    folder = pathlib.Path(folder)
+    shown = f"{argument}={printable(str(folder))}"
+    names = _names(folder, shown)
+    if names is None:
+        return
+    files = shards(folder)
+    # In this order: another process writes its run.json before its first row.
+    contents = [(file, _beginning(file)) for file in files]
+    if os.path.lexists(folder / RUN_FILE):
+        _check_description(folder, schema, shown)
+        return
+    for file, content in contents:
+        if not schema.begins(content):
             raise ValueError(
-                f"{folder} has rows but no {RUN_FILE}, so nothing says which settings "
-                "they belong to; choose another --workdir"
+                f"{printable(str(file))} has other columns than this program writes, "
+                f"so it cannot be continued: {_ANOTHER}"
             )
-        with contextlib.suppress(FileExistsError):
-            first = {"kind": kind, "settings": settings, "environment": environment}
-            with new_file(path, replace=False) as aside:
-                aside.write_text(_json(first), encoding="utf-8")
-            return
-        # Another process was faster: its settings are compared like an earlier start's.
-    found = description(folder)
-    there, here = _flat(found["settings"]), _flat(settings)
-    differing = [
-        f"  {name}: {there.get(name, '(absent)')!r} there, "
-        f"{here.get(name, '(absent)')!r} now"
-        for name in sorted(there.keys() | here.keys())
-        if name not in there or name not in here or there[name] != here[name]
-    ]
-    if differing:
+        if schema.has_rows(content):
+            raise ValueError(
+                f"{shown} has rows but no {RUN_FILE}, so nothing says which settings "
+                f"they belong to: {_ANOTHER}"
+            )
+    # A hidden name is that of a file that is being written, or of no program at all.
+    ours = {file.name for file in files} | _HOME
+    others = [n for n in names if n not in ours and not n.startswith(".")]
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         raise ValueError(
-            f"{folder} holds a run with other settings:\n" + "\n".join(differing) + "\n"
-            "Rows of different settings are never mixed: choose another --workdir, or "
-            "remove that one."
+            f"{shown} is not empty and holds no run ({printable(others[0])}{more} is "
+            f"there): {_ANOTHER}"
         )
-    if environment not in (found["environment"], *found["resumed"]):
-        resumed = [*found["resumed"], environment]
-        with new_file(path) as aside:
-            aside.write_text(_json({**found, "resumed": resumed}), encoding="utf-8")
 
 
-def _plain(block: Mapping[str, Any]) -> dict[str, Any]:
-    """The block as it will read back from JSON: tuples become lists, and so on."""
+def _names(folder: pathlib.Path, shown: str) -> list[str] | None:
+    """The names in a folder that can be written; None where there is no folder yet."""
+    nearest = folder.absolute()
+    try:
+        # A broken link is there, too, and no folder can be made in its place.
+        while not os.path.lexists(nearest):
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            at = "it" if nearest == folder.absolute() else printable(str(nearest))
+            raise NotADirectoryError(f"{shown}: {at} is not a folder: {_ANOTHER}")
+        names = sorted(os.listdir(nearest))
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except NotADirectoryError as error:
+        if error.errno is None:
+            raise
+        raise NotADirectoryError(f"{shown} lies in a file: {_ANOTHER}") from error
+    except OSError as error:
+        raise type(error)(
+            f"{shown} cannot be read and written ({error.strerror}): change its "
+            "permissions, or give another folder"
+        ) from error
+    return names if nearest == folder.absolute() else None
 
-    def convert(value: Any) -> Any:
-        if isinstance(value, np.generic | np.ndarray):
-            return value.tolist()
-        if isinstance(value, os.PathLike):
-            return os.fspath(value)
-        raise TypeError(f"a run is described by JSON values; {value!r} is none of them")
 
-    return json.loads(json.dumps(dict(block), default=convert, allow_nan=False))
+def _beginning(path: pathlib.Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(1 << 16)
 
 
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Every setting under its dotted name, so that a difference can be pointed at."""
-    if not isinstance(value, dict) or (name and not value):
-        return {name: value}
-    flat = {}
-    for key, inner in value.items():
-        flat |= _flat(inner, f"{name}.{key}" if name else str(key))
-    return flat
-
-
-def _json(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=2) + "\n"
+def _check_description(folder: pathlib.Path, schema: Schema, shown: str) -> None:
+    try:
+        found = as_written(folder)
+    except Damaged as error:
+        raise ValueError(f"{shown} holds no run of advjax: {error}") from error
+    # Earlier versions wrote these keys and no other, beside rows.
+    old = {"settings", "environment"} <= set(found) <= _KEYS and shards(folder)
+    if "kind" not in found and not old:
+        raise ValueError(
+            f"{shown} has a {RUN_FILE} that advjax did not write: {_ANOTHER}"
+        )
+    kind = kind_of(found)
+    if kind not in (None, schema.kind):
+        raise ValueError(
+            f"{shown} holds a run of {printable(kind)}, not of {schema.kind}: "
+            f"{_ANOTHER}"
+        )

@@ -201,6 +201,8 @@ AUDIBILITY = Schema(AudibilityRow, "the audibility of certificates")
 """Lines of an `audibility.tsv`."""
 AUDIBLE_ATTACKS = Schema(AudibleAttackRow, "the audibility of attacks")
 """Lines of an `audible.tsv`."""
+SCHEMAS = {each.kind: each for each in (CERTIFICATES, ATTACK_ROWS, SMOOTHED_ATTACKS)}
+"""By the kind of a run."""
 
 
 class Run(NamedTuple):

@@ -21,6 +21,7 @@ from advjax.runs.row_types import ATTACK_ROWS
 from experiments.lab import caveats, pipeline, wav_pairs
 from experiments.lab.attacking import parse_budget
 from experiments.lab.listening import has_inverse, onward, waveform_of
+from experiments.lab.run_labels import label_of
 from experiments.lab.stored_examples import check_example, examples
 
 _NO_PLOTS = "no figures: pip install 'advjax[plots]'"
@@ -113,13 +114,6 @@ def _title(settings: Mapping[str, Any]) -> str:
 def _number(statistic, values, form: str, unit: str = "") -> str:
     """A statistic as text; a dash of no values."""
     return f"{statistic(values):{form}}{unit}" if len(values) else tables.DASH
-
-
-def label_of(settings: Mapping[str, Any]) -> str:
-    """A run's name in tables: attack, stage, and the training of the network."""
-    goal = " targeted" if settings["target"] else ""
-    at = settings["perturbation_enters_at"]
-    return f"{settings['attack']['name']}{goal} at {at}, {settings['defence']}"
 
 
 def _draw(folders: Sequence[pathlib.Path], out: pathlib.Path) -> list[str]:

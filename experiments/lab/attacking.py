@@ -179,6 +179,7 @@ class Prepared(NamedTuple):
             self.folder,
             settings=self.settings,
             environment=self.environment,
+            argument="--workdir",
             schema=ATTACK_ROWS,
             shard=parallel.process(),
             ids={point.id for point in self.points},
@@ -320,12 +321,6 @@ def attack(prepared: Prepared, *, keep_examples: bool = True) -> None:
 
 def _has_rows(path: pathlib.Path) -> bool:
     return ATTACK_ROWS.has_rows(path.read_bytes())
-
-
-def num_missing(folder: pathlib.Path) -> int:
-    """How many points of a run have no row yet, from any process."""
-    wanted = runs.description(folder)["settings"]["num_points"]
-    return wanted - len(ATTACK_ROWS.read(folder).id)
 
 
 def _of_process(name: str, here: parallel.Process) -> str:

@@ -31,6 +31,7 @@ from experiments.lab import (
     saved_votes,
     vote_checkpoints,
 )
+from experiments.lab.run_labels import label_of
 
 
 class Certification(NamedTuple):
@@ -62,7 +63,7 @@ def certify(
 
     Several processes take a share of the points each. They are together until all have
     opened the run, and part before they certify: a second run in the same program then
-    finds its classifier or fails. The run is finished when `num_missing` says 0.
+    finds its classifier or fails. The run is finished when `runs.num_missing` says 0.
 
     Raises:
         ValueError: a request that can only abstain, or a folder with other settings.
@@ -128,6 +129,7 @@ def certify(
             workdir,
             settings=settings,
             environment=environment,
+            argument="--workdir",
             shard=here,
             ids={point.id for point in points},
         ),
@@ -194,7 +196,7 @@ def certify(
                 write(row.id, None)
                 correct, seen = correct + row.correct, seen + 1
                 line.advance(note=f"right and certified {correct / seen:.2f}")
-    if not num_missing(workdir):
+    if not runs.num_missing(workdir):
         vote_checkpoints.remove(workdir)
     return workdir
 
@@ -253,12 +255,6 @@ def check_shared(workdir: pathlib.Path, count: int) -> None:
         )
 
 
-def num_missing(folder: pathlib.Path) -> int:
-    """How many points of a run have no row yet, from any process."""
-    wanted = runs.description(folder)["settings"]["num_points"]
-    return wanted - len(CERTIFICATES.read(folder))
-
-
 def _plan_lines(planned: smoothing.Plan, request: Certification, task: pipeline.Task):
     most = "at most " if request.bound == "sequential" else ""
     yield (
@@ -301,24 +297,11 @@ def _chunk(votes, mine, request: Certification, tile: int, mesh: Mesh | None) ->
     return max(1, round(rate / (tile * devices)))
 
 
-def label_of(folder: pathlib.Path) -> str:
-    """A run's name in tables: corpus, stage, sigma and defence."""
-    settings = runs.description(folder)["settings"]
-    corpus = settings["corpus"]
-    law, value = settings["noise"]["law"], settings["noise"]["sigma"]
-    sigma = f"σ={value:g}" if law == "gaussian" else f"{law} σ={value:g}"
-    # A network trained on another noise than the certificate's says on which.
-    defence = settings["defence"].replace(f"(sigma={value!r})", "")
-    defence = defence.replace(f"(noise={law!r}, sigma={value!r})", "")
-    stopped = " sequential" if settings["bound"] == "sequential" else ""
-    return f"{corpus} {settings['noise_enters_at']} {sigma} {defence}{stopped}"
-
-
 def read_run(folder: pathlib.Path, label: str | None = None) -> Run:
     """A finished or running run for tables and plots."""
     settings = runs.description(folder)["settings"]
     return Run(
-        label or label_of(folder),
+        label or label_of(settings),
         CERTIFICATES.read(folder),
         settings["cap"],
         settings.get("alpha"),

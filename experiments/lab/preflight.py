@@ -11,9 +11,9 @@ import jax
 from advjax import catalog, checkpoint, records, smoothing
 from advjax.attacks import ATTACKS, Attack
 from advjax.models import MODELS, SurfSvm
+from advjax.runs.folder import check_run_folder
 from advjax.runs.row_types import CERTIFICATES
 from advjax.runs.rows import Schema
-from advjax.runs.run_folders import check_run_folder
 from advjax.runtime.text import did_you_mean, printable
 from experiments.lab import noise_laws, pipeline
 

@@ -243,6 +243,7 @@ def attack(
         folder,
         settings=made,
         environment=environment,
+        argument="--workdir",
         schema=SMOOTHED_ATTACKS,
         ids={trial.row.id for mine in todo.values() for trial in mine},
     ) as run:

@@ -298,7 +298,7 @@ class Attacked(NamedTuple):
 
 def read_attacked(folder: pathlib.Path) -> Attacked | None:
     """What a run found; None while it lacks rows."""
-    if not (folder / "run.json").exists() or attacking.num_missing(folder):
+    if not (folder / "run.json").exists() or runs.num_missing(folder):
         return None
     rows = ATTACK_ROWS.read(folder)
     return Attacked(

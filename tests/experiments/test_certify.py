@@ -13,6 +13,7 @@ from absl.testing import flagsaver
 
 from advjax.attacks import ATTACKS
 from advjax.representations import REPRESENTATIONS
+from advjax.runs import folder as runs
 from advjax.runs.row_types import CERTIFICATES
 from advjax.runtime import parallel
 from advjax.smoothing import certificates
@@ -116,7 +117,7 @@ def test_a_run_cut_in_the_middle_of_a_row_ends_with_the_same_rows(home, tmp_path
 
 def test_a_point_cut_in_mid_count_goes_on_from_its_votes(home, tmp_path, monkeypatch):
     whole = CERTIFICATES.read(run_folder(home))
-    monkeypatch.setattr(tallies, "EVERY_S", 0.0)
+    monkeypatch.setattr(vote_checkpoints, "EVERY_S", 0.0)
     counted = []
 
     def stop_at_the_third(folder, here):
@@ -133,7 +134,7 @@ def test_a_point_cut_in_mid_count_goes_on_from_its_votes(home, tmp_path, monkeyp
     writer = vote_checkpoints.writer
     again = tmp_path / "again"
     options = {"home": str(home), "workdir": str(again), **SMALL}
-    monkeypatch.setattr(tallies, "writer", stop_at_the_third)
+    monkeypatch.setattr(vote_checkpoints, "writer", stop_at_the_third)
     # A dispatch of one tile of five copies: each point takes ten.
     monkeypatch.setattr(certification, "_chunk", lambda *_: 1)
     monkeypatch.setattr(parallel, "local_mesh", lambda: None)
@@ -149,7 +150,7 @@ def test_a_point_cut_in_mid_count_goes_on_from_its_votes(home, tmp_path, monkeyp
         queued.append((kwargs["first"], kwargs["num_samples"]))
         return queue_votes(*args, **kwargs)
 
-    monkeypatch.setattr(tallies, "writer", writer)
+    monkeypatch.setattr(vote_checkpoints, "writer", writer)
     monkeypatch.setattr(certificates, "queue_votes", note_first)
     with flagsaver.flagsaver(**options, tile=5):
         certify.main()
@@ -192,10 +193,10 @@ def test_one_process_goes_on_where_several_left_off(home, tmp_path):
     # Process 1 of 2 was cut off in its second row; process 2 of 3 had one row.
     (folder / "rows-1-of-2.tsv").write_bytes(header + lines[1] + lines[3][:9])
     (folder / "rows-2-of-3.tsv").write_bytes(header + lines[2])
-    assert certification.num_missing(folder) == 2
+    assert runs.num_missing(folder) == 2
     with flagsaver.flagsaver(home=str(copy), **SMALL):
         certify.main()
-    assert certification.num_missing(folder) == 0
+    assert runs.num_missing(folder) == 0
     new = (folder / "rows.tsv").read_bytes().splitlines()
     ids = [line.split(b"\t")[6] for line in lines]
     assert [line.split(b"\t")[6] for line in new[1:]] == [ids[0], ids[3]]

@@ -107,7 +107,7 @@ def test_a_radius_that_only_a_fixed_number_reaches_is_named():
 def test_points_cut_off_in_mid_count_end_as_those_that_were_not(
     home, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(tallies, "EVERY_S", 0.0)
+    monkeypatch.setattr(vote_checkpoints, "EVERY_S", 0.0)
     writer, counted = vote_checkpoints.writer, []
 
     def stop_at_the_tenth(folder, here):
@@ -124,7 +124,7 @@ def test_points_cut_off_in_mid_count_end_as_those_that_were_not(
 
     again = tmp_path / "again"
     options = {"home": str(home), "workdir": str(again), **SMALL}
-    monkeypatch.setattr(tallies, "writer", stop_at_the_tenth)
+    monkeypatch.setattr(vote_checkpoints, "writer", stop_at_the_tenth)
     with flagsaver.flagsaver(**options), pytest.raises(KeyboardInterrupt):
         certify.main()
     left = vote_checkpoints.read(again)
@@ -132,7 +132,7 @@ def test_points_cut_off_in_mid_count_end_as_those_that_were_not(
     assert left.items() <= dict(counted).items()
     assert max(tally.num_estimation for tally in left.values()) > 0
     assert len(CERTIFICATES.read(again)) < 6
-    monkeypatch.setattr(tallies, "writer", writer)
+    monkeypatch.setattr(vote_checkpoints, "writer", writer)
     with flagsaver.flagsaver(**options):
         certify.main()
     assert not vote_checkpoints.read(again)

@@ -23,7 +23,9 @@ def row(number: int) -> CertificateRow:
 
 
 def start(folder, settings=SETTINGS, environment=ENVIRONMENT):
-    return open_run(folder, settings=settings, environment=environment)
+    return open_run(
+        folder, settings=settings, environment=environment, argument="--workdir"
+    )
 
 
 def lines(folder) -> list[bytes]:
@@ -94,7 +96,7 @@ def test_other_settings_are_refused_and_every_difference_is_named(tmp_path):
     assert "n: '(absent)' there, 1000 now" in message
     assert "seed: 0 there, '(absent)' now" in message
     assert "law" not in message and "rep:" not in message
-    assert "--workdir" in message
+    assert "choose another --workdir" in message
     after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert before == after
     start(tmp_path).close()  # the refusal let go of the lock

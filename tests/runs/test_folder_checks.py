@@ -6,8 +6,8 @@ import pytest
 
 from advjax.runs import folder as runs
 from advjax.runs.descriptions import kind_of
+from advjax.runs.folder import check_run_folder
 from advjax.runs.row_types import ATTACK_ROWS, CERTIFICATES, SMOOTHED_ATTACKS
-from advjax.runs.run_folders import check_run_folder
 
 SETTINGS = {"noise_enters_at": "mfbe", "seed": 0}
 RESULTS = pathlib.Path(__file__).parents[2] / "experiments" / "results"

@@ -1,0 +1,24 @@
+"""Names of runs in tables and legends."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def label_of(settings: Mapping[str, Any]) -> str:
+    """A run's name: what was certified or attacked, where, and the network's training.
+
+    Args:
+        settings: those in the run's `run.json`.
+    """
+    if "attack" in settings:
+        goal = " targeted" if settings["target"] else ""
+        at = settings["perturbation_enters_at"]
+        return f"{settings['attack']['name']}{goal} at {at}, {settings['defence']}"
+    law, value = settings["noise"]["law"], settings["noise"]["sigma"]
+    sigma = f"σ={value:g}" if law == "gaussian" else f"{law} σ={value:g}"
+    # A network trained on another noise than the certificate's says on which.
+    defence = settings["defence"].replace(f"(sigma={value!r})", "")
+    defence = defence.replace(f"(noise={law!r}, sigma={value!r})", "")
+    stopped = " sequential" if settings["bound"] == "sequential" else ""
+    place = f"{settings['corpus']} {settings['noise_enters_at']}"
+    return f"{place} {sigma} {defence}{stopped}"
