@@ -29,7 +29,7 @@ from experiments.lab import made_names, pipeline
 from experiments.lab.run_labels import label_of
 from experiments.lab.stored_examples import check_example, examples
 
-flags.declare(__name__, flags.RUNS, flags.OUT)
+flags.declare(__name__, flags.RUNS, flags.CLASSIFIERS, flags.OUT)
 
 
 def main() -> None:

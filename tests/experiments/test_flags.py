@@ -18,22 +18,24 @@ from advjax.representations import PRESETS, REPRESENTATIONS
 from advjax.smoothing import BOUNDS, NOISES
 from data_prep.corpora import CORPORA
 from experiments import app, flags, train
+from experiments.benchmarks import flags as benchmark_flags
 from experiments.table_names import names_in
 
 ROOT = pathlib.Path(experiments.__path__[0]).parent
 
-# Imports every module in one process, then tells the flags of each command in its
-# input that the program has not declared.
+# Imports every module in one process, then prints the flags of each program that the
+# program has not declared: of the commands given for it, and those it reads.
 EVERYTHING = """
-import importlib, json, pathlib, sys
-from absl import flags
+import importlib, json, sys
+from absl.flags import FLAGS
 
-for module in json.loads(sys.argv[1]):
+modules, given = json.loads(sys.argv[1]), json.loads(sys.argv[2])
+for module in modules:
     importlib.import_module(module)
-for program, given in json.loads(sys.argv[2]):
-    known = {flag.name for flag in flags.FLAGS.get_key_flags_for_module(program)}
+for program, names in given:
+    known = {flag.name for flag in FLAGS.get_key_flags_for_module(program)}
     known |= {"home", "seed", "compile_cache", "xla_settings"}
-    for name in given:
+    for name in names:
         if name not in known and name.removeprefix("no") not in known:
             print(program, name)
 """
@@ -64,11 +66,33 @@ def commands():
             yield found[1], given
 
 
-def test_every_module_can_be_imported_in_one_process_and_commands_have_their_flags():
+def readings():
+    """Program and flags that its source reads, itself or by a request."""
+    for module in modules():
+        source = (ROOT / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8")
+        if "flags.declare(" not in source:
+            continue
+        _, _, body = source.partition("flags.declare(")[2].partition("\n\n")
+        read = [
+            getattr(flags if room == "flags" else benchmark_flags, name).name
+            for room, name in re.findall(r"\b(flags|bench)\.([A-Z][A-Z0-9_]*)\b", body)
+            if not name.endswith("FLAGS")
+        ]
+        if "requests.task(" in body:
+            read += [flag.name for flag in (*flags.MODEL_FLAGS, *flags.DATA_FLAGS)]
+        if "requests.certify(" in body:
+            read += [flag.name for flag in flags.CERTIFY_FLAGS]
+        yield module, read
+
+
+def test_modules_share_one_process_and_programs_declare_their_flags():
     asked = [command for command in commands() if command[0] in modules()]
     assert len(asked) > 30
+    read = list(readings())
+    assert len(read) > 15
     found = subprocess.run(
-        [sys.executable, "-c", EVERYTHING, json.dumps(modules()), json.dumps(asked)],
+        [sys.executable, "-c", EVERYTHING]
+        + [json.dumps(modules()), json.dumps(asked + read)],
         cwd=ROOT,
         capture_output=True,
         text=True,
