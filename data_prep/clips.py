@@ -130,12 +130,6 @@ def activity_bounds(wave: Float[np.ndarray, "time"]) -> tuple[int, int]:
     return int(active[0]), int(active[-1]) + 1
 
 
-def activity_cut(wave: Float[np.ndarray, "time"]) -> Float[np.ndarray, "active"]:
-    """The wave from its first to its last active sample; see `activity_bounds`."""
-    start, stop = activity_bounds(wave)
-    return wave[start:stop]
-
-
 def to_int16(wave: Float[np.ndarray, "*shape"]) -> Int16[np.ndarray, "*shape"]:
     """The wave in steps of 1/32768, rounded to even; full scale saturates at 32767.
 

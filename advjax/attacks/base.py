@@ -45,8 +45,6 @@ from advjax.types import (
 Budget = Float[Array, ""]
 """The largest perturbation, in the attack's norm and the units of the example."""
 
-NORMS = ("linf", "l2", "l0")
-
 
 @runtime_checkable
 class State(Protocol):

@@ -8,12 +8,7 @@ the short-time Fourier transform after the pre-emphasis, exactly; bands of magni
 add the norm of their filters, and log(1 + band) has slope 1 at most.
 """
 
-import functools
-
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from advjax.representations.base import Representation
 from advjax.representations.magnitude import Magnitude
@@ -25,7 +20,6 @@ from advjax.representations.mel import (
 )
 from advjax.representations.waveform import Waveform
 from advjax.signal.fourier import WINDOWS
-from advjax.types import Key
 
 _UNBOUNDED = {
     MelEnergies: "each frame is divided by its own deviation, which is as small as the "
@@ -79,34 +73,3 @@ def _magnitude_bound(magnitude: Magnitude) -> float:
     unmirrored = length if num_fft % 2 else length + length % 2
     energy = covered.sum(axis=0).max() * (num_fft + unmirrored) / 2
     return float((1 + abs(magnitude.preemphasis)) * np.sqrt(energy))
-
-
-def lipschitz_by_power_iteration(
-    magnitude: Magnitude, key: Key, *, num_steps: int = 200
-) -> tuple[Float[Array, ""], Float[Array, "time"]]:
-    """A lower bound that grows towards the constant, and a unit move that reaches it.
-
-    Args:
-        magnitude: for waveforms as long as its source has them.
-        key: of the first direction.
-        num_steps: applications of the transform and its transpose.
-    """
-    return _iterated(magnitude, key, num_steps)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 2))
-def _iterated(magnitude, key, num_steps):
-    def transform(wave):
-        spectrum = magnitude._spectrum(wave)
-        return spectrum.real, spectrum.imag
-
-    start = jax.random.normal(key, (magnitude.chain()[0].num_samples,))
-    transpose = jax.linear_transpose(transform, start)
-
-    def step(_, direction):
-        (found,) = transpose(transform(direction))
-        return found / jnp.linalg.norm(found)
-
-    direction = jax.lax.fori_loop(0, num_steps, step, start / jnp.linalg.norm(start))
-    moved = sum(jnp.sum(jnp.square(part)) for part in transform(direction))
-    return jnp.sqrt(moved), direction
