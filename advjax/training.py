@@ -29,6 +29,7 @@ from jaxtyping import Bool, Int, Num
 
 from advjax.classifier import Classifier, initialise
 from advjax.defences import GradFn
+from advjax.optimisers import promoting
 from advjax.representations import Representation
 from advjax.runtime.compilation import compiler_options
 from advjax.runtime.parallel import all_do, data_mesh, replicate, split_batch
@@ -112,14 +113,7 @@ class Recipe:
                 0.9 * rate, self.decay_every, 0.9, staircase=True
             )
         l2 = optax.add_decayed_weights(2 * self.weight_decay, mask=_is_conv_kernel)
-        adam = optax.chain(l2, optax.adam(rate))
-
-        def update(updates, state, params=None):
-            # Optax raises floats to integer powers, which strict promotion refuses.
-            with jax.numpy_dtype_promotion("standard"):
-                return adam.update(updates, state, params)
-
-        return optax.GradientTransformation(adam.init, update)
+        return promoting(optax.chain(l2, optax.adam(rate)))
 
 
 def _is_conv_kernel(params):

@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 from advjax.attacks.balls import eps_for_dbfs, eps_for_snr
 from advjax.attacks.base import Attack, AttackResult, State, run
-from advjax.attacks.batches import Slots, run_batch
+from advjax.attacks.batches import BatchState, run_batch
+from advjax.attacks.black_box.nes import nes
+from advjax.attacks.black_box.partial_information import partial_information
 from advjax.attacks.carlini_wagner import carlini_wagner
 from advjax.attacks.deepfool import deepfool
 from advjax.attacks.expectation import expectation
@@ -16,9 +18,7 @@ from advjax.attacks.gradient_sign import bim, fgsm, pgd
 from advjax.attacks.imperceptible import imperceptible
 from advjax.attacks.jsma import jsma
 from advjax.attacks.lbfgs import lbfgs
-from advjax.attacks.nes import nes
 from advjax.attacks.noise import noise
-from advjax.attacks.partial_information import partial_information
 
 ATTACKS: dict[str, Callable[..., Attack]] = {
     "noise": noise,
@@ -38,7 +38,7 @@ __all__ = [
     "ATTACKS",
     "Attack",
     "AttackResult",
-    "Slots",
+    "BatchState",
     "State",
     "bim",
     "carlini_wagner",

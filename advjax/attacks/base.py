@@ -1,4 +1,4 @@
-"""What an attack is, and the loop that runs one.
+"""The contract of an attack, and the loop that runs one.
 
 An attack works on one example and sees a function from it to logits, nothing else: the
 stage of the chain at which it perturbs is the choice of that function. It is two pure
@@ -6,7 +6,6 @@ functions over a state, as in optax, so that the loop has one owner: `run` for `
 and `jit`, or `batches.run_batch`, which can report, compact and resume.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -46,9 +45,8 @@ Budget = Float[Array, ""]
 """The largest perturbation, in the attack's norm and the units of the example."""
 
 
-@runtime_checkable
-class State(Protocol):
-    """What every attack's state holds; each has more of its own.
+class Common(NamedTuple):
+    """What the state of every attack holds.
 
     Attributes:
         x: the clean example.
@@ -67,13 +65,86 @@ class State(Protocol):
     queries: Int[Array, ""]
 
 
+def begin(x: Features, y: Label, budget: Budget) -> Common:
+    """What a state holds before the first query, without a candidate but `x`."""
+    return Common(
+        x=x,
+        y=y,
+        x_adv=x,
+        budget=budget,
+        done=jnp.bool_(False),
+        queries=jnp.int32(0),
+    )
+
+
+@runtime_checkable
+class State(Protocol):
+    """The state of an attack on one example: a pytree of arrays.
+
+    It is a `NamedTuple` with `common` first and behind it what the attack needs of its
+    own. The order of its arrays stays, nested or not: it is that of snapshots on disk.
+    """
+
+    common: Common
+
+
+@runtime_checkable
+class InitFn(Protocol):
+    """A callable type for the `init` of an `Attack`.
+
+    The function makes the state from which the first step starts. It may ask for
+    outputs of the classifier; it counts each forward pass in `queries`, and may find
+    that the attack is over before it has begun. It is pure, and is traced by `jit` and
+    `vmap`: it may read shapes, but no values.
+    """
+
+    def __call__(
+        self, logits_fn: LogitsFn, x: Features, y: Label, key: Key, budget: Budget
+    ) -> State:
+        """Make the state before the first step.
+
+        Args:
+            logits_fn: the classifier, from one example to one row of logits.
+            x: the clean example.
+            y: its label or, for a targeted attack, the class to reach.
+            key: root of all randomness of this example; deterministic attacks delete
+                it.
+            budget: largest perturbation in the norm of the attack; infinite for an
+                attack that looks for the smallest.
+
+        Returns:
+            The state, whose shapes and types every step keeps.
+        """
+
+
+@runtime_checkable
+class StepFn(Protocol):
+    """A callable type for the `step` of an `Attack`.
+
+    The function takes one iteration. It is never called for the sake of a state that
+    is done, but may be computed on one, its result thrown away: under `vmap` all
+    examples of a batch step together. It is pure, and keeps all shapes and types, so
+    that a loop can carry the state.
+    """
+
+    def __call__(self, logits_fn: LogitsFn, state: State) -> State:
+        """Advance the attack by one iteration.
+
+        Args:
+            logits_fn: the classifier that `init` was given.
+            state: what `init` or the last step returned.
+
+        Returns:
+            The next state, with every forward pass counted in its `queries`.
+        """
+
+
 class Attack(NamedTuple):
-    """An attack on one example.
+    """An attack on one example: a pair of pure functions, and what they keep to.
 
     Attributes:
-        init: (logits_fn, x, y, key, budget) -> state, before any step.
-        step: (logits_fn, state) -> state, one iteration. Never called on a state that
-            is done, but may be computed on one and thrown away.
+        init: makes the state before any step; see `InitFn`.
+        step: takes one iteration; see `StepFn`.
         max_steps: steps after which to stop, done or not.
         norm: the norm of the budget or of the distance that is made small.
         bounds: least and greatest value of an entry of `x_adv`.
@@ -83,8 +154,8 @@ class Attack(NamedTuple):
         black_box: whether it only asks for outputs, never for gradients.
     """
 
-    init: Callable[[LogitsFn, Features, Label, Key, Budget], Any]
-    step: Callable[[LogitsFn, Any], Any]
+    init: InitFn
+    step: StepFn
     max_steps: int
     norm: str
     bounds: Bounds
@@ -141,7 +212,7 @@ def run(
     classes = num_classes(logits_fn, x)
     y = check_labels(y, classes, shape=())
     check_key(key)
-    budget = checked_budget(attack, budget)
+    budget = float_budget(attack, budget)
     if budget.shape != ():
         raise ValueError(
             f"budget has shape {list(budget.shape)}: give one number for one example"
@@ -154,15 +225,16 @@ def run(
 
     def unfinished(carry):
         state, num_steps = carry
-        return ~state.done & (num_steps < attack.max_steps)
+        return ~state.common.done & (num_steps < attack.max_steps)
 
     def advance(carry):
         state, num_steps = carry
         return attack.step(logits_fn, state), num_steps + 1
 
     state, _ = jax.lax.while_loop(unfinished, advance, (state, jnp.int32(0)))
-    ended = Ended(state.x_adv, state.y, state.queries)
-    result = measured(attack, logits_fn, ended)
+    common = state.common
+    ended = Ended(x_adv=common.x_adv, y=common.y, queries=common.queries)
+    result = measure(attack, logits_fn, ended)
     success = result.success & (y >= 0) & (y < classes)
     if attack.fixed_budget:
         success &= _within(result.x_adv, x, attack.norm, budget)
@@ -213,14 +285,14 @@ class Ended(NamedTuple):
     queries: Int[Array, ""]
 
 
-def measured(attack: Attack, logits_fn: LogitsFn, ended: Ended) -> AttackResult:
+def measure(attack: Attack, logits_fn: LogitsFn, ended: Ended) -> AttackResult:
     """The result of a finished attack, its success measured."""
     logits = logits_fn(ended.x_adv)
     success = is_adversarial(logits, ended.y, targeted=attack.targeted)
     return AttackResult(ended.x_adv, success, ended.queries, logits)
 
 
-def checked_budget(attack: Attack, budget: AnyArray | None) -> Float[Array, "..."]:
+def float_budget(attack: Attack, budget: AnyArray | None) -> Float[Array, "..."]:
     """The budget in float32; infinite for an attack that needs none.
 
     Raises:
@@ -246,6 +318,11 @@ def checked_budget(attack: Attack, budget: AnyArray | None) -> Float[Array, "...
                 "more, in the units of the example"
             )
     return jnp.asarray(given, jnp.float32)
+
+
+def choose(chosen: Bool[Array, ""], these: Any, those: Any) -> Any:
+    """One of two equal pytrees."""
+    return jax.tree.map(lambda a, b: jnp.where(chosen, a, b), these, those)
 
 
 def check_options(

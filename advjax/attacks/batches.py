@@ -23,7 +23,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int
 
 from advjax.arguments import check_key, float_example, in_float32, num_classes
-from advjax.attacks.base import Attack, AttackResult, Ended, checked_budget, measured
+from advjax.attacks.base import (
+    Attack,
+    AttackResult,
+    Ended,
+    choose,
+    float_budget,
+    measure,
+)
 from advjax.attacks.checks import (
     PROBABILITIES,
     check_finite,
@@ -39,8 +46,8 @@ from advjax.runtime.parallel import AXIS, replicate
 from advjax.types import AnyArray, AnyCallable, LogitsFn
 
 
-class Slots(NamedTuple):
-    """An attack in mid-flight, as arrays that can be saved.
+class BatchState(NamedTuple):
+    """State of `run_batch`: an attack on many examples, as arrays that can be saved.
 
     Attributes:
         state: the attack's states, stacked [slots].
@@ -65,8 +72,8 @@ def run_batch(
     *,
     num_slots: int | None = None,
     block: int = 50,
-    slots: Slots | None = None,
-    on_block: Callable[[Slots], None] | None = None,
+    slots: BatchState | None = None,
+    on_block: Callable[[BatchState], None] | None = None,
     mesh: Mesh | None = None,
 ) -> Iterator[tuple[int, AttackResult]]:
     """Each example's number and result, at the latest `block` steps after its end.
@@ -99,7 +106,7 @@ def run_batch(
     check_finite(x)
     check_in_bounds(x, attack.bounds)
     _check_keys(keys, len(x))
-    budgets = np.asarray(checked_budget(attack, budget))
+    budgets = np.asarray(float_budget(attack, budget))
     if budgets.shape not in ((), (len(x),)):
         raise ValueError(
             f"budget has shape {list(budgets.shape)}: give one number for all "
@@ -111,7 +118,12 @@ def run_batch(
     num_devices = 1 if mesh is None else mesh.size
     if slots is None:
         num_slots = num_slots or min(num_devices * default_slots(), len(x))
-        slots = Slots(None, np.zeros(num_slots, np.int32), np.full(num_slots, -1), 0)
+        slots = BatchState(
+            state=None,
+            steps=np.zeros(num_slots, np.int32),
+            example=np.full(num_slots, -1),
+            following=0,
+        )
     slots = _in_equal_shares(slots, num_devices)
     examples = x, y, keys, np.broadcast_to(budgets, (len(x),))
     programs = _bound(_programs(attack, mesh), logits_fn, mesh)
@@ -127,7 +139,7 @@ def _bound(programs, logits_fn: LogitsFn, mesh: Mesh | None):
 
 
 def _results(
-    programs, examples, slots: Slots, block: int, on_block
+    programs, examples, slots: BatchState, block: int, on_block
 ) -> Iterator[tuple[int, AttackResult]]:
     """Results of `run_batch`, its arguments checked."""
     begin, advance, judge = programs
@@ -142,14 +154,17 @@ def _results(
         waiting = slots.following < len(x)
         enough = max(1, num_slots // 8) if waiting else int(active.sum())
         state, steps, finished, rounds = advance(
-            slots.state, slots.steps, active, np.int32(enough),
+            slots.state,
+            slots.steps,
+            active,
+            np.int32(enough),
             np.int32(block - num_rounds),
-        )  # fmt: skip
+        )
         finished = np.asarray(finished)
         if finished.any():
             ended += _taken(state, example, finished)
             example = np.where(finished, -1, example)
-        slots = Slots(state, np.asarray(steps), example, slots.following)
+        slots = slots._replace(state=state, steps=np.asarray(steps), example=example)
         num_rounds += int(rounds)
         idle = slots.following == len(x) and (example < 0).all()
         at_block = num_rounds >= block or idle
@@ -189,7 +204,7 @@ def _check_answers(judge, examples, num_slots: int, first: int = 0) -> None:
 
 def _taken(state, example, finished) -> list[tuple[int, Ended]]:
     """The finished slots' examples and what they came to, on the host."""
-    rows = Ended(*(np.asarray(getattr(state, name)) for name in Ended._fields))
+    rows = Ended(*(np.asarray(getattr(state.common, name)) for name in Ended._fields))
     # Copied: the next call of `advance` writes over the arrays of this one.
     return [
         (int(example[slot]), jax.tree.map(lambda a, s=slot: a[s].copy(), rows))
@@ -213,7 +228,7 @@ def default_slots() -> int:
     return 8 if jax.default_backend() == "cpu" else 128
 
 
-def _in_equal_shares(slots: Slots, num_devices: int) -> Slots:
+def _in_equal_shares(slots: BatchState, num_devices: int) -> BatchState:
     """The slots and as many free ones as make every device's share equal."""
     num_slots = len(slots.steps)
     more = -num_slots % num_devices
@@ -221,15 +236,14 @@ def _in_equal_shares(slots: Slots, num_devices: int) -> Slots:
         return slots
     # What stands in a free slot is never looked at.
     rows = np.minimum(np.arange(num_slots + more), num_slots - 1)
-    return Slots(
-        jax.tree.map(lambda a: a[rows], slots.state),
-        np.append(slots.steps, np.zeros(more, slots.steps.dtype)),
-        np.append(slots.example, np.full(more, -1)),
-        slots.following,
+    return slots._replace(
+        state=jax.tree.map(lambda a: a[rows], slots.state),
+        steps=np.append(slots.steps, np.zeros(more, slots.steps.dtype)),
+        example=np.append(slots.example, np.full(more, -1)),
     )
 
 
-def _filled(slots: Slots, begin, examples) -> Slots:
+def _filled(slots: BatchState, begin, examples) -> BatchState:
     """The slots with every free one given the next example, while there are any."""
     x, y, keys, budgets = examples
     free = np.flatnonzero(slots.example < 0)[: len(x) - slots.following]
@@ -243,24 +257,25 @@ def _filled(slots: Slots, begin, examples) -> Slots:
     index = np.where(example < 0, 0, example)
     state = begin(x[index], y[index], keys[index], budgets[index], fresh, slots.state)
     steps = np.where(fresh, 0, slots.steps).astype(np.int32)
-    return Slots(state, steps, example, slots.following + int(free.size))
+    return BatchState(
+        state=state,
+        steps=steps,
+        example=example,
+        following=slots.following + int(free.size),
+    )
 
 
 @functools.lru_cache(maxsize=8)
 def _programs(attack: Attack, mesh: Mesh | None):
     """What begins examples in free slots, advances all slots, and judges results."""
-    choose = jax.vmap(
-        lambda chosen, new, old: jax.tree.map(
-            functools.partial(jnp.where, chosen), new, old
-        )
-    )
+    choose_each = jax.vmap(choose)
 
     def advance_block(static, arrays, state, steps, active, enough, most):
         """At most so many steps for all slots, until `enough` active ones are done."""
         logits_fn = in_float32(join(arrays, static))
 
         def working(state, steps):
-            return active & ~state.done & (steps < attack.max_steps)
+            return active & ~state.common.done & (steps < attack.max_steps)
 
         def num_done(state, steps):
             done = jnp.sum(active & ~working(state, steps), dtype=jnp.int32)
@@ -274,7 +289,7 @@ def _programs(attack: Attack, mesh: Mesh | None):
             state, steps, _, num_rounds = carry
             moves = working(state, steps)
             moved = jax.vmap(functools.partial(attack.step, logits_fn))(state)
-            state = choose(moves, moved, state)
+            state = choose_each(moves, moved, state)
             steps = steps + moves.astype(steps.dtype)
             return state, steps, num_done(state, steps), num_rounds + 1
 
@@ -288,11 +303,11 @@ def _programs(attack: Attack, mesh: Mesh | None):
         begun = jax.vmap(functools.partial(attack.init, logits_fn))(x, y, keys, budgets)
         if before is None:
             return begun
-        return choose(fresh, begun, before)
+        return choose_each(fresh, begun, before)
 
     def judge_all(static, arrays, ended):
         logits_fn = in_float32(join(arrays, static))
-        return jax.vmap(functools.partial(measured, attack, logits_fn))(ended)
+        return jax.vmap(functools.partial(measure, attack, logits_fn))(ended)
 
     slots, same = PartitionSpec(AXIS), PartitionSpec()
     begin = _compiled(begin_some, mesh, [same] + [slots] * 6, slots)

@@ -1,6 +1,5 @@
-"""The nearest decision boundary, by repeated linearisation."""
+"""DeepFool: the nearest decision boundary, by repeated linearisation."""
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -8,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from advjax.attacks.balls import norm2, unit
-from advjax.attacks.base import Attack, Budget, check_options
+from advjax.attacks.base import Attack, Common, begin, check_options, choose
 from advjax.attacks.objectives import is_adversarial
 from advjax.types import Bounds, Features, Label, Logits
 
@@ -39,12 +38,7 @@ class DeepFoolState(NamedTuple):
         steepest: the greatest dual norm of a gradient so far.
     """
 
-    x: Features
-    y: Label
-    x_adv: Features
-    budget: Budget
-    done: Bool[Array, ""]
-    queries: Int[Array, ""]
+    common: Common
     delta: Features
     moves: Int[Array, ""]
     rivals: Int[Array, "rivals"]
@@ -123,10 +117,14 @@ def deepfool(
             raise ValueError("a classifier with one class has no boundary: give two")
         num_rivals = min(num_candidates or num_classes, num_classes) - 1
         return DeepFoolState(
-            x, y, x, budget, jnp.bool_(False), jnp.int32(0), jnp.zeros_like(x),
-            jnp.int32(0), jnp.zeros(num_rivals, jnp.int32), jnp.int32(0), _nowhere(x),
-            jnp.float32(0),
-        )  # fmt: skip
+            common=begin(x, y, budget),
+            delta=jnp.zeros_like(x),
+            moves=jnp.int32(0),
+            rivals=jnp.zeros(num_rivals, jnp.int32),
+            looks=jnp.int32(0),
+            near=_nowhere(x),
+            steepest=jnp.float32(0),
+        )
 
     def step(logits_fn, state):
         """One look: the boundary to one class; then a move, if it was the last look.
@@ -135,28 +133,30 @@ def deepfool(
         pass: all looks in one step would cost every example of a batch as many as the
         one that needs most.
         """
-        logits, pull = jax.vjp(logits_fn, state.x_adv)
-        crossed = is_adversarial(logits, state.y, targeted=False)
+        common = state.common
+        x, y = common.x, common.y
+        logits, pull = jax.vjp(logits_fn, common.x_adv)
+        crossed = is_adversarial(logits, y, targeted=False)
         rivals = jnp.where(
-            state.queries == 0,
-            _highest_others(logits, state.y, state.rivals.size),
+            common.queries == 0,
+            _highest_others(logits, y, state.rivals.size),
             state.rivals,
         )
-        gaps = jnp.abs(logits[state.y] - logits[rivals])
+        gaps = jnp.abs(logits[y] - logits[rivals])
         order = jnp.argsort(gaps)
         looked_at = order[state.looks]
         classes = jnp.arange(logits.size)
         row = (classes == rivals[looked_at]).astype(logits.dtype)
-        row -= (classes == state.y).astype(logits.dtype)
-        normal = _free(pull(row)[0], state.x_adv, bounds)
+        row -= (classes == y).astype(logits.dtype)
+        normal = _free(pull(row)[0], common.x_adv, bounds)
         slope = dual_of(normal)
         distance = gaps[looked_at] / slope
         better = distance < state.near.distance
         better = (better if nearest else ~better) | ~state.near.found
         # Zero gradients and classifiers that are not finite give no finite distance.
-        near = jax.tree.map(
-            functools.partial(jnp.where, better & jnp.isfinite(distance)),
-            Boundary(normal, distance, jnp.bool_(True)),
+        near = choose(
+            better & jnp.isfinite(distance),
+            Boundary(normal=normal, distance=distance, found=jnp.bool_(True)),
             state.near,
         )
         steepest = jnp.fmax(state.steepest, slope)
@@ -167,28 +167,28 @@ def deepfool(
             following = gaps[order[jnp.minimum(looks, order.size - 1)]]
             last |= following > near.distance * pruning * steepest
 
-        size = size_of(state.x)
+        size = size_of(x)
         length = near.distance + nudge * jnp.where(size > 0, size, 1.0)
         delta = jnp.clip(
             state.delta + length * direction_of(near.normal),
-            (bounds[0] - state.x) / stretch,
-            (bounds[1] - state.x) / stretch,
+            (bounds[0] - x) / stretch,
+            (bounds[1] - x) / stretch,
         )
-        moved = jnp.clip(state.x + stretch * delta, *bounds)
+        moved = jnp.clip(x + stretch * delta, *bounds)
         stuck = last & (~near.found | ~jnp.isfinite(moved).all())
         moves = last & ~crossed & ~stuck
         num_moves = state.moves + moves.astype(jnp.int32)
         return state._replace(
-            x_adv=jnp.where(moves, moved, state.x_adv),
-            done=crossed | stuck | (num_moves == max_steps),
-            queries=state.queries + 1,
+            common=common._replace(
+                x_adv=jnp.where(moves, moved, common.x_adv),
+                done=crossed | stuck | (num_moves == max_steps),
+                queries=common.queries + 1,
+            ),
             delta=jnp.where(moves, delta, state.delta),
             moves=num_moves,
             rivals=rivals,
             looks=jnp.where(last, 0, looks),
-            near=jax.tree.map(
-                functools.partial(jnp.where, last), _nowhere(state.x), near
-            ),
+            near=choose(last, _nowhere(x), near),
             steepest=steepest,
         )
 
@@ -197,7 +197,9 @@ def deepfool(
 
 
 def _nowhere(x: Features) -> Boundary:
-    return Boundary(jnp.zeros_like(x), jnp.float32(jnp.inf), jnp.bool_(False))
+    return Boundary(
+        normal=jnp.zeros_like(x), distance=jnp.float32(jnp.inf), found=jnp.bool_(False)
+    )
 
 
 def _highest_others(logits: Logits, y: Label, count: int) -> Int[Array, "rivals"]:

@@ -1,13 +1,14 @@
 """Expectation over transformations (EOT): attacks on randomised classifiers."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Int
 
-from advjax.attacks.base import Attack
+from advjax.attacks.base import Attack, Common, State
+from advjax.probabilities import log_mean_softmax
 from advjax.types import Features, Key, Logits, LogitsFn
 
 
@@ -21,35 +22,15 @@ class ExpectationState(NamedTuple):
         step: steps taken.
     """
 
-    inner: Any
+    inner: State
     queries: Int[Array, ""]
     key: Key
     step: Int[Array, ""]
 
     @property
-    def x(self) -> Features:
-        """The clean example."""
-        return self.inner.x
-
-    @property
-    def y(self) -> Int[Array, "*examples"]:
-        """The label or target."""
-        return self.inner.y
-
-    @property
-    def x_adv(self) -> Features:
-        """The best candidate so far."""
-        return self.inner.x_adv
-
-    @property
-    def budget(self) -> Float[Array, "*examples"]:
-        """What the attack was given."""
-        return self.inner.budget
-
-    @property
-    def done(self) -> Bool[Array, "*examples"]:
-        """Whether the attack is, by the means it saw."""
-        return self.inner.done
+    def common(self) -> Common:
+        """That of the attack, which judges by means, with all forward passes."""
+        return self.inner.common._replace(queries=self.queries)
 
 
 def expectation(
@@ -95,26 +76,30 @@ def expectation(
     def mean(logits_fn: LogitsFn, key: Key) -> LogitsFn:
         keys = jax.random.split(key, num_samples)
 
-        def log_mean_softmax(x: Features) -> Logits:
-            each = jax.vmap(lambda key: jax.nn.log_softmax(logits_fn(sample(key, x))))
-            return jax.nn.logsumexp(each(keys), axis=0) - jnp.log(
-                jnp.float32(num_samples)
+        def mean_of(x: Features) -> Logits:
+            return log_mean_softmax(
+                jax.vmap(lambda key: logits_fn(sample(key, x)))(keys)
             )
 
-        return log_mean_softmax
+        return mean_of
 
     def init(logits_fn, x, y, key, budget):
         key_attack, key_sample = jax.random.split(key)
         first = mean(logits_fn, jax.random.fold_in(key_sample, 0))
         inner = attack.init(first, x, y, key_attack, budget)
         return ExpectationState(
-            inner, inner.queries * num_samples, key_sample, jnp.int32(0)
+            inner=inner,
+            queries=inner.common.queries * num_samples,
+            key=key_sample,
+            step=jnp.int32(0),
         )
 
     def step(logits_fn, state):
         number = state.step + 1
         seen = mean(logits_fn, jax.random.fold_in(state.key, number))
         inner = attack.step(seen, state.inner)
-        return ExpectationState(inner, inner.queries * num_samples, state.key, number)
+        return state._replace(
+            inner=inner, queries=inner.common.queries * num_samples, step=number
+        )
 
     return attack._replace(init=init, step=step)

@@ -4,23 +4,18 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from advjax.attacks.balls import ball
-from advjax.attacks.base import Attack, Budget, check_options
+from advjax.attacks.base import Attack, Common, begin, check_options
 from advjax.attacks.objectives import attack_loss, is_adversarial
-from advjax.types import Bounds, Features, Key, Label
+from advjax.types import Bounds, Features, Key
 
 
 class GradientSignState(NamedTuple):
     """See `State`; `current` is where the next gradient is taken."""
 
-    x: Features
-    y: Label
-    x_adv: Features
-    budget: Budget
-    done: Bool[Array, ""]
-    queries: Int[Array, ""]
+    common: Common
     current: Features
     key: Key
     step: Int[Array, ""]
@@ -93,37 +88,41 @@ def pgd(
         del logits_fn
         current = start(x, budget, jax.random.fold_in(key, 0))
         return GradientSignState(
-            x, y, current, budget, jnp.bool_(False), jnp.int32(0), current, key,
-            jnp.int32(0), jnp.float32(-jnp.inf),
-        )  # fmt: skip
+            common=begin(x, y, budget)._replace(x_adv=current),
+            current=current,
+            key=key,
+            step=jnp.int32(0),
+            best_loss=jnp.float32(-jnp.inf),
+        )
 
     def step(logits_fn, state):
+        common = state.common
+        x, y, budget = common.x, common.y, common.budget
+
         def objective(point):
             logits = logits_fn(point)
-            return attack_loss(logits, state.y, targeted=targeted, loss=loss), logits
+            return attack_loss(logits, y, targeted=targeted, loss=loss), logits
 
         (value, logits), gradient = jax.value_and_grad(objective, has_aux=True)(
             state.current
         )
         at_end = state.step % length == num_steps
         judged = at_end | (stop == "first")
-        done = judged & is_adversarial(logits, state.y, targeted=targeted)
-        direction = ball(norm, state.budget).steepest(gradient)
-        moved = state.current + state.budget * (relative_step / num_steps) * direction
-        following = inside(state.x, state.budget, moved)
+        done = judged & is_adversarial(logits, y, targeted=targeted)
+        direction = ball(norm, budget).steepest(gradient)
+        moved = state.current + budget * (relative_step / num_steps) * direction
+        following = inside(x, budget, moved)
         if num_restarts > 1:
             fresh = jax.random.fold_in(state.key, state.step // length + 1)
-            restarted = start(state.x, state.budget, fresh)
+            restarted = start(x, budget, fresh)
             following = jnp.where(at_end, restarted, following)
         # Where nothing succeeds, the answer is the end with the highest loss; of a
         # single restart, its end, which nobody has to judge here.
         ended_better = at_end & (value > state.best_loss)
-        kept = jnp.where(ended_better, state.current, state.x_adv)
+        kept = jnp.where(ended_better, state.current, common.x_adv)
         x_adv = jnp.where(done, state.current, kept if num_restarts > 1 else following)
         return state._replace(
-            x_adv=x_adv,
-            done=done,
-            queries=state.queries + 1,
+            common=common._replace(x_adv=x_adv, done=done, queries=common.queries + 1),
             current=following,
             step=state.step + 1,
             best_loss=jnp.where(ended_better, value, state.best_loss),

@@ -1,15 +1,15 @@
 """The imperceptible attack: perturbations of waveforms that the clip hides."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from advjax.attacks.base import Attack, Budget, check_options
-from advjax.attacks.carlini_wagner_inner import choose
+from advjax.attacks.base import Attack, Common, begin, check_options, choose
 from advjax.attacks.objectives import cross_entropy, is_adversarial, margin
+from advjax.optimisers import promoting
 from advjax.signal.masking import (
     FULL_SCALE,
     MaskingThreshold,
@@ -32,15 +32,10 @@ class ImperceptibleState(NamedTuple):
         best: the audible excess of `x_adv`; infinite while there is none.
     """
 
-    x: Features
-    y: Label
-    x_adv: Features
-    budget: Budget
-    done: Bool[Array, ""]
-    queries: Int[Array, ""]
+    common: Common
     threshold: MaskingThreshold
     delta: Features
-    moments: Any
+    moments: optax.OptState
     step: Int[Array, ""]
     rescale: Float[Array, ""]
     alpha: Float[Array, ""]
@@ -115,36 +110,41 @@ def imperceptible(
         if x.ndim != 1:
             raise ValueError(
                 f"the imperceptible attack perturbs waveforms, [time], and was given "
-                f"an example of shape {x.shape}: attack the stage of the waveform "
-                "(--rep=waveform)"
+                f"an example of shape {x.shape}: attack the stage of the waveform"
             )
         return ImperceptibleState(
-            x, y, x, budget, jnp.bool_(False), jnp.int32(0),
-            masking_threshold(x, sample_rate_hz=sample_rate_hz), jnp.zeros_like(x),
-            _ADAM.init(x), jnp.int32(0), jnp.float32(1), jnp.float32(_ALPHA),
-            jnp.float32(jnp.inf),
-        )  # fmt: skip
+            common=begin(x, y, budget),
+            threshold=masking_threshold(x, sample_rate_hz=sample_rate_hz),
+            delta=jnp.zeros_like(x),
+            moments=_ADAM.init(x),
+            step=jnp.int32(0),
+            rescale=jnp.float32(1),
+            alpha=jnp.float32(_ALPHA),
+            best=jnp.float32(jnp.inf),
+        )
 
     def step(logits_fn, state):
+        common = state.common
+        x, y = common.x, common.y
         in_first = state.step < first_length
         # Steps of its stage whose result this pass looks at.
         taken = state.step - jnp.where(in_first, 0, first_length)
 
         def point_of(delta):
             applied = jnp.clip(delta, -initial_eps, initial_eps) * state.rescale
-            return jnp.clip(state.x + applied, *bounds)
+            return jnp.clip(x + applied, *bounds)
 
         def loss_of(delta):
             point = point_of(delta)
             logits = logits_fn(point)
-            return _loss(logits, state.y, targeted=targeted), (point, logits)
+            return _loss(logits, y, targeted=targeted), (point, logits)
 
         def excess_of(delta):
-            return _excess(point_of(delta) - state.x, state.threshold)
+            return _excess(point_of(delta) - x, state.threshold)
 
         slope, (point, logits) = jax.grad(loss_of, has_aux=True)(state.delta)
         excess, slope_excess = jax.value_and_grad(excess_of)(state.delta)
-        hit = is_adversarial(logits, state.y, targeted=targeted)
+        hit = is_adversarial(logits, y, targeted=targeted)
         clean_hit = hit & (state.step == 0)
 
         shrinks = in_first & hit & _every(10, taken)
@@ -153,7 +153,7 @@ def imperceptible(
             shrinks, 0.8 * jnp.minimum(state.rescale, size), state.rescale
         )
         better = clean_hit | shrinks | (~in_first & hit & (excess < state.best))
-        x_adv = jnp.where(better, point, state.x_adv)
+        x_adv = jnp.where(better, point, common.x_adv)
         best = jnp.where(better, excess, state.best)
         grows = ~in_first & hit & _every(20, taken)
         falls = ~in_first & ~hit & _every(50, taken)
@@ -162,21 +162,23 @@ def imperceptible(
 
         late = 4 * taken >= 3 * second_length
         rates = learning_rates[0], learning_rates[1] * jnp.where(late, 0.1, 1.0)
-        moved = _moved(state.delta, state.moments, jnp.sign(slope), rates[0])
-        pulled = _moved(state.delta, state.moments, slope, rates[1])
+        moved = _descend(state.delta, state.moments, jnp.sign(slope), rates[0])
+        pulled = _descend(state.delta, state.moments, slope, rates[1])
         # Beside a silent clip, squares of this gradient overflow in Adam's moments.
         quieter = jnp.clip(state.alpha * slope_excess, -_LARGEST, _LARGEST)
-        pulled = _moved(*pulled, quieter, rates[1])
+        pulled = _descend(*pulled, quieter, rates[1])
         delta, moments = choose(in_first, moved, pulled)
 
         ends_first = state.step == first_length - 1
-        ended = jnp.where(jnp.isfinite(best), x_adv, point) - state.x
+        ended = jnp.where(jnp.isfinite(best), x_adv, point) - x
         return state._replace(
-            x_adv=x_adv,
-            done=clean_hit | (~in_first & (best <= 0)),
-            queries=state.queries + 1,
+            common=common._replace(
+                x_adv=x_adv,
+                done=clean_hit | (~in_first & (best <= 0)),
+                queries=common.queries + 1,
+            ),
             delta=jnp.where(ends_first, ended, delta),
-            moments=choose(ends_first, _ADAM.init(state.x), moments),
+            moments=choose(ends_first, _ADAM.init(x), moments),
             step=state.step + 1,
             rescale=jnp.where(ends_first, 1.0, rescale),
             alpha=alpha,
@@ -194,7 +196,7 @@ def imperceptible(
     )
 
 
-_ADAM = optax.scale_by_adam()
+_ADAM = promoting(optax.scale_by_adam())
 _ALPHA, _LEAST_ALPHA = 0.05, 0.0005
 _LARGEST = 1e15
 
@@ -214,9 +216,7 @@ def _excess(delta: Features, threshold: MaskingThreshold) -> Float[Array, ""]:
     return jnp.mean(jax.nn.relu(power - threshold.power))
 
 
-def _moved(delta, moments, gradient, rate):
+def _descend(delta, moments, gradient, rate):
     """The variables after one step of Adam, and its moments."""
-    # Optax raises floats to integer powers, which strict promotion refuses.
-    with jax.numpy_dtype_promotion("standard"):
-        update, moments = _ADAM.update(gradient, moments)
+    update, moments = _ADAM.update(gradient, moments)
     return delta - rate * update, moments

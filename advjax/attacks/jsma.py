@@ -1,4 +1,4 @@
-"""Few entries changed by much: the attack along a Jacobian's saliency map."""
+"""Attack along the saliency map of a Jacobian: few entries, changed by much."""
 
 from typing import NamedTuple
 
@@ -6,20 +6,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from advjax.attacks.base import Attack, Budget, check_options
+from advjax.attacks.base import Attack, Common, begin, check_options
 from advjax.attacks.objectives import is_adversarial
-from advjax.types import Bounds, Features, Label, Logits
+from advjax.types import Bounds, Label, Logits
 
 
 class JsmaState(NamedTuple):
     """See `State`; `x_adv` is where the next saliency map is taken."""
 
-    x: Features
-    y: Label
-    x_adv: Features
-    budget: Budget
-    done: Bool[Array, ""]
-    queries: Int[Array, ""]
+    common: Common
 
 
 def jsma(
@@ -103,13 +98,14 @@ def jsma(
 
     def init(logits_fn, x, y, key, budget):
         del logits_fn, key
-        return JsmaState(x, y, x, budget, jnp.bool_(False), jnp.int32(0))
+        return JsmaState(common=begin(x, y, budget))
 
     def step(logits_fn, state):
-        logits, pull = jax.vjp(logits_fn, state.x_adv)
-        rise, fall = _rise_and_fall(logits, pull, state.y, scores, targeted)
+        common = state.common
+        logits, pull = jax.vjp(logits_fn, common.x_adv)
+        rise, fall = _rise_and_fall(logits, pull, common.y, scores, targeted)
 
-        clean, point = state.x.ravel(), state.x_adv.ravel()
+        clean, point = common.x.ravel(), common.x_adv.ravel()
         touched = point != clean
         room = int(gamma * clean.size) - touched.sum() >= at_once
         gains = _gains((rise, fall), point, signs, change, bounds)
@@ -141,13 +137,15 @@ def jsma(
         sign = jnp.asarray(signs, jnp.float32)[chosen // clean.size]
         values = jnp.clip(point[entry] + sign * change, *bounds)
 
-        reached = is_adversarial(logits, state.y, targeted=targeted)
+        reached = is_adversarial(logits, common.y, targeted=targeted)
         done = reached | ~found
-        moved = point.at[entry].set(values).reshape(state.x.shape)
-        return state._replace(
-            x_adv=jnp.where(done, state.x_adv, moved),
-            done=done,
-            queries=state.queries + 1,
+        moved = point.at[entry].set(values).reshape(common.x.shape)
+        return JsmaState(
+            common=common._replace(
+                x_adv=jnp.where(done, common.x_adv, moved),
+                done=done,
+                queries=common.queries + 1,
+            )
         )
 
     return Attack(

@@ -1,16 +1,33 @@
 """The box-constrained L-BFGS attack."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from advjax.attacks.base import Attack, Budget, check_options
-from advjax.attacks.carlini_wagner_inner import choose, next_constant
+from advjax.attacks.base import Attack, Common, begin, check_options, choose
 from advjax.attacks.objectives import cross_entropy, is_adversarial
+from advjax.attacks.search import Search, advance_search, begin_search
+from advjax.optimisers import promoting
 from advjax.types import Bounds, Features, Label, Logits
+
+
+class Iterate(NamedTuple):
+    """A point, and what one forward and one backward pass tell of it.
+
+    Attributes:
+        point: where.
+        loss: the network's loss there, without c.
+        slope: the gradient of `loss`.
+        hit: whether `point` is adversarial.
+    """
+
+    point: Features
+    loss: Float[Array, ""]
+    slope: Features
+    hit: Bool[Array, ""]
 
 
 class LbfgsState(NamedTuple):
@@ -18,38 +35,21 @@ class LbfgsState(NamedTuple):
 
     Attributes:
         current: the last iterate that was accepted.
-        loss: the network's loss there, without c.
-        slope: the gradient of `loss`.
-        hit: whether `current` is adversarial.
         direction: where the next iterate is looked for.
         length: how far along it, as a multiple.
         memory: the optimiser's pairs of changes.
         step: evaluations at this c.
-        search: values of c that are dealt with.
-        c: the constant.
-        low: the greatest constant that failed.
-        high: the least that succeeded.
+        search: the search for c.
         best: the squared distance of `x_adv`; infinite while there is none.
     """
 
-    x: Features
-    y: Label
-    x_adv: Features
-    budget: Budget
-    done: Bool[Array, ""]
-    queries: Int[Array, ""]
-    current: Features
-    loss: Float[Array, ""]
-    slope: Features
-    hit: Bool[Array, ""]
+    common: Common
+    current: Iterate
     direction: Features
     length: Float[Array, ""]
-    memory: Any
+    memory: optax.OptState
     step: Int[Array, ""]
-    search: Int[Array, ""]
-    c: Float[Array, ""]
-    low: Float[Array, ""]
-    high: Float[Array, ""]
+    search: Search
     best: Float[Array, ""]
 
 
@@ -107,23 +107,27 @@ def lbfgs(
     )
     if not initial_c > 0:
         raise ValueError(f"initial_c={initial_c}: give a positive number")
-    optimiser = optax.scale_by_lbfgs(memory_size)
+    optimiser = promoting(optax.scale_by_lbfgs(memory_size))
 
     def init(logits_fn, x, y, key, budget):
         del logits_fn, key
         zero, infinite = jnp.zeros(x.shape, jnp.float32), jnp.float32(jnp.inf)
         return LbfgsState(
-            x, y, x, budget, jnp.bool_(False), jnp.int32(0), x, infinite, zero,
-            jnp.bool_(False), zero, jnp.float32(1), _typed(optimiser.init(x)),
-            jnp.int32(0), jnp.int32(0), jnp.float32(initial_c), jnp.float32(0),
-            infinite, infinite,
-        )  # fmt: skip
+            common=begin(x, y, budget),
+            current=Iterate(point=x, loss=infinite, slope=zero, hit=jnp.bool_(False)),
+            direction=zero,
+            length=jnp.float32(1),
+            memory=_typed(optimiser.init(x)),
+            step=jnp.int32(0),
+            search=begin_search(initial_c),
+            best=infinite,
+        )
 
     def evaluate(logits_fn, point, y):
         logits, pull = jax.vjp(logits_fn, point)
         loss, cotangent = jax.value_and_grad(_loss)(logits, y, targeted)
         hit = is_adversarial(logits, y, targeted=targeted)
-        return loss, pull(cotangent)[0], hit
+        return Iterate(point=point, loss=loss, slope=pull(cotangent)[0], hit=hit)
 
     def towards_minimum(memory, base, gradient, before):
         """The direction from `base`, its pair of changes remembered."""
@@ -134,64 +138,52 @@ def lbfgs(
         free = jnp.where(held, 0, gradient)
         # The optimiser takes differences itself: of what it is told to have seen last.
         memory = memory._replace(updates=free - bend)
-        with jax.numpy_dtype_promotion("standard"):
-            uphill, memory = optimiser.update(free, memory, base)
+        uphill, memory = optimiser.update(free, memory, base)
         return jnp.where(held, 0, -uphill), _typed(memory)
 
     def step(logits_fn, state):
-        first = state.queries == 0
-        point = jnp.clip(state.current + state.length * state.direction, *bounds)
-        point = jnp.where(first, state.x, point)
-        loss, slope, hit = evaluate(logits_fn, point, state.y)
-        distance = jnp.sum(jnp.square(point - state.x))
-        better = hit & (distance < state.best)
+        common, before, search = state.common, state.current, state.search
+        x, first = common.x, common.queries == 0
+        point = jnp.clip(before.point + state.length * state.direction, *bounds)
+        at = evaluate(logits_fn, jnp.where(first, x, point), common.y)
+        distance = jnp.sum(jnp.square(at.point - x))
+        better = at.hit & (distance < state.best)
 
-        here = state.current - state.x
-        value_here = state.c * state.loss + jnp.sum(jnp.square(here))
-        gradient_here = state.c * state.slope + 2 * here
-        value = state.c * loss + distance
-        foreseen = jnp.sum(gradient_here * (point - state.current))
+        here = before.point - x
+        value_here = search.c * before.loss + jnp.sum(jnp.square(here))
+        gradient_here = search.c * before.slope + 2 * here
+        value = search.c * at.loss + distance
+        foreseen = jnp.sum(gradient_here * (at.point - before.point))
         slack = _TOLERANCE * value_here
         accepted = first | (value <= value_here + _ARMIJO * foreseen + slack / 100)
         settled = accepted & ~first & (value_here - value <= slack)
         length = jnp.where(accepted, 1, state.length / 2)
         over = settled | (length < _SHORTEST) | (state.step + 1 >= num_steps)
 
-        current, loss, slope, hit_here = choose(
-            accepted,
-            (point, loss, slope, hit),
-            (state.current, state.loss, state.slope, state.hit),
-        )
-        c, low, high = choose(
-            over,
-            next_constant(state.c, state.low, state.high, hit_here),
-            (state.c, state.low, state.high),
-        )
+        current = choose(accepted, at, before)
+        search = advance_search(search, over=over, found=current.hit)
         # How far the minimum is too far away depends on the ratio to the best c.
-        c = jnp.where(over & (low > 0) & (high < jnp.inf), jnp.sqrt(low * high), c)
-        memory = choose(over, _typed(optimiser.init(state.x)), state.memory)
-        gradient = c * slope + 2 * (current - state.x)
-        turned = towards_minimum(memory, current, gradient, gradient_here)
+        between = over & (search.low > 0) & (search.high < jnp.inf)
+        middle = jnp.sqrt(search.low * search.high)
+        search = search._replace(c=jnp.where(between, middle, search.c))
+        memory = choose(over, _typed(optimiser.init(x)), state.memory)
+        gradient = search.c * current.slope + 2 * (current.point - x)
+        turned = towards_minimum(memory, current.point, gradient, gradient_here)
         direction, memory = choose(
             accepted | over, turned, (state.direction, state.memory)
         )
-        search = state.search + over.astype(jnp.int32)
-        return state._replace(
-            x_adv=jnp.where(better, point, state.x_adv),
-            done=(first & hit) | (search >= num_searches),
-            queries=state.queries + 1,
+        return LbfgsState(
+            common=common._replace(
+                x_adv=jnp.where(better, at.point, common.x_adv),
+                done=(first & at.hit) | (search.num_runs >= num_searches),
+                queries=common.queries + 1,
+            ),
             current=current,
-            loss=loss,
-            slope=slope,
-            hit=hit_here,
             direction=direction,
             length=jnp.where(over, 1, length),
             memory=memory,
             step=jnp.where(over, 0, state.step + 1),
             search=search,
-            c=c,
-            low=low,
-            high=high,
             best=jnp.where(better, distance, state.best),
         )
 

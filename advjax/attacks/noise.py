@@ -4,25 +4,20 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Int
 
 from advjax.attacks.balls import norm2
-from advjax.attacks.base import Attack, Budget, check_options
+from advjax.attacks.base import Attack, Common, begin, check_options
 from advjax.attacks.objectives import is_adversarial
-from advjax.types import Bounds, Features, Key, Label
+from advjax.types import Bounds, Key
 
 
 class NoiseState(NamedTuple):
-    """See `State`."""
+    """See `State`; `num_draws` were drawn."""
 
-    x: Features
-    y: Label
-    x_adv: Features
-    budget: Budget
-    done: Bool[Array, ""]
-    queries: Int[Array, ""]
+    common: Common
     key: Key
-    draw: Int[Array, ""]
+    num_draws: Int[Array, ""]
 
 
 def noise(
@@ -59,24 +54,29 @@ def noise(
         raise ValueError(f"law={law!r}: choose one of {', '.join(laws)}")
 
     def draw(state):
-        key = jax.random.fold_in(state.key, state.draw)
-        drawn = laws[law](key, state.x.shape)
+        x, budget = state.common.x, state.common.budget
+        key = jax.random.fold_in(state.key, state.num_draws)
+        drawn = laws[law](key, x.shape)
         size = norm2(drawn) if norm == "l2" else jnp.max(jnp.abs(drawn))
-        noisy = jnp.clip(state.x + drawn * (state.budget / size), *bounds)
-        return state._replace(x_adv=noisy, draw=state.draw + 1)
+        noisy = jnp.clip(x + drawn * (budget / size), *bounds)
+        return state._replace(
+            common=state.common._replace(x_adv=noisy), num_draws=state.num_draws + 1
+        )
 
     def init(logits_fn, x, y, key, budget):
         del logits_fn
-        none = jnp.int32(0)
-        return draw(NoiseState(x, y, x, budget, jnp.bool_(False), none, key, none))
+        common = begin(x, y, budget)
+        return draw(NoiseState(common=common, key=key, num_draws=jnp.int32(0)))
 
     def step(logits_fn, state):
-        done = is_adversarial(logits_fn(state.x_adv), state.y, targeted=targeted)
-        again = draw(state)
+        common, again = state.common, draw(state)
+        done = is_adversarial(logits_fn(common.x_adv), common.y, targeted=targeted)
         return again._replace(
-            x_adv=jnp.where(done, state.x_adv, again.x_adv),
-            done=done,
-            queries=state.queries + 1,
+            common=common._replace(
+                x_adv=jnp.where(done, common.x_adv, again.common.x_adv),
+                done=done,
+                queries=common.queries + 1,
+            )
         )
 
     return Attack(init, step, num_draws - 1, norm, bounds, targeted, black_box=True)

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from advjax.attacks.base import Attack
-from advjax.attacks.batches import Slots
+from advjax.attacks.batches import BatchState
 from advjax.runtime.atomic import new_file
 from advjax.runtime.text import printable
 from advjax.types import Features, LogitsFn
@@ -25,7 +25,7 @@ from advjax.types import Features, LogitsFn
 _MOST_SLOTS = 1 << 20
 
 
-def save(path: pathlib.Path, slots: Slots, ids: Sequence[str]) -> None:
+def save(path: pathlib.Path, slots: BatchState, ids: Sequence[str]) -> None:
     """Write `slots` and the ids of the examples that they number, or nothing.
 
     Raises:
@@ -50,7 +50,7 @@ def save(path: pathlib.Path, slots: Slots, ids: Sequence[str]) -> None:
 
 def load(
     path: pathlib.Path, attack: Attack, logits_fn: LogitsFn, x: Features
-) -> tuple[Slots, list[str]]:
+) -> tuple[BatchState, list[str]]:
     """Read what `save` wrote.
 
     Args:
@@ -81,11 +81,11 @@ def load(
                 like, (arrays[f"leaf{n}"] for n in range(len(like))), strict=True
             )
         ]
-        slots = Slots(
-            jax.tree.unflatten(structure, leaves),
-            arrays["steps"],
-            arrays["example"],
-            int(arrays["following"]),
+        slots = BatchState(
+            state=jax.tree.unflatten(structure, leaves),
+            steps=arrays["steps"],
+            example=arrays["example"],
+            following=int(arrays["following"]),
         )
         _check(slots, len(ids), attack.max_steps)
     except Exception as error:  # noqa: BLE001  zip and NumPy raise many kinds
@@ -162,7 +162,7 @@ def _ids(content: np.ndarray) -> list[str]:
     return ids
 
 
-def _check(slots: Slots, count: int, max_steps: int) -> None:
+def _check(slots: BatchState, count: int, max_steps: int) -> None:
     """Refuse slots that number other examples than there are."""
     working = slots.example[slots.example >= 0]
     if not 0 <= slots.following <= count:

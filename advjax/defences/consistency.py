@@ -7,8 +7,8 @@ from advjax.defences.base import GradFn
 from advjax.defences.noisy_copies import (
     check_copies,
     copies_defence,
-    log_mean_probabilities,
 )
+from advjax.probabilities import log_mean_softmax
 
 
 def consistency(
@@ -42,7 +42,7 @@ def consistency(
     check_copies(sigma=sigma, num_noises=num_noises, lbd=lbd, eta=eta)
 
     def loss(logits, y):
-        log_mean = log_mean_probabilities(logits)
+        log_mean = log_mean_softmax(logits)
         mean = jnp.exp(log_mean)
         entropy = -(mean * log_mean).sum(axis=-1).mean()
         each = optax.softmax_cross_entropy(logits, mean[:, None])

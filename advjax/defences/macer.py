@@ -9,8 +9,8 @@ from advjax.defences.base import GradFn
 from advjax.defences.noisy_copies import (
     check_copies,
     copies_defence,
-    log_mean_probabilities,
 )
+from advjax.probabilities import log_mean_softmax
 
 # Smaller shares are subnormal: some devices take them for 0.
 TINY = float(jnp.finfo(jnp.float32).tiny)
@@ -54,7 +54,7 @@ def macer(
     check_copies(sigma=sigma, num_noises=num_noises, lbd=lbd, gamma=gamma, beta=beta)
 
     def loss(logits, y):
-        logs = log_mean_probabilities(logits)
+        logs = log_mean_softmax(logits)
         log_loss = -jnp.take_along_axis(logs, y[:, None], axis=1).mean()
         shares, classes = jax.lax.top_k(jax.nn.softmax(beta * logits).mean(axis=1), 2)
         # The quantile's derivative divides by the distance to 0 or 1, so there it is

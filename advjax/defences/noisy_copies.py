@@ -62,14 +62,6 @@ def logits_of_copies(
     return tuple(logits.reshape(*copies.shape[:2], -1) for logits in heads), stats
 
 
-def log_mean_probabilities(
-    logits: Float[Array, "batch noises classes"],
-) -> Float[Array, "batch classes"]:
-    """Log of the softmax's mean over the copies, finite however small the mean."""
-    logs = jax.nn.log_softmax(logits)
-    return jax.nn.logsumexp(logs, axis=1) - math.log(logits.shape[1])
-
-
 def gradients_of_copies(
     loss: Loss,
     apply: Apply,

@@ -11,10 +11,10 @@ from advjax.defences.base import GradFn
 from advjax.defences.noisy_copies import (
     check_copies,
     gradients_of_copies,
-    log_mean_probabilities,
     logits_of_copies,
     noisy_copies,
 )
+from advjax.probabilities import log_mean_softmax
 
 
 def smooth_adv(
@@ -71,7 +71,7 @@ def smooth_adv(
             (logits, *_), _ = logits_of_copies(
                 evaluated, params, batch_stats, copies + delta[:, None], key_apply
             )
-            logs = log_mean_probabilities(logits)
+            logs = log_mean_softmax(logits)
             # A sum: no example's gradient vanishes in a large batch.
             return -jnp.take_along_axis(logs, batch.y[:, None], axis=1).sum()
 

@@ -4,11 +4,9 @@ Source: Subramanian et al. 2019, arXiv:1907.02477, whose classifiers answer with
 mean of the probabilities of all chunks.
 """
 
-import math
-
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from advjax.probabilities import log_mean_softmax
 
 
 def standardised_rows(
@@ -31,11 +29,3 @@ def clip_logits(
     if like.ndim == 4:
         return rows
     return log_mean_softmax(rows.reshape(*like.shape[:2], rows.shape[-1]))
-
-
-def log_mean_softmax(
-    logits: Float[Array, "batch parts classes"],
-) -> Float[Array, "batch classes"]:
-    """The logarithm of the mean over parts of their softmaxes, computed in logs."""
-    logs = jax.nn.log_softmax(logits.astype(jnp.float32))
-    return jax.nn.logsumexp(logs, axis=1) - math.log(logits.shape[1])

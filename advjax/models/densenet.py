@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from advjax.models.base import Network
 from advjax.models.blocks import BatchNorm, Conv, add_bias, max_pool, relu
-from advjax.models.chunks import log_mean_softmax
+from advjax.probabilities import log_mean_softmax
 from advjax.signal.fourier import stft
 from advjax.signal.mel import slaney_filterbank
 

@@ -85,7 +85,7 @@ def test_devices_share_the_slots_and_change_no_result(attack, atol, num_devices)
         return F.func(*weights, x)
 
     def note_shares(slots):
-        sharding = slots.state.x_adv.sharding
+        sharding = slots.state.common.x_adv.sharding
         shares.add((len(sharding.device_set), sharding.shard_shape((8, 6))))
 
     f = jax.tree_util.Partial(traced, F.args)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from advjax.attacks import State, fgsm, pgd, run, run_batch
-from advjax.attacks.base import Attack
+from advjax.attacks.base import Attack, Common, begin
+from advjax.attacks.black_box.nes import nes
 from advjax.attacks.expectation import expectation
-from advjax.attacks.nes import nes
 from tests.problems import half_space, linear
 
 NORMAL = np.array([3.0, -4.0, 0.5, 1.0, -2.0, 1.5], np.float32)
@@ -77,12 +77,7 @@ def test_every_forward_pass_is_counted():
 
 
 class Record(NamedTuple):
-    x: jax.Array
-    y: jax.Array
-    x_adv: jax.Array
-    budget: jax.Array
-    done: jax.Array
-    queries: jax.Array
+    common: Common
     seen: jax.Array
     again: jax.Array
 
@@ -91,10 +86,16 @@ def record():
     """An attack that notes what it sees of x, twice a step."""
 
     def init(f, x, y, key, budget):
-        return Record(x, y, x, budget, jnp.bool_(False), jnp.int32(2), f(x), f(x))
+        common = begin(x, y, budget)._replace(queries=jnp.int32(2))
+        return Record(common=common, seen=f(x), again=f(x))
 
-    def step(f, s):
-        return s._replace(seen=f(s.x), again=f(s.x), queries=s.queries + 2)
+    def step(f, state):
+        common = state.common
+        return Record(
+            common=common._replace(queries=common.queries + 2),
+            seen=f(common.x),
+            again=f(common.x),
+        )
 
     return Attack(init, step, 3, "linf", FREE)
 

@@ -81,7 +81,7 @@ def test_the_first_stage_shrinks_the_ball():
     seen = []
     for _ in range(32):
         state = step(state)
-        size = float(jnp.abs(state.x_adv - WAVE).max()) * 32768
+        size = float(jnp.abs(state.common.x_adv - WAVE).max()) * 32768
         seen.append((round(size), round(float(state.rescale), 4)))
     # Adam's steps have 100. The second pass sees the first step succeed: what was
     # needed is 0.05 of the ball, and 0.8 of that is left. Ten steps later 1100 * 0.04
@@ -118,7 +118,7 @@ def test_silence_and_bounds_are_kept_and_everything_stays_finite():
 
 @pytest.mark.parametrize("shape", [(160, 64, 1), (2, 4096)])
 def test_what_is_no_waveform_is_refused(shape):
-    with pytest.raises(ValueError, match=r"perturbs waveforms.*--rep=waveform"):
+    with pytest.raises(ValueError, match="perturbs waveforms.*stage of the waveform"):
         attacked(build(), f=lambda x: x.ravel()[:2], x=jnp.zeros(shape))
 
 

@@ -24,7 +24,7 @@ def follow(attack, f, x, y):
     step = jax.jit(lambda state: attack.step(f, state))
     state = attack.init(f, jnp.asarray(x), jnp.int32(y), None, jnp.float32(np.inf))
     states = []
-    while not state.done and len(states) < attack.max_steps:
+    while not state.common.done and len(states) < attack.max_steps:
         state = step(state)
         states.append(state)
     return states
@@ -118,10 +118,11 @@ def test_every_pick_is_the_best_of_all(pairs, scores, theta, direction, targeted
     )  # fmt: skip
     assert points and len(states) == len(points) + 1
     for state, point in zip(states, points, strict=False):
-        np.testing.assert_allclose(state.x_adv, point, atol=1e-6)
-    np.testing.assert_array_equal(states[-1].x_adv, states[-2].x_adv)
-    assert int(states[-1].queries) == len(states)
-    top = (weights @ np.asarray(states[-1].x_adv) + bias).argmax()
+        np.testing.assert_allclose(state.common.x_adv, point, atol=1e-6)
+    last = states[-1].common
+    np.testing.assert_array_equal(last.x_adv, states[-2].common.x_adv)
+    assert int(last.queries) == len(states)
+    top = (weights @ np.asarray(last.x_adv) + bias).argmax()
     assert (bool(top == y) == targeted) == success
 
 

@@ -97,12 +97,12 @@ def test_any_changed_byte_of_the_content_is_noticed(whole, tmp_path):
             assert "delete it" in str(error)
             continue
         # Dates and attributes of the archive's members are no content.
-        np.testing.assert_array_equal(slots.state.x_adv, _state(whole, tmp_path))
+        np.testing.assert_array_equal(slots.state.common.x_adv, _state(whole, tmp_path))
         assert ids == [*"abcde", "\0"]
 
 
 def _state(whole, tmp_path):
-    return load(changed(whole, tmp_path))[0].state.x_adv
+    return load(changed(whole, tmp_path))[0].state.common.x_adv
 
 
 @pytest.mark.parametrize(

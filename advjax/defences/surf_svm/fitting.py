@@ -23,6 +23,7 @@ from advjax.models.surf_svm.autoencoder import Autoencoder
 from advjax.models.surf_svm.guarded import Guarded
 from advjax.models.surf_svm.network import SurfSvm, shrunk
 from advjax.models.surf_svm.svm import machine_of
+from advjax.optimisers import promoting
 from advjax.representations import Representation
 from advjax.runtime.progress import Progress
 
@@ -224,7 +225,7 @@ def fit_autoencoder(
     seed: int,
 ) -> dict[str, Any]:
     """Parameters of an `Autoencoder` that takes Gaussian noise off the images."""
-    module, optimizer = Autoencoder(width), optax.adam(recipe.learning_rate)
+    module, optimizer = Autoencoder(width), promoting(optax.adam(recipe.learning_rate))
     key = jax.random.key(seed)
     params = module.init(key, jnp.asarray(images[:1]))["params"]
 
@@ -236,8 +237,7 @@ def fit_autoencoder(
             return jnp.mean(jnp.square(module.apply({"params": params}, noisy) - batch))
 
         value, gradient = jax.value_and_grad(loss)(params)
-        with jax.numpy_dtype_promotion("standard"):  # see training.Recipe.optimizer
-            updates, state = optimizer.update(gradient, state)
+        updates, state = optimizer.update(gradient, state)
         return optax.apply_updates(params, updates), state, value
 
     state = optimizer.init(params)

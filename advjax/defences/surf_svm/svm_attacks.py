@@ -104,7 +104,8 @@ def evasion(
         raise ValueError(f"bandwidth={bandwidth}: give a distance above 0")
 
     def step(logits_fn, state):
-        counted = np.ones(len(flat), bool) if labels is None else labels != state.y
+        y = state.common.y
+        counted = np.ones(len(flat), bool) if labels is None else labels != y
 
         def pull(x):
             near = mean_kernel(
@@ -112,7 +113,7 @@ def evasion(
             )
             return density_weight * near
 
-        return attack.step(pulled(logits_fn, state.y, pull), state)
+        return attack.step(pulled(logits_fn, y, pull), state)
 
     return attack._replace(step=step)
 

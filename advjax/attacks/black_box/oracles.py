@@ -1,4 +1,4 @@
-"""What a black-box attacker may see of a classifier.
+"""Oracles: the part of a classifier that a black-box attacker sees.
 
 A black box is a poorer `LogitsFn`: attacks that only ask for outputs work on it, and
 its gradient is zero by construction, so that one that cheats finds nothing.

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from advjax.attacks import oracles
+from advjax.attacks.black_box import oracles
 from tests.problems import linear
 
 F = linear(np.diag([1.0, 2.0, 3.0, 4.0]), np.zeros(4))

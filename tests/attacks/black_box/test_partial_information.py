@@ -7,9 +7,9 @@ import pytest
 import scipy.optimize
 
 from advjax.attacks import run
-from advjax.attacks.nes import gradient_estimate
-from advjax.attacks.oracles import top_k as best
-from advjax.attacks.partial_information import partial_information
+from advjax.attacks.black_box.estimator import gradient_estimate
+from advjax.attacks.black_box.oracles import top_k as best
+from advjax.attacks.black_box.partial_information import partial_information
 from tests.problems import linear
 
 GENERATOR = np.random.default_rng(0)
@@ -84,10 +84,11 @@ def test_every_iterate_shows_its_target_in_a_shrinking_box(top_k):
     shown = jax.vmap(best(F, top_k))(seen.current)[:, 2]
     assert jnp.isfinite(shown).all()
     moved = jnp.abs(seen.current - X[None]).max(axis=1)
-    assert (moved <= seen.radius * (1 + 1e-5)).all()
-    assert (seen.eps[1:] <= seen.eps[:-1]).all()
+    assert (moved <= seen.box.radius * (1 + 1e-5)).all()
+    eps = seen.box.eps
+    assert (eps[1:] <= eps[:-1]).all()
     assert seen.current.min() >= -2.0 and seen.current.max() <= 2.0
-    assert seen.done.any() and seen.eps[-1] == budget < first.eps
+    assert seen.common.done.any() and eps[-1] == budget < first.box.eps
 
 
 def test_it_walks_as_one_query_after_the_other_would():
@@ -212,7 +213,7 @@ def test_chunks_change_memory_and_nothing_else():
     state = attacks[0].init(F, X, Y, KEY, budget)
     whole, parts = (jax.jit(attack.step)(F, state) for attack in attacks)
     np.testing.assert_allclose(whole.current, parts.current, atol=1e-5)
-    np.testing.assert_array_equal(whole.queries, parts.queries)
+    np.testing.assert_array_equal(whole.common.queries, parts.common.queries)
 
 
 def test_a_state_keeps_its_shapes_and_types():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from advjax.attacks import pgd, run
-from advjax.attacks.nes import annealed, gradient_estimate, nes, no_losses
+from advjax.attacks.black_box.nes import nes
 from tests.problems import half_space, linear
 
 NORMAL = np.array([3.0, -4.0, 0.5, 1.0], np.float32)
@@ -54,49 +54,6 @@ def test_a_target_is_reached():
     found = attacked(attack, [0.45, 0.55], y=2, logits_fn=f, x=x)
     np.testing.assert_array_equal(found.success, [False, True])
     assert int(f(found.x_adv[1]).argmax()) == 2
-
-
-@pytest.mark.parametrize(("num_samples", "size"), [(50, 200), (200, 50), (10, 10)])
-def test_an_estimates_cosine_is_what_its_samples_allow(num_samples, size):
-    normal = jax.random.normal(jax.random.key(9), (size,))
-    keys = jax.random.split(jax.random.key(0), 400)
-    found, mean = jax.jit(
-        jax.vmap(
-            lambda key: gradient_estimate(
-                lambda x: normal @ x + 5.0,
-                jnp.zeros(size), key, sigma=0.1, num_samples=num_samples,
-            )
-        )
-    )(keys)  # fmt: skip
-    cosine = found @ normal / jnp.linalg.norm(found, axis=1) / jnp.linalg.norm(normal)
-    # The estimate is the normal times a Wishart matrix over its degrees of freedom.
-    expected = (1 + (size + 1) / (num_samples / 2)) ** -0.5
-    np.testing.assert_allclose(cosine.mean(), expected, rtol=0.06)
-    # Antithetic pairs cancel the constant exactly, and the mean is free of noise.
-    np.testing.assert_allclose(mean, 5.0, rtol=1e-5)
-    error = jnp.linalg.norm(found.mean(0) - normal) / jnp.linalg.norm(normal)
-    assert error < 3 * (size / (num_samples / 2) / 400) ** 0.5
-
-
-def test_pairs_of_which_one_is_hidden_do_not_mislead():
-    # Half of the probes show nothing: those in which the first entry grows by a third.
-    def loss(x):
-        return jnp.where(x[0] < 0.3, 5.0 + x.sum(), jnp.inf)
-
-    estimate = functools.partial(
-        gradient_estimate, loss, jnp.zeros(4), sigma=0.5, num_samples=40
-    )
-    found, mean = jax.vmap(estimate)(jax.random.split(jax.random.key(0), 300))
-    assert (found.sum(axis=1) > 0).mean() > 0.97
-    np.testing.assert_allclose(mean, 5.0, rtol=1e-5)
-    nothing, mean = estimate(jax.random.key(1), sigma=1e-12)
-    assert jnp.isfinite(nothing).all()
-    nothing, mean = gradient_estimate(
-        lambda x: -jnp.inf * jnp.ones(()), X, jax.random.key(1), sigma=0.1,
-        num_samples=4,
-    )  # fmt: skip
-    np.testing.assert_array_equal(nothing, jnp.zeros(4))
-    assert mean == jnp.inf
 
 
 def test_every_forward_pass_is_counted_and_the_limit_holds():
@@ -171,19 +128,6 @@ def test_a_state_keeps_its_shapes_and_types():
     before = jax.eval_shape(lambda state: state, state)
     after = jax.eval_shape(functools.partial(attack.step, f), state)
     assert jax.tree.leaves(before) == jax.tree.leaves(after)
-
-
-def test_the_rate_falls_on_a_plateau_and_no_further_than_its_least():
-    losses, rate = no_losses(3), jnp.float32(8.0)
-    seen = []
-    for loss in [5, 4, 3, 3.5, 3.2, 3.4, 3.3, 3.5, 9, 9, 10]:
-        losses, rate = annealed(
-            losses, jnp.float32(loss), rate, least=jnp.float32(3.0), drop=2.0
-        )
-        seen.append(float(rate))
-    # Of three in a row the last is first above the first at 3, 3.5, 3.2; the row then
-    # starts anew at 3.4, 3.3, 3.5.
-    assert seen == [8, 8, 8, 8, 4, 4, 4, 3, 3, 3, 3]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A target reached from its own side, where only the best classes are seen."""
+"""Partial-information attack (Ilyas et al. 2018): only the top-k scores are visible."""
 
 import math
 from typing import NamedTuple
@@ -6,18 +6,19 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-from advjax.attacks import oracles
-from advjax.attacks.base import Attack, Budget, check_options
-from advjax.attacks.nes import (
-    annealed,
+from advjax.attacks.base import Attack, Common, begin, check_options
+from advjax.attacks.black_box import oracles
+from advjax.attacks.black_box.estimator import (
+    Estimates,
+    add_estimate,
+    begin_estimates,
     check_estimator,
-    evaluated,
+    evaluate,
     gradient_estimate,
-    no_losses,
 )
-from advjax.types import Bounds, Features, Key, Label
+from advjax.types import Bounds, Features, Key
 
 _NUM_SHRINKS = 8
 """Proposed shrinks of the box, each half the one before: 0.5 to the last above 2e-3."""
@@ -26,36 +27,37 @@ _LEAST_RESTART = 0.1
 """Least share of the first box by which the next search starts to shrink it."""
 
 
+class Box(NamedTuple):
+    """The box around x that shrinks to the budget, by its half widths.
+
+    Attributes:
+        radius: of the box in which the iterate was accepted.
+        eps: of the box from which the next one is made.
+        start_eps: of the first box.
+        delta_eps: by how much the next search first proposes to shrink the box.
+    """
+
+    radius: Float[Array, ""]
+    eps: Float[Array, ""]
+    start_eps: Float[Array, ""]
+    delta_eps: Float[Array, ""]
+
+
 class PartialInformationState(NamedTuple):
     """See `State`; `x_adv` is `x` until the iterate is within the budget.
 
     Attributes:
         current: the iterate, always shown as its target by the oracle.
-        radius: of the box around x in which `current` was accepted.
-        eps: of the box from which the next one is made.
-        start_eps: of the first box.
-        delta_eps: by how much the next search first proposes to shrink the box.
-        gradient: running mean of the estimates.
-        rate: longest step that is proposed.
-        losses: of the latest steps, oldest first; infinite where there is none yet.
+        box: where it lies.
+        estimates: the gradients so far; their rate is the longest step proposed.
     """
 
-    x: Features
-    y: Label
-    x_adv: Features
-    budget: Budget
-    done: Bool[Array, ""]
-    queries: Int[Array, ""]
+    common: Common
     current: Features
-    radius: Float[Array, ""]
-    eps: Float[Array, ""]
-    start_eps: Float[Array, ""]
-    delta_eps: Float[Array, ""]
+    box: Box
     key: Key
     step: Int[Array, ""]
-    gradient: Features
-    rate: Float[Array, ""]
-    losses: Float[Array, "steps"]
+    estimates: Estimates
 
 
 def partial_information(
@@ -101,7 +103,7 @@ def partial_information(
         num_samples: queries for one gradient; even.
         max_queries: never exceeded.
         top_k: how many classes the oracle shows.
-        relative_sigma: deviation of a probe in each entry, in budgets.
+        relative_sigma: standard deviation of a probe in each entry, in budgets.
         starting_eps: the first box's half width, in units of x; None for the largest
             distance of an entry of the start, so that the start is in it.
         relative_delta_eps: the first shrink that is proposed, in first boxes.
@@ -183,91 +185,120 @@ def partial_information(
         ended = within & oracles.is_reached(shown, y, targeted=True)
         lost = ~seen(shown, y)
         return PartialInformationState(
-            x, y, jnp.where(within & ~lost, current, x), budget,
-            reached | ended | lost,
-            jnp.where(reached, jnp.int32(1), jnp.int32(2)), current, radius, eps, eps,
-            relative_delta_eps * eps, key, jnp.int32(0), jnp.zeros_like(x),
-            relative_max_step * budget, no_losses(plateau_length),
-        )  # fmt: skip
+            common=begin(x, y, budget)._replace(
+                x_adv=jnp.where(within & ~lost, current, x),
+                done=reached | ended | lost,
+                queries=jnp.where(reached, jnp.int32(1), jnp.int32(2)),
+            ),
+            current=current,
+            box=Box(
+                radius=radius,
+                eps=eps,
+                start_eps=eps,
+                delta_eps=relative_delta_eps * eps,
+            ),
+            key=key,
+            step=jnp.int32(0),
+            estimates=begin_estimates(
+                x, relative_max_step * budget, plateau_length=plateau_length
+            ),
+        )
 
-    def proposals(state, loss, gradient, rate):
+    def proposals(state, loss, estimates):
         """Shrinks, points, and which of them are asked, all in the order asked."""
-        left = jnp.maximum(state.eps - state.budget, 0.0)
-        largest = jnp.where(loss < adv_thresh, jnp.minimum(state.delta_eps, left), 0.0)
+        budget, box = state.common.budget, state.box
+        left = jnp.maximum(box.eps - budget, 0.0)
+        largest = jnp.where(loss < adv_thresh, jnp.minimum(box.delta_eps, left), 0.0)
         halves = 0.5 ** jnp.arange(_NUM_SHRINKS, dtype=jnp.float32)
         shrinks = jnp.append(largest * halves, 0.0)
-        rates = rate * 0.5 ** jnp.arange(num_rates, dtype=jnp.float32)
+        rates = estimates.rate * 0.5 ** jnp.arange(num_rates, dtype=jnp.float32)
         # Rounding must not cost the last one its place.
-        asked_rates = rates >= 0.99 * relative_min_step * state.budget
+        asked_rates = rates >= 0.99 * relative_min_step * budget
         asked_shrinks = jnp.append(shrinks[:-1] > 0, True)
         asked = (asked_shrinks[:, None] & asked_rates[None]).ravel()
         shrinks = jnp.repeat(shrinks, num_rates)
         rates = jnp.tile(rates, _NUM_SHRINKS + 1)
-        radii = jnp.maximum(state.eps - shrinks, state.budget)
-        move = jnp.sign(gradient)
+        radii = jnp.maximum(box.eps - shrinks, budget)
+        move = jnp.sign(estimates.gradient)
         points = jax.vmap(
-            lambda rate, radius: boxed(state.current - rate * move, state.x, radius)
+            lambda rate, radius: boxed(
+                state.current - rate * move, state.common.x, radius
+            )
         )(rates, radii)
         return shrinks, radii, points, asked
 
     def step(logits_fn, state):
+        common, box = state.common, state.box
+        x, y, budget = common.x, common.y, common.budget
         see = oracles.top_k(logits_fn, top_k)
-        estimate, loss = gradient_estimate(
-            lambda point: -see(point)[state.y],
+        gradient, loss = gradient_estimate(
+            lambda point: -see(point)[y],
             state.current,
             jax.random.fold_in(state.key, state.step),
-            sigma=relative_sigma * state.budget,
+            sigma=relative_sigma * budget,
             num_samples=num_samples,
             chunk=chunk,
         )
-        gradient = momentum * state.gradient + (1 - momentum) * estimate
-        losses, rate = annealed(
-            state.losses, loss, state.rate,
-            least=relative_min_step * state.budget, drop=plateau_drop,
-        )  # fmt: skip
-        shrinks, radii, points, asked = proposals(state, loss, gradient, rate)
-        shown = evaluated(see, points, chunk)
+        estimates = add_estimate(
+            state.estimates,
+            gradient,
+            loss,
+            momentum=momentum,
+            least=relative_min_step * budget,
+            drop=plateau_drop,
+        )
+        shrinks, radii, points, asked = proposals(state, loss, estimates)
+        shown = evaluate(see, points, chunk)
         number = jnp.cumsum(asked, dtype=jnp.int32)
-        affordable = max_queries - state.queries - num_samples
-        accepted = asked & (number <= affordable) & jnp.isfinite(shown[:, state.y])
+        affordable = max_queries - common.queries - num_samples
+        accepted = asked & (number <= affordable) & jnp.isfinite(shown[:, y])
         found = accepted.any()
         first = accepted.argmax()
         queries = jnp.where(found, number[first], jnp.minimum(number[-1], affordable))
-        queries = state.queries + num_samples + queries
+        queries = common.queries + num_samples + queries
 
         def updated(new, old):
             return jnp.where(found, new, old)
 
         current = updated(points[first], state.current)
-        radius = updated(radii[first], state.radius)
-        within = radius <= state.budget
+        radius = updated(radii[first], box.radius)
+        within = radius <= budget
         shrink = shrinks[first]
         shrunk = found & (shrink > 0)
-        carried = jnp.maximum(state.eps - shrink / conservative, state.budget)
-        least = min(_LEAST_RESTART, relative_delta_eps) * state.start_eps
-        reached = found & oracles.is_reached(shown[first], state.y, targeted=True)
+        carried = jnp.maximum(box.eps - shrink / conservative, budget)
+        least = min(_LEAST_RESTART, relative_delta_eps) * box.start_eps
+        reached = found & oracles.is_reached(shown[first], y, targeted=True)
         return state._replace(
-            x_adv=jnp.where(within, current, state.x),
-            done=(within & reached) | (queries + num_samples + 1 > max_queries),
-            queries=queries,
+            common=common._replace(
+                x_adv=jnp.where(within, current, x),
+                done=(within & reached) | (queries + num_samples + 1 > max_queries),
+                queries=queries,
+            ),
             current=current,
-            radius=radius,
-            eps=updated(jnp.where(within, state.budget, carried), state.eps),
-            delta_eps=jnp.where(shrunk, jnp.maximum(shrink, least), state.delta_eps),
+            box=box._replace(
+                radius=radius,
+                eps=updated(jnp.where(within, budget, carried), box.eps),
+                delta_eps=jnp.where(shrunk, jnp.maximum(shrink, least), box.delta_eps),
+            ),
             step=state.step + 1,
-            gradient=gradient,
-            rate=rate,
-            losses=jnp.where(shrunk, jnp.inf, losses),
+            estimates=estimates._replace(
+                losses=jnp.where(shrunk, jnp.inf, estimates.losses)
+            ),
         )
 
     return Attack(
-        init, step, (max_queries - 2) // (num_samples + 1), "linf", bounds, True,
+        init,
+        step,
+        (max_queries - 2) // (num_samples + 1),
+        "linf",
+        bounds,
+        targeted=True,
         black_box=True,
-    )  # fmt: skip
+    )
 
 
 def _check(*, starts, targeted, conservative, **positive: float) -> None:
-    """Nothing; refuses what this attack alone cannot run with."""
+    """Refuse options that this attack alone cannot run with."""
     if not targeted:
         raise ValueError(
             "targeted=False: partial information starts from a clip of the class to "

@@ -18,9 +18,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from advjax.attacks import carlini_wagner_inner as inner
-from advjax.attacks.base import Budget
-from advjax.types import Features, Label
+from advjax.attacks.base import Common, InitFn, StepFn, begin, choose
+from advjax.attacks.carlini_wagner.descent import (
+    Descent,
+    Options,
+    begin_descent,
+    descend,
+    judge,
+    learning_rate,
+)
+from advjax.types import Features
 
 _GROWTH = 10.0
 _LARGEST_C = 2e6
@@ -29,70 +36,83 @@ _TRIES = 16
 """Single entries that turn out to be needed before the search ends."""
 
 
+class Entries(NamedTuple):
+    """The set of entries that a run may change, and what the next one is made from.
+
+    Attributes:
+        free: entries that this run may change.
+        start: the variables at the last success, where runs begin.
+        worth: what each entry's change was worth there; infinite where there was none.
+        needed: entries without which no success was found.
+        share: of the last successful set, what is fixed at once.
+        num_fixed: entries that `free` has fewer than that set.
+    """
+
+    free: Bool[Array, "*features"]
+    start: Features
+    worth: Features
+    needed: Bool[Array, "*features"]
+    share: Float[Array, ""]
+    num_fixed: Int[Array, ""]
+
+
 class CarliniWagnerL0State(NamedTuple):
     """See `State`.
 
     Attributes:
         descent: the run of Adam.
         c: the run's constant.
-        free: entries that this run may change.
-        start: the variables at the last success, where runs begin.
-        worth: what each entry's change was worth there; infinite where there was none.
-        needed: entries without which no success was found.
-        share: of the last successful set, what is fixed at once.
-        fixed: entries that `free` has fewer than that set.
+        entries: the set at hand.
         best: entries changed in `x_adv`; more than there are while there is none.
         rate: the learning rate.
     """
 
-    x: Features
-    y: Label
-    x_adv: Features
-    budget: Budget
-    done: Bool[Array, ""]
-    queries: Int[Array, ""]
-    descent: inner.Descent
+    common: Common
+    descent: Descent
     c: Float[Array, ""]
-    free: Bool[Array, "*features"]
-    start: Features
-    worth: Features
-    needed: Bool[Array, "*features"]
-    share: Float[Array, ""]
-    fixed: Int[Array, ""]
+    entries: Entries
     best: Int[Array, ""]
     rate: Float[Array, ""]
 
 
-def l0(options: inner.Options):
-    """`init` and `step` of the attack; see `carlini_wagner.carlini_wagner`."""
+def l0(options: Options) -> tuple[InitFn, StepFn]:
+    """`init` and `step` of the attack; see `carlini_wagner`."""
     encode, decode = options.variables.encode, options.variables.decode
 
     def init(logits_fn, x, y, key, budget):
         del logits_fn, key
         w = encode(x)
         return CarliniWagnerL0State(
-            x, y, x, budget, jnp.bool_(False), jnp.int32(0), inner.begin(w),
-            jnp.float32(options.initial_c), jnp.ones(x.shape, bool), w,
-            jnp.full(x.shape, jnp.inf, jnp.float32), jnp.zeros(x.shape, bool),
-            jnp.float32(0.5), jnp.int32(0), jnp.int32(x.size + 1),
-            jnp.float32(0),
-        )  # fmt: skip
+            common=begin(x, y, budget),
+            descent=begin_descent(w),
+            c=jnp.float32(options.initial_c),
+            entries=Entries(
+                free=jnp.ones(x.shape, bool),
+                start=w,
+                worth=jnp.full(x.shape, jnp.inf, jnp.float32),
+                needed=jnp.zeros(x.shape, bool),
+                share=jnp.float32(0.5),
+                num_fixed=jnp.int32(0),
+            ),
+            best=jnp.int32(x.size + 1),
+            rate=jnp.float32(0),
+        )
 
     def step(logits_fn, state):
-        first = state.queries == 0
-        w = state.descent.w
-        point = jnp.where(state.free & ~first, decode(w), state.x)
-        at = inner.judged(logits_fn, point, state.y, options)
-        delta = point - state.x
-        changed = point != state.x
+        common, entries = state.common, state.entries
+        x, w, first = common.x, state.descent.w, common.queries == 0
+        point = jnp.where(entries.free & ~first, decode(w), x)
+        at = judge(logits_fn, point, common.y, options)
+        delta = point - x
+        changed = point != x
         count = jnp.sum(changed, dtype=jnp.int32)
         loss = jnp.sum(jnp.square(delta)) + state.c * jnp.maximum(at.gap, 0)
         gradient = 2 * delta + jnp.where(at.gap > 0, state.c, 0) * at.slope
-        rate = inner.rate(at, first, state.rate, options)
-        descent, ended = inner.descend(
+        rate = learning_rate(at, first, state.rate, options)
+        descent, ended = descend(
             state.descent,
             loss,
-            jnp.where(state.free, gradient, 0),
+            jnp.where(entries.free, gradient, 0),
             rate,
             options,
         )
@@ -100,32 +120,36 @@ def l0(options: inner.Options):
         lost = ended & ~won
         failed = lost & (state.c >= _LARGEST_C)
         worth = jnp.where(
-            won, jnp.where(changed, jnp.abs(at.slope * delta), jnp.inf), state.worth
+            won, jnp.where(changed, jnp.abs(at.slope * delta), jnp.inf), entries.worth
         )
-        alone = failed & (state.fixed <= 1)
-        needed = state.needed | (alone & jnp.isfinite(worth) & ~state.free)
-        share = jnp.where(failed, state.share / 2, state.share)
-        free, fixed = _computed_if(
+        alone = failed & (entries.num_fixed <= 1)
+        needed = entries.needed | (alone & jnp.isfinite(worth) & ~entries.free)
+        share = jnp.where(failed, entries.share / 2, entries.share)
+        free, num_fixed = _compute_if(
             won | failed,
             lambda: _without_least(worth, needed, share),
-            (state.free, state.fixed),
+            (entries.free, entries.num_fixed),
         )
-        start = jnp.where(won, w, state.start)
+        start = jnp.where(won, w, entries.start)
         better = at.hit & (count < state.best)
         tried = jnp.sum(needed, dtype=jnp.int32)
-        at_end = (won | failed) & ((fixed == 0) | (tried >= _TRIES))
-        return state._replace(
-            x_adv=jnp.where(better, point, state.x_adv),
-            done=(first & at.hit) | at_end,
-            queries=state.queries + 1,
-            descent=inner.choose(won | lost, inner.begin(start), descent),
+        at_end = (won | failed) & ((num_fixed == 0) | (tried >= _TRIES))
+        return CarliniWagnerL0State(
+            common=common._replace(
+                x_adv=jnp.where(better, point, common.x_adv),
+                done=(first & at.hit) | at_end,
+                queries=common.queries + 1,
+            ),
+            descent=choose(won | lost, begin_descent(start), descent),
             c=jnp.where(lost, jnp.minimum(_GROWTH * state.c, _LARGEST_C), state.c),
-            free=free,
-            start=start,
-            worth=worth,
-            needed=needed,
-            share=share,
-            fixed=fixed,
+            entries=Entries(
+                free=free,
+                start=start,
+                worth=worth,
+                needed=needed,
+                share=share,
+                num_fixed=num_fixed,
+            ),
             best=jnp.where(better, count, state.best),
             rate=rate,
         )
@@ -148,7 +172,7 @@ def _without_least(worth, needed, share):
     return members & (rank >= number), number
 
 
-def _computed_if(wanted, compute, otherwise):
+def _compute_if(wanted, compute, otherwise):
     """`compute()` where wanted.
 
     `lax.cond` under `vmap` computes both sides at every step, here a sort; this loop

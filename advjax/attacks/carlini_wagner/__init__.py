@@ -1,15 +1,11 @@
-"""Carlini and Wagner's attacks: the door to all three norms, and the l2 attack."""
+"""Carlini and Wagner's attacks: l2, l0 and linf behind one function."""
 
-from typing import NamedTuple
-
-import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
-
-from advjax.attacks import carlini_wagner_inner as inner
-from advjax.attacks.base import Attack, Budget, check_options
-from advjax.attacks.carlini_wagner_l0 import l0
-from advjax.attacks.carlini_wagner_linf import linf
-from advjax.types import Bounds, Features, Label
+from advjax.attacks.base import Attack, check_options
+from advjax.attacks.carlini_wagner.descent import Options, variables
+from advjax.attacks.carlini_wagner.l0 import l0
+from advjax.attacks.carlini_wagner.l2 import l2
+from advjax.attacks.carlini_wagner.linf import linf
+from advjax.types import Bounds
 
 
 def carlini_wagner(
@@ -36,8 +32,8 @@ def carlini_wagner(
     Args:
         norm: the size made small: "l2" its square (the sum of squares, as the authors';
             Subramanian et al., arXiv:1907.02477, took the mean); "l0" the number of
-            entries that change, see `carlini_wagner_l0`; "linf" the largest change,
-            see `carlini_wagner_linf`.
+            entries that change, see `carlini_wagner.l0`; "linf" the largest change,
+            see `carlini_wagner.linf`.
         num_searches: values of c for "l2". With the other norms the length of a run
             varies, and num_searches * num_steps bounds the steps of all.
         num_steps: steps of Adam at one value of c, at most.
@@ -87,19 +83,19 @@ def carlini_wagner(
         raise ValueError(f"confidence={confidence}: give a margin of at least 0")
     if probability is not None and not 0 < probability < 1:
         raise ValueError(f"probability={probability}: give one between 0 and 1")
-    options = inner.Options(
-        num_searches,
-        num_steps,
-        learning_rate,
-        initial_c,
-        confidence,
-        probability,
-        abort_early,
-        targeted,
-        bounds,
-        inner.variables(bounds, change_of_variables),
+    options = Options(
+        num_searches=num_searches,
+        num_steps=num_steps,
+        learning_rate=learning_rate,
+        initial_c=initial_c,
+        confidence=confidence,
+        probability=probability,
+        abort_early=abort_early,
+        targeted=targeted,
+        bounds=bounds,
+        variables=variables(bounds, change_of_variables),
     )
-    init, step = {"l2": _l2, "l0": l0, "linf": linf}[norm](options)
+    init, step = {"l2": l2, "l0": l0, "linf": linf}[norm](options)
     return Attack(
         init,
         step,
@@ -109,81 +105,3 @@ def carlini_wagner(
         targeted,
         fixed_budget=False,
     )
-
-
-class CarliniWagnerState(NamedTuple):
-    """See `State`.
-
-    Attributes:
-        descent: the run of Adam.
-        search: runs completed.
-        c: the run's constant.
-        low: the greatest constant that failed.
-        high: the least that succeeded.
-        found: whether this run has met a success.
-        best: the squared distance of `x_adv`; infinite while there is none.
-        rate: the learning rate.
-    """
-
-    x: Features
-    y: Label
-    x_adv: Features
-    budget: Budget
-    done: Bool[Array, ""]
-    queries: Int[Array, ""]
-    descent: inner.Descent
-    search: Int[Array, ""]
-    c: Float[Array, ""]
-    low: Float[Array, ""]
-    high: Float[Array, ""]
-    found: Bool[Array, ""]
-    best: Float[Array, ""]
-    rate: Float[Array, ""]
-
-
-def _l2(options: inner.Options):
-    encode, decode = options.variables.encode, options.variables.decode
-
-    def init(logits_fn, x, y, key, budget):
-        del logits_fn, key
-        return CarliniWagnerState(
-            x, y, x, budget, jnp.bool_(False), jnp.int32(0), inner.begin(encode(x)),
-            jnp.int32(0), jnp.float32(options.initial_c), jnp.float32(0),
-            jnp.float32(jnp.inf), jnp.bool_(False), jnp.float32(jnp.inf),
-            jnp.float32(0),
-        )  # fmt: skip
-
-    def step(logits_fn, state):
-        first = state.queries == 0
-        # Its image under tanh is not quite the example.
-        point = jnp.where(first, state.x, decode(state.descent.w))
-        at = inner.judged(logits_fn, point, state.y, options)
-        delta = point - state.x
-        distance = jnp.sum(jnp.square(delta))
-        loss = distance + state.c * jnp.maximum(at.gap, 0)
-        gradient = 2 * delta + jnp.where(at.gap > 0, state.c, 0) * at.slope
-        rate = inner.rate(at, first, state.rate, options)
-        descent, over = inner.descend(state.descent, loss, gradient, rate, options)
-        found = state.found | at.hit
-        c, low, high = inner.choose(
-            over,
-            inner.next_constant(state.c, state.low, state.high, found),
-            (state.c, state.low, state.high),
-        )
-        search = state.search + over.astype(jnp.int32)
-        better = at.hit & (distance < state.best)
-        return state._replace(
-            x_adv=jnp.where(better, point, state.x_adv),
-            done=(first & at.hit) | (search >= options.num_searches),
-            queries=state.queries + 1,
-            descent=inner.choose(over, inner.going_on(descent), descent),
-            search=search,
-            c=c,
-            low=low,
-            high=high,
-            found=found & ~over,
-            best=jnp.where(better, distance, state.best),
-            rate=rate,
-        )
-
-    return init, step

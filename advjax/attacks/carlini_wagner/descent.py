@@ -1,7 +1,7 @@
-"""What the attacks of Carlini and Wagner share: one run of Adam at one constant.
+"""One run of Adam at one constant, the core of all attacks of Carlini and Wagner.
 
 All three minimise `size(perturbation) + c * hinge`, run by run, and differ in the size
-and in what one run's outcome makes of the next one. The next run begins within the same
+and in how the outcome of a run sets up the next one. The next run begins within the
 step in which the last one ended, so that no forward pass is spent on the change.
 
 Source: Carlini and Wagner 2017, arXiv:1608.04644, sections V and VI; constants of the
@@ -10,7 +10,7 @@ authors' code, carlini/nn_robust_attacks.
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,13 +18,14 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from advjax.attacks.objectives import is_adversarial, margin
+from advjax.optimisers import promoting
 from advjax.types import Bounds, Features, Label, LogitsFn
 
 Scalar = Float[Array, ""]
 
 
 class Options(NamedTuple):
-    """What the builder was told, checked; see `carlini_wagner`."""
+    """The options of `carlini_wagner`, checked."""
 
     num_searches: int
     num_steps: int
@@ -39,7 +40,7 @@ class Options(NamedTuple):
 
 
 class Variables(NamedTuple):
-    """What Adam moves instead of the example itself.
+    """The variables that Adam moves instead of the example itself.
 
     Attributes:
         encode: an example to its variables.
@@ -95,7 +96,7 @@ _INSIDE = 0.999999
 """Keeps entries at the bounds where arctanh is finite (the authors' code)."""
 
 
-class Judged(NamedTuple):
+class Verdict(NamedTuple):
     """One forward and one backward pass at a point.
 
     Attributes:
@@ -111,7 +112,7 @@ class Judged(NamedTuple):
     slope: Features
 
 
-def judged(logits_fn: LogitsFn, point: Features, y: Label, options: Options) -> Judged:
+def judge(logits_fn: LogitsFn, point: Features, y: Label, options: Options) -> Verdict:
     """The gap at a point, whether it is closed, and its slope there."""
     sign = -1.0 if options.targeted else 1.0
     logits, pull = jax.vjp(logits_fn, point)
@@ -123,11 +124,11 @@ def judged(logits_fn: LogitsFn, point: Features, y: Label, options: Options) -> 
         reached = share >= options.probability
         sure = reached if options.targeted else share < options.probability
     hit = sure & is_adversarial(logits, y, targeted=options.targeted)
-    return Judged(gap, hit, pull(sign * cotangent)[0])
+    return Verdict(gap=gap, hit=hit, slope=pull(sign * cotangent)[0])
 
 
-def rate(
-    at: Judged, first: Bool[Array, ""], before: Scalar, options: Options
+def learning_rate(
+    at: Verdict, first: Bool[Array, ""], before: Scalar, options: Options
 ) -> Scalar:
     """The learning rate, in units of the variables: given, or scaled at the first pass.
 
@@ -166,18 +167,23 @@ class Descent(NamedTuple):
     """
 
     w: Features
-    moments: Any
+    moments: optax.OptState
     step: Int[Array, ""]
     reference: Scalar
 
 
-def begin(w: Features) -> Descent:
+def begin_descent(w: Features) -> Descent:
     """A run from these variables that has not moved yet."""
-    return Descent(w, _ADAM.init(w), jnp.int32(0), jnp.float32(jnp.inf))
+    return Descent(
+        w=w,
+        moments=_ADAM.init(w),
+        step=jnp.int32(0),
+        reference=jnp.float32(jnp.inf),
+    )
 
 
-def going_on(descent: Descent) -> Descent:
-    """The next run, from where one stands and with its moments."""
+def restart(descent: Descent) -> Descent:
+    """The next run, from the point and with the moments of the last one."""
     return descent._replace(step=jnp.int32(0), reference=jnp.float32(jnp.inf))
 
 
@@ -201,9 +207,7 @@ def descend(
     """
     w = descent.w
     gradient = options.variables.pull(w, gradient)
-    # Optax raises floats to integer powers, which strict promotion refuses.
-    with jax.numpy_dtype_promotion("standard"):
-        update, moments = _ADAM.update(gradient, descent.moments)
+    update, moments = _ADAM.update(gradient, descent.moments)
     moved = options.variables.project(w - rate * update)
     step = descent.step + 1
     over = step >= options.num_steps
@@ -211,31 +215,8 @@ def descend(
     if options.abort_early:
         over |= looks & (loss > 0.9999 * descent.reference)
     reference = jnp.where(looks, loss, descent.reference)
-    return Descent(moved, moments, step, reference), over
+    after = Descent(w=moved, moments=moments, step=step, reference=reference)
+    return after, over
 
 
-_ADAM = optax.scale_by_adam()
-
-
-def next_constant(
-    c: Scalar, low: Scalar, high: Scalar, found: Bool[Array, ""]
-) -> tuple[Scalar, Scalar, Scalar]:
-    """The next constant to try, and the greatest that failed and least that did not.
-
-    Ten times as much until one succeeds, then the middle of the two, as in the authors'
-    code.
-    """
-    low = jnp.where(found, low, jnp.maximum(low, c))
-    high = jnp.where(found, jnp.minimum(high, c), high)
-    middle = low + (high - low) / 2
-    larger = jnp.minimum(10 * c, _LARGEST)
-    return jnp.where(jnp.isfinite(high), middle, larger), low, high
-
-
-_LARGEST = 1e10
-"""The authors' bound on c, at which its search gives up growing."""
-
-
-def choose(chosen: Bool[Array, ""], these: Any, those: Any) -> Any:
-    """One of two equal pytrees."""
-    return jax.tree.map(lambda a, b: jnp.where(chosen, a, b), these, those)
+_ADAM = promoting(optax.scale_by_adam())

@@ -13,11 +13,18 @@ since Adam's steps do not depend on c there.
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
-from advjax.attacks import carlini_wagner_inner as inner
-from advjax.attacks.base import Budget
-from advjax.types import Features, Label
+from advjax.attacks.base import Common, InitFn, StepFn, begin, choose
+from advjax.attacks.carlini_wagner.descent import (
+    Descent,
+    Options,
+    begin_descent,
+    descend,
+    judge,
+    learning_rate,
+)
+from advjax.types import Features
 
 _SHRINK = 0.9
 _GROWTH = 2.0
@@ -37,13 +44,8 @@ class CarliniWagnerLinfState(NamedTuple):
         rate: the learning rate, of which a step takes no more than tau allows.
     """
 
-    x: Features
-    y: Label
-    x_adv: Features
-    budget: Budget
-    done: Bool[Array, ""]
-    queries: Int[Array, ""]
-    descent: inner.Descent
+    common: Common
+    descent: Descent
     start: Features
     c: Float[Array, ""]
     tau: Float[Array, ""]
@@ -51,33 +53,37 @@ class CarliniWagnerLinfState(NamedTuple):
     rate: Float[Array, ""]
 
 
-def linf(options: inner.Options):
-    """`init` and `step` of the attack; see `carlini_wagner.carlini_wagner`."""
+def linf(options: Options) -> tuple[InitFn, StepFn]:
+    """`init` and `step` of the attack; see `carlini_wagner`."""
     encode, decode = options.variables.encode, options.variables.decode
 
     def init(logits_fn, x, y, key, budget):
         del logits_fn, key
         tau = jnp.float32(options.bounds[1] - options.bounds[0])
         return CarliniWagnerLinfState(
-            x, y, x, budget, jnp.bool_(False), jnp.int32(0), inner.begin(encode(x)),
-            encode(x), jnp.float32(options.initial_c), tau, jnp.float32(jnp.inf),
-            jnp.float32(0),
-        )  # fmt: skip
+            common=begin(x, y, budget),
+            descent=begin_descent(encode(x)),
+            start=encode(x),
+            c=jnp.float32(options.initial_c),
+            tau=tau,
+            best=jnp.float32(jnp.inf),
+            rate=jnp.float32(0),
+        )
 
     def step(logits_fn, state):
-        first = state.queries == 0
-        w, tau = state.descent.w, state.tau
-        point = jnp.where(first, state.x, decode(w))
-        at = inner.judged(logits_fn, point, state.y, options)
-        delta = point - state.x
+        common, w, tau = state.common, state.descent.w, state.tau
+        first = common.queries == 0
+        point = jnp.where(first, common.x, decode(w))
+        at = judge(logits_fn, point, common.y, options)
+        delta = point - common.x
         excess = jnp.maximum(jnp.abs(delta) - tau, 0)
         size = jnp.max(jnp.abs(delta))
         loss = jnp.sum(excess) + state.c * jnp.maximum(at.gap, 0)
         gradient = jnp.where(excess > 0, jnp.sign(delta), 0)
         gradient += jnp.where(at.gap > 0, state.c, 0) * at.slope
-        rate = inner.rate(at, first, state.rate, options)
+        rate = learning_rate(at, first, state.rate, options)
         slower = jnp.minimum(rate, tau / (_STEPS_TO_TAU * options.variables.width))
-        descent, ended = inner.descend(state.descent, loss, gradient, slower, options)
+        descent, ended = descend(state.descent, loss, gradient, slower, options)
         won = at.hit & (size <= tau) & (options.abort_early | ended)
         lost = ended & ~won
         start = jnp.where(won, w, state.start)
@@ -85,11 +91,13 @@ def linf(options: inner.Options):
         better = at.hit & (size < state.best)
         best = jnp.where(better, size, state.best)
         hopeless = (c > _LARGEST_C) | ~jnp.isfinite(best)
-        return state._replace(
-            x_adv=jnp.where(better, point, state.x_adv),
-            done=(first & at.hit) | (lost & hopeless),
-            queries=state.queries + 1,
-            descent=inner.choose(won | lost, inner.begin(start), descent),
+        return CarliniWagnerLinfState(
+            common=common._replace(
+                x_adv=jnp.where(better, point, common.x_adv),
+                done=(first & at.hit) | (lost & hopeless),
+                queries=common.queries + 1,
+            ),
+            descent=choose(won | lost, begin_descent(start), descent),
             start=start,
             c=c,
             tau=jnp.where(won, _SHRINK * size, tau),

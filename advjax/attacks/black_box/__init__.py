@@ -1,0 +1,1 @@
+"""Black-box attacks, which ask for outputs and never for gradients."""
