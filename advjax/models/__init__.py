@@ -14,10 +14,11 @@ from advjax.models.convnet import GCNN, VGG13
 from advjax.models.crnn import CRNN
 from advjax.models.densenet import DenseMel, DenseWav
 from advjax.models.googlenet import GoogLeNet
+from advjax.models.guarded import Guarded
 from advjax.models.rescnn import ResCNN
 from advjax.models.resnet import ResNet18, ResNet34, ResNet56
-from advjax.models.surf_svm import Guarded, SurfSvm
 from advjax.models.vgg import VGG16
+from advjax.surf_svm import SurfSvm
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "rescnn": ResCNN,

@@ -3,9 +3,9 @@
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from advjax.models.base import Network
-from advjax.models.blocks import Conv, max_pool, relu
-from advjax.models.images import HE, centred, local_response_norm, scaled, vectors
+from advjax.layers.base import Network
+from advjax.layers.blocks import Conv, max_pool, relu
+from advjax.layers.images import HE, centred, local_response_norm, scaled, vectors
 
 
 class AlexNet(Network):

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from advjax.models.base import Network
-from advjax.models.blocks import BatchNorm, Conv, max_pool, relu
-from advjax.models.chunks import clip_logits, standardised_rows
-from advjax.models.images import vectors
+from advjax.layers.base import Network
+from advjax.layers.blocks import BatchNorm, Conv, max_pool, relu
+from advjax.layers.chunks import clip_logits, standardised_rows
+from advjax.layers.images import vectors
 
 GLOROT = nn.initializers.glorot_uniform()
 """Keras' initial kernel."""

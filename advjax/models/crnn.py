@@ -5,9 +5,9 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
-from advjax.models.base import Network
-from advjax.models.blocks import relu
-from advjax.models.chunks import clip_logits, standardised_rows
+from advjax.layers.base import Network
+from advjax.layers.blocks import relu
+from advjax.layers.chunks import clip_logits, standardised_rows
 from advjax.models.convnet import GLOROT, ConvStages
 
 

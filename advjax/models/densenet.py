@@ -15,8 +15,8 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from advjax.models.base import Network
-from advjax.models.blocks import BatchNorm, Conv, add_bias, max_pool, relu
+from advjax.layers.base import Network
+from advjax.layers.blocks import BatchNorm, Conv, add_bias, max_pool, relu
 from advjax.probabilities import log_mean_softmax
 from advjax.signal.fourier import stft
 from advjax.signal.mel import slaney_filterbank

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from advjax.models.base import Network
-from advjax.models.blocks import BatchNorm, Conv, clipped_relu
+from advjax.layers.base import Network
+from advjax.layers.blocks import BatchNorm, Conv, clipped_relu
 
 
 class ConvNormClip(nn.Module):

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from advjax.models.base import Network
-from advjax.models.blocks import BatchNorm, Conv, max_pool, relu
-from advjax.models.images import HE, centred, vectors
+from advjax.layers.base import Network
+from advjax.layers.blocks import BatchNorm, Conv, max_pool, relu
+from advjax.layers.images import HE, centred, vectors
 
 
 class ConvNorm(nn.Module):

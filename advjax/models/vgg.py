@@ -3,9 +3,9 @@
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from advjax.models.base import Network
-from advjax.models.blocks import Conv, max_pool, relu
-from advjax.models.images import HE, centred, vectors
+from advjax.layers.base import Network
+from advjax.layers.blocks import Conv, max_pool, relu
+from advjax.layers.images import HE, centred, vectors
 
 _STAGES = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))
 """Convolutions of each stage, and their channels as multiples of the first one's."""

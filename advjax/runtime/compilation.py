@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 _CPU_OPTIONS = {
     # jaxlib sends CPU convolutions to YNNPACK, which measured 1.5 to 1.8 times slower
     # than the Eigen path on AVX2; this keeps YNNPACK for matrix products and for sums,
-    # without which the key points of `models.surf_svm` take half as long again.
+    # without which the key points of `surf_svm` take half as long again.
     "xla_cpu_experimental_ynn_fusion_type": (
         "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
     ),

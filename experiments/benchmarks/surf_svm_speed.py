@@ -24,12 +24,11 @@ import numpy as np
 
 from advjax import evaluation
 from advjax.classifier import Classifier
-from advjax.defences.surf_svm import SvmRecipe, fit
-from advjax.defences.surf_svm.fitting import fit_autoencoder, fit_codebook
 from advjax.models import SurfSvm
-from advjax.models.surf_svm.autoencoder import Autoencoder
-from advjax.models.surf_svm.network import ROOM
 from advjax.reports import tables
+from advjax.surf_svm.autoencoder import Autoencoder
+from advjax.surf_svm.fitting import SvmRecipe, fit, fit_autoencoder, fit_codebook
+from advjax.surf_svm.network import ROOM
 from experiments import app, flags
 from experiments.benchmarks import flags as bench
 from experiments.benchmarks.turns import median_seconds

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from advjax import catalog, records
 from advjax.classifier import Classifier
-from advjax.defences.surf_svm import Stages, SvmRecipe, fit, fit_front, purified
 from advjax.models import Guarded, SurfSvm
-from advjax.models.surf_svm.guarded import network_behind
+from advjax.models.guarded import network_behind
+from advjax.surf_svm.fitting import Stages, SvmRecipe, fit, fit_front, purified
 from advjax.training import Dataset
 from experiments.lab import pipeline
 

@@ -16,14 +16,14 @@ import numpy as np
 
 from advjax import evaluation
 from advjax.classifier import Classifier
-from advjax.defences.surf_svm.fitting import SvmRecipe, fit_machine
-from advjax.defences.surf_svm.svm_attacks import evasion, flip_labels
 from advjax.metrics.robustness import attackable
 from advjax.models import SurfSvm
-from advjax.models.surf_svm.svm import Machine, pair_decisions, sums_of_pairs
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS
 from advjax.runtime.atomic import new_file
+from advjax.surf_svm.attacks import evasion, flip_labels
+from advjax.surf_svm.fitting import SvmRecipe, fit_machine
+from advjax.surf_svm.machine import Machine, pair_decisions, sums_of_pairs
 from experiments.lab import attacking, cached_rows, pipeline
 
 

@@ -17,9 +17,9 @@ from jaxtyping import Float32
 
 from advjax import catalog, evaluation
 from advjax.classifier import Classifier
-from advjax.defences.transforms import SUITE, TRANSFORMS
 from advjax.metrics.shares import Share
 from advjax.runtime.progress import Progress
+from advjax.transforms import SUITE, TRANSFORMS
 from experiments.lab import cached_rows
 from experiments.studies.sound_event_jobs import Job, file_name
 from experiments.studies.sound_event_models import SAMPLE_RATE_HZ, padded_wave

@@ -23,11 +23,11 @@ from jaxtyping import Float32
 from advjax import catalog, evaluation, smoothing
 from advjax.attacks import expectation
 from advjax.attacks.batches import default_slots
-from advjax.defences.transforms import SMALL_ROOM, TRANSFORMS, Transform
 from advjax.metrics.distortion import radius_snr_db
 from advjax.metrics.shares import Share
 from advjax.reports import tables
 from advjax.runtime.progress import Progress
+from advjax.transforms import SMALL_ROOM, TRANSFORMS, Transform
 from experiments.lab import attacking, cached_rows, pipeline
 
 NONE, MASKED = "none", "masked noise"

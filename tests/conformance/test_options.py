@@ -10,10 +10,10 @@ import pytest
 from advjax import catalog
 from advjax.attacks import ATTACKS
 from advjax.defences import DEFENCES
-from advjax.defences.transforms import TRANSFORMS
 from advjax.models import MODELS
 from advjax.representations import FRONT_ENDS
 from advjax.smoothing import NOISES, gaussian
+from advjax.transforms import TRANSFORMS
 from data_prep.corpora import CORPORA
 
 WRONG = (

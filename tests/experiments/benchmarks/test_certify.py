@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from advjax.models import blocks
+from advjax.layers import blocks
 from experiments.benchmarks import certify_report, certify_sides
 
 

@@ -14,7 +14,7 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
-from advjax.models import inference
+from advjax.layers import inference
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 

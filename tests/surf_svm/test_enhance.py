@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from advjax.models.surf_svm.enhance import enhanced, high_boost, stretch
+from advjax.surf_svm.enhance import enhanced, high_boost, stretch
 
 IMAGE = jnp.asarray(np.random.default_rng(0).random((20, 30)), jnp.float32)
 

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -18,14 +18,13 @@ import optax
 from jaxtyping import Float, Int
 
 from advjax.classifier import Classifier
-from advjax.defences.surf_svm.stages import Stages
-from advjax.models.surf_svm.autoencoder import Autoencoder
-from advjax.models.surf_svm.guarded import Guarded
-from advjax.models.surf_svm.network import SurfSvm, shrunk
-from advjax.models.surf_svm.svm import machine_of
 from advjax.optimisers import promoting
 from advjax.representations import Representation
 from advjax.runtime.progress import Progress
+from advjax.surf_svm.autoencoder import Autoencoder
+from advjax.surf_svm.checkpoints import Stages
+from advjax.surf_svm.machine import machine_of
+from advjax.surf_svm.network import Front, SurfSvm, shrunk
 
 Images = Float[np.ndarray, "examples height width 1"]
 _FLAT = 1e-6  # as in representations.Image
@@ -137,12 +136,24 @@ def _words(network: SurfSvm, images, recipe: SvmRecipe, seed: int) -> dict[str, 
     return {"words": fit_codebook(sampled, network.num_words, recipe, seed)}
 
 
+@runtime_checkable
+class Purifying(Protocol):
+    """A network with the differentiable stages in front: `SurfSvm` or `Guarded`."""
+
+    denoise: bool
+    width: int
+
+    @property
+    def front(self) -> Front:
+        """The stages before the autoencoder."""
+
+
 def fit_front(
-    network: SurfSvm | Guarded,
+    network: Purifying,
     x: Float[np.ndarray, "examples height width"],
     recipe: SvmRecipe,
     seed: int,
-    stages: "Stages",
+    stages: Stages,
 ) -> dict[str, Any]:
     """Parameters of the differentiable stages: the autoencoder's, if there is one.
 
@@ -164,7 +175,7 @@ def fit_front(
 
 
 def purified(
-    network: SurfSvm | Guarded,
+    network: Purifying,
     params: dict[str, Any],
     x: Float[np.ndarray, "examples height width"],
 ) -> Float[np.ndarray, "examples height width"]:

@@ -3,7 +3,7 @@
 Enhancement, reduction by singular values, a denoising autoencoder, zones, SURF, a
 codebook and a support vector machine. Everything that a fit finds is a variable, so the
 pipeline is saved, attacked, smoothed and certified like any network; only it is not
-trained by gradients, but stage by stage (`advjax.defences.surf_svm.fitting`).
+trained by gradients, but stage by stage (`surf_svm.fitting`).
 
 Gradients go backward through all of it: exactly through enhancement, reduction,
 autoencoder, distances and kernels; through descriptors with the key points held where
@@ -22,20 +22,20 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
-from advjax.models.base import Network
-from advjax.models.surf_svm import codebook, surf
-from advjax.models.surf_svm.autoencoder import Autoencoder
-from advjax.models.surf_svm.enhance import enhanced
-from advjax.models.surf_svm.fast_hessian import KeyPoints
-from advjax.models.surf_svm.svd import reduced
-from advjax.models.surf_svm.svm import (
+from advjax.layers.base import Network
+from advjax.runtime.compilation import one_by_one
+from advjax.surf_svm import codebook, surf
+from advjax.surf_svm.autoencoder import Autoencoder
+from advjax.surf_svm.enhance import enhanced
+from advjax.surf_svm.fast_hessian import KeyPoints
+from advjax.surf_svm.machine import (
     Kernel,
     Machine,
     class_pairs,
     logits_of_pairs,
     pair_decisions,
 )
-from advjax.runtime.compilation import one_by_one
+from advjax.surf_svm.svd import reduced
 from advjax.types import Logits
 
 VERSION = 1

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.signal
 
+from advjax import transforms
 from advjax.catalog import pick
-from advjax.defences import transforms
-from advjax.defences.transforms import MP3_KBPS, OPUS_RATES_HZ, SUITE, TRANSFORMS
+from advjax.transforms import MP3_KBPS, OPUS_RATES_HZ, SUITE, TRANSFORMS
 
 RATE_HZ = 32_000
 CODECS = (

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from advjax.models.surf_svm.codebook import distances, histogram, mean_distances
+from advjax.surf_svm.codebook import distances, histogram, mean_distances
 
 GENERATOR = np.random.default_rng(0)
 DESCRIPTORS = GENERATOR.normal(size=(11, 5)).astype(np.float32)

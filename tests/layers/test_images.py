@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from advjax.models.images import centred, local_response_norm, scaled, vectors
+from advjax.layers.images import centred, local_response_norm, scaled, vectors
 
 
 def test_scaled_keeps_proportions_and_multiples():

@@ -7,7 +7,7 @@ import pytest
 
 from advjax.attacks import run, run_batch
 from advjax.attacks.objectives import margin
-from advjax.defences.surf_svm.svm_attacks import (
+from advjax.surf_svm.attacks import (
     evasion,
     flip_labels,
     flip_weights,
@@ -15,7 +15,7 @@ from advjax.defences.surf_svm.svm_attacks import (
     mean_kernel,
     pulled,
 )
-from advjax.models.surf_svm.svm import (
+from advjax.surf_svm.machine import (
     Kernel,
     class_pairs,
     machine_of,

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from advjax.models.surf_svm.svm import (
+from advjax.surf_svm.machine import (
     Kernel,
     logits_of_pairs,
     machine_of,

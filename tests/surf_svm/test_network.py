@@ -9,10 +9,10 @@ import pytest
 from advjax import checkpoint
 from advjax.classifier import Classifier, initialise
 from advjax.models import Guarded, SurfSvm
-from advjax.models.surf_svm import network, surf
 from advjax.representations import Image, Magnitude, Waveform
 from advjax.runtime.parallel import data_mesh
 from advjax.smoothing import count_votes, gaussian
+from advjax.surf_svm import network, surf
 
 SMALL = {"width": 2, "zones": 3, "max_points": 16, "num_words": 6, "num_support": 5}
 REPRESENTATION = Image(
@@ -142,6 +142,6 @@ def test_a_guarded_network_sees_purified_images():
 
 
 def network_alone():
-    from advjax.models.surf_svm.guarded import network_behind
+    from advjax.models.guarded import network_behind
 
     return network_behind("resnet18(width=4,resize=16)", 3)

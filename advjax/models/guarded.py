@@ -1,16 +1,16 @@
-"""A network behind the pipeline's differentiable stages.
+"""A network behind the differentiable stages of the classical pipeline.
 
-What the enhancement, the reduction and the autoencoder do for a network by themselves.
-All of it has an exact gradient: who attacks the whole goes through them.
+Enhancement, reduction and autoencoder have exact gradients: an attack on the whole goes
+through them.
 """
 
 from flax import linen as nn
 from jaxtyping import Array, Float
 
 from advjax import catalog
-from advjax.models.base import Network
-from advjax.models.surf_svm.autoencoder import Autoencoder
-from advjax.models.surf_svm.network import Front
+from advjax.layers.base import Network
+from advjax.surf_svm.autoencoder import Autoencoder
+from advjax.surf_svm.network import Front
 
 
 class Guarded(Network):
@@ -45,7 +45,7 @@ class Guarded(Network):
 
     @property
     def front(self) -> Front:
-        """What decides the stages before the autoencoder."""
+        """The stages before the autoencoder."""
         return Front(self.boost, self.energy)
 
     def __call__(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from advjax.models.surf_svm import fast_hessian, surf
+from advjax.surf_svm import fast_hessian, surf
 
 judge = pytest.importorskip("mahotas.features.surf")
 

@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 
 from advjax import checkpoint
-from advjax.defences.surf_svm import Stages, SvmRecipe, fit
-from advjax.defences.surf_svm.fitting import fit_autoencoder, fit_codebook
 from advjax.models import SurfSvm
-from advjax.models.surf_svm.autoencoder import Autoencoder
 from advjax.representations import Image, Magnitude, Waveform
+from advjax.surf_svm.autoencoder import Autoencoder
+from advjax.surf_svm.fitting import (
+    Stages,
+    SvmRecipe,
+    fit,
+    fit_autoencoder,
+    fit_codebook,
+)
 
 pytest.importorskip("sklearn")
 REPRESENTATION = Image(
@@ -63,12 +68,12 @@ def test_a_killed_fit_goes_on_behind_its_last_stage(encoder, tmp_path, monkeypat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("advjax.defences.surf_svm.fitting.fit_machine", killed)
+        patch.setattr("advjax.surf_svm.fitting.fit_machine", killed)
         with pytest.raises(KeyboardInterrupt):
             fitted(x, y, network, workdir=tmp_path)
     with monkeypatch.context() as patch:
         for stage in ("fit_autoencoder", "fit_codebook"):
-            patch.setattr(f"advjax.defences.surf_svm.fitting.{stage}", killed)
+            patch.setattr(f"advjax.surf_svm.fitting.{stage}", killed)
         again = fitted(x, y, network, workdir=tmp_path)
     assert again.digest() == whole.digest()
 

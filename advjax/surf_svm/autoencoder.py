@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from advjax.models.blocks import Conv, relu
+from advjax.layers.blocks import Conv, relu
 
 
 class Autoencoder(nn.Module):

@@ -18,7 +18,7 @@ from scipy.spatial.distance import pdist
 
 from advjax.attacks.base import Attack
 from advjax.attacks.gradient_sign import pgd
-from advjax.models.surf_svm.svm import Kernel
+from advjax.surf_svm.machine import Kernel
 from advjax.types import Bounds, Features, Label, LogitsFn
 
 DENSITIES = {"laplacian": "cityblock", "gaussian": "sqeuclidean"}

@@ -5,8 +5,8 @@ import pytest
 from jax import lax
 from scipy.signal import correlate
 
-from advjax.models import inference
-from advjax.models.blocks import conv2d
+from advjax.layers import inference
+from advjax.layers.blocks import conv2d
 
 # Against outputs of deviation 1. Direct sums in float32 err by some 1e-6; the
 # transforms in one direction multiply that by about ten, in both by about thirty.

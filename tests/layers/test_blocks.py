@@ -7,8 +7,8 @@ import pytest
 from flax import linen as nn
 from jax import lax
 
-from advjax.models import blocks
-from advjax.models.blocks import (
+from advjax.layers import blocks
+from advjax.layers.blocks import (
     BatchNorm,
     Conv,
     channel_sums,

@@ -20,7 +20,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from advjax.models.surf_svm.fast_hessian import (
+from advjax.surf_svm.fast_hessian import (
     Image,
     KeyPoints,
     maxima,

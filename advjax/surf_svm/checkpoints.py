@@ -1,4 +1,4 @@
-"""Finished stages of a fit, kept in a folder for the next start."""
+"""Checkpoints of a fit: its finished stages in a folder, for resuming after a kill."""
 
 import dataclasses
 import hashlib

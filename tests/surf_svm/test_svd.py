@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from advjax.models.surf_svm.svd import kept_rank, reduced
+from advjax.surf_svm.svd import kept_rank, reduced
 
 
 def matrix(values, shape=(12, 9), seed=0):

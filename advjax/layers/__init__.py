@@ -1,0 +1,1 @@
+"""The parts of networks: layers, their fast convolutions, and the base of all."""
