@@ -35,7 +35,7 @@ from advjax.representations import (
 from advjax.runtime import parallel
 from advjax.runtime.locks import reserve
 from advjax.runtime.text import did_you_mean
-from advjax.training import Dataset, Recipe, fit
+from advjax.training import Dataset, Objective, Recipe, TrainingRun, fit
 from experiments.lab import made_names, noise_laws
 from experiments.lab.sizes import CPU, PUBLICATION, Size, size_of, training_devices  # noqa: F401
 
@@ -296,16 +296,20 @@ class Task:
             change(self.dataset("validation", at)),
             jax.random.key(self.seed),
             labels=tuple(records.info(self.records).labels),
-            at=at,
-            gradients=catalog.pick(
-                self.defence, DEFENCES, sigma=self.sigma, law=self.noise
+            objective=Objective(
+                at=at,
+                gradients=catalog.pick(
+                    self.defence, DEFENCES, sigma=self.sigma, law=self.noise
+                ),
+                judge=plain() if catalog.parse(self.defence)[0] == "mixup" else None,
             ),
             recipe=self.recipe,
-            judge=plain() if catalog.parse(self.defence)[0] == "mixup" else None,
-            seed=self.seed,
-            workdir=workdir,
-            settings=json.dumps(settings, sort_keys=True),
-            devices=training_devices(),
+            run=TrainingRun(
+                seed=self.seed,
+                workdir=workdir,
+                settings=json.dumps(settings, sort_keys=True),
+                devices=training_devices(),
+            ),
         )
 
     def num_points(self, asked: int | None, default: int) -> int:

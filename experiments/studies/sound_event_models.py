@@ -22,7 +22,7 @@ from advjax.representations import ConstantQChunks, LogMelChunks, Waveform, defi
 from advjax.representations.chunks import CHUNK_SAMPLES
 from advjax.runtime.atomic import new_file
 from advjax.runtime.progress import Progress
-from advjax.training import Dataset, Recipe, fit
+from advjax.training import Dataset, Objective, Recipe, TrainingRun, fit
 from data_prep.build import pick_corpus
 from data_prep.clips import from_int16, to_int16
 from data_prep.silence import without_silence
@@ -265,13 +265,15 @@ def trained(
         validation,
         jax.random.key(seed),
         labels=sounds.labels,
-        at=kind.front_end.name,
-        gradients=mixup(masking=kind.masking),
-        judge=plain(),
+        objective=Objective(
+            at=kind.front_end.name,
+            gradients=mixup(masking=kind.masking),
+            judge=plain(),
+        ),
         recipe=recipe,
-        seed=seed,
-        workdir=workdir,
-        settings=json.dumps(settings, sort_keys=True),
+        run=TrainingRun(
+            seed=seed, workdir=workdir, settings=json.dumps(settings, sort_keys=True)
+        ),
     )
     checkpoint.save(folder, classifier, **settings)
     shutil.rmtree(workdir, ignore_errors=True)

@@ -11,7 +11,7 @@ from flax import linen as nn
 from advjax.defences import Gradients, fused_adversarial, plain
 from advjax.defences.fused_adversarial import mixture
 from advjax.representations import Waveform
-from advjax.training import Dataset, Recipe, fit
+from advjax.training import Dataset, Objective, Recipe, fit
 from advjax.types import Batch
 
 KEY = jax.random.key(3)
@@ -230,8 +230,10 @@ def test_fit_lets_a_defence_craft_in_evaluation_mode():
             data,
             KEY,
             labels=("low", "high"),
-            at="waveform",
-            gradients=fused_adversarial(eps=1.0, crafting=crafting),
+            objective=Objective(
+                at="waveform",
+                gradients=fused_adversarial(eps=1.0, crafting=crafting),
+            ),
             recipe=Recipe(num_steps=1, batch_size=13, validate_every=1),
         )
         return classifier.variables["params"]["Dense_0"]["kernel"]

@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 from scipy import stats
 
-from advjax import checkpoint, records, training_checkpoints
+from advjax import checkpoint, records
 from advjax.attacks import pgd, run_batch, snapshots
 from advjax.classifier import Classifier, initialise
 from advjax.models import MODELS
@@ -29,6 +29,7 @@ from advjax.runs.row_types import (
 from advjax.runtime.parallel import Process
 from advjax.smoothing import Tally
 from advjax.smoothing.bounds import clopper_pearson_lower
+from advjax.training import checkpoints
 from data_prep.clips import decode
 from experiments.lab import stored_examples, vote_checkpoints
 from tests.fuzz import mutations
@@ -285,7 +286,7 @@ def _loaded(folder: pathlib.Path) -> Any:
     return found.digest(), found.labels, repr(found.module), repr(found.representation)
 
 
-STATE = training_checkpoints.TrainState(
+STATE = checkpoints.TrainState(
     step=np.int32(3),
     params={"w": np.arange(64, dtype=np.float32)},
     batch_stats={},
@@ -296,15 +297,15 @@ BEST = {"w": np.ones(64, np.float32)}
 
 
 def _training(folder: pathlib.Path) -> None:
-    log = training_checkpoints.Log(settings="one", best=0.5)
-    training_checkpoints.Checkpoints(folder).save(STATE, BEST, log)
+    log = checkpoints.Log(settings="one", best=0.5)
+    checkpoints.Checkpoints(folder).save(STATE, BEST, log)
 
 
 def _latest(folder: pathlib.Path) -> Any:
-    state, best, log = training_checkpoints.Checkpoints(folder).latest(
+    state, best, log = checkpoints.Checkpoints(folder).latest(
         jax.tree.map(np.zeros_like, STATE),
         jax.tree.map(np.zeros_like, BEST),
-        training_checkpoints.Log(settings="one"),
+        checkpoints.Log(settings="one"),
     )
     leaves = [digest(leaf) for leaf in jax.tree.leaves((state, best))]
     return leaves, dataclasses.asdict(log)

@@ -9,7 +9,7 @@ import pytest
 from advjax.defences import plain
 from advjax.models import MODELS
 from advjax.representations import presets
-from advjax.training import Dataset, Recipe, fit
+from advjax.training import Dataset, Objective, Recipe, fit
 from data_prep import clips
 
 CLASSES, CLIPS_OF_A_CLASS = 10, 4
@@ -60,8 +60,7 @@ def test_a_network_fits_forty_real_clips(name, images):
         images,
         jax.random.key(0),
         labels=tuple(map(str, range(CLASSES))),
-        at=IMAGE.name,
-        gradients=plain(),
+        objective=Objective(at=IMAGE.name, gradients=plain()),
         recipe=recipe,
     )
     logits = jax.jit(jax.vmap(classifier.logits))(images.x)

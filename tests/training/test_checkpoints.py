@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from advjax.runtime.locks import reserve
-from advjax.training_checkpoints import Checkpoints, Log, TrainState
+from advjax.training.checkpoints import Checkpoints, Log, TrainState
 
 
 def state(step=0, size=3):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from advjax.defences import gaussian
-from tests.test_training import train, weights
+from tests.training.test_loop import train, weights
 
 WORKER = """
 import os, signal, sys
@@ -22,11 +22,11 @@ jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(index))
 import numpy as np
 import pytest
 
-from advjax import training
+from advjax.training import loop
 from advjax.defences import gaussian
-from tests.test_training import train, weights
+from tests.training.test_loop import train, weights
 
-judge, judged = training._judge, []
+judge, judged = loop._judge, []
 
 def judge_or_die(*args):
     judged.append(1)
@@ -34,7 +34,7 @@ def judge_or_die(*args):
         os.kill(os.getpid(), signal.SIGKILL)
     return judge(*args)
 
-training._judge = judge_or_die
+loop._judge = judge_or_die
 # The second process has a folder that it must not need.
 workdir = os.path.join(folder, "training" if index == "0" else "nowhere")
 found = weights(train(gradients=gaussian(sigma=0.3), workdir=workdir))

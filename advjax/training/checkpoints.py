@@ -1,4 +1,4 @@
-"""What a training needs to go on after a kill, and the folder that keeps it.
+"""Training checkpoints, for resuming after a kill.
 
 One process reads and writes the folder, the first, and tells the others what it read:
 they need not see its disk, nor agree with it on what a network disk shows at a moment.

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from advjax import training
 from advjax.defences import gaussian, plain
 from advjax.representations import Magnitude, MelEnergies, Waveform
 from advjax.runtime.parallel import data_mesh, split_batch
-from advjax.training import Dataset, Recipe, fit
+from advjax.training import Dataset, Objective, Recipe, TrainingRun, batches, fit, loop
+from advjax.training.steps import each
 
 WAVE = Waveform(num_samples=32)
 RECIPE = Recipe(
@@ -50,7 +50,7 @@ class Plain(nn.Module):
         return (logits, auxiliary) if train else logits
 
 
-def train(recipe=RECIPE, gradients=None, module=None, **options):
+def train(recipe=RECIPE, gradients=None, module=None, judge=None, **run):
     return fit(
         module or Tiny(),
         WAVE,
@@ -58,10 +58,9 @@ def train(recipe=RECIPE, gradients=None, module=None, **options):
         problem(1),
         jax.random.key(0),
         labels=("low", "high"),
-        at="waveform",
-        gradients=gradients or plain(),
+        objective=Objective("waveform", gradients or plain(), judge),
         recipe=recipe,
-        **options,
+        run=TrainingRun(**run),
     )
 
 
@@ -95,11 +94,11 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatc
             raise KeyboardInterrupt
         return judge(*args)
 
-    judge = training._judge
-    monkeypatch.setattr(training, "_judge", stop_at_the_second)
+    judge = loop._judge
+    monkeypatch.setattr(loop, "_judge", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         train(gradients=gaussian(sigma=0.3), workdir=tmp_path)
-    monkeypatch.setattr(training, "_judge", judge)
+    monkeypatch.setattr(loop, "_judge", judge)
     again = train(gradients=gaussian(sigma=0.3), workdir=tmp_path)
     for a, b in zip(weights(whole), weights(again), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -120,7 +119,7 @@ def test_a_network_without_statistics_is_trained_kept_and_continued(tmp_path):
 
 def test_a_finished_training_is_not_trained_further(tmp_path, monkeypatch):
     first = train(workdir=tmp_path)
-    monkeypatch.setattr(training, "_batch_rows", None)  # a further step would fail
+    monkeypatch.setattr(loop, "batch_rows", None)  # a further step would fail
     for a, b in zip(weights(first), weights(train(workdir=tmp_path)), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -152,8 +151,7 @@ def test_int16_audio_trains_at_the_stage_it_is_told(tmp_path):
             data,
             jax.random.key(0),
             labels=("low", "high"),
-            at="waveform",
-            gradients=plain(),
+            objective=Objective("waveform", plain()),
             recipe=dataclasses.replace(RECIPE, num_steps=5, validate_every=5),
         )
         found.append(weights(classifier))
@@ -171,7 +169,7 @@ def test_plateau_halves_the_rate_and_stops_early(tmp_path):
         stop_patience=5,
     )
     seen = []
-    judge = training._judge
+    judge = loop._judge
 
     def watch(state, log, *args):
         state = judge(state, log, *args)
@@ -179,7 +177,7 @@ def test_plateau_halves_the_rate_and_stops_early(tmp_path):
         return state
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "_judge", watch)
+        patch.setattr(loop, "_judge", watch)
         train(recipe=recipe)
     assert len(seen) < 400
     assert seen[-1][1] == 5
@@ -227,7 +225,7 @@ def fit_on_audio(devices, monkeypatch):
     rng = np.random.default_rng(5)
     audio = rng.integers(-8000, 8000, (32, 2000)).astype(np.int16)
     data = Dataset(audio, rng.integers(0, 2, 32).astype(np.int32))
-    monkeypatch.setattr(training, "_devices_for", lambda *_: devices)
+    monkeypatch.setattr(loop, "devices_for", lambda *_: devices)
     return fit(
         Mean(),
         chain,
@@ -235,8 +233,7 @@ def fit_on_audio(devices, monkeypatch):
         data,
         jax.random.key(0),
         labels=("a", "b"),
-        at="waveform",
-        gradients=gaussian(sigma=0.01),
+        objective=Objective("waveform", gaussian(sigma=0.01)),
         recipe=dataclasses.replace(RECIPE, num_steps=6, validate_every=3),
     )
 
@@ -255,7 +252,7 @@ def test_a_device_transforms_its_own_examples():
     def gathers(function):
         return "all-gather" in jax.jit(function).lower(x).compile().as_text()
 
-    assert not gathers(lambda x: training._each(jnp.fft.rfft, x, mesh))
+    assert not gathers(lambda x: each(jnp.fft.rfft, x, mesh))
     # From JAX 0.12 on XLA splits Fourier transforms by itself. Once no earlier JAX is
     # admitted, `_each` may go.
     if jax.__version_info__ < (0, 12):
@@ -266,11 +263,11 @@ def test_processes_share_a_batch_equally(monkeypatch):
     # Four devices of this process and three of another.
     devices = [types.SimpleNamespace(id=i, process_index=i // 4) for i in range(7)]
     monkeypatch.setattr(jax, "devices", lambda: devices)
-    ids = [device.id for device in training._devices_for(12)]
+    ids = [device.id for device in batches.devices_for(12)]
     assert ids == [0, 1, 2, 4, 5, 6]
-    assert [device.id for device in training._devices_for(8)] == [0, 1, 4, 5]
+    assert [device.id for device in batches.devices_for(8)] == [0, 1, 4, 5]
     # Two cannot share nine: each goes by itself.
-    assert [device.id for device in training._devices_for(9)] == [0, 1, 2]
+    assert [device.id for device in batches.devices_for(9)] == [0, 1, 2]
 
 
 def test_the_staircase_falls_to_nine_tenths_at_once_and_after_every_stretch():
@@ -290,12 +287,12 @@ def test_the_staircase_falls_to_nine_tenths_at_once_and_after_every_stretch():
 def test_balanced_batches_draw_every_class_alike_and_every_example_of_it():
     labels = np.asarray([0] * 90 + [1] * 9 + [4])
     recipe = dataclasses.replace(RECIPE, balanced=True, batch_size=300)
-    rows = training._batch_rows(labels, recipe, 0, 5)
+    rows = batches.batch_rows(labels, recipe, 0, 5)
     shares = [(labels[rows] == label).mean() for label in (0, 1, 4)]
     np.testing.assert_allclose(shares, 1 / 3, atol=0.09)
     assert set(range(90, 100)) <= set(rows.tolist())
-    np.testing.assert_array_equal(rows, training._batch_rows(labels, recipe, 0, 5))
-    assert (rows != training._batch_rows(labels, recipe, 0, 6)).any()
+    np.testing.assert_array_equal(rows, batches.batch_rows(labels, recipe, 0, 5))
+    assert (rows != batches.batch_rows(labels, recipe, 0, 6)).any()
 
 
 def test_weights_are_chosen_by_the_judge_and_not_by_the_defence():

@@ -1,0 +1,192 @@
+"""`fit`: the only training loop.
+
+A defence supplies gradients; the loop supplies batches, keys, the optimiser,
+validation, early stopping, checkpoints and progress. Batch s of a run depends on
+(seed, s) alone and so do its keys: a run that is killed and continued ends with the
+weights of one that was not.
+
+A batch is split over the devices of all processes, or of each by itself when it cannot
+be shared equally. Every process calls `fit` with equal arguments and data, and gets the
+same weights back. One program takes the step of the whole batch, batch statistics and
+all: the number of devices changes rounding alone.
+"""
+
+import io
+import math
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from advjax.classifier import Classifier, initialise
+from advjax.representations import Representation
+from advjax.runtime.parallel import all_do, data_mesh
+from advjax.runtime.progress import Progress
+from advjax.training.batches import (
+    Dataset,
+    batch_rows,
+    devices_for,
+    everywhere,
+    split,
+)
+from advjax.training.checkpoints import Checkpoints, Log, TrainState
+from advjax.training.recipe import Recipe
+from advjax.training.steps import Objective, Steps
+from advjax.types import Key, PyTree
+
+
+class TrainingRun(NamedTuple):
+    """What resumes a training, and where it runs.
+
+    Attributes:
+        seed: of the order of examples.
+        workdir: the folder of checkpoints; None keeps none, so a killed run starts
+            again. With several processes, a folder of the first one; no other touches
+            it.
+        settings: one line that tells this run from others; a `workdir` whose checkpoint
+            bears another one is refused.
+        devices: those that may share a batch, of all processes; None for all.
+    """
+
+    seed: int = 0
+    workdir: str | pathlib.Path | None = None
+    settings: str = ""
+    devices: Sequence[jax.Device] | None = None
+
+
+_KEPT_NOWHERE = TrainingRun()
+
+
+def fit(
+    module: nn.Module,
+    representation: Representation,
+    train: Dataset,
+    validation: Dataset,
+    key: Key,
+    *,
+    labels: tuple[str, ...],
+    objective: Objective,
+    recipe: Recipe,
+    run: TrainingRun = _KEPT_NOWHERE,
+) -> Classifier:
+    """The trained classifier with the best validation accuracy.
+
+    Args:
+        module: the network.
+        representation: what the network takes in.
+        train: training examples: int16 audio, or floats at the stage of the objective.
+        validation: examples for model selection, stored alike. Validated under the same
+            defence, on one fixed draw of its randomness.
+        key: root of initial weights, dropout and the defence's randomness.
+        labels: the name of each class.
+        objective: the defence, and the stage of the chain at which it works.
+        recipe: how long and how fast.
+        run: what resumes it, and where it runs.
+
+    Raises:
+        ValueError: fewer training examples than a batch, a loss that is not finite, or
+            a `workdir` with other settings.
+        OSError: another process trains in `workdir`, or its disk is full.
+    """
+    if len(train.y) < recipe.batch_size and not recipe.balanced:
+        raise ValueError(
+            f"{len(train.y)} training examples are fewer than one batch of "
+            f"{recipe.batch_size}: lower batch_size or give more examples"
+        )
+    key_init, key_steps, key_validation = jax.random.split(key, 3)
+    mesh = data_mesh(devices_for(recipe.batch_size, run.devices))
+    steps = Steps(module, representation, objective, recipe, mesh)
+    variables = initialise(module, representation, key_init)
+    state = TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=variables["params"],
+        batch_stats=variables.get("batch_stats", {}),
+        opt_state=steps.optimizer.init(variables["params"]),
+        rate_scale=jnp.ones(()),
+    )
+    with Checkpoints(run.workdir) as checkpoints:
+        state, best, log = checkpoints.latest(
+            state, jax.device_get(variables), Log(settings=run.settings)
+        )
+        state = everywhere(state, mesh)
+        start = int(state.step)
+        if jax.process_count() > 1 and start < recipe.num_steps:
+            # For the same reason as before a checkpoint: the step is compiled before
+            # any process waits for another inside of it.
+            rows = batch_rows(train.y, recipe, run.seed, start)
+            arguments = state, split(train, rows, mesh), key_steps
+            all_do(
+                f"compile the step: {run.settings}",
+                lambda: steps.train.lower(*arguments).compile(),
+            )
+        with _progress(recipe.num_steps, start) as line:
+            for step in range(start, recipe.num_steps):
+                if log.gainless >= (recipe.stop_patience or math.inf):
+                    break
+                rows = batch_rows(train.y, recipe, run.seed, step)
+                batch = split(train, rows, mesh)
+                state, metrics = steps.train(state, batch, key_steps)
+                done = step + 1
+                if done % recipe.validate_every == 0 or done == recipe.num_steps:
+                    accuracy, loss = steps.validate(state, validation, key_validation)
+                    last_loss = float(metrics["loss"])
+                    if not math.isfinite(last_loss):
+                        raise ValueError(
+                            f"the loss is {last_loss} at step {done}: lower the "
+                            "learning rate, or look for a broken example"
+                        )
+                    state = _judge(state, log, recipe, accuracy, loss)
+                    if log.best_step == done:
+                        # On the host: the next step takes the state's buffers over.
+                        best = jax.device_get(_variables(state))
+                    checkpoints.save(state, best, log)
+                if done % 10 == 0 or done == recipe.num_steps:
+                    note = (
+                        f"loss {float(metrics['loss']):.3f}, accuracy "
+                        f"{float(metrics['accuracy']):.2f}, best validation "
+                        f"{log.best:.3f}"
+                    )
+                    line.advance(done - line.done, note=note)
+    return Classifier(
+        variables=best,
+        module=module,
+        representation=representation,
+        labels=labels,
+    )
+
+
+def _variables(state: TrainState) -> PyTree:
+    """The network's, as Flax has them: no statistics where it keeps none."""
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    return {name: tree for name, tree in variables.items() if tree}
+
+
+def _judge(state, log: Log, recipe: Recipe, accuracy: float, loss: float):
+    """The state to go on with; writes what was seen into `log`."""
+    step = int(state.step)
+    log.history.append({"step": step, "accuracy": accuracy, "loss": loss})
+    # deep-speaker counts gains from 0.001; the best weights are those of any gain.
+    gained = accuracy > log.best + 1e-3
+    log.gainless = 0 if gained else log.gainless + 1
+    log.since_cut = 0 if gained else log.since_cut + 1
+    # Ties go to the smaller loss: a small validation set ties often.
+    if (accuracy, -loss) > (log.best, -log.best_loss):
+        log.best, log.best_loss, log.best_step = accuracy, loss, step
+    if recipe.schedule == "plateau" and log.since_cut >= recipe.plateau_patience:
+        log.since_cut = 0
+        least = min(1e-4 / recipe.learning_rate, 1.0)
+        scale = np.float32(max(float(state.rate_scale) / 2, least))
+        state = state.replace(
+            rate_scale=everywhere(scale, state.rate_scale.sharding.mesh)
+        )
+    return state
+
+
+def _progress(num_steps: int, done: int) -> Progress:
+    """The progress line; processes but the first keep theirs to themselves."""
+    stream = None if jax.process_index() == 0 else io.StringIO()
+    return Progress("train", total=num_steps, unit="steps", done=done, stream=stream)

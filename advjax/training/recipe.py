@@ -1,0 +1,80 @@
+"""Recipes: how long and how fast to train."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import optax
+
+from advjax.optimisers import promoting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How long and how fast to train.
+
+    Attributes:
+        num_steps: optimiser steps, at most.
+        batch_size: examples in a step; a remainder of an epoch is dropped.
+        learning_rate: Adam's, at its highest.
+        schedule: "cosine" (one warm cosine over `num_steps`), "plateau" (constant, and
+            halved when validation accuracy stalls) or "staircase" (times 0.9 at once
+            and after every `decay_every` steps: Iqbal et al. 2018, every two epochs).
+        weight_decay: coefficient of the squared l2 norm of convolution kernels in the
+            loss; 1e-4 is deep-speaker's.
+        validate_every: steps from one validation (and checkpoint) to the next.
+        plateau_patience: validations without gain before the rate is halved, to 1e-4 at
+            the least.
+        stop_patience: validations without a gain of 0.001 before training stops; 0 to
+            never stop early.
+        decay_every: steps, for the schedule "staircase".
+        balanced: draw each example of a batch from a class drawn uniformly, instead of
+            whole epochs.
+    """
+
+    num_steps: int = 100_000
+    batch_size: int = 96
+    learning_rate: float = 1e-3
+    schedule: str = "plateau"
+    weight_decay: float = 1e-4
+    validate_every: int = 60
+    plateau_patience: int = 10
+    stop_patience: int = 20
+    decay_every: int = 0
+    balanced: bool = False
+
+    def __post_init__(self):
+        """Refuse recipes that cannot train."""
+        if self.schedule not in ("cosine", "plateau", "staircase"):
+            raise ValueError(
+                f"schedule must be cosine, plateau or staircase, not {self.schedule!r}"
+            )
+        counts = ["num_steps", "batch_size", "validate_every"]
+        counts += ["decay_every"] * (self.schedule == "staircase")
+        for name in counts:
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} must be at least 1, got {getattr(self, name)}"
+                )
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """Adam on the loss with its l2 term on convolution kernels (not decoupled)."""
+        rate: Any = self.learning_rate
+        if self.schedule == "cosine":
+            rate = optax.warmup_cosine_decay_schedule(
+                init_value=rate / 10,
+                peak_value=rate,
+                warmup_steps=max(1, self.num_steps // 20),
+                decay_steps=self.num_steps,
+                end_value=rate / 100,
+            )
+        elif self.schedule == "staircase":
+            rate = optax.exponential_decay(
+                0.9 * rate, self.decay_every, 0.9, staircase=True
+            )
+        l2 = optax.add_decayed_weights(2 * self.weight_decay, mask=_is_conv_kernel)
+        return promoting(optax.chain(l2, optax.adam(rate)))
+
+
+def _is_conv_kernel(params):
+    return jax.tree.map(lambda leaf: leaf.ndim == 4, params)

@@ -1,0 +1,123 @@
+"""The compiled programs of a training."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from advjax.defences import GradFn
+from advjax.runtime.compilation import compiler_options
+from advjax.runtime.parallel import replicate, split_batch
+from advjax.training.batches import Dataset, split
+from advjax.training.checkpoints import TrainState
+from advjax.types import Batch, Key
+
+
+class Objective(NamedTuple):
+    """The gradients that each step follows.
+
+    Attributes:
+        at: the stage of the chain at which the defence works.
+        gradients: the defence.
+        judge: instead of the defence, what validates; only its metrics are used.
+    """
+
+    at: str
+    gradients: GradFn
+    judge: GradFn | None = None
+
+
+class Steps:
+    """The two compiled programs of a training: one step, and one validation batch."""
+
+    def __init__(self, module, representation, objective, recipe, mesh):
+        """Compiles nothing yet."""
+        at, gradients = objective.at, objective.gradients
+        judge = objective.judge or gradients
+        self.optimizer = recipe.optimizer()
+        self.batch_size, self.mesh = recipe.batch_size, mesh
+        stage = representation.stage(at)
+        rest = representation.after(at)
+
+        def to_stage(batch: Batch) -> Batch:
+            if jnp.issubdtype(batch.x.dtype, jnp.integer):
+                waves = batch.x.astype(jnp.float32) / 32768.0
+                return batch._replace(x=each(stage.apply, waves, mesh))
+            return batch
+
+        def apply(params, batch_stats, x, key, *, train):
+            for link in rest:
+                x = each(link.step, x, mesh)
+            variables = {"params": params, "batch_stats": batch_stats}
+            if not train:
+                return module.apply(variables, x, train=False), batch_stats
+            logits, updated = module.apply(
+                variables, x, train=True, mutable=["batch_stats"], rngs={"dropout": key}
+            )
+            return logits, updated.get("batch_stats", {})
+
+        def train_step(state: TrainState, batch: Batch, key: Key):
+            found = gradients(
+                functools.partial(apply, train=True),
+                state.params,
+                state.batch_stats,
+                to_stage(batch),
+                jax.random.fold_in(key, state.step),
+            )
+            updates, opt_state = self.optimizer.update(
+                found.params, state.opt_state, state.params
+            )
+            updates = jax.tree.map(lambda u: state.rate_scale * u, updates)
+            state = TrainState(
+                step=state.step + 1,
+                params=optax.apply_updates(state.params, updates),
+                batch_stats=found.batch_stats,
+                opt_state=opt_state,
+                rate_scale=state.rate_scale,
+            )
+            return state, found.metrics
+
+        def metrics_step(state: TrainState, batch: Batch, key: Key):
+            # The gradients are not used, so the compiler leaves their computation out.
+            found = judge(
+                functools.partial(apply, train=False),
+                state.params,
+                state.batch_stats,
+                to_stage(batch),
+                key,
+            )
+            return found.metrics
+
+        options = compiler_options(mesh)
+        # Whole on every device, so that every process can read it.
+        whole = {"out_shardings": replicate(mesh), "compiler_options": options}
+        self.train = jax.jit(train_step, donate_argnums=0, **whole)
+        self.metrics = jax.jit(metrics_step, **whole)
+
+    def validate(self, state, validation: Dataset, key: Key) -> tuple[float, float]:
+        """Accuracy and loss, in equal batches: fewer rows than batches are left out."""
+        count = -(-len(validation.y) // self.batch_size)
+        size = len(validation.y) // count
+        found = []
+        for index in range(count):
+            rows = np.arange(index * size, (index + 1) * size)
+            batch = split(validation, rows, self.mesh)
+            found.append(self.metrics(state, batch, jax.random.fold_in(key, index)))
+        means = jax.tree.map(lambda *values: float(np.mean(values)), *found)
+        return means["accuracy"], means["loss"]
+
+
+def each(function, x, mesh: Mesh):
+    """The function of each example, computed by the device that has the example."""
+    many = jax.vmap(function)
+    if mesh.size == 1 or len(x) % mesh.size:
+        return many(x)
+    # Before JAX 0.12 a Fourier transform gathers the whole batch on every device.
+    split = split_batch(mesh).spec
+    return jax.shard_map(
+        many, mesh=mesh, in_specs=split, out_specs=split, check_vma=False
+    )(x)
