@@ -35,6 +35,7 @@ from advjax.metrics.robustness import off_target
 from advjax.representations import Representation
 from advjax.runs.row_types import AttackRow, CertificateRow
 from advjax.runtime.compilation import compiler_options
+from advjax.signal.samples import from_int16
 from advjax.smoothing import (
     BOUNDS,
     NO_VOTES,
@@ -69,7 +70,7 @@ def stage_features(
     stage: Representation, audio: Int[np.ndarray, "time"]
 ) -> Float[np.ndarray, "*features"]:
     """The stage's array of one clip of stored int16 audio."""
-    return np.asarray(_apply(stage, np.asarray(audio, np.float32) / np.float32(32768)))
+    return np.asarray(_apply(stage, from_int16(np.asarray(audio))))
 
 
 _apply = jax.jit(lambda stage, wave: stage.apply(wave), static_argnums=0)

@@ -30,8 +30,9 @@ from advjax.runtime.locks import reserve
 from advjax.runtime.paths import user_path
 from advjax.runtime.progress import Progress
 from advjax.runtime.text import printable
+from advjax.signal.samples import from_int16
 from data_prep import program
-from data_prep.clips import UnreadableAudio, from_int16
+from data_prep.clips import UnreadableAudio
 from data_prep.corpora import CORPORA
 from data_prep.corpora.base import (
     SAMPLE_RATE_HZ,

@@ -1,4 +1,4 @@
-"""One recording as one wave: decoding, the activity cut, 16-bit rounding.
+"""One recording as one wave: decoding, resampling and the activity cut.
 
 A bad file is found when it is read and named by `UnreadableAudio`, whatever the corpus:
 here where its samples are bad, in `data_prep.containers` where it is not whole.
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32, Int16
+from jaxtyping import Float, Float32
 
 from advjax.runtime.text import printable
 from data_prep.containers import Spliced, examine
@@ -128,22 +128,6 @@ def activity_bounds(wave: Float[np.ndarray, "time"]) -> tuple[int, int]:
     if active.size == 0:
         return 0, len(wave)
     return int(active[0]), int(active[-1]) + 1
-
-
-def to_int16(wave: Float[np.ndarray, "*shape"]) -> Int16[np.ndarray, "*shape"]:
-    """The wave in steps of 1/32768, rounded to even; full scale saturates at 32767.
-
-    Raises:
-        ValueError: samples that are NaN or infinite.
-    """
-    if not np.isfinite(wave).all():
-        raise ValueError("cannot round NaN or infinite samples to 16 bits")
-    return np.clip(np.rint(wave * 32768), -32768, 32767).astype(np.int16)
-
-
-def from_int16(audio: Int16[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
-    """The 16-bit samples as float32 in [-1, 1); `to_int16` undoes it exactly."""
-    return audio.astype(np.float32) / np.float32(32768)
 
 
 class _Seen:

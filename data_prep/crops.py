@@ -20,10 +20,11 @@ import numpy as np
 from jaxtyping import Int16
 
 from advjax.runtime.text import printable
-from data_prep.clips import UnreadableAudio, activity_bounds, to_int16
+from advjax.signal.samples import to_int16
+from data_prep.clips import UnreadableAudio, activity_bounds
 from data_prep.corpora.base import Corpus, Utterance, check_split
 
-NUM_SAMPLES = 25_800  # 1.6125 s at 16 kHz: exactly 160 frames of 400/160 (SYSTEMS D.1)
+NUM_SAMPLES = 25_800  # 1.6125 s at 16 kHz: exactly 160 frames of 400/160
 MAX_ROUNDS = 20  # of drawing; only a class of a few short utterances needs many
 
 Start = tuple[int, int]

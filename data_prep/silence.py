@@ -17,7 +17,7 @@ magnitude of the sample -32768 overflows and is negative.
 import numpy as np
 from jaxtyping import Bool, Float32, Int16, Int64
 
-from data_prep.clips import to_int16
+from advjax.signal.samples import to_int16
 
 THRESHOLD_DBFS = -48
 TRANSIENTS_THRESHOLD_DBFS = -56

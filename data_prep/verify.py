@@ -15,9 +15,9 @@ from absl import flags
 from advjax import records
 from advjax.runtime.paths import user_path
 from advjax.runtime.progress import Progress
+from advjax.signal.samples import from_int16
 from data_prep import program
 from data_prep.build import features_of
-from data_prep.clips import from_int16
 from data_prep.path_flags import define_path
 
 # Backends and batch shapes round differently: up to 1e-5 of the largest value was seen.

@@ -23,11 +23,11 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from advjax.signal.fourier import stft
+from advjax.signal.samples import FULL_SCALE
 
 FRAME_LENGTH, HOP = 2048, 512
 NUM_BINS = FRAME_LENGTH // 2 + 1
 PEAK_DB = 96.0
-FULL_SCALE = 32768.0
 APART_BARK = 0.5
 """Of two peaks that are nearer, one is left out."""
 MOST_MASKERS = 64

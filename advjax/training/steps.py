@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from advjax.defences import GradFn
 from advjax.runtime.compilation import compiler_options
 from advjax.runtime.parallel import replicate, split_batch
+from advjax.signal.samples import from_int16
 from advjax.training.batches import Dataset, split
 from advjax.training.checkpoints import TrainState
 from advjax.types import Batch, Key
@@ -45,8 +46,7 @@ class Steps:
 
         def to_stage(batch: Batch) -> Batch:
             if jnp.issubdtype(batch.x.dtype, jnp.integer):
-                waves = batch.x.astype(jnp.float32) / 32768.0
-                return batch._replace(x=each(stage.apply, waves, mesh))
+                return batch._replace(x=each(stage.apply, from_int16(batch.x), mesh))
             return batch
 
         def apply(params, batch_stats, x, key, *, train):

@@ -24,6 +24,7 @@ from advjax.runs.row_types import (
     AudibleAttackRow,
 )
 from advjax.signal.masking import masking_threshold
+from advjax.signal.samples import from_int16
 from experiments.lab import attack_report, pipeline
 from experiments.lab.listening import waveform_of
 from experiments.lab.stored_examples import check_example, examples
@@ -31,7 +32,7 @@ from experiments.lab.stored_examples import check_example, examples
 
 def smallest_audible(audio: Int[np.ndarray, "time"], *, sample_rate_hz: int) -> float:
     """The l2 norm below which nothing is heard beside a stored clip, in full scale."""
-    return float(_smallest(np.float32(audio) / np.float32(32768), sample_rate_hz))
+    return float(_smallest(from_int16(audio), sample_rate_hz))
 
 
 @functools.partial(jax.jit, static_argnums=1)

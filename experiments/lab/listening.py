@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from advjax.representations import Representation
+from advjax.signal.samples import from_int16, to_int16
 from advjax.types import Features
-from data_prep.clips import from_int16, to_int16
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

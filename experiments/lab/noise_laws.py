@@ -11,6 +11,7 @@ from scipy import stats
 
 from advjax import catalog, records, smoothing
 from advjax.representations import Representation
+from advjax.signal.samples import from_int16
 
 if TYPE_CHECKING:
     from experiments.lab.pipeline import Task
@@ -34,7 +35,7 @@ def law_of(task: "Task") -> smoothing.Noise:
         return smoothing.coloured(
             options.get("sigma", task.sigma),
             num_samples=root.num_samples,
-            curve=smoothing.mean_spectrum(np.float32(clips) / np.float32(32768)),
+            curve=smoothing.mean_spectrum(from_int16(clips)),
         )
     built = _build(task)
     _check_stage(name, task)
@@ -115,9 +116,9 @@ def beyond_full_scale(task: "Task", num_points: int) -> dict[str, float]:
     _, options = catalog.parse(task.noise_choice)
     source = records.read(task.records, "test")
     places = np.linspace(0, len(source) - 1, num_points).round().astype(int).tolist()
-    peaks = [np.abs(np.float64(source[at]["audio"])).max() / 32768 for at in places]
+    peaks = [np.abs(from_int16(source[at]["audio"])).max() for at in places]
     with np.errstate(divide="ignore"):
-        room = -np.log(np.asarray(peaks))
+        room = -np.log(np.asarray(peaks, np.float64))
     share = stats.norm.sf(room / options.get("sigma", task.sigma)).mean()
     return {"share_beyond_full_scale": round(float(share), 6)}
 

@@ -35,6 +35,7 @@ from advjax.representations import (
 from advjax.runtime import parallel
 from advjax.runtime.locks import reserve
 from advjax.runtime.text import did_you_mean
+from advjax.signal.samples import from_int16
 from advjax.training import Dataset, Objective, Recipe, TrainingRun, fit
 from experiments.lab import made_names, noise_laws
 from experiments.lab.sizes import CPU, PUBLICATION, Size, size_of, training_devices  # noqa: F401
@@ -341,7 +342,7 @@ class Task:
         for index in spread(len(source), count):
             example = source[int(index)]
             x = evaluation.stage_features(self.stage, example["audio"])
-            norm = float(np.linalg.norm(np.float64(example["audio"]) / 32768))
+            norm = float(np.linalg.norm(np.float64(from_int16(example["audio"]))))
             points.append(
                 evaluation.Point(int(index), example["id"], x, example["label"], norm)
             )

@@ -22,9 +22,9 @@ from advjax.representations import ConstantQChunks, LogMelChunks, Waveform, defi
 from advjax.representations.chunks import CHUNK_SAMPLES
 from advjax.runtime.atomic import new_file
 from advjax.runtime.progress import Progress
+from advjax.signal.samples import from_int16, to_int16
 from advjax.training import Dataset, Objective, Recipe, TrainingRun, fit
 from data_prep.build import pick_corpus
-from data_prep.clips import from_int16, to_int16
 from data_prep.silence import without_silence
 from experiments.lab import made_names, pipeline
 

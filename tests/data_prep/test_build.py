@@ -14,9 +14,10 @@ from absl import flags
 
 from advjax import records
 from advjax.representations import Magnitude, MelEnergies, Waveform
+from advjax.signal.samples import from_int16, to_int16
 from data_prep import build as building
 from data_prep.build import build, define_flags, main, pick_corpus
-from data_prep.clips import UnreadableAudio, from_int16, to_int16
+from data_prep.clips import UnreadableAudio
 from data_prep.corpora.base import SPLITS, ListedCorpus, Utterance
 from data_prep.verify import verify
 

@@ -3,7 +3,8 @@ import functools
 import numpy as np
 import pytest
 
-from data_prep.clips import UnreadableAudio, activity_bounds, to_int16
+from advjax.signal.samples import to_int16
+from data_prep.clips import UnreadableAudio, activity_bounds
 from data_prep.corpora.base import SPLITS, ListedCorpus, Utterance
 from data_prep.crops import Skipped, crops, random_crops, spaced_crops
 

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from data_prep.clips import from_int16, to_int16
+from advjax.signal.samples import from_int16, to_int16
 from data_prep.corpora.fsdkaggle2018 import fsdkaggle2018
 from data_prep.silence import sounding_parts, threshold_dbfs, without_silence
 

@@ -8,7 +8,7 @@ from absl import flags
 
 from advjax import records
 from advjax.representations import Magnitude, MelEnergies, Waveform
-from data_prep.clips import from_int16
+from advjax.signal.samples import from_int16
 from data_prep.verify import define_flags, main, verify
 
 REPRESENTATION = MelEnergies(source=Magnitude(source=Waveform(num_samples=1600)))

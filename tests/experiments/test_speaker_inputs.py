@@ -10,7 +10,7 @@ from advjax import records
 from advjax.classifier import Classifier
 from advjax.evaluation import Point
 from advjax.representations import LogMel, Magnitude, MelEnergies, Waveform
-from data_prep.clips import from_int16, to_int16
+from advjax.signal.samples import from_int16, to_int16
 from experiments.lab import pipeline
 from experiments.studies.speaker_inputs import (
     at_waveform,
