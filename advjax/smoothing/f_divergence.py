@@ -3,9 +3,9 @@
 Noise around x + delta has a bounded divergence from noise around x, and a divergence
 cannot grow when all that is seen of a copy is whether it got the top class. So the
 prediction stands while the divergence of the two laws is below that of a fair coin from
-one with probability p: the certificate from p alone ("information-limited" in the
-source), with 1 - p for the best rival. Each radius has the shape of `Noise.radius`, for
-`gaussian` noise, and never exceeds its sigma PhiInv(p):
+one with probability p: the certificate from p alone, with 1 - p for the best rival.
+Each radius has the shape of `Noise.radius`, for `gaussian` noise, and never exceeds its
+sigma PhiInv(p):
 
     p                          0.6     0.9    0.99   0.999  0.99993
     PhiInv(p)                0.253   1.282   2.326   3.090    3.811
@@ -16,8 +16,7 @@ The hockey-stick divergences E_b of all b >= 1 together lose nothing: at b = exp
 with z = PhiInv(p) the certificate is sigma z itself, the exact worst case for isotropic
 normal noise. Other divergences serve laws whose worst case is not known.
 
-Source: Dvijotham et al. 2020, ICLR, "A framework for robustness certification of
-smoothed classifiers using f-divergences" (from memory); the formulas are derived here.
+Source: the formulas are derived here.
 """
 
 import math

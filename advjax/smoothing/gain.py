@@ -7,9 +7,8 @@ holds in that one dimension. Nothing clips: a copy may pass full scale.
 
 Log-gains are in nepers, ln of a ratio of amplitudes; one neper is `DB_PER_NEPER`.
 
-Source: Fischer et al. 2020, arXiv:2002.12463, parametric smoothing where transforms
-compose; Li et al. 2021 (TSS), arXiv:2002.12398, contrast as a resolvable transform.
-Both from memory but for their abstracts.
+Source: Li et al. 2021 (TSS), arXiv:2002.12398, smoothing over transformations. The
+radius in nepers is derived here.
 """
 
 import functools

@@ -5,8 +5,8 @@ masking there, with the clip's phase; overlapping frames are added up to a wave.
 noise depends on the clip, so that no law of a fixed covariance applies.
 
 Source: Mendes and Hogan 2020, "Defending against imperceptible audio adversarial
-examples using proportional additive Gaussian noise", by way of the authors' code
-(ethanm88/cleverhans, branch `clean-testing`) as the specification reads it.
+examples using proportional additive Gaussian noise", and the authors' code
+(ethanm88/cleverhans, branch `clean-testing`).
 Differs: overlapping frames are divided by the windows' sum where all frames are there,
 1.5, instead of each sample's own sum, which vanishes with the window: the first and the
 last 1536 samples fade in and out where the division would let them explode.

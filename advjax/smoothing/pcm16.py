@@ -17,8 +17,7 @@ It speaks of the true law. What remains: the generator is taken for random, and 
 may differ between programs.
 
 Source: Voracek and Hein 2022, arXiv:2207.07209, sound smoothing of quantised inputs
-(from memory but for the abstract); Vose 1991, a linear algorithm for alias tables
-(from memory). Bits, table and bound are ours.
+from fair coins. Bits, table and bound are ours.
 """
 
 import functools

@@ -19,10 +19,8 @@ sigma asked for 1 sigma at alpha 0.001, by simulation, beside the cap at 10,000 
 (Clopper-Pearson: 3.199 sigma), for b = 1, 1/2, 0.3, 0.2, 0.1: 219, 225, 232, 237, 257
 votes and 3.118, 3.153, 3.170, 3.179, 3.189 sigma. b = 1/4 gives most of both.
 
-Source: Ville 1939; Robbins 1970 (mixtures, running intersection); Howard et al. 2021,
-arXiv:1810.08240 (beta-binomial confidence sequence); Waudby-Smith and Ramdas,
-arXiv:2010.09686 (bets); all four from memory. The truncated prior in u is ours; tests
-enumerate its averages.
+Source: Howard et al. 2021, arXiv:1810.08240, confidence sequences. The truncated prior
+in u is ours; tests enumerate its averages.
 """
 
 from collections.abc import Sequence

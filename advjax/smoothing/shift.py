@@ -6,8 +6,8 @@ clip shifted by s steps is voted on by the same copies but s of them: the answer
 while the lead over every other class is more than the 2 s votes that may change, or is
 those 2 s and a tie falls to it, as ties fall to the first class.
 
-Source: derived here; counting votes that a change can reach, without chance, is what
-Levine and Feizi 2020, arXiv:2002.10733, do for patches of images (from memory).
+Source: derived here; Levine and Feizi 2020, arXiv:2002.10733, count the votes that a
+patch of an image can reach, without chance too.
 """
 
 import functools

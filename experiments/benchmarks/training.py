@@ -50,7 +50,7 @@ NUM_CLASSES = 10
 EPS, ALPHA, RATE = 0.05, 0.5, 1e-3
 """The entries of mfbe have variance 1. No step's time depends on the three."""
 TOLERANCE = 1e-4
-"""Greatest difference of logits, as the issue of these benchmarks asks."""
+"""Greatest difference of logits."""
 
 
 def main() -> None:
