@@ -73,7 +73,7 @@ PRECISIONS = {
 
 
 def check_precision(precision: str) -> None:
-    """Nothing; refuses a precision that is unknown or that the backend lacks."""
+    """Refuse a precision that is unknown or that the backend lacks."""
     if precision not in PRECISIONS:
         raise ValueError(
             f"precision {precision!r} is none of {', '.join(PRECISIONS)}: choose one"

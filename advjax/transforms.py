@@ -63,7 +63,7 @@ def mp3(*, kbps: int = 64) -> Transform:
         raise ValueError(f"kbps: MP3 has no {kbps} kbit/s; choose one of {allowed}")
 
     def change(wave, sample_rate_hz):
-        decoded = _decoded(_mp3_bytes(wave, sample_rate_hz, kbps))
+        decoded = _decode(_mp3_bytes(wave, sample_rate_hz, kbps))
         # LAME notes delay and padding in a first frame, and the decoder cuts both off,
         # unless the frames of a low rate are too small for the note.
         return decoded[MP3_DELAY:] if len(decoded) > len(wave) else decoded
@@ -87,7 +87,7 @@ def ogg_vorbis(*, quality: float = 4.0) -> Transform:
                 f"Vorbis ends at {VORBIS_MAX_HZ} Hz; resample the wave, which has "
                 f"{sample_rate_hz} Hz"
             )
-        return _decoded(_encoded(wave, sample_rate_hz, "OGG", "VORBIS", level))
+        return _decode(_encode(wave, sample_rate_hz, "OGG", "VORBIS", level))
 
     return _deterministic(change)
 
@@ -107,8 +107,8 @@ def opus(*, kbps: float = 32.0) -> Transform:
     def change(wave, sample_rate_hz):
         above = [rate for rate in OPUS_RATES_HZ if rate >= sample_rate_hz]
         rate_hz = min(above, default=max(OPUS_RATES_HZ))
-        data = _opus_bytes(_resampled(wave, sample_rate_hz, rate_hz), rate_hz, kbps)
-        return _resampled(_decoded(data), rate_hz, sample_rate_hz)
+        data = _opus_bytes(_resample(wave, sample_rate_hz, rate_hz), rate_hz, kbps)
+        return _resample(_decode(data), rate_hz, sample_rate_hz)
 
     return _deterministic(change)
 
@@ -130,8 +130,8 @@ def resample(*, rate_hz: int = 16_000) -> Transform:
                 f"resampling via {rate_hz} Hz loses nothing at {sample_rate_hz} Hz; "
                 "choose a rate_hz below that"
             )
-        lower = _resampled(wave, sample_rate_hz, rate_hz)
-        return _resampled(lower, rate_hz, sample_rate_hz)
+        lower = _resample(wave, sample_rate_hz, rate_hz)
+        return _resample(lower, rate_hz, sample_rate_hz)
 
     return _deterministic(change)
 
@@ -265,7 +265,7 @@ SUITE: tuple[str, ...] = (
     *(f"low_pass(cutoff_hz={cutoff_hz})" for cutoff_hz in (4_000, 8_000)),
     *(f"quantise(bits={bits})" for bits in (8, 10)),
 )
-"""What a table of defences compares, for waves at 32, 44.1 or 48 kHz.
+"""The transforms of a comparison, for waves at 32, 44.1 or 48 kHz.
 
 At lower rates some of it cannot be: MP3 at 256 kbit/s, resampling via 22.05 kHz.
 """
@@ -309,7 +309,7 @@ def _rms(wave: np.ndarray) -> float:
     return math.sqrt(np.mean(np.square(wave, dtype=np.float64)))
 
 
-def _resampled(wave: np.ndarray, rate_hz: int, new_rate_hz: int) -> np.ndarray:
+def _resample(wave: np.ndarray, rate_hz: int, new_rate_hz: int) -> np.ndarray:
     """The wave at another rate, `ceil(time * new_rate / rate)` samples long."""
     from scipy.signal import resample_poly
 
@@ -333,7 +333,7 @@ def _mp3_bytes(wave: np.ndarray, sample_rate_hz: int, kbps: int) -> bytes:
     # rounding from ending one below.
     most, least = max(allowed), min(allowed)
     level = max(0.0, (most - kbps - 0.5) / (most - least))
-    return _encoded(wave, sample_rate_hz, "MP3", "MPEG_LAYER_III", level, "CONSTANT")
+    return _encode(wave, sample_rate_hz, "MP3", "MPEG_LAYER_III", level, "CONSTANT")
 
 
 def _opus_bytes(wave: np.ndarray, sample_rate_hz: int, kbps: float) -> bytes:
@@ -341,10 +341,10 @@ def _opus_bytes(wave: np.ndarray, sample_rate_hz: int, kbps: float) -> bytes:
     # libsndfile takes most - level * (most - least) kbit/s.
     least, most = OPUS_KBPS
     level = (most - kbps) / (most - least)
-    return _encoded(wave, sample_rate_hz, "OGG", "OPUS", level)
+    return _encode(wave, sample_rate_hz, "OGG", "OPUS", level)
 
 
-def _encoded(
+def _encode(
     wave: np.ndarray,
     sample_rate_hz: int,
     container: str,
@@ -364,7 +364,7 @@ def _encoded(
     return data.getvalue()
 
 
-def _decoded(data: bytes) -> np.ndarray:
+def _decode(data: bytes) -> np.ndarray:
     import soundfile
 
     return soundfile.read(io.BytesIO(data), dtype="float32")[0]

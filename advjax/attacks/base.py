@@ -46,7 +46,7 @@ Budget = Float[Array, ""]
 
 
 class Common(NamedTuple):
-    """What the state of every attack holds.
+    """The part that the states of all attacks share.
 
     Attributes:
         x: the clean example.
@@ -66,7 +66,7 @@ class Common(NamedTuple):
 
 
 def begin(x: Features, y: Label, budget: Budget) -> Common:
-    """What a state holds before the first query, without a candidate but `x`."""
+    """The common part of a state before the first query."""
     return Common(
         x=x,
         y=y,

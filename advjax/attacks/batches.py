@@ -126,11 +126,11 @@ def run_batch(
         )
     slots = _in_equal_shares(slots, num_devices)
     examples = x, y, keys, np.broadcast_to(budgets, (len(x),))
-    programs = _bound(_programs(attack, mesh), logits_fn, mesh)
+    programs = _bind(_programs(attack, mesh), logits_fn, mesh)
     return _results(programs, examples, slots, block, on_block)
 
 
-def _bound(programs, logits_fn: LogitsFn, mesh: Mesh | None):
+def _bind(programs, logits_fn: LogitsFn, mesh: Mesh | None):
     """The programs with the classifier as their first arguments."""
     arrays, static = split(logits_fn)
     if mesh is not None:
@@ -148,7 +148,7 @@ def _results(
         _check_answers(judge, examples, num_slots)
     ended, num_rounds = [], 0
     while slots.following < len(x) or (slots.example >= 0).any():
-        slots = _filled(slots, begin, examples)
+        slots = _fill(slots, begin, examples)
         example, active = slots.example, slots.example >= 0
         # While examples wait, a few free slots are worth a look; then all must end.
         waiting = slots.following < len(x)
@@ -162,7 +162,7 @@ def _results(
         )
         finished = np.asarray(finished)
         if finished.any():
-            ended += _taken(state, example, finished)
+            ended += _collect(state, example, finished)
             example = np.where(finished, -1, example)
         slots = slots._replace(state=state, steps=np.asarray(steps), example=example)
         num_rounds += int(rounds)
@@ -170,7 +170,7 @@ def _results(
         at_block = num_rounds >= block or idle
         # Judged together, they fill a batch. A snapshot has no place for them.
         while len(ended) >= num_slots or (ended and at_block):
-            for number, result in _judged(judge, ended[:num_slots], num_slots):
+            for number, result in _judge(judge, ended[:num_slots], num_slots):
                 if not np.isfinite(result.logits).all():
                     _check_answers(judge, examples, num_slots, first=number)
                 yield number, result
@@ -192,7 +192,7 @@ def _check_answers(judge, examples, num_slots: int, first: int = 0) -> None:
 
     def logits(x):
         rows = [Ended(*row, np.int32(0)) for row in zip(x, y[part], strict=True)]
-        found = _judged(judge, list(enumerate(rows)), num_slots)
+        found = _judge(judge, list(enumerate(rows)), num_slots)
         return np.stack([result.logits for _, result in found])
 
     clean = logits(x[part])
@@ -202,7 +202,7 @@ def _check_answers(judge, examples, num_slots: int, first: int = 0) -> None:
         raise ValueError(PROBABILITIES)
 
 
-def _taken(state, example, finished) -> list[tuple[int, Ended]]:
+def _collect(state, example, finished) -> list[tuple[int, Ended]]:
     """The finished slots' examples and what they came to, on the host."""
     rows = Ended(*(np.asarray(getattr(state.common, name)) for name in Ended._fields))
     # Copied: the next call of `advance` writes over the arrays of this one.
@@ -212,7 +212,7 @@ def _taken(state, example, finished) -> list[tuple[int, Ended]]:
     ]
 
 
-def _judged(
+def _judge(
     judge, ended: list[tuple[int, Ended]], num_slots: int
 ) -> Iterator[tuple[int, AttackResult]]:
     """Results of at most `num_slots` ended examples, in one call of one shape."""
@@ -243,7 +243,7 @@ def _in_equal_shares(slots: BatchState, num_devices: int) -> BatchState:
     )
 
 
-def _filled(slots: BatchState, begin, examples) -> BatchState:
+def _fill(slots: BatchState, begin, examples) -> BatchState:
     """The slots with every free one given the next example, while there are any."""
     x, y, keys, budgets = examples
     free = np.flatnonzero(slots.example < 0)[: len(x) - slots.following]
@@ -267,7 +267,7 @@ def _filled(slots: BatchState, begin, examples) -> BatchState:
 
 @functools.lru_cache(maxsize=8)
 def _programs(attack: Attack, mesh: Mesh | None):
-    """What begins examples in free slots, advances all slots, and judges results."""
+    """Programs that begin examples in free slots, advance all slots, judge results."""
     choose_each = jax.vmap(choose)
 
     def advance_block(static, arrays, state, steps, active, enough, most):
@@ -310,19 +310,19 @@ def _programs(attack: Attack, mesh: Mesh | None):
         return jax.vmap(functools.partial(measure, attack, logits_fn))(ended)
 
     slots, same = PartitionSpec(AXIS), PartitionSpec()
-    begin = _compiled(begin_some, mesh, [same] + [slots] * 6, slots)
-    advance = _compiled(
+    begin = _compile(begin_some, mesh, [same] + [slots] * 6, slots)
+    advance = _compile(
         advance_block,
         mesh,
         [same, slots, slots, slots, same, same],
         (slots, slots, slots, same),
         donate_argnums=2,
     )
-    judge = _compiled(judge_all, mesh, [same, slots], slots)
+    judge = _compile(judge_all, mesh, [same, slots], slots)
     return begin, advance, judge
 
 
-def _compiled(function, mesh: Mesh | None, in_specs, out_specs, **options):
+def _compile(function, mesh: Mesh | None, in_specs, out_specs, **options):
     """The function as one program, on a mesh with its arrays split as the specs say.
 
     Its first argument, what `split` found besides arrays, is part of the program.
@@ -331,7 +331,7 @@ def _compiled(function, mesh: Mesh | None, in_specs, out_specs, **options):
     if mesh is None:
         return jax.jit(function, **options)
 
-    def shared(static, *arrays):
+    def on_mesh(static, *arrays):
         # Without check_vma, which would refuse an attack's own loops: they start from
         # values that are equal on all devices.
         return jax.shard_map(
@@ -342,7 +342,7 @@ def _compiled(function, mesh: Mesh | None, in_specs, out_specs, **options):
             check_vma=False,
         )(*arrays)
 
-    program = jax.jit(shared, **options)
+    program = jax.jit(on_mesh, **options)
     shardings = [NamedSharding(mesh, spec) for spec in in_specs]
     return lambda static, *arrays: program(
         static, *map(jax.device_put, arrays, shardings)

@@ -202,7 +202,7 @@ _LARGEST = 1e15
 
 
 def _every(period: int, taken: Int[Array, ""]) -> Bool[Array, ""]:
-    """Whether it is time to look: after the first step and every `period` from it."""
+    """True after the first step and every `period` from it."""
     return taken % period == 1
 
 

@@ -117,7 +117,7 @@ def lbfgs(
             current=Iterate(point=x, loss=infinite, slope=zero, hit=jnp.bool_(False)),
             direction=zero,
             length=jnp.float32(1),
-            memory=_typed(optimiser.init(x)),
+            memory=_without_weak_types(optimiser.init(x)),
             step=jnp.int32(0),
             search=begin_search(initial_c),
             best=infinite,
@@ -132,14 +132,14 @@ def lbfgs(
     def towards_minimum(memory, base, gradient, before):
         """The direction from `base`, its pair of changes remembered."""
         change = base - memory.params
-        bend = _curved(change, gradient - before)
+        bend = _curvature(change, gradient - before)
         held = (base <= bounds[0]) & (gradient > 0)
         held |= (base >= bounds[1]) & (gradient < 0)
         free = jnp.where(held, 0, gradient)
         # The optimiser takes differences itself: of what it is told to have seen last.
         memory = memory._replace(updates=free - bend)
         uphill, memory = optimiser.update(free, memory, base)
-        return jnp.where(held, 0, -uphill), _typed(memory)
+        return jnp.where(held, 0, -uphill), _without_weak_types(memory)
 
     def step(logits_fn, state):
         common, before, search = state.common, state.current, state.search
@@ -166,7 +166,7 @@ def lbfgs(
         between = over & (search.low > 0) & (search.high < jnp.inf)
         middle = jnp.sqrt(search.low * search.high)
         search = search._replace(c=jnp.where(between, middle, search.c))
-        memory = choose(over, _typed(optimiser.init(x)), state.memory)
+        memory = choose(over, _without_weak_types(optimiser.init(x)), state.memory)
         gradient = search.c * current.slope + 2 * (current.point - x)
         turned = towards_minimum(memory, current.point, gradient, gradient_here)
         direction, memory = choose(
@@ -213,7 +213,7 @@ _LEAST_CURVATURE = 1e-3
 """Of the squared distance's own, 2; below, a pair of changes tells nothing."""
 
 
-def _curved(change, bend):
+def _curvature(change, bend):
     """The gradient's change, or the squared distance's where it is not positive."""
     enough = _LEAST_CURVATURE * 2 * jnp.sum(jnp.square(change))
     return jnp.where(jnp.sum(change * bend) > enough, bend, 2 * change)
@@ -226,6 +226,6 @@ def _loss(logits: Logits, y: Label, targeted: bool) -> Float[Array, ""]:
     return jax.nn.logsumexp(logits) - jax.nn.logsumexp(others)
 
 
-def _typed(memory):
+def _without_weak_types(memory):
     """The optimiser's state without weak types, which loops refuse to change."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), memory)

@@ -1,4 +1,4 @@
-"""What counts as adversarial, and what gradient attacks raise.
+"""The criterion of an adversarial example, and the objectives of gradient attacks.
 
 Every function takes one row of logits [classes]. `y` is the label to leave or, with
 `targeted`, the class to reach.
@@ -17,7 +17,7 @@ def cross_entropy(logits: Logits, y: Label) -> Float[Array, ""]:
 
 
 def margin(logits: Logits, y: Label) -> Float[Array, ""]:
-    """How far the logit of `y` lies above the best other one; negative if below."""
+    """The logit of `y` minus the best other one."""
     return logits[y] - best_other(logits, y)
 
 
@@ -27,7 +27,7 @@ def best_other(logits: Logits, y: Label) -> Float[Array, ""]:
 
 
 def is_adversarial(logits: Logits, y: Label, *, targeted: bool) -> Bool[Array, ""]:
-    """Whether the attack's goal is met: the top class is `y`, or is not `y`.
+    """True if the top class is `y` or, untargeted, is not `y`.
 
     Logits that are not finite are a failure of the classifier, not of its robustness,
     and never count as a success.
@@ -40,7 +40,7 @@ def is_adversarial(logits: Logits, y: Label, *, targeted: bool) -> Bool[Array, "
 def attack_loss(
     logits: Logits, y: Label, *, targeted: bool, loss: str = "cross_entropy"
 ) -> Float[Array, ""]:
-    """What an attack raises: the loss of the label, or minus that of the target.
+    """The objective to increase: the loss of the label, or minus that of the target.
 
     Args:
         logits: one row.

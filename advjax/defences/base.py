@@ -1,4 +1,4 @@
-"""What a training defence is."""
+"""The contract of a training defence."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -27,7 +27,7 @@ AUXILIARY_WEIGHT = 0.3
 
 
 class Gradients(NamedTuple):
-    """What one training step follows and reports."""
+    """Gradients and metrics of one training step."""
 
     params: PyTree
     batch_stats: PyTree

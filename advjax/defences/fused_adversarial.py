@@ -112,7 +112,7 @@ def check_adversarial(
     bounds: Bounds,
     **counts: int,
 ) -> None:
-    """Nothing; refuses options that no adversarial training can run with.
+    """Refuse options that no adversarial training can run with.
 
     Raises:
         ValueError: what is wrong, and what to give instead.

@@ -17,7 +17,7 @@ Loss = Callable[
 
 
 def check_copies(*, sigma: float, num_noises: int, **others: float) -> None:
-    """Nothing; refuses options that no training on noisy copies can run with.
+    """Refuse options that no training on noisy copies can run with.
 
     Raises:
         ValueError: sigma is not positive and finite, there are no copies, or one of

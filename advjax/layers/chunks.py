@@ -1,4 +1,4 @@
-"""What networks on chunks of a clip do before their first layer and after their last.
+"""Chunks of a clip as a batch, before the first layer and after the last.
 
 Source: Subramanian et al. 2019, arXiv:1907.02477, whose classifiers answer with the
 mean of the probabilities of all chunks.

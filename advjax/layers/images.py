@@ -1,4 +1,4 @@
-"""What the networks for images share, from their input to their head."""
+"""Parts of networks for images, from their input to their head."""
 
 import jax
 import jax.numpy as jnp

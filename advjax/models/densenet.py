@@ -136,7 +136,7 @@ class DenseNet(Network):
     """
 
     flat: ClassVar[bool]
-    """Whether maps have two axes, or time alone."""
+    """True if maps have two axes, and not time alone."""
 
     num_classes: int
     width: int = 16

@@ -32,9 +32,9 @@ class Autoencoder(nn.Module):
         for multiple in (1, 2, 4):
             x = relu(Conv(multiple * self.width, stride=2)(x))
         for multiple in (2, 1):
-            x = relu(Conv(multiple * self.width)(_doubled(x)))
-        return Conv(1)(_doubled(x))[:, :height, :width, 0]
+            x = relu(Conv(multiple * self.width)(_double(x)))
+        return Conv(1)(_double(x))[:, :height, :width, 0]
 
 
-def _doubled(x):
+def _double(x):
     return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)

@@ -68,7 +68,7 @@ class Stages:
         file = self._folder / f"{name}.npz"
         if file.exists():
             try:
-                return _nested(_stage(file))
+                return _nest(_stage(file))
             except Damaged as damage:
                 _tell(f"{damage}: this stage is fitted again")
         flat = {
@@ -77,7 +77,7 @@ class Stages:
         }
         with new_file(file) as aside, aside.open("wb") as stream:
             np.savez(stream, **flat, **{_DIGEST: _digest(name, flat)})
-        return _nested(_stage(file))
+        return _nest(_stage(file))
 
 
 _DIGEST = "sha256"
@@ -120,7 +120,7 @@ def _tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _nested(flat) -> dict[str, Any]:
+def _nest(flat) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in flat:
         *path, last = name.split("/")

@@ -84,9 +84,12 @@ def maxima(
     sizes = jnp.asarray(image.shape, places.dtype)
     inside = (places >= margin[:, None]) & (places + margin[:, None] < sizes[None])
     return KeyPoints(
-        places, scales, jnp.zeros_like(scales), kept,
-        (kept > threshold) & inside.all(axis=1),
-    )  # fmt: skip
+        place=places,
+        scale=scales,
+        angle=jnp.zeros_like(scales),
+        score=kept,
+        present=(kept > threshold) & inside.all(axis=1),
+    )
 
 
 def scale_range(
@@ -178,7 +181,7 @@ def _maxima_of_octave(values, octave: int, count: int):
     index = 1 + 3 * block + within
     # A block that hangs over the end has its maximum, if any, inside.
     index = jnp.minimum(index, jnp.asarray(values.shape)[None] - 2)
-    offset, settled = _refined(values, index)
+    offset, settled = _refine(values, index)
     refined = index.astype(jnp.float32) + offset
     border, step = _border(octave, values.shape[0]), 2**octave
     lobes = 2 ** (octave + 1) * (refined[:, 0] + 1) + 1
@@ -197,7 +200,7 @@ def _blocks(values):
     return filled.reshape(parts).transpose(0, 2, 4, 1, 3, 5).reshape(-1, 27)
 
 
-def _refined(values, index):
+def _refine(values, index):
     """Steps to the top of a parabola through the neighbours, and whether it is near."""
     around = jnp.asarray([*np.ndindex(3, 3, 3)]) - 1
     at = index[:, None] + around[None]

@@ -33,7 +33,7 @@ _AT_ONCE = 32
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SvmRecipe:
-    """How the stages are fitted. The publication states none of these numbers.
+    """Options of the fit. The publication states none of these numbers.
 
     Attributes:
         num_steps: of the autoencoder's optimiser.
@@ -215,7 +215,7 @@ def _in_parts(
     *,
     keep: Callable[[Any], np.ndarray] = lambda part: part,
 ) -> np.ndarray:
-    """What is to be kept of the function of all images, so many at a time."""
+    """The part to keep of the function of all images, computed in parts."""
     at_once = min(len(x), _AT_ONCE)
     run, parts = jax.jit(function), []
     with Progress(title, total=len(x), unit="images") as line:

@@ -36,7 +36,7 @@ class Kernel(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """What a fit found: a one-vs-one machine as dense arrays.
+    """A fitted one-vs-one machine as dense arrays.
 
     Attributes:
         support: the support vectors.

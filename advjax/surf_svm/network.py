@@ -123,12 +123,12 @@ class SurfSvm(Network):
 
     @property
     def front(self) -> "Front":
-        """What decides the stages before the autoencoder."""
+        """The stages before the autoencoder."""
         return Front(self.boost, self.energy)
 
     @property
     def description(self) -> "Description":
-        """What decides the stages between the autoencoder and the machine."""
+        """The stages between the autoencoder and the machine."""
         return Description(*(getattr(self, name) for name in Description._fields))
 
     @property
@@ -146,19 +146,19 @@ class SurfSvm(Network):
     def encode(
         self, x: Float[Array, "batch height width 1"]
     ) -> Float[Array, "batch words"]:
-        """What the machine sees of images, before it is standardised."""
+        """The machine's inputs of images, before they are standardised."""
         return self.encode_each(self.purify(x[..., 0]))
 
     def purify(
         self, images: Float[Array, "batch height width"]
     ) -> Float[Array, "batch height width"]:
-        """What comes out of the differentiable stages, in [0, 1]."""
+        """Images behind the differentiable stages, in [0, 1]."""
         return self.front.purify(images, self.autoencoder if self.denoise else None)
 
     def encode_each(
         self, images: Float[Array, "batch height width"]
     ) -> Float[Array, "batch words"]:
-        """What the machine sees of purified images, before it is standardised."""
+        """The machine's inputs of purified images, before they are standardised."""
         if self.encoder == "pixels":
             return shrunk(images, self.num_words)
         encode = one_by_one(functools.partial(_encoded, self.description))
@@ -218,7 +218,7 @@ class Front(NamedTuple):
 
 
 class Description(NamedTuple):
-    """How a purified image is described; attributes as in `SurfSvm`."""
+    """Description of a purified image; attributes as in `SurfSvm`."""
 
     zones: int
     max_points: int

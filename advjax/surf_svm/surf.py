@@ -131,7 +131,7 @@ def _gaussian(rows, columns, deviation: float) -> np.ndarray:
 def descriptors(
     image: Image, points: KeyPoints, *, scales: tuple[float, float] | None = None
 ) -> Float[Array, "points 64"]:
-    """What surrounds each point, at length 1; zeros where the image is flat.
+    """Descriptors of the points' surroundings, at length 1; zeros where it is flat.
 
     20 x 20 samples, one scale apart and turned by the angle, weighted by a Gaussian of
     3.3 scales, of Haar wavelets two scales wide; and of each 5 x 5 of them four sums:

@@ -13,7 +13,7 @@ Image = Float[Array, "height width"]
 def kept_rank(
     values: Float[Array, "rank"], *, energy: float = 0.95, rank: int | None = None
 ) -> Int[Array, ""]:
-    """How many of the singular values, greatest first, are kept.
+    """Number of singular values to keep, greatest first.
 
     Args:
         values: singular values.

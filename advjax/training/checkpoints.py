@@ -44,7 +44,7 @@ class TrainState:
 
 @dataclasses.dataclass
 class Log:
-    """What validation has seen so far; travels in the checkpoint as JSON."""
+    """Record of the validations so far; travels in the checkpoint as JSON."""
 
     settings: str = ""
     best: float = -1.0
@@ -176,7 +176,7 @@ class Checkpoints:
         error = ""
         if self._manager is not None and self._manager.latest_step() is not None:
             try:
-                state, best, log = self._restored(state, best, log.settings)
+                state, best, log = self._restore(state, best, log.settings)
             except Damaged as damage:
                 self._start_anew(str(damage))
             except (ValueError, OSError) as refusal:
@@ -192,7 +192,7 @@ class Checkpoints:
         )
         return state, best, Log(**said["log"])
 
-    def _restored(self, state, best, settings: str) -> tuple[TrainState, PyTree, Log]:
+    def _restore(self, state, best, settings: str) -> tuple[TrainState, PyTree, Log]:
         args, step = self._args, self._manager.latest_step()
         # The log first: of other settings the arrays may have other shapes.
         log = self._read(step, log=args.JsonRestore())["log"]

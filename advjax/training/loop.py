@@ -40,7 +40,7 @@ from advjax.types import Key, PyTree
 
 
 class TrainingRun(NamedTuple):
-    """What resumes a training, and where it runs.
+    """Checkpoints, order and devices of a training.
 
     Attributes:
         seed: of the order of examples.
@@ -84,8 +84,8 @@ def fit(
         key: root of initial weights, dropout and the defence's randomness.
         labels: the name of each class.
         objective: the defence, and the stage of the chain at which it works.
-        recipe: how long and how fast.
-        run: what resumes it, and where it runs.
+        recipe: length, pace and batches.
+        run: its checkpoints, order and devices.
 
     Raises:
         ValueError: fewer training examples than a batch, a loss that is not finite, or

@@ -1,4 +1,4 @@
-"""Recipes: how long and how fast to train."""
+"""Recipes of training."""
 
 import dataclasses
 from typing import Any
@@ -11,7 +11,7 @@ from advjax.optimisers import promoting
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How long and how fast to train.
+    """Length, pace and batches of a training.
 
     Attributes:
         num_steps: optimiser steps, at most.

@@ -74,7 +74,7 @@ def evaluate(
 
 
 class Estimates(NamedTuple):
-    """What a descent along estimated gradients remembers of its steps.
+    """The memory of a descent along estimated gradients.
 
     Attributes:
         gradient: running mean of the estimates.

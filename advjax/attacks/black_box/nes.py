@@ -121,7 +121,7 @@ def nes(
             return oracles.scores(logits_fn)
         return oracles.top_k(logits_fn, top_k)
 
-    def lowered(shown: Logits, y: Label) -> Float[Array, ""]:
+    def objective(shown: Logits, y: Label) -> Float[Array, ""]:
         # Not objectives.attack_loss: its softmax would be over the shown classes only.
         value = shown[y] if loss == "cross_entropy" else margin(shown, y)
         return -value if targeted else value
@@ -137,7 +137,7 @@ def nes(
             estimates=begin_estimates(
                 x, relative_max_step * budget, plateau_length=plateau_length
             ),
-            best_loss=lowered(shown, y),
+            best_loss=objective(shown, y),
         )
 
     def step(logits_fn, state):
@@ -145,7 +145,7 @@ def nes(
         x, y, budget = common.x, common.y, common.budget
         per_entry = x.size**-0.5 if norm == "l2" else 1.0
         gradient, loss_here = gradient_estimate(
-            lambda point: lowered(see(point), y),
+            lambda point: objective(see(point), y),
             state.current,
             jax.random.fold_in(state.key, state.step),
             sigma=relative_sigma * per_entry * budget,
@@ -165,7 +165,7 @@ def nes(
         current = jnp.clip(x + inside.project(moved - x), *bounds)
         shown = see(current)
         done = oracles.is_reached(shown, y, targeted=targeted)
-        value = lowered(shown, y)
+        value = objective(shown, y)
         better = done | (value < state.best_loss)
         return state._replace(
             common=common._replace(

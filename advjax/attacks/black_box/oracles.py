@@ -41,7 +41,7 @@ def top_k(logits_fn: LogitsFn, k: int) -> LogitsFn:
 
 
 def is_reached(shown: Logits, y: Label, *, targeted: bool) -> Bool[Array, ""]:
-    """Whether the attack's goal is met, as far as an oracle's answer shows.
+    """True if the attack's goal is met, as far as the visible classes show.
 
     `objectives.is_adversarial` would take the -inf of a hidden class for a failure of
     the classifier.

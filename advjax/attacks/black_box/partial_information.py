@@ -160,10 +160,10 @@ def partial_information(
     starts = np.asarray(starts, np.float32)
     num_rates = 1 + math.floor(math.log2(relative_max_step / relative_min_step) + 1e-6)
 
-    def seen(shown, y):
+    def shows(shown, y):
         return jnp.isfinite(shown[y])
 
-    def boxed(point, x, eps):
+    def clip_to_box(point, x, eps):
         return jnp.clip(x + jnp.clip(point - x, -eps, eps), *bounds)
 
     def init(logits_fn, x, y, key, budget):
@@ -176,14 +176,14 @@ def partial_information(
         start = jnp.clip(jnp.asarray(starts)[y], *bounds)
         distance = jnp.max(jnp.abs(start - x))
         eps = distance if starting_eps is None else jnp.float32(starting_eps)
-        start = boxed(start, x, eps)
+        start = clip_to_box(start, x, eps)
         reached = oracles.is_reached(see(x), y, targeted=True)
         shown = see(start)
         current = jnp.where(reached, x, start)
         radius = jnp.where(reached, 0.0, jnp.minimum(eps, distance))
         within = radius <= budget
         ended = within & oracles.is_reached(shown, y, targeted=True)
-        lost = ~seen(shown, y)
+        lost = ~shows(shown, y)
         return PartialInformationState(
             common=begin(x, y, budget)._replace(
                 x_adv=jnp.where(within & ~lost, current, x),
@@ -221,7 +221,7 @@ def partial_information(
         radii = jnp.maximum(box.eps - shrinks, budget)
         move = jnp.sign(estimates.gradient)
         points = jax.vmap(
-            lambda rate, radius: boxed(
+            lambda rate, radius: clip_to_box(
                 state.current - rate * move, state.common.x, radius
             )
         )(rates, radii)
@@ -257,11 +257,11 @@ def partial_information(
         queries = jnp.where(found, number[first], jnp.minimum(number[-1], affordable))
         queries = common.queries + num_samples + queries
 
-        def updated(new, old):
+        def accept(new, old):
             return jnp.where(found, new, old)
 
-        current = updated(points[first], state.current)
-        radius = updated(radii[first], box.radius)
+        current = accept(points[first], state.current)
+        radius = accept(radii[first], box.radius)
         within = radius <= budget
         shrink = shrinks[first]
         shrunk = found & (shrink > 0)
@@ -277,7 +277,7 @@ def partial_information(
             current=current,
             box=box._replace(
                 radius=radius,
-                eps=updated(jnp.where(within, budget, carried), box.eps),
+                eps=accept(jnp.where(within, budget, carried), box.eps),
                 delta_eps=jnp.where(shrunk, jnp.maximum(shrink, least), box.delta_eps),
             ),
             step=state.step + 1,
