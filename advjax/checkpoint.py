@@ -99,9 +99,8 @@ def config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     path = user_path(folder) / _CONFIG
     if not path.is_file():
         raise FileNotFoundError(
-            f"no classifier in {printable(str(folder))}: train one with `python -m "
-            "experiments.train`, which names its folder, or leave --classifier out to "
-            "have one trained"
+            f"no classifier in {printable(str(folder))}: give the folder that a "
+            "training has named"
         )
     try:
         written = read_json(path, _SCHEMA, finite=False)
