@@ -172,7 +172,7 @@ class Descent(NamedTuple):
     reference: Scalar
 
 
-def begin_descent(w: Features) -> Descent:
+def begin(w: Features) -> Descent:
     """A run from these variables that has not moved yet."""
     return Descent(
         w=w,

@@ -19,14 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from advjax.attacks.base import Common, InitFn, StepFn, begin, choose
-from advjax.attacks.carlini_wagner.descent import (
-    Descent,
-    Options,
-    begin_descent,
-    descend,
-    judge,
-    learning_rate,
-)
+from advjax.attacks.carlini_wagner import descent as adam
 from advjax.types import Features
 
 _GROWTH = 10.0
@@ -68,14 +61,14 @@ class CarliniWagnerL0State(NamedTuple):
     """
 
     common: Common
-    descent: Descent
+    descent: adam.Descent
     c: Float[Array, ""]
     entries: Entries
     best: Int[Array, ""]
     rate: Float[Array, ""]
 
 
-def l0(options: Options) -> tuple[InitFn, StepFn]:
+def l0(options: adam.Options) -> tuple[InitFn, StepFn]:
     """`init` and `step` of the attack; see `carlini_wagner`."""
     encode, decode = options.variables.encode, options.variables.decode
 
@@ -84,7 +77,7 @@ def l0(options: Options) -> tuple[InitFn, StepFn]:
         w = encode(x)
         return CarliniWagnerL0State(
             common=begin(x, y, budget),
-            descent=begin_descent(w),
+            descent=adam.begin(w),
             c=jnp.float32(options.initial_c),
             entries=Entries(
                 free=jnp.ones(x.shape, bool),
@@ -102,14 +95,14 @@ def l0(options: Options) -> tuple[InitFn, StepFn]:
         common, entries = state.common, state.entries
         x, w, first = common.x, state.descent.w, common.queries == 0
         point = jnp.where(entries.free & ~first, decode(w), x)
-        at = judge(logits_fn, point, common.y, options)
+        at = adam.judge(logits_fn, point, common.y, options)
         delta = point - x
         changed = point != x
         count = jnp.sum(changed, dtype=jnp.int32)
         loss = jnp.sum(jnp.square(delta)) + state.c * jnp.maximum(at.gap, 0)
         gradient = 2 * delta + jnp.where(at.gap > 0, state.c, 0) * at.slope
-        rate = learning_rate(at, first, state.rate, options)
-        descent, ended = descend(
+        rate = adam.learning_rate(at, first, state.rate, options)
+        descent, ended = adam.descend(
             state.descent,
             loss,
             jnp.where(entries.free, gradient, 0),
@@ -140,7 +133,7 @@ def l0(options: Options) -> tuple[InitFn, StepFn]:
                 done=(first & at.hit) | at_end,
                 queries=common.queries + 1,
             ),
-            descent=choose(won | lost, begin_descent(start), descent),
+            descent=choose(won | lost, adam.begin(start), descent),
             c=jnp.where(lost, jnp.minimum(_GROWTH * state.c, _LARGEST_C), state.c),
             entries=Entries(
                 free=free,

@@ -6,15 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from advjax.attacks.base import Common, InitFn, StepFn, begin, choose
-from advjax.attacks.carlini_wagner.descent import (
-    Descent,
-    Options,
-    begin_descent,
-    descend,
-    judge,
-    learning_rate,
-    restart,
-)
+from advjax.attacks.carlini_wagner import descent as adam
 from advjax.attacks.search import Search, advance_search, begin_search
 
 
@@ -30,14 +22,14 @@ class CarliniWagnerL2State(NamedTuple):
     """
 
     common: Common
-    descent: Descent
+    descent: adam.Descent
     search: Search
     found: Bool[Array, ""]
     best: Float[Array, ""]
     rate: Float[Array, ""]
 
 
-def l2(options: Options) -> tuple[InitFn, StepFn]:
+def l2(options: adam.Options) -> tuple[InitFn, StepFn]:
     """`init` and `step` of the attack; see `carlini_wagner`."""
     encode, decode = options.variables.encode, options.variables.decode
 
@@ -45,7 +37,7 @@ def l2(options: Options) -> tuple[InitFn, StepFn]:
         del logits_fn, key
         return CarliniWagnerL2State(
             common=begin(x, y, budget),
-            descent=begin_descent(encode(x)),
+            descent=adam.begin(encode(x)),
             search=begin_search(options.initial_c),
             found=jnp.bool_(False),
             best=jnp.float32(jnp.inf),
@@ -57,13 +49,13 @@ def l2(options: Options) -> tuple[InitFn, StepFn]:
         first = common.queries == 0
         # Its image under tanh is not quite the example.
         point = jnp.where(first, common.x, decode(state.descent.w))
-        at = judge(logits_fn, point, common.y, options)
+        at = adam.judge(logits_fn, point, common.y, options)
         delta = point - common.x
         distance = jnp.sum(jnp.square(delta))
         loss = distance + c * jnp.maximum(at.gap, 0)
         gradient = 2 * delta + jnp.where(at.gap > 0, c, 0) * at.slope
-        rate = learning_rate(at, first, state.rate, options)
-        descent, over = descend(state.descent, loss, gradient, rate, options)
+        rate = adam.learning_rate(at, first, state.rate, options)
+        descent, over = adam.descend(state.descent, loss, gradient, rate, options)
         found = state.found | at.hit
         search = advance_search(state.search, over=over, found=found)
         better = at.hit & (distance < state.best)
@@ -73,7 +65,7 @@ def l2(options: Options) -> tuple[InitFn, StepFn]:
                 done=(first & at.hit) | (search.num_runs >= options.num_searches),
                 queries=common.queries + 1,
             ),
-            descent=choose(over, restart(descent), descent),
+            descent=choose(over, adam.restart(descent), descent),
             search=search,
             found=found & ~over,
             best=jnp.where(better, distance, state.best),

@@ -16,14 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from advjax.attacks.base import Common, InitFn, StepFn, begin, choose
-from advjax.attacks.carlini_wagner.descent import (
-    Descent,
-    Options,
-    begin_descent,
-    descend,
-    judge,
-    learning_rate,
-)
+from advjax.attacks.carlini_wagner import descent as adam
 from advjax.types import Features
 
 _SHRINK = 0.9
@@ -45,7 +38,7 @@ class CarliniWagnerLinfState(NamedTuple):
     """
 
     common: Common
-    descent: Descent
+    descent: adam.Descent
     start: Features
     c: Float[Array, ""]
     tau: Float[Array, ""]
@@ -53,7 +46,7 @@ class CarliniWagnerLinfState(NamedTuple):
     rate: Float[Array, ""]
 
 
-def linf(options: Options) -> tuple[InitFn, StepFn]:
+def linf(options: adam.Options) -> tuple[InitFn, StepFn]:
     """`init` and `step` of the attack; see `carlini_wagner`."""
     encode, decode = options.variables.encode, options.variables.decode
 
@@ -62,7 +55,7 @@ def linf(options: Options) -> tuple[InitFn, StepFn]:
         tau = jnp.float32(options.bounds[1] - options.bounds[0])
         return CarliniWagnerLinfState(
             common=begin(x, y, budget),
-            descent=begin_descent(encode(x)),
+            descent=adam.begin(encode(x)),
             start=encode(x),
             c=jnp.float32(options.initial_c),
             tau=tau,
@@ -74,16 +67,16 @@ def linf(options: Options) -> tuple[InitFn, StepFn]:
         common, w, tau = state.common, state.descent.w, state.tau
         first = common.queries == 0
         point = jnp.where(first, common.x, decode(w))
-        at = judge(logits_fn, point, common.y, options)
+        at = adam.judge(logits_fn, point, common.y, options)
         delta = point - common.x
         excess = jnp.maximum(jnp.abs(delta) - tau, 0)
         size = jnp.max(jnp.abs(delta))
         loss = jnp.sum(excess) + state.c * jnp.maximum(at.gap, 0)
         gradient = jnp.where(excess > 0, jnp.sign(delta), 0)
         gradient += jnp.where(at.gap > 0, state.c, 0) * at.slope
-        rate = learning_rate(at, first, state.rate, options)
+        rate = adam.learning_rate(at, first, state.rate, options)
         slower = jnp.minimum(rate, tau / (_STEPS_TO_TAU * options.variables.width))
-        descent, ended = descend(state.descent, loss, gradient, slower, options)
+        descent, ended = adam.descend(state.descent, loss, gradient, slower, options)
         won = at.hit & (size <= tau) & (options.abort_early | ended)
         lost = ended & ~won
         start = jnp.where(won, w, state.start)
@@ -97,7 +90,7 @@ def linf(options: Options) -> tuple[InitFn, StepFn]:
                 done=(first & at.hit) | (lost & hopeless),
                 queries=common.queries + 1,
             ),
-            descent=choose(won | lost, begin_descent(start), descent),
+            descent=choose(won | lost, adam.begin(start), descent),
             start=start,
             c=c,
             tau=jnp.where(won, _SHRINK * size, tau),
