@@ -180,9 +180,9 @@ def test_a_first_box_may_be_given():
     near, far = begun(2.0), begun(9.0)
     np.testing.assert_allclose(jnp.abs(near.current - X).max(), 2.0, rtol=1e-6)
     np.testing.assert_allclose(far.current, STARTS[2], atol=1e-6)
-    assert not near.done and not far.done
+    assert not near.common.done and not far.common.done
     # In this one no point of the class is left.
-    assert begun(0.9 * float(DISTANCE)).done
+    assert begun(0.9 * float(DISTANCE)).common.done
 
 
 def test_silence_and_no_budget_give_numbers():
