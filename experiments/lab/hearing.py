@@ -56,7 +56,7 @@ def write_audibility(task: pipeline.Task, folder: pathlib.Path) -> list[Audibili
                 row.radius_wave,
                 row.radius_wave_snr_db,
                 audible,
-                radius_snr_db(np.float64(audio) / 32768, audible),
+                radius_snr_db(from_int16(audio), audible),
                 row.radius_wave > audible,
             )
         )
