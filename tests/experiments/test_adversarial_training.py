@@ -1,11 +1,9 @@
 import inspect
 import json
 import pathlib
-import sys
 
 import numpy as np
 import pytest
-from absl import flags
 from absl.testing import flagsaver
 
 from advjax import catalog
@@ -16,12 +14,6 @@ from experiments.studies import adversarial_training as study
 from experiments.studies.needed_budgets import needed
 
 FOLDERS = {"esc50": "ESC-50", "urbansound8k": "UrbanSound8K"}
-
-
-@pytest.fixture(autouse=True)
-def parsed_flags():
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(sys.argv[:1])
 
 
 @pytest.mark.parametrize("size", [study.CPU, study.PUBLICATION], ids=["cpu", "full"])

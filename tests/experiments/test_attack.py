@@ -2,11 +2,9 @@
 
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
-from absl import flags
 from absl.testing import flagsaver
 from scipy.io import wavfile
 
@@ -30,18 +28,13 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def parsed_flags():
-    # It defines flags when imported, which flagsaver would take away again.
-    pytest.importorskip("array_record.python.array_record_data_source")
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(sys.argv[:1])
+pytestmark = pytest.mark.usefixtures("need_array_record")
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def home(new_home):
     """A home in which two attacks have been run."""
-    home = tmp_path_factory.mktemp("home")
+    home = new_home("records")
     with flagsaver.flagsaver(home=str(home), **SMALL):
         attack.main()
     return home

@@ -9,7 +9,6 @@ import sys
 import jax
 import numpy as np
 import pytest
-from absl import flags
 from absl.testing import flagsaver
 
 from advjax.runs import folder as runs
@@ -28,12 +27,11 @@ GIVEN = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("need_array_record")
+
+
 @pytest.fixture(scope="module", autouse=True)
-def parsed_flags():
-    # It defines flags when imported, which flagsaver would take away again.
-    pytest.importorskip("array_record.python.array_record_data_source")
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(sys.argv[:1])
+def quick_programs():
     # More is compiled than computed, here and in the processes; conftest undoes it.
     jax.config.update("jax_disable_most_optimizations", True)
 

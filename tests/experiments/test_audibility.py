@@ -1,9 +1,7 @@
 import csv
-import sys
 
 import numpy as np
 import pytest
-from absl import flags
 from absl.testing import flagsaver
 
 from advjax.representations import Magnitude
@@ -24,11 +22,7 @@ SMALL = {
 }
 
 
-@pytest.fixture(autouse=True)
-def parsed_flags():
-    pytest.importorskip("array_record.python.array_record_data_source")
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(sys.argv[:1])
+pytestmark = pytest.mark.usefixtures("need_array_record")
 
 
 def test_a_stage_without_a_bound_is_refused_with_the_reason(tmp_path):
@@ -41,11 +35,12 @@ def test_a_stage_without_a_bound_is_refused_with_the_reason(tmp_path):
 
 
 def test_every_certified_clip_has_its_radius_at_the_waveform_and_the_ears(
-    tmp_path, capsys
+    new_home, capsys
 ):
-    with flagsaver.flagsaver(home=str(tmp_path), **SMALL):
+    home = new_home()
+    with flagsaver.flagsaver(home=str(home), **SMALL):
         audibility.main()
-    (folder,) = (tmp_path / "certify").iterdir()
+    (folder,) = (home / "certify").iterdir()
     lines = (folder / "audibility.tsv").read_text().splitlines()
     rows = list(csv.DictReader(lines, delimiter="\t"))
     assert len(rows) == 4

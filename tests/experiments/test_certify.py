@@ -8,7 +8,6 @@ import sys
 
 import numpy as np
 import pytest
-from absl import flags
 from absl.testing import flagsaver
 
 from advjax.attacks import ATTACKS
@@ -34,12 +33,7 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def parsed_flags():
-    # It defines flags when imported, which flagsaver would take away again.
-    pytest.importorskip("array_record.python.array_record_data_source")
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(sys.argv[:1])
+pytestmark = pytest.mark.usefixtures("need_array_record")
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,9 @@
 """The study at its smallest size, on synthetic speakers."""
 
 import csv
-import sys
 
 import numpy as np
 import pytest
-from absl import flags
 from absl.testing import flagsaver
 
 from advjax.metrics.shares import Share
@@ -25,11 +23,7 @@ SMALL = {
 }
 
 
-@pytest.fixture(autouse=True)
-def parsed_flags():
-    pytest.importorskip("array_record.python.array_record_data_source")
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(sys.argv[:1])
+pytestmark = pytest.mark.usefixtures("need_array_record")
 
 
 @pytest.mark.slow

@@ -1,9 +1,6 @@
-import sys
-
 import jax
 import numpy as np
 import pytest
-from absl import flags
 
 from advjax import evaluation
 from advjax.attacks import batches, fgsm, run
@@ -15,10 +12,7 @@ BUDGETS = (0.001, 0.003, 0.01, 0.03)
 
 
 @pytest.fixture(scope="module")
-def task(tmp_path_factory):
-    pytest.importorskip("array_record.python.array_record_data_source")
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(sys.argv[:1])
+def task(tmp_path_factory, need_array_record):
     return pipeline.Task(
         home=tmp_path_factory.mktemp("home"),
         corpus="voices(num_speakers=2, minutes_per_speaker=0.5)",

@@ -9,7 +9,6 @@ import time
 
 import jax
 import pytest
-from absl import flags
 from absl.testing import flagsaver
 
 from advjax.runs import folder as runs
@@ -31,12 +30,7 @@ GIVEN = {
 TIMEOUT_S = 400  # on a machine that is busy with other things
 
 
-@pytest.fixture(scope="module", autouse=True)
-def parsed_flags():
-    # It defines flags when imported, which flagsaver would take away again.
-    pytest.importorskip("array_record.python.array_record_data_source")
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(sys.argv[:1])
+pytestmark = pytest.mark.usefixtures("need_array_record")
 
 
 @pytest.fixture(scope="module", autouse=True)

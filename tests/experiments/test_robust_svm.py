@@ -1,8 +1,5 @@
-import sys
-
 import numpy as np
 import pytest
-from absl import flags
 from absl.testing import flagsaver
 
 from advjax import catalog
@@ -13,12 +10,6 @@ from experiments.lab import cached_rows
 from experiments.studies import robust_svm as study
 from experiments.studies import robust_svm_report as report
 from experiments.studies.robust_svm_cells import Attacked, Moved, Planned
-
-
-@pytest.fixture(autouse=True)
-def parsed_flags():
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(sys.argv[:1])
 
 
 @pytest.mark.parametrize("size", [study.CPU, study.PUBLICATION], ids=["cpu", "full"])

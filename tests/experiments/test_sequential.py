@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -31,18 +30,13 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def parsed_flags():
-    # It defines flags when imported, which flagsaver would take away again.
-    pytest.importorskip("array_record.python.array_record_data_source")
-    if not FLAGS.is_parsed():
-        FLAGS(sys.argv[:1])
+pytestmark = pytest.mark.usefixtures("need_array_record")
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def home(new_home):
     """A home in which one run has been made."""
-    home = tmp_path_factory.mktemp("home")
+    home = new_home()
     with flagsaver.flagsaver(home=str(home), **SMALL):
         certify.main()
     return home

@@ -2,11 +2,9 @@
 
 import math
 import pathlib
-import sys
 
 import numpy as np
 import pytest
-from absl import flags
 from absl.testing import flagsaver
 
 from advjax.runs.row_types import (
@@ -41,17 +39,13 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def parsed_flags():
-    pytest.importorskip("array_record.python.array_record_data_source")
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(sys.argv[:1])
+pytestmark = pytest.mark.usefixtures("need_array_record")
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def home(new_home):
     """A home in which the command has been run."""
-    home = tmp_path_factory.mktemp("home")
+    home = new_home()
     with flagsaver.flagsaver(home=str(home), **SMALL):
         smoothed_attacks.main()
     return home

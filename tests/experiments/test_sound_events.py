@@ -1,11 +1,9 @@
 import math
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl import flags
 from absl.testing import flagsaver
 
 from advjax import catalog
@@ -23,12 +21,6 @@ from experiments.studies.sound_event_features import wave_of_levels
 from experiments.studies.sound_event_report import inflated_snr_db, worked_on
 
 LABELS = ("dog", "horn", "rain", "hail")
-
-
-@pytest.fixture(autouse=True)
-def parsed_flags():
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(sys.argv[:1])
 
 
 def sounds(*labels, seconds=1.0):

@@ -3,7 +3,6 @@ import sys
 
 import numpy as np
 import pytest
-from absl import flags
 from absl.testing import flagsaver
 
 from advjax.representations import LogMel, Magnitude, MelEnergies, Waveform
@@ -32,12 +31,6 @@ ALL = [
     LogMel(source=MAGNITUDE, num_bands=20, floor=1e-5),
 ]
 NAMES = [representation.name for representation in ALL]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def parsed_flags():
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(sys.argv[:1])
 
 
 def arrays(found):

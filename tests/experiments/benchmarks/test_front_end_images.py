@@ -1,22 +1,14 @@
 import json
-import sys
 
 import jax
 import numpy as np
 import pytest
-from absl import flags
 from absl.testing import flagsaver
 
 from advjax.representations import PRESETS, Magnitude, Scalogram, Waveform
 from experiments.benchmarks import front_end_image_rivals, front_end_images
 from experiments.benchmarks.front_end_contest import Contestant, problem
 from experiments.benchmarks.front_end_images import Result
-
-
-@pytest.fixture(scope="module", autouse=True)
-def parsed_flags():
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(sys.argv[:1])
 
 
 def small(name):

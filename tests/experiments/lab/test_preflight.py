@@ -2,11 +2,9 @@
 
 import os
 import re
-import sys
 import time
 
 import pytest
-from absl import flags
 from absl.testing import flagsaver
 
 from data_prep import build
@@ -99,12 +97,6 @@ WRONG = [
     (certify, {"home": "MINE/report.md"}, "is a file"),
     (certify, {"profile": "MINE/report.md"}, "--profile="),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def parsed_flags():
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(sys.argv[:1])
 
 
 @pytest.mark.parametrize(("program", "given", "words"), WRONG)
