@@ -1,5 +1,6 @@
 """Chunked levels beside librosa, and clips beside a loop over their chunks."""
 
+import functools
 import os
 import pathlib
 
@@ -74,17 +75,19 @@ def test_a_clips_answer_is_that_of_a_loop_over_its_chunks(network):
     classifier = Classifier(variables, module, rep, ("a", "b", "c"))
     wave = np.random.default_rng(1).normal(0, 0.1, 3 * SIZE - 900).astype(np.float32)
     wave[: SIZE // 2] *= np.linspace(0, 1, SIZE // 2, dtype=np.float32)
-    found = classifier.logits_fn("waveform")(jnp.asarray(wave))
+    found = jax.jit(lambda f, x: f(x))(
+        classifier.logits_fn("waveform"), jnp.asarray(wave)
+    )
 
     padded = np.pad(wave, (0, 900))
     levels = np.asarray(rep.levels(jnp.asarray(padded)))
-    plain = network(num_classes=3, width=2)
+    plain = jax.jit(
+        functools.partial(network(num_classes=3, width=2).apply, train=False)
+    )
     shares = []
     for chunk in range(3):
         part = (levels[128 * chunk : 128 * (chunk + 1)] + 40.0) / 15.0
-        row = plain.apply(variables, jnp.asarray(part)[None, :, :, None], train=False)[
-            0
-        ]
+        row = plain(variables, jnp.asarray(part)[None, :, :, None])[0]
         shares.append(np.exp(row) / np.exp(row).sum())
     np.testing.assert_allclose(
         jax.nn.softmax(found), np.mean(shares, axis=0), rtol=2e-5
