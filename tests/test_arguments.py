@@ -199,22 +199,29 @@ def test_a_function_is_traced_once_for_many_examples():
     assert len(traces) == 1
 
 
-def training_forms():
+def nnx_in_a_closure():
     network = Network()
+    return lambda x: network(x[None])[0]
+
+
+def linen_mutable():
     variables = Linen().init(jax.random.key(0), X)
-    return {
-        "NNX in a Partial": jax.tree_util.Partial(
-            lambda net, x: net(x[None])[0], network
-        ),
-        "NNX module": Single(network),
-        "NNX in a closure": lambda x: network(x[None])[0],
-        "Linen, mutable": lambda x: Linen().apply(
-            variables, x[None], train=True, mutable=["batch_stats"]
-        ),
-        "a counter": Counter(),
-        "a counter in a closure": functools.partial(Counter().__call__),
-        "a counter in a dict": counted({"n": jnp.float32(0)}),
-    }
+    return lambda x: Linen().apply(
+        variables, x[None], train=True, mutable=["batch_stats"]
+    )
+
+
+TRAINING_FORMS = {
+    "NNX in a Partial": lambda: jax.tree_util.Partial(
+        lambda net, x: net(x[None])[0], Network()
+    ),
+    "NNX module": lambda: Single(Network()),
+    "NNX in a closure": nnx_in_a_closure,
+    "Linen, mutable": linen_mutable,
+    "a counter": lambda: Counter(),
+    "a counter in a closure": lambda: functools.partial(Counter().__call__),
+    "a counter in a dict": lambda: counted({"n": jnp.float32(0)}),
+}
 
 
 class Linen(nn.Module):
@@ -242,9 +249,9 @@ def counted(state):
     return logits
 
 
-@pytest.mark.parametrize("kind", list(training_forms()))
+@pytest.mark.parametrize("kind", TRAINING_FORMS)
 def test_a_network_that_changes_while_it_runs_is_refused(kind):
-    f = training_forms()[kind]
+    f = TRAINING_FORMS[kind]()
     message = "return the logits alone" if "Linen" in kind else "changes while it runs"
     for name in ("certify", "predict", "run", "run_batch"):
         with pytest.raises(ValueError, match=message):
