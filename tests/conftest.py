@@ -5,8 +5,8 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
-import jax
 import jaxtyping
 import pytest
 
@@ -18,21 +18,44 @@ jaxtyping.install_import_hook(
     "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
 )
 
-jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_numpy_dtype_promotion", "strict")
-# Several devices on any machine; jax refuses to be told twice.
-if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-    jax.config.update("jax_num_cpu_devices", 4)
-
 # Half of the time of these tests is that of XLA's compiler, and a third of that goes
 # into its newer way of making loops on CPUs.
 _OLDER_LOOPS = "--xla_cpu_use_fusion_emitters=false"
 
 
 def pytest_configure(config):
-    """Has XLA compile faster, in all processes, if this jaxlib knows how to."""
+    """Prepare what all processes inherit, then this one if it runs tests itself."""
+    if not hasattr(config, "workerinput"):
+        _keep_bytecode(config)
+        _use_older_loops()
+        if config.getoption("dist", "no") != "no" and not config.option.collectonly:
+            return
+    _set_jax_up(config)
+
+
+def _keep_bytecode(config):
+    """Write bytecode to a folder of this session where none may lie beside sources.
+
+    Otherwise each of the processes that tests start compiles all packages anew.
+    """
+    if not sys.dont_write_bytecode or sys.pycache_prefix is not None:
+        return
+    folder = tempfile.TemporaryDirectory(prefix="advjax-bytecode-")
+
+    def stop():
+        sys.dont_write_bytecode = True
+        folder.cleanup()
+
+    config.add_cleanup(stop)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = folder.name
+    sys.dont_write_bytecode = False
+
+
+def _use_older_loops():
+    """Have XLA compile faster, if this jaxlib knows how to."""
     flags = os.environ.get("XLA_FLAGS", "")
-    if hasattr(config, "workerinput") or "fusion_emitters" in flags:
+    if "fusion_emitters" in flags:
         return
     flags = f"{flags} {_OLDER_LOOPS}".strip()
     # A flag that it does not know ends the process, so another one tries.
@@ -44,6 +67,23 @@ def pytest_configure(config):
     )
     if tried.returncode == 0:
         os.environ["XLA_FLAGS"] = flags
+
+
+def _set_jax_up(config):
+    import jax  # takes seconds, and who only distributes tests does without
+
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+    # Several devices on any machine; jax refuses to be told twice.
+    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        jax.config.update("jax_num_cpu_devices", 4)
+    # Tests that train, kill and resume build the same programs again. Each process
+    # has a folder of its own: JAX does not write an entry in one step.
+    compiled = tempfile.TemporaryDirectory(prefix="advjax-compiled-")
+    config.add_cleanup(compiled.cleanup)
+    jax.config.update("jax_compilation_cache_dir", compiled.name)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
 def pytest_collection_finish(session):
@@ -69,8 +109,10 @@ _COMPILING = (
     "/defences/",
     "/experiments/benchmarks/",
     "/experiments/test_attack.py",
+    "/experiments/test_audibility.py",
     "/experiments/test_certify.py",
     "/experiments/test_needed_budgets.py",
+    "/experiments/test_sequential.py",
     "/experiments/test_smoothed_attacks.py",
     "/experiments/test_speaker_inputs.py",
     "/fuzz/",
@@ -87,6 +129,8 @@ _COMPILING = (
 @pytest.fixture(scope="module", autouse=True)
 def quick_compilation(request):
     """Hardly optimised programs in files that compile much and compute little."""
+    import jax
+
     path = request.path.as_posix()
     quick = any(name in path for name in _COMPILING)
     jax.config.update("jax_disable_most_optimizations", quick)
