@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from advjax.signal.samples import to_int16
 from data_prep.clips import (
     UnreadableAudio,
     activity_bounds,
