@@ -9,16 +9,13 @@ import JAX.
 """
 
 import sys
-from typing import TypeVar
+from typing import Any
 
 from absl import flags
 
 from data_prep import program
 from data_prep.path_flags import define_path, define_paths
 from experiments.table_names import names_in
-
-T = TypeVar("T")
-
 
 _STAGES = ", ".join(names_in("advjax.representations", "REPRESENTATIONS"))
 _PRESETS = ", ".join(names_in("advjax.representations", "PRESETS"))
@@ -54,7 +51,7 @@ NOISE = flags.DEFINE_string(
     "uniform l1, gain a radius in nepers of level; at --rep=waveform, coloured an "
     "ellipsoid (curve='a_weighting', 'threshold_in_quiet' or 'corpus', the training "
     "clips' mean spectrum), pcm16 l2 that is exact for 16-bit clips, and masked none: "
-    "it is for attacks. --sigma is the root mean square of each.",
+    "it is for attacks. --sigma says how much of it, as power.",
 )
 DEFENCE = flags.DEFINE_string(
     "defence",
@@ -100,10 +97,7 @@ RECORDS = define_path(
     "records", None, "Folder of records that exist; default: built from --corpus."
 )
 ON_ERROR = flags.DEFINE_enum(
-    "on_error",
-    "stop",
-    ["stop", "skip"],
-    "What an unreadable audio file does to a build.",
+    "on_error", "stop", ["stop", "skip"], "Effect of an unreadable file on a build."
 )
 MODEL_FLAGS = (
     *(REP, FEATURES, SIGMA, NOISE, DEFENCE),
@@ -125,9 +119,7 @@ RUNS = define_paths(
 )
 CLASSIFIERS = define_paths("classifiers", [], "Folders of further classifiers to ask.")
 NUM_POINTS = flags.DEFINE_integer(
-    "num_points",
-    None,
-    "Test examples, spread over the split; default sized for the machine.",
+    "num_points", None, "Test examples, spread over the split; default by machine."
 )
 SEED = program.define_seed("Root of all randomness.")
 CACHE = flags.DEFINE_bool(
@@ -393,7 +385,7 @@ def declare(module: str, *own: flags.FlagHolder) -> None:
         )
 
 
-def value_or(flag: flags.FlagHolder[T | None], default: T) -> T:
+def value_or(flag: flags.FlagHolder, default: Any) -> Any:
     """The value of a flag, or the default of this program."""
     return default if flag.value is None else flag.value
 
