@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the environment once (python3 + venv + pip), then runs a program of this
-# project, or its tests, in it: here, or, by launch_on.sh, one process a host of a
+# project, or its tests, in it: here, or, by experiments/launch_on.sh, one process a host of a
 # cluster.
 # `./launch.sh --help` tells the rest.
 set -euo pipefail
@@ -294,9 +294,9 @@ if [ -z "$found" ]; then
   exit 2
 fi
 if [ "$on" != local ]; then
-  [ -r "$root/launch_on.sh" ] \
-    || die "--on=$on needs launch_on.sh, which is missing: copy it beside launch.sh"
-  . "$root/launch_on.sh"
+  [ -r "$root/experiments/launch_on.sh" ] \
+    || die "--on=$on needs experiments/launch_on.sh, which is missing: copy it, too"
+  . "$root/experiments/launch_on.sh"
   case "$on" in
     tpu:*) on_tpu "${on#tpu:}" "$@" ;;
     slurm) on_slurm "$@" ;;

@@ -64,7 +64,7 @@ class Cluster(House):
         super().__init__(folder)
         answers = self.python.read_text()
         self.python.write_text(answers.replace("  *) echo", PROGRAM + "  *) echo"))
-        for name in ("README.md", "LICENSE", "launch_on.sh"):
+        for name in ("README.md", "LICENSE", "experiments/launch_on.sh"):
             shutil.copy(ROOT / name, self.root / name)
         self.program("experiments/attack.py", "Attacks.")
         self.told = folder / "told"

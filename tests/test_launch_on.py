@@ -281,12 +281,12 @@ def test_sizes_are_whole_numbers(cluster, on, size):
 
 @pytest.mark.parametrize("on", ["tpu:pod", "slurm", "k8s"])
 def test_a_copy_of_the_launcher_alone_says_what_it_lacks(cluster, on):
-    (cluster.root / "launch_on.sh").unlink()
+    (cluster.root / "experiments" / "launch_on.sh").unlink()
     code, out, err = cluster.launch(f"--on={on}", "attack", HOME, **K8S)
     assert (code, out) == (1, "")
     assert err == (
-        f"launch.sh: --on={on} needs launch_on.sh, which is missing: copy it beside "
-        "launch.sh\n"
+        f"launch.sh: --on={on} needs experiments/launch_on.sh, which is "
+        "missing: copy it, too\n"
     )
     # Here it needs no other file.
     assert cluster.launch("attack")[0] == 0
