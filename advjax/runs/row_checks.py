@@ -125,6 +125,30 @@ def check_attacks(
     )
 
 
+def check_smoothed_attacks(
+    rows: Rows, path: pathlib.Path, settings: Mapping[str, Any] | None
+) -> None:
+    """Refuse attacks on a smoothed classifier that contradict themselves.
+
+    Args:
+        rows: those of a file.
+        path: the file, for messages.
+        settings: those in the run's `run.json`; None where there is none.
+
+    Raises:
+        Damaged: there is such a row; its line is named.
+    """
+    refuse(
+        path,
+        rows.flipped != ((rows.predict != rows.label) & (rows.predict != -1)),
+        lambda i: (
+            f"flipped is {int(rows.flipped[i])} where the label is {rows.label[i]} and "
+            f"the prediction {rows.predict[i]}"
+        ),
+    )
+    refuse_repeated_ids(rows, path)
+
+
 def _check_bound(rows: Rows, path: pathlib.Path, settings: Mapping[str, Any]) -> None:
     """Refuse bounds that the votes do not give."""
     # Here, because it needs JAX, and those who begin a run do not.

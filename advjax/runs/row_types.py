@@ -8,7 +8,11 @@ from typing import Annotated, NamedTuple
 
 from advjax.runs.cells import ANY, Flag, Real, Seconds, Text, Whole
 from advjax.runs.columns import Rows
-from advjax.runs.row_checks import check_attacks, check_certificates
+from advjax.runs.row_checks import (
+    check_attacks,
+    check_certificates,
+    check_smoothed_attacks,
+)
 from advjax.runs.rows import Schema
 
 Count = Annotated[int, Whole()]
@@ -194,6 +198,7 @@ SMOOTHED_ATTACKS = Schema(
     "attacks on a smoothed classifier",
     kind="smoothed_attacks",
     advice="attack a smoothed classifier first",
+    check=check_smoothed_attacks,
     derived={"flipped": Flag()},
 )
 """Rows of attacks on smoothed classifiers."""

@@ -51,3 +51,5 @@ def test_what_no_line_can_hold_or_no_row_has_is_refused(tmp_path):
         )
     with pytest.raises(ValueError, match="line 2: "):
         SMOOTHED_ATTACKS.parse(header + line.replace(b"\t900\t", b"\t"), tmp_path)
+    with pytest.raises(ValueError, match="line 2: flipped is 0 where the label is 3"):
+        SMOOTHED_ATTACKS.ids(header + line.replace(b"\t1\n", b"\t0\n"), tmp_path)
