@@ -35,7 +35,7 @@ def certified_accuracy_plot(
     norm: str = "l2",
     title: str = "",
 ) -> pathlib.Path:
-    """The path of a PNG with the certified accuracy over the radius, a curve per run.
+    """Draw the certified accuracy over the radius, a curve per run; return the path.
 
     The curve steps down after the radius of each correct point and ends in a dot at the
     run's cap, the largest radius it could certify. The legend, below the axes, gives
@@ -88,9 +88,9 @@ class AttackedCurve(NamedTuple):
     Attributes:
         label: its name in the legend.
         size: perturbations, rising.
-        accuracy: what is left at each.
-        stepped: whether accuracy falls at each size, as under an attack that finds the
-            smallest perturbation of each example, and is known in between too.
+        accuracy: at each size.
+        stepped: accuracy falls at each size and is known in between, as under an attack
+            that finds the smallest perturbation of each example.
     """
 
     label: str
@@ -109,16 +109,16 @@ def attacked_accuracy_plot(
     logarithmic: bool = False,
     title: str = "",
 ) -> pathlib.Path:
-    """The path of a PNG with the accuracy under attack over the size of perturbations.
+    """Draw the accuracy under attack over the size of perturbations; return the path.
 
     Args:
-        curves: what to draw; budgets are dots with a line through them.
+        curves: one line each; budgets are dots with a line through them.
         path: where the PNG goes; its folder is made if missing.
-        x_label: what sizes are, with their unit.
-        y_label: what is counted.
-        weaker_to_the_right: sizes are signal-to-noise ratios: the axis is turned round,
-            so that curves fall to the right in every figure.
-        logarithmic: sizes of all orders of magnitude; what holds at 0 is drawn from a
+        x_label: meaning of the sizes, with their unit.
+        y_label: meaning of the accuracy.
+        weaker_to_the_right: sizes are signal-to-noise ratios: the axis is reversed, so
+            that curves fall to the right in every figure.
+        logarithmic: sizes span orders of magnitude; the accuracy at 0 is drawn from a
             third of the smallest one on.
         title: a line above the axes.
 

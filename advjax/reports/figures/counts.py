@@ -22,14 +22,14 @@ def label_bars_plot(
     x_label: str,
     y_label: str,
 ) -> pathlib.Path:
-    """The path of a PNG with one panel of bars over the classes for each entry.
+    """Draw a panel of bars over the classes for each entry; return the path.
 
     Args:
         counts: by title, how often each class occurs.
         path: where the PNG goes; its folder is made if missing.
         labels: the name of each class.
-        x_label: what the classes are of.
-        y_label: what is counted.
+        x_label: meaning of the classes.
+        y_label: meaning of the counts.
 
     Raises:
         ValueError: there is nothing to draw.
@@ -60,16 +60,16 @@ def matrix_plot(
     column_label: str,
     value_label: str,
 ) -> pathlib.Path:
-    """The path of a PNG with one coloured matrix of classes for each entry.
+    """Draw a coloured matrix of classes for each entry; return the path.
 
     Args:
         matrices: by title, values from 0 to 1; NaN stays blank.
         path: where the PNG goes; its folder is made if missing.
-        texts: by title, what stands in each cell.
+        texts: by title, the text in each cell.
         labels: the names of the rows, which are those of the columns.
-        row_label: what the rows are.
-        column_label: what the columns are.
-        value_label: what the colours are.
+        row_label: meaning of the rows.
+        column_label: meaning of the columns.
+        value_label: meaning of the colours.
 
     Raises:
         ValueError: there is nothing to draw.

@@ -18,7 +18,7 @@ def log_log_plot(
     y_label: str,
     title: str = "",
 ) -> pathlib.Path:
-    """The path of a PNG with how something grows: panels of lines on logarithmic axes.
+    """Draw panels of lines on logarithmic axes; return the path.
 
     Panels share both scales and, below them, one legend.
 
@@ -26,8 +26,8 @@ def log_log_plot(
         panels: by title, two in a row: the points of each line by its label. A label
             has one colour in all panels.
         path: where the PNG goes; its folder is made if missing.
-        x_label: what points are at, with their unit.
-        y_label: what is drawn upwards, with its unit.
+        x_label: meaning of the first coordinates, with their unit.
+        y_label: meaning of the second coordinates, with their unit.
         title: a line above the panels.
 
     Raises:

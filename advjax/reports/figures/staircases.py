@@ -21,12 +21,12 @@ _SIZES = {
 
 
 class Staircase(NamedTuple):
-    """How many examples a perturbation of some size is enough for.
+    """Sizes of perturbations that are enough for the examples of one curve.
 
     Attributes:
-        label: its name in the legend; what precedes a comma has one colour, and what
-            follows it one style, in all panels.
-        sizes: what each example needs; inf where nothing was enough.
+        label: its name in the legend. In all panels, the part before a comma decides
+            the colour, and the part behind it the style.
+        sizes: the smallest that is enough for each example; inf where none was.
         unit: of the sizes.
     """
 
@@ -43,7 +43,7 @@ def staircase_plot(
     columns: Sequence[str],
     y_label: str,
 ) -> pathlib.Path:
-    """The path of a PNG with the share of examples that each size is enough for.
+    """Draw the share of examples that each size is enough for; return the path.
 
     Sizes are on a logarithmic axis that the panels of a column share.
 
@@ -52,7 +52,7 @@ def staircase_plot(
         path: where the PNG goes; its folder is made if missing.
         rows: names of the rows, from above.
         columns: names of the columns, from the left.
-        y_label: what the shares are of.
+        y_label: meaning of the shares.
 
     Raises:
         ValueError: there are no panels.
