@@ -50,41 +50,43 @@ def main() -> None:
     from advjax.runs import folder as runs
     from advjax.runtime import parallel
     from experiments.lab import (
+        attack,
         attack_report,
-        attacking,
-        made_names,
-        pipeline,
+        folder_names,
         preflight,
+        presets,
         wav_pairs,
     )
+    from experiments.lab.console import say
 
-    task = requests.task(defence="plain")
-    size = pipeline.size_of(jax.default_backend())
-    preflight.check(task, num_points=flags.NUM_POINTS.value)
-    asked = list(_requests(task))
+    draft = requests.task(defence="plain").draft()
+    size = presets.preset_of(jax.default_backend())
+    preflight.check(draft, num_points=flags.NUM_POINTS.value)
+    asked = list(_requests(draft))
     workdirs = list(_workdirs(asked))
-    num_points = task.num_points(flags.NUM_POINTS.value, size.num_points)
-    points = task.test_points(num_points)
+    system = draft.resolve()
+    num_points = system.data.num_points(flags.NUM_POINTS.value, size.num_points)
+    points = system.test_points(num_points)
     prepared = [
-        attacking.prepare(
-            task, request, points, workdir=workdir, environment=app.environment()
+        attack.prepare(
+            system, request, points, workdir=workdir, environment=app.environment()
         )
         for request, workdir in zip(asked, workdirs, strict=True)
     ]
     parallel.part_ways()
     folders = [each.folder for each in prepared]
     for each in prepared:
-        attacking.attack(each)
+        attack.run(each)
         if not runs.num_missing(each.folder):
             attack_report.show(
-                task,
+                system,
                 each.folder,
                 count=flags.EXAMPLES.value,
                 audio=flags.SAVE_AUDIO.value,
                 audio_format=flags.AUDIO_FORMAT.value,
             )
     if left := sum(map(runs.num_missing, folders)):
-        pipeline.say(
+        say(
             f"{left} rows are left to the other processes, and the report to the last "
             "of them; should one have ended early, give the same command again"
         )
@@ -93,44 +95,45 @@ def main() -> None:
     if len(folders) > 1:
         # A folder of this command's own: others compare other runs.
         among = {"runs": sorted(folder.name for folder in folders)}
-        beside = folders[0].parent if flags.WORKDIR.value else task.home / "comparisons"
-        where = beside / made_names.named("comparison", among)
+        home = draft.task.home
+        beside = folders[0].parent if flags.WORKDIR.value else home / "comparisons"
+        where = beside / folder_names.name_of("comparison", among)
     print(attack_report.report(folders, where))
     if flags.AUDIBLE.value:
-        from experiments.lab import hearing
+        from experiments.lab import audibility
 
         for folder in folders:
-            print(f"{folder.name}: {hearing.report(task, folder)}")
-    pipeline.say(f"report      {where}/report.md; rows*.tsv and x_adv*.npy in each run")
+            print(f"{folder.name}: {audibility.report(system, folder)}")
+    say(f"report      {where}/report.md; rows*.tsv and x_adv*.npy in each run")
     for folder in folders if flags.SAVE_AUDIO.value else ():
         file = folder / wav_pairs.EXAMPLES_FILE
         if pairs := wav_pairs.read(file):
-            pipeline.say(f"{wav_pairs.summary(pairs)}: see {file}")
+            say(f"{wav_pairs.summary(pairs)}: see {file}")
 
 
-def _requests(task):
+def _requests(draft):
     """Every attack at every budget, all of them checked before the first one runs."""
-    from experiments.lab import attacking, preflight
+    from experiments.lab import attack, budgets, preflight
 
     if flags.SLOTS.value and flags.SLOTS.value > preflight.MOST_SLOTS:
         raise ValueError(
             f"--slots={flags.SLOTS.value}: give 1 to {preflight.MOST_SLOTS:,}"
         )
-    attacks = {
-        text: attacking.build(task, text, dry=True) for text in flags.ATTACK.value
-    }
+    attacks = {text: attack.check(draft, text) for text in flags.ATTACK.value}
     if flags.BUDGET.value and not any(built.fixed_budget for built in attacks.values()):
         raise ValueError(
             f"{' and '.join(attacks)} looks for the smallest perturbation: leave "
             "--budget out"
         )
     if flags.is_set(flags.TARGET):
-        preflight.check_target(task, flags.TARGET.value, attacks)
-    budgets = list(map(attacking.spelled_budget, flags.BUDGET.value))
+        preflight.check_target(draft, flags.TARGET.value, attacks)
+    given = list(map(budgets.label, flags.BUDGET.value))
     for text, built in attacks.items():
-        for budget in budgets if built.fixed_budget and budgets else [None]:
-            attacking.check_budget(budget, text, built)
-            yield attacking.Request(text, budget, flags.TARGET.value, flags.SLOTS.value)
+        for budget in given if built.fixed_budget and given else [None]:
+            budgets.check(budget, text, built)
+            yield attack.AttackRequest(
+                text, budget, flags.TARGET.value, flags.SLOTS.value
+            )
 
 
 def _workdirs(requests):

@@ -32,35 +32,37 @@ def main() -> None:
     """Certify what is not certified, then compare."""
     import jax
 
-    from experiments.lab import certification, hearing, pipeline, preflight
+    from experiments.lab import audibility, certification, preflight, presets
+    from experiments.lab.console import say
 
-    task = requests.task()
-    size = pipeline.size_of(jax.default_backend())
+    draft = requests.task().draft()
+    size = presets.preset_of(jax.default_backend())
     request = requests.certify(size)
     workdir = requests.workdir()
     preflight.check_certification(
-        task, request, num_points=flags.NUM_POINTS.value, workdir=workdir
+        draft, request, num_points=flags.NUM_POINTS.value, workdir=workdir
     )
-    bound, in_words = certification.waveform_bound(task)
+    bound, in_words = certification.waveform_bound(draft.stage, draft.noise)
     if math.isnan(bound):
         raise ValueError(in_words)
+    system = draft.resolve()
     folder = certification.certify(
-        task,
+        system,
         request,
-        num_points=task.num_points(flags.NUM_POINTS.value, size.num_points),
+        num_points=system.data.num_points(flags.NUM_POINTS.value, size.num_points),
         workdir=workdir,
         environment=app.environment(),
     )
-    rows = hearing.write_audibility(task, folder)
+    rows = audibility.write_audibility(system, folder)
     certified = sum(row.radius_wave > 0 for row in rows)
     held = sum(row.audible_inside for row in rows)
     share = f"{100 * held / certified:.0f} %" if certified else "none"
     print(
         f"{certified} of {len(rows)} clips have a radius; at the waveform it is "
-        f"{1 / bound:.4g} times that at {task.at}. Balls that hold audible "
+        f"{1 / bound:.4g} times that at {system.stage.name}. Balls that hold audible "
         f"perturbations: {held} ({share})."
     )
-    pipeline.say(f"report      {folder}/audibility.tsv")
+    say(f"report      {folder}/audibility.tsv")
 
 
 if __name__ == "__main__":

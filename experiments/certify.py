@@ -47,30 +47,31 @@ def main() -> None:
     import jax
 
     from advjax.runs import folder as runs
-    from experiments.lab import certification, pipeline, preflight
+    from experiments.lab import certification, preflight, presets
+    from experiments.lab.console import say
 
-    task = requests.task()
-    size = pipeline.size_of(jax.default_backend())
+    draft = requests.task().draft()
+    size = presets.preset_of(jax.default_backend())
     request = requests.certify(size)
     workdir = requests.workdir()
     preflight.check_certification(
-        task, request, num_points=flags.NUM_POINTS.value, workdir=workdir
+        draft, request, num_points=flags.NUM_POINTS.value, workdir=workdir
     )
-    num_points = task.num_points(flags.NUM_POINTS.value, size.num_points)
-    if size is pipeline.CPU:
-        pipeline.say(
+    if size is presets.SMALL:
+        say(
             "sized for a CPU; the publication's settings: --model='rescnn(width=64)' "
             "--num_selection=500 --num_estimation=10000 --num_points=300"
         )
+    system = draft.resolve()
     folder = certification.certify(
-        task,
+        system,
         request,
-        num_points=num_points,
+        num_points=system.data.num_points(flags.NUM_POINTS.value, size.num_points),
         workdir=workdir,
         environment=app.environment(),
     )
     if left := runs.num_missing(folder):
-        pipeline.say(
+        say(
             f"{left} points are left to the other processes, and the report to the "
             "last of them; should one have ended early, give the same command again"
         )
@@ -79,7 +80,7 @@ def main() -> None:
         certification.report([folder], folder, radii=request.radii, alpha=request.alpha)
     )
     plot = "curve.png, " if (folder / "curve.png").exists() else ""
-    pipeline.say(f"report      {folder}/report.md, {plot}rows*.tsv, run.json")
+    say(f"report      {folder}/report.md, {plot}rows*.tsv, run.json")
 
 
 if __name__ == "__main__":

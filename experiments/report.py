@@ -12,7 +12,8 @@ import pathlib
 
 from advjax.runs import folder as runs
 from experiments import app, flags
-from experiments.lab import attack_report, certification, made_names, pipeline
+from experiments.lab import attack_report, certification, folder_names
+from experiments.lab.console import say
 
 flags.declare(__name__, flags.RUNS, flags.OUT)
 
@@ -27,10 +28,10 @@ def main() -> None:
         raise ValueError("--runs: give runs of certify or of attack, not of both")
     # Without --out a folder of this comparison's own.
     among = {"runs": sorted(str(folder.absolute()) for folder in folders)}
-    out = pathlib.Path(flags.OUT.value or made_names.named("comparison", among))
+    out = pathlib.Path(flags.OUT.value or folder_names.name_of("comparison", among))
     report = attack_report.report if attacked == {True} else certification.report
     print(report(folders, out))
-    pipeline.say(f"report      {out}/report.md and figures")
+    say(f"report      {out}/report.md and figures")
 
 
 if __name__ == "__main__":

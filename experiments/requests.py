@@ -11,12 +11,11 @@ from advjax.runtime import failures
 from experiments import flags
 
 if TYPE_CHECKING:
-    from experiments.lab import certification, pipeline
+    from experiments.lab import certification, presets
+    from experiments.lab.task import Task
 
 
-def task(
-    *, defence: str = "gaussian", size: "pipeline.Size | None" = None
-) -> "pipeline.Task":
+def task(*, defence: str = "gaussian", size: "presets.Preset | None" = None) -> "Task":
     """The task that the flags describe.
 
     Args:
@@ -25,19 +24,33 @@ def task(
             there leaves it at chance.
         size: of the training, where flags leave it open; by default the machine's.
     """
-    _need_packages()
+    if flags.RECORDS.value is None:
+        # A later step would miss them, after hours.
+        failures.need(
+            "array_record",
+            "importlib_resources",
+            "tensorflow_datasets",
+            liked=["matplotlib"],
+        )
     import jax
 
     from advjax.runtime.compilation import compiler_options
-    from experiments.lab import pipeline
+    from experiments.lab import defences, presets, trainers
+    from experiments.lab.console import say
+    from experiments.lab.task import Task
 
     if settings := compiler_options():
         text = ", ".join(f"{name}={value}" for name, value in settings.items())
-        pipeline.say(f"settings    {text} (--noxla_settings: none)")
-    size = size or pipeline.size_of(jax.default_backend())
+        say(f"settings    {text} (--noxla_settings: none)")
+    if size is None:
+        size = presets.preset_of(jax.default_backend())
+        say(f"preset      {size.name}, for the backend {jax.default_backend()}")
+    model = flags.MODEL.value or size.model
+    if flags.CLASSIFIER.value is None:
+        failures.need(*trainers.trainer_of(model).packages)
     given = {"num_steps": flags.NUM_STEPS.value, "batch_size": flags.BATCH_SIZE.value}
     changes = {name: value for name, value in given.items() if value is not None}
-    return pipeline.Task(
+    return Task(
         home=pathlib.Path(flags.HOME.value),
         corpus=flags.CORPUS.value,
         corpus_dir=flags.CORPUS_DIR.value,
@@ -45,9 +58,10 @@ def task(
         features=flags.FEATURES.value,
         at=flags.REP.value,
         sigma=flags.SIGMA.value,
-        noise_choice=flags.NOISE.value,
-        defence=flags.DEFENCE.value or _default_defence(defence),
-        model=flags.MODEL.value or size.model,
+        noise=flags.NOISE.value,
+        defence=flags.DEFENCE.value
+        or defences.default(defence, noise=flags.NOISE.value),
+        model=model,
         crops=size.crops,
         recipe=dataclasses.replace(size.recipe, **changes),
         seed=flags.SEED.value,
@@ -61,7 +75,7 @@ def workdir() -> pathlib.Path | None:
     return pathlib.Path(flags.WORKDIR.value) if flags.WORKDIR.value else None
 
 
-def certify(size: "pipeline.Size") -> "certification.Certification":
+def certify(size: "presets.Preset") -> "certification.Certification":
     """The certification that the flags describe."""
     from advjax.reports import tables
     from experiments.lab import certification, preflight
@@ -77,22 +91,3 @@ def certify(size: "pipeline.Size") -> "certification.Certification":
         bound=flags.BOUND.value,
         profile=pathlib.Path(flags.PROFILE.value) if flags.PROFILE.value else None,
     )
-
-
-def _need_packages() -> None:
-    """Refuse to start without a package that only a later step would miss."""
-    if flags.RECORDS.value is None:
-        failures.need(
-            "array_record",
-            "importlib_resources",
-            "tensorflow_datasets",
-            liked=["matplotlib"],
-        )
-    fitted = (flags.MODEL.value or "").partition("(")[0].strip()
-    if fitted in ("surf_svm", "guarded") and flags.CLASSIFIER.value is None:
-        failures.need("sklearn")
-
-
-def _default_defence(defence: str) -> str:
-    other_law = flags.NOISE.value != "gaussian"
-    return "noisy" if defence == "gaussian" and other_law else defence

@@ -44,41 +44,43 @@ def main() -> None:
 
     from experiments.lab import (
         certification,
-        pipeline,
         preflight,
+        presets,
+        smoothed_attack,
         smoothed_attack_report,
-        smoothed_attacking,
     )
+    from experiments.lab.console import say
 
-    task = requests.task()
-    size = pipeline.size_of(jax.default_backend())
-    num_steps = 20 if size is pipeline.CPU else 100
-    request = smoothed_attacking.Request(
+    draft = requests.task().draft()
+    size = presets.preset_of(jax.default_backend())
+    num_steps = 20 if size is presets.SMALL else 100
+    request = smoothed_attack.SmoothedAttackRequest(
         attacks=flags.EOT_ATTACK.value
-        or smoothed_attacking.default_attacks(task, num_steps=num_steps),
+        or smoothed_attack.default_attacks(draft, num_steps=num_steps),
         fractions=preflight.numbers("fractions", flags.FRACTIONS.value, positive=True),
         num_draws=flags.NUM_DRAWS.value,
         num_votes=flags.NUM_VOTES.value,
     )
-    smoothed_attacking.build(task, request, dry=True)
+    smoothed_attack.check(draft, request)
     workdir = requests.workdir()
     certification_request = requests.certify(size)
     preflight.check_certification(
-        task, certification_request, num_points=flags.NUM_POINTS.value, workdir=workdir
+        draft, certification_request, num_points=flags.NUM_POINTS.value, workdir=workdir
     )
+    system = draft.resolve()
     certified = certification.certify(
-        task,
+        system,
         certification_request,
-        num_points=task.num_points(flags.NUM_POINTS.value, size.num_points),
+        num_points=system.data.num_points(flags.NUM_POINTS.value, size.num_points),
         workdir=workdir,
         environment=app.environment(),
     )
-    folder = smoothed_attacking.attack(
-        task, certified, request, environment=app.environment()
+    folder = smoothed_attack.run(
+        system, certified, request, environment=app.environment()
     )
     print(smoothed_attack_report.report(folder))
     plot = "bounds.png, " if (folder / "bounds.png").exists() else ""
-    pipeline.say(f"report      {folder}/report.md, {plot}rows.tsv, run.json")
+    say(f"report      {folder}/report.md, {plot}rows.tsv, run.json")
 
 
 if __name__ == "__main__":

@@ -23,22 +23,24 @@ def main() -> None:
     """Train, then measure."""
     from advjax.reports import tables
     from advjax.runtime import parallel
-    from experiments.lab import caveats, held_out, pipeline, preflight
+    from experiments.lab import caveats, held_out, preflight
+    from experiments.lab.console import say
 
-    task = requests.task()
-    preflight.check(task)
-    parameters = task.classifier.num_parameters()
+    draft = requests.task().draft()
+    preflight.check(draft)
+    system = draft.resolve()
+    parameters = system.classifier.num_parameters()
     if parallel.process().index > 0:
         return
-    found = held_out.held_out_accuracy(task)
+    found = held_out.held_out_accuracy(system)
     print(
         f"{parameters:,} parameters; accuracy on {found.clean.total} held-out crops "
         f"{tables.share_text(found.clean)} clean, {tables.share_text(found.noisy)} "
-        f"with noise {task.sigma:g} at the {task.at} (95 % intervals)"
+        f"with noise {system.task.sigma:g} at the {system.stage.name} (95 % intervals)"
     )
-    if caveat := caveats.of_records(task.records):
+    if caveat := caveats.of_records(system.data.folder):
         print(f"caveat: {caveat}")
-    pipeline.say("certify it: python -m experiments.certify with the same flags")
+    say("certify it: python -m experiments.certify with the same flags")
 
 
 if __name__ == "__main__":

@@ -25,9 +25,11 @@ from advjax.representations import definition
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS
 from experiments import app, flags
-from experiments.lab import made_names, pipeline
+from experiments.lab import folder_names
+from experiments.lab.adversarial_examples import check_example, examples
+from experiments.lab.console import say
+from experiments.lab.data import spread
 from experiments.lab.run_labels import label_of
-from experiments.lab.stored_examples import check_example, examples
 
 flags.declare(__name__, flags.RUNS, flags.CLASSIFIERS, flags.OUT)
 
@@ -87,7 +89,7 @@ def main() -> None:
         json.dumps(found, indent=2) + "\n", encoding="utf-8"
     )
     print(tables.as_text(table))
-    pipeline.say(f"report      {out}/transfer.md, transfer.json")
+    say(f"report      {out}/transfer.md, transfer.json")
 
 
 def share(target: str, source: dict, folder: pathlib.Path) -> Share:
@@ -106,8 +108,8 @@ def share(target: str, source: dict, folder: pathlib.Path) -> Share:
         raise ValueError(f"{target} knows other classes than the examples of {folder}")
     test = records.read(origin, "test")
     count = int(source["settings"]["num_points"])
-    spread = pipeline.spread(len(test), count)
-    place = {test[int(index)]["id"]: number for number, index in enumerate(spread)}
+    indices = spread(len(test), count)
+    place = {test[int(index)]["id"]: number for number, index in enumerate(indices)}
     stored = examples(folder, place)
     stage = classifier.representation.stage(at)
     clean = np.stack(
@@ -136,7 +138,7 @@ def _folder_of(source: dict, folder: pathlib.Path, what: str) -> pathlib.Path:
             f"{folder}/run.json does not say where the {what} of the run is: give "
             "folders of experiments.attack"
         )
-    return made_names.folder_from(text, run=folder, what=what)
+    return folder_names.folder_from(text, run=folder, what=what)
 
 
 def _cell(share: Share) -> str:

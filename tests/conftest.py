@@ -111,7 +111,7 @@ _COMPILING = (
     "/experiments/test_attack.py",
     "/experiments/test_audibility.py",
     "/experiments/test_certify.py",
-    "/experiments/test_needed_budgets.py",
+    "/experiments/lab/test_budget_scan.py",
     "/experiments/test_sequential.py",
     "/experiments/test_smoothed_attacks.py",
     "/experiments/test_speaker_inputs.py",

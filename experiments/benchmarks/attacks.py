@@ -39,7 +39,9 @@ from experiments import app, flags, requests
 from experiments.benchmarks import contest, rivals, torch_rescnn
 from experiments.benchmarks import flags as bench
 from experiments.benchmarks.rivals import RIVALS, Terms
-from experiments.lab import pipeline
+from experiments.lab.console import say
+from experiments.lab.data import spread
+from experiments.lab.task import System
 
 _DEFAULTS = Terms()
 flags.declare(
@@ -75,18 +77,19 @@ def main() -> None:
         _known(name, RIVALS, "rivals") for name in bench.RIVALS.value or RIVALS
     ]
     _use_torch(libraries)
-    task = requests.task(defence="plain")
-    x, y = _examples(task, bench.NUM_EXAMPLES.value)
-    terms = _terms(len(task.classifier.labels))
-    logits_fn = task.classifier.logits_fn(task.at)
-    network, parity = _same_network(task.classifier, logits_fn, x)
+    system = requests.task(defence="plain").resolve()
+    x, y = _examples(system, bench.NUM_EXAMPLES.value)
+    classifier = system.classifier
+    terms = _terms(len(classifier.labels))
+    logits_fn = system.logits_fn()
+    network, parity = _same_network(classifier, logits_fn, x)
     network, layout = _faster_layout(network, x)
     # Compiling is part of the first call here, whatever earlier starts have left.
     jax.config.update("jax_enable_compilation_cache", False)
     notes = [
         f"{len(x)} test examples that the network gets right, of shape "
-        f"{'x'.join(map(str, x.shape[1:]))}; {task.classifier.module.width} channels "
-        f"in its first stage, {task.classifier.num_parameters():,} parameters; logits "
+        f"{'x'.join(map(str, x.shape[1:]))}; {classifier.module.width} channels in "
+        f"its first stage, {classifier.num_parameters():,} parameters; logits "
         f"of JAX and PyTorch differ by {parity:.1e} at most; PyTorch computes "
         f"{layout}, which was the faster, on {contest.num_cores()} threads.",
         f"Median of {bench.TURNS.value} turns. The first call compiles ours; a rival's "
@@ -100,7 +103,7 @@ def main() -> None:
     ]
     rows, measured = [], {}
     for name in chosen:
-        pipeline.say(f"{name}:")
+        say(f"{name}:")
         problem = _problem(name, terms, logits_fn, x, y)
         results = contest.contest(
             [*_ours(name, terms, problem), *_rivals(name, libraries, network, terms)],
@@ -108,7 +111,7 @@ def main() -> None:
             num_turns=bench.TURNS.value,
             limit_s=bench.TURN_LIMIT_S.value,
             slow_examples=bench.SLOW_EXAMPLES.value,
-            say=pipeline.say,
+            say=say,
         )
         rows += _rows(name, problem, results)
         measured[name] = [dataclasses.asdict(result) for result in results]
@@ -160,21 +163,21 @@ def _terms(num_classes: int) -> Terms:
     )
 
 
-def _examples(task: pipeline.Task, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _examples(system: System, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The first test examples, spread over the split, that the network gets right."""
-    if task.at != task.representation.name:
+    if system.stage.name != system.representation.name:
         raise ValueError(
-            f"--rep={task.at}: only the network is rebuilt in PyTorch, without the "
-            f"front end; give --rep={task.representation.name}"
+            f"--rep={system.stage.name}: only the network is rebuilt in PyTorch, "
+            f"without the front end; give --rep={system.representation.name}"
         )
-    points = task.test_points(None)
+    points = system.test_points(None)
     x = np.stack([point.x for point in points]).astype(np.float32)
     y = np.asarray([point.label for point in points], np.int32)
-    top = np.asarray(contest.logits(task.classifier.logits_fn(task.at), x)).argmax(1)
+    top = np.asarray(contest.logits(system.logits_fn(), x)).argmax(1)
     right = np.flatnonzero(top == y)
     if len(right) < count:
         raise ValueError(f"--num_examples={count}: {len(right)} are classified right")
-    kept = right[pipeline.spread(len(right), count)]
+    kept = right[spread(len(right), count)]
     return x[kept], y[kept]
 
 

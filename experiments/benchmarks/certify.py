@@ -33,7 +33,7 @@ import numpy as np
 from experiments import app, flags
 from experiments.benchmarks import certify_sides, contest
 from experiments.benchmarks import flags as bench
-from experiments.lab import pipeline
+from experiments.lab.console import say
 
 flags.declare(
     __name__,
@@ -127,7 +127,7 @@ def measure(width: int) -> dict[str, Any]:
                 f"{contestant.name} {rate:.4g}"
                 for contestant, rate in zip(contestants, rates, strict=True)
             )
-            pipeline.say(f"width {width}, round {number + 1}: {', '.join(said)}")
+            say(f"width {width}, round {number + 1}: {', '.join(said)}")
         results = [
             {
                 "name": contestant.name,
@@ -165,7 +165,7 @@ def _contestants(width: int, stack: contextlib.ExitStack) -> Iterator[Contestant
         contestant = Contestant(*entry)
         stack.callback(contestant.stop)
         contestant.ready()
-        pipeline.say(f"width {width}: {contestant.name} is ready")
+        say(f"width {width}: {contestant.name} is ready")
         return contestant
 
     ceiling = {"side": "matmul", "precision": flags.PRECISION.value}
@@ -267,7 +267,7 @@ def _scaling(result: dict[str, Any]) -> dict[str, Any]:
                 ):  # fmt: skip
                     turn = contestant.turn(votes, clips)
                     found[what].append({"multiple": multiple, **turn})
-            pipeline.say(f"scaling, round {number + 1} of 3")
+            say(f"scaling, round {number + 1} of 3")
         return {"name": result["name"], "unit": unit, **found}
 
 

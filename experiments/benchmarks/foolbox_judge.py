@@ -25,7 +25,8 @@ from advjax.reports import tables
 from advjax.types import Bounds, LogitsFn
 from experiments import app, flags, requests
 from experiments.benchmarks import flags as bench
-from experiments.lab import pipeline
+from experiments.lab.console import say
+from experiments.lab.data import spread
 
 flags.declare(
     __name__,
@@ -201,18 +202,18 @@ def table(verdicts: list[Verdict]) -> tables.Table:
 
 def main() -> None:
     """Judge, then print."""
-    task = requests.task(defence="plain")
-    bounds = task.stage.bounds
-    points = task.test_points(None)
+    system = requests.task(defence="plain").resolve()
+    bounds = system.stage.bounds
+    points = system.test_points(None)
     x, y = np.stack([p.x for p in points]), np.asarray([p.label for p in points])
-    logits_fn = task.classifier.logits_fn(task.at)
+    logits_fn = system.logits_fn()
     right = np.flatnonzero(np.asarray(jax.vmap(logits_fn)(x)).argmax(axis=1) == y)
-    kept = right[pipeline.spread(len(right), bench.NUM_EXAMPLES.value)]
+    kept = right[spread(len(right), bench.NUM_EXAMPLES.value)]
     verdicts = judge(
         logits_fn, x[kept], y[kept], bounds=bounds, snr_db=bench.SNR_DB.value,
         cw_steps=flags.value_or(flags.CW_STEPS, 200),
         cw_rate=flags.value_or(bench.CW_RATE, 1e-2),
-        on_verdict=lambda verdict: pipeline.say(str(verdict)),
+        on_verdict=lambda verdict: say(str(verdict)),
     )  # fmt: skip
     text = tables.as_markdown(table(verdicts))
     print(text)

@@ -43,7 +43,7 @@ from experiments.benchmarks.front_end_contest import (
     problem,
 )
 from experiments.benchmarks.front_end_rivals import AT_ONCE, RIVALS, check_torch
-from experiments.lab import pipeline
+from experiments.lab.console import say
 
 _TIMED = ["magnitude", "mfbe", "logmel"]
 
@@ -83,7 +83,7 @@ def main() -> None:
                     num_turns=bench.TURNS.value,
                 )
                 results.append(result)
-                pipeline.say(_progress(result))
+                say(_progress(result))
     text = f"{tables.as_markdown(_table(results))}\n\n{contest.setting(libraries)}\n"
     print(text)
     if flags.OUT.value is not None:

@@ -34,7 +34,7 @@ from experiments.benchmarks.front_end_contest import (
     problem,
     take_turns,
 )
-from experiments.lab import pipeline
+from experiments.lab.console import say
 
 _RIVAL_PACKAGES = ("librosa", "PyWavelets")
 _OURS, _GRADIENT, _RIVAL = "ours", "ours, with gradient", "librosa and PyWavelets"
@@ -115,7 +115,7 @@ def main() -> None:
         times = ", ".join(
             f"{by} {one.median_s * 1e3:.3g}" for by, one in results[-1].entrants.items()
         )
-        pipeline.say(f"{name}, {bench.IMAGE_CLIPS.value} clips, ms: {times}")
+        say(f"{name}, {bench.IMAGE_CLIPS.value} clips, ms: {times}")
     setting = contest.setting(_RIVAL_PACKAGES)
     text = f"{tables.as_markdown(_table(results))}\n\n{setting}\n"
     print(text)

@@ -30,8 +30,7 @@ from advjax.representations.chunks import CHUNK_SAMPLES
 from experiments import app, flags
 from experiments.benchmarks import flags as bench
 from experiments.benchmarks.turns import median_seconds
-from experiments.studies.sound_event_jobs import Job, buckets, padding_waste
-from experiments.studies.sound_event_models import load_sounds, padded_wave
+from experiments.lab import clips
 
 WIDTH = 16
 flags.declare(
@@ -50,29 +49,26 @@ flags.declare(
 def main() -> None:
     """Time both ways and the floor in turns."""
     corpus = flags.CORPUS.value if flags.is_set(flags.CORPUS) else "fsdkaggle2018"
-    sounds = load_sounds(
-        corpus, flags.CORPUS_DIR.value or "", pathlib.Path(flags.HOME.value)
+    front_end = LogMelChunks()
+    sounds = clips.load(
+        corpus,
+        flags.CORPUS_DIR.value or "",
+        pathlib.Path(flags.HOME.value),
+        front_end.sample_rate_hz,
     )
     every = [sound for split in sounds.splits.values() for sound in split]
-    jobs = [Job(sound.id, place, sound) for place, sound in enumerate(every)]
-    module, front_end = (
-        VGG13(num_classes=len(sounds.labels), width=WIDTH),
-        LogMelChunks(),
-    )
+    module = VGG13(num_classes=len(sounds.labels), width=WIDTH)
     variables = initialise(module, front_end, jax.random.key(0))
     classifier = Classifier(variables, module, front_end, sounds.labels)
     attack_all = functools.partial(_attack, classifier.logits_fn("waveform"))
-    sorted_in = buckets(jobs)
-    longest = sorted_in[-1].num_samples
-    counts = {
-        bucket.num_samples // CHUNK_SAMPLES: len(bucket.jobs) for bucket in sorted_in
-    }
+    groups = clips.by_length((clip, clip) for clip in every)
+    counts = {length // CHUNK_SAMPLES: len(group) for length, group in groups.items()}
     total = sum(chunks * count for chunks, count in counts.items())
     waves = {
-        bucket.num_samples: np.stack([padded_wave(j.sound.audio) for j in bucket.jobs])
-        for bucket in sorted_in
+        length: np.stack([clips.padded_wave(clip.audio) for clip in group])
+        for length, group in groups.items()
     }
-    long = np.stack([padded_wave(job.sound.audio, longest) for job in jobs])
+    long = np.stack([clips.padded_wave(clip.audio, max(groups)) for clip in every])
     ways: dict[str, Callable[[], None]] = {
         "sorted buckets": lambda: [attack_all(x) for x in waves.values()],
         "all as long as the longest": lambda: attack_all(long),
@@ -91,26 +87,26 @@ def main() -> None:
     )
     floor = per_chunk * total
     wasted = {
-        "sorted buckets": padding_waste(jobs),
+        "sorted buckets": clips.padding_waste(every),
         "all as long as the longest": 1
-        - sum(len(job.sound.audio) for job in jobs) / long.size,
+        - sum(len(clip.audio) for clip in every) / long.size,
     }
     rows = [
         [
             name,
             f"{taken[name]:.2f}",
-            f"{len(jobs) / taken[name]:.2f}",
+            f"{len(every) / taken[name]:.2f}",
             f"{100 * wasted[name]:.1f}",
             f"{taken[name] / floor:.2f}",
         ]
         for name in wasted
     ]
-    rows.append(["floor", f"{floor:.2f}", f"{len(jobs) / floor:.2f}", "", "1.00"])
+    rows.append(["floor", f"{floor:.2f}", f"{len(every) / floor:.2f}", "", "1.00"])
     header = ("way", "s", "clips/s", "padding, % of samples", "over the floor")
     device = app.environment()["device"]
     lengths = ", ".join(f"{count} of {chunks}" for chunks, count in counts.items())
     text = (
-        f"{len(jobs)} clips of {sounds.name}: {lengths} chunks. "
+        f"{len(every)} clips of {sounds.name}: {lengths} chunks. "
         f"{flags.value_or(bench.PGD_STEPS, 10)} gradients a clip; medians of "
         f"{bench.TURNS.value} turns on {device}.\n\n"
         f"{tables.markdown_table(header, rows)}\n"

@@ -27,7 +27,7 @@ from advjax.runtime.compilation import compiler_options
 from advjax.training import Recipe
 from advjax.types import Batch
 from experiments import app, flags
-from experiments.lab import pipeline
+from experiments.lab.console import say
 
 NUM_CLASSES = 50
 SIZES = (1568, 1308)
@@ -74,7 +74,7 @@ def main() -> None:
                     f"{time.perf_counter() - start:.0f}",
                 ]
             )
-            pipeline.say("  ".join(rows[-1]))
+            say("  ".join(rows[-1]))
     notes = [
         f"batch of one image of {SIZES[0]}x{SIZES[1]}, {NUM_CLASSES} classes, "
         f"fused_adversarial and Adam; XLA's account for {jax.default_backend()}, "

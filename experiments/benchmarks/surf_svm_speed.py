@@ -114,11 +114,12 @@ def main() -> None:
     """Time fit and prediction in turns."""
     if not flags.ESC50_DIR.value:
         raise ValueError("give --esc50_dir=FOLDER, that of ESC-50")
-    task = robust_svm.task_of(
+    draft = robust_svm.task_of(
         "esc50", "dwt", "surf_svm", robust_svm.CPU, home=pathlib.Path(flags.HOME.value),
         corpus_dir=flags.ESC50_DIR.value, fold=1, pitch_shift="none", seed=0,
-    )  # fmt: skip
-    train = task.dataset("train", task.at)
+    ).draft()  # fmt: skip
+    records = draft.source.open()
+    train = records.dataset("train", draft.stage.name)
     x, y = train.x[:_NUM_IMAGES], train.y[:_NUM_IMAGES]
     _, y = np.unique(y, return_inverse=True)
     num_classes = int(y.max()) + 1
@@ -127,7 +128,7 @@ def main() -> None:
 
     def fitted(network: SurfSvm) -> Classifier:
         return fit(
-            network, task.representation, x, y,
+            network, draft.representation, x, y,
             labels=tuple(map(str, range(num_classes))), recipe=RECIPE,
         )  # fmt: skip
 

@@ -34,7 +34,7 @@ from advjax.types import Batch
 from experiments import app, flags
 from experiments.benchmarks import flags as bench
 from experiments.benchmarks import torch_rescnn
-from experiments.lab import pipeline
+from experiments.lab.console import say
 
 flags.declare(
     __name__,
@@ -68,7 +68,7 @@ def main() -> None:
     losses = []
     for contestant in contestants:
         losses.append([contestant.step() for _ in "12"])
-        pipeline.say(f"{contestant.name}: losses {losses[-1]}")
+        say(f"{contestant.name}: losses {losses[-1]}")
     _agree(contestants, losses)
     turns = _take_turns(contestants, bench.TURNS.value)
     text = _report(contestants, turns, classifier, batch, parity, losses)
@@ -236,7 +236,7 @@ def _take_turns(contestants: list[Contestant], count: int) -> list[list[Turn]]:
             contestants[index].step()
             spent = time.perf_counter() - start, time.process_time() - cpu_start
             turns[index].append(Turn(*spent))
-            pipeline.say(f"turn {turn + 1}: {contestants[index].name} {spent[0]:.3f} s")
+            say(f"turn {turn + 1}: {contestants[index].name} {spent[0]:.3f} s")
     return turns
 
 

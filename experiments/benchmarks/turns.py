@@ -4,7 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-from experiments.lab import pipeline
+from experiments.lab.console import say
 
 
 def median_seconds(
@@ -17,7 +17,7 @@ def median_seconds(
         turns: timed ones.
     """
     for name, way in ways.items():
-        pipeline.say(f"compiling: {name}")
+        say(f"compiling: {name}")
         way()
     found: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(turns):
@@ -25,5 +25,5 @@ def median_seconds(
             begun = time.perf_counter()
             ways[name]()
             found[name].append(time.perf_counter() - begun)
-        pipeline.say(f"turn {turn + 1} of {turns}")
+        say(f"turn {turn + 1} of {turns}")
     return {name: statistics.median(times) for name, times in found.items()}

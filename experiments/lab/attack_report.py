@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from advjax import evaluation, records
+from advjax import evaluation
 from advjax.metrics.robustness import (
     accuracy_under_attack,
     attackable,
@@ -18,11 +18,12 @@ from advjax.metrics.shares import share_of
 from advjax.reports import figures, tables
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS
-from experiments.lab import caveats, pipeline, wav_pairs
-from experiments.lab.attacking import parse_budget
-from experiments.lab.listening import has_inverse, onward, waveform_of
+from experiments.lab import budgets, caveats, wav_pairs
+from experiments.lab.adversarial_examples import check_example, examples
+from experiments.lab.audio import has_inverse, onward, waveform_of
+from experiments.lab.console import say
 from experiments.lab.run_labels import label_of
-from experiments.lab.stored_examples import check_example, examples
+from experiments.lab.task import System
 
 _NO_PLOTS = "no figures: pip install 'advjax[plots]'"
 
@@ -159,7 +160,7 @@ def curves(
             curve = figures.AttackedCurve(label, edges, np.asarray(left), stepped=True)
             found.setdefault((stage, norm), []).append(curve)
             continue
-        size, unit = parse_budget(settings["budget"])
+        size, unit = budgets.parse(settings["budget"])
         key = (stage, unit or norm, label, settings["classifier"])
         curve = points.setdefault(key, {} if unit else {0.0: float(np.mean(correct))})
         curve[size] = accuracy_under_attack(correct, success)
@@ -208,7 +209,7 @@ def _pairs(items):
 
 
 def show(
-    task: pipeline.Task,
+    system: System,
     folder: pathlib.Path,
     *,
     count: int,
@@ -221,7 +222,7 @@ def show(
     WAVs need an inverse of every step before the stage that was attacked.
 
     Args:
-        task: whose classifier was attacked.
+        system: whose classifier was attacked.
         folder: the run's.
         count: the number of successes.
         audio: whether WAVs are wanted.
@@ -232,26 +233,26 @@ def show(
     chosen = np.flatnonzero(rows.success & counted)
     if not len(chosen):
         return
-    stored = examples(folder, places(task, folder))
-    source = records.read(task.records, "test")
-    if audio and not _can_be_heard(task):
-        pipeline.say(f"no WAV: {task.at} cannot be turned back into a waveform")
+    stored = examples(folder, places(system, folder))
+    source = system.data.split("test")
+    if audio and not _can_be_heard(system):
+        say(f"no WAV: {system.stage.name} cannot be turned back into a waveform")
         audio = False
     formats = dict.fromkeys(["pcm16", audio_format]) if audio else ()
     panels, titles, names, pairs = [], [], [], []
     for row in chosen[:count]:
         clip = source[int(rows.idx[row])]["audio"]
-        clean = clean_stages(task, clip)
+        clean = clean_stages(system, clip)
         x_adv = np.asarray(stored[rows.id[row]])
-        check_example(rows, row, clean[task.at], x_adv, folder)
-        labels = task.classifier.labels
+        check_example(rows, row, clean[system.stage.name], x_adv, folder)
+        labels = system.classifier.labels
         for each in formats:
             pairs.append(
-                _pair(task, folder, len(panels), rows, row, x_adv, clean, each)
+                _pair(system, folder, len(panels), rows, row, x_adv, clean, each)
             )
-            pipeline.say(f"example {len(panels)}, {wav_pairs.in_words(pairs[-1])}")
-        before = clean[task.representation.name]
-        after = np.asarray(onward(task.representation, task.at, x_adv))
+            say(f"example {len(panels)}, {wav_pairs.in_words(pairs[-1])}")
+        before = clean[system.representation.name]
+        after = np.asarray(onward(system.representation, system.stage.name, x_adv))
         panels.append([before, after, after - before])
         titles.append(
             [
@@ -272,39 +273,39 @@ def show(
             folder / "examples.png",
             row_labels=names,
             titles=titles,
-            units=task.representation.name,
+            units=system.representation.name,
             title="clean, adversarial, and their difference, at the network's input",
             last_is_difference=True,
         )
     except ImportError:
-        pipeline.say(_NO_PLOTS)
+        say(_NO_PLOTS)
 
 
-def places(task: pipeline.Task, folder: pathlib.Path) -> dict[str, int]:
+def places(system: System, folder: pathlib.Path) -> dict[str, int]:
     """The number of each id among the points of a run."""
     count = int(runs.description(folder)["settings"]["num_points"])
-    return {point.id: n for n, point in enumerate(task.test_points(count))}
+    return {point.id: n for n, point in enumerate(system.test_points(count))}
 
 
 def clean_stages(
-    task: pipeline.Task, clip: Int[np.ndarray, "time"]
+    system: System, clip: Int[np.ndarray, "time"]
 ) -> dict[str, Float[np.ndarray, "..."]]:
     """One stored clip at every stage of the chain, by name."""
     return {
         stage.name: evaluation.stage_features(stage, clip)
-        for stage in task.representation.chain()
+        for stage in system.representation.chain()
     }
 
 
-def _can_be_heard(task: pipeline.Task) -> bool:
+def _can_be_heard(system: System) -> bool:
     """True if every step before the stage has an inverse."""
-    steps = task.stage.chain()[1:]
+    steps = system.stage.chain()[1:]
     return all(has_inverse(step) for step in steps)
 
 
-def _pair(task, folder, number, rows, row, x_adv, clean, audio_format):
+def _pair(system, folder, number, rows, row, x_adv, clean, audio_format):
     """One success as a pair of WAVs in the run's folder."""
-    classifier, root = task.classifier, task.representation.chain()[0].name
+    classifier, root = system.classifier, system.representation.chain()[0].name
     id, label = rows.id[row], int(rows.label[row])
     names = [wav_pairs.safe_name(text) for text in (id, classifier.labels[label])]
     if audio_format != "pcm16":
@@ -312,8 +313,8 @@ def _pair(task, folder, number, rows, row, x_adv, clean, audio_format):
     return wav_pairs.save_pair(
         folder / "_".join([f"example{number}", *names]),
         clean[root],
-        waveform_of(task.stage, x_adv, clean),
-        sample_rate_hz=task.representation.sample_rate_hz,
+        waveform_of(system.stage, x_adv, clean),
+        sample_rate_hz=system.representation.sample_rate_hz,
         logits_fn=classifier.logits_fn(root),
         labels=classifier.labels,
         id=id,

@@ -14,7 +14,7 @@ from advjax.runs.rows import Schema
 from advjax.runtime.atomic import new_file
 from advjax.runtime.damage import Damaged
 from advjax.runtime.text import printable
-from experiments.lab import pipeline
+from experiments.lab.console import say
 
 Row = TypeVar("Row", bound=NamedTuple)
 
@@ -50,7 +50,7 @@ def read(
     except Damaged as error:
         if digest is None:
             raise
-        pipeline.say(f"{error}: its rows are found anew")
+        say(f"{error}: its rows are found anew")
         return None
 
 

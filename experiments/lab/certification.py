@@ -11,10 +11,10 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from advjax import evaluation, records, smoothing
+from advjax import evaluation, smoothing
 from advjax.classifier import Classifier
 from advjax.reports import tables
-from advjax.representations import definition
+from advjax.representations import Representation, definition
 from advjax.representations.lipschitz import lipschitz_bound
 from advjax.runs import folder as runs
 from advjax.runs.row_types import CERTIFICATES, Run
@@ -24,14 +24,14 @@ from advjax.runtime.atomic import new_file
 from advjax.runtime.progress import Progress, duration
 from experiments.lab import (
     caveats,
-    made_names,
+    folder_names,
     noise_laws,
-    pipeline,
-    preflight,
     saved_votes,
     vote_checkpoints,
 )
+from experiments.lab.console import say
 from experiments.lab.run_labels import label_of
+from experiments.lab.task import System
 
 
 class Certification(NamedTuple):
@@ -52,7 +52,7 @@ class Certification(NamedTuple):
 
 
 def certify(
-    task: pipeline.Task,
+    system: System,
     request: Certification,
     *,
     num_points: int | None,
@@ -68,32 +68,30 @@ def certify(
     Raises:
         ValueError: a request that can only abstain, or a folder with other settings.
     """
-    preflight.check_certification(task, request, num_points=num_points, workdir=workdir)
     asked = {
         "num_selection": request.num_selection,
         "num_estimation": request.num_estimation,
         "alpha": request.alpha,
         "radii": request.radii,
     }
-    planned = smoothing.plan(task.noise, **asked, bound=request.bound)
-    task.records  # noqa: B018  in the order of a newcomer's understanding
-    classifier = task.classifier
-    points = task.test_points(num_points)
-    logits_fn = classifier.logits_fn(task.at, precision=request.precision)
-    bound, at_waveform = waveform_bound(task)
+    planned = smoothing.plan(system.noise, **asked, bound=request.bound)
+    classifier = system.classifier
+    points = system.test_points(num_points)
+    logits_fn = system.logits_fn(request.precision)
+    bound, at_waveform = waveform_bound(system.stage, system.noise)
     mesh = _mesh(classifier)
-    tile, tiles_at_once = _tile(logits_fn, points[0], task, request, mesh)
+    tile, tiles_at_once = _tile(logits_fn, points[0], system, request, mesh)
     settings = {
-        "corpus": records.info(task.records).name,
-        "records": pipeline.records_digest(task.records),
+        "corpus": system.data.info.name,
+        "records": system.data.digest(),
         "classifier": classifier.digest(),
-        "noise_enters_at": task.at,
-        "representation": definition(task.representation),
+        "noise_enters_at": system.stage.name,
+        "representation": definition(system.representation),
         "noise": {
-            "law": task.noise_choice,
-            "sigma": task.sigma,
-            "norm": task.noise.norm,
-            **_tone_db(task),
+            "law": system.task.noise,
+            "sigma": system.task.sigma,
+            "norm": system.noise.norm,
+            **_tone_db(system),
         },
         "gain_policy": "none: the clip is stored, not scaled before or after noise",
         "clip_policy": "none: noisy inputs are not clipped to the range of the stage",
@@ -104,24 +102,31 @@ def certify(
         "tile": tile,
         "precision": request.precision,
         "num_points": len(points),
-        "seed": task.seed,
-        "defence": task.trained_as,
+        "seed": system.task.seed,
+        "defence": system.defence,
         "cap": planned.max_radius,
-        **noise_laws.beyond_full_scale(task, len(points)),
+        **noise_laws.beyond_full_scale(
+            system.task.noise,
+            system.data,
+            sigma=system.task.sigma,
+            num_points=len(points),
+        ),
         "radius_wave": at_waveform,
     }
     if request.bound == "sequential":
         settings |= {
             "radii": list(request.radii),
-            "needs": saved_votes.needs(task.noise, **asked),
+            "needs": saved_votes.needs(system.noise, **asked),
             "futility_alpha": smoothing.FUTILITY_ALPHA,
             "tiles_at_once": tiles_at_once,
         }
     if workdir is None:
-        title = f"{task.records.name}-{task.at}-sigma{task.sigma:g}"
-        workdir = made_names.place(task.home / "certify", title, settings)
-    environment = {**environment, **caveats.environment(task.records)}
-    key = jax.random.key(task.seed)
+        title = (
+            f"{system.data.folder.name}-{system.stage.name}-sigma{system.task.sigma:g}"
+        )
+        workdir = folder_names.place(system.task.home / "certify", title, settings)
+    environment = {**environment, **caveats.environment(system.data.folder)}
+    key = jax.random.key(system.task.seed)
     here = parallel.process()
     opened = parallel.all_do(
         f"open {workdir}",
@@ -140,17 +145,15 @@ def certify(
         missing = [point for point in points if point.id not in run.done]
         mine = here.share(missing)
         parallel.part_ways()
-        pipeline.say(
-            f"run         {workdir}: {len(missing)} of {len(points)} points to certify"
-        )
+        say(f"run         {workdir}: {len(missing)} of {len(points)} points to certify")
         told = (at_waveform, *noise_laws.caveats(settings))
-        for line in (*_plan_lines(planned, request, task), *told):
-            pipeline.say(f"            {line}")
+        for line in (*_plan_lines(planned, request, system), *told):
+            say(f"            {line}")
         chunk = None
         if mine and request.bound == "clopper_pearson":
             votes = functools.partial(
-                smoothing.count_votes, logits_fn, key=key, noise=task.noise, tile=tile,
-                mesh=mesh,
+                smoothing.count_votes, logits_fn, key=key, noise=system.noise,
+                tile=tile, mesh=mesh,
             )  # fmt: skip
             chunk = _chunk(votes, mine, request, tile, mesh)
         correct, seen = 0, 0
@@ -178,7 +181,7 @@ def certify(
                 logits_fn,
                 mine,
                 key,
-                noise=task.noise,
+                noise=system.noise,
                 num_selection=request.num_selection,
                 num_estimation=request.num_estimation,
                 alpha=request.alpha,
@@ -189,7 +192,7 @@ def certify(
                 tiles_at_once=tiles_at_once,
                 chunk=chunk,
                 mesh=mesh,
-                tallies=vote_checkpoints.read(workdir, limits, note=pipeline.say),
+                tallies=vote_checkpoints.read(workdir, limits, note=say),
                 on_tally=on_tally,
             ):
                 run.append(row)
@@ -201,15 +204,15 @@ def certify(
     return workdir
 
 
-def waveform_bound(task: pipeline.Task) -> tuple[float, str]:
+def waveform_bound(stage: Representation, noise: smoothing.Noise) -> tuple[float, str]:
     """How far a stage moves for 1 at the waveform, at most, and that in words.
 
     NaN where no such bound is known; the words are the reason then.
     """
-    if task.noise.norm != "l2":
-        return math.nan, f"radii are not carried back: {task.noise.norm}, not l2"
+    if noise.norm != "l2":
+        return math.nan, f"radii are not carried back: {noise.norm}, not l2"
     try:
-        bound = lipschitz_bound(task.stage)
+        bound = lipschitz_bound(stage)
     except ValueError as error:
         return math.nan, str(error)
     return bound, f"a radius here, divided by {bound:.6g}, is one at the waveform"
@@ -227,7 +230,7 @@ def _mesh(classifier: Classifier) -> Mesh | None:
 
 
 def _tile(
-    logits_fn, point, task, request: Certification, mesh: Mesh | None
+    logits_fn, point, system: System, request: Certification, mesh: Mesh | None
 ) -> tuple[int, int]:
     """Copies of a point at once, and how many times that side by side, as they fit."""
     sequential = request.bound == "sequential"
@@ -235,10 +238,10 @@ def _tile(
     tile = default if request.tile is None else request.tile
     wanted = max(tile, smoothing.default_tile()) if sequential else tile
     fitting = smoothing.fitting_tile(
-        logits_fn, point.x, noise=task.noise, tile=wanted, mesh=mesh
+        logits_fn, point.x, noise=system.noise, tile=wanted, mesh=mesh
     )
     if fitting < wanted:
-        pipeline.say(f"memory      holds {fitting} noisy copies at once, not {wanted}")
+        say(f"memory      holds {fitting} noisy copies at once, not {wanted}")
     tile = min(tile, fitting)
     return tile, fitting // tile
 
@@ -255,10 +258,10 @@ def check_shared(workdir: pathlib.Path, count: int) -> None:
         )
 
 
-def _plan_lines(planned: smoothing.Plan, request: Certification, task: pipeline.Task):
+def _plan_lines(planned: smoothing.Plan, request: Certification, system: System):
     most = "at most " if request.bound == "sequential" else ""
     yield (
-        f"{task.noise_choice} noise {task.sigma:g} at {task.at}, "
+        f"{system.task.noise} noise {system.task.sigma:g} at {system.stage.name}, "
         f"n0={request.num_selection}, n={most}{request.num_estimation}, "
         f"alpha={request.alpha:g}: radii up to {planned.max_radius:.3f}; "
         f"{planned.votes_needed} equal votes or it abstains"
@@ -286,14 +289,12 @@ def _chunk(votes, mine, request: Certification, tile: int, mesh: Mesh | None) ->
     if request.profile is not None:
         with jax.profiler.trace(request.profile):
             votes()
-        pipeline.say(f"profile     {request.profile}")
+        say(f"profile     {request.profile}")
     start = time.perf_counter()
     votes()
     rate = copies / (time.perf_counter() - start)
     total = len(mine) * (request.num_selection + request.num_estimation)
-    pipeline.say(
-        f"            {rate:,.0f} votes/s here: about {duration(total / rate)}"
-    )
+    say(f"            {rate:,.0f} votes/s here: about {duration(total / rate)}")
     return max(1, round(rate / (tile * devices)))
 
 
@@ -364,11 +365,11 @@ def _units(settings: Mapping[str, Any]) -> str:
 _OCTAVES_HZ = (125, 250, 500, 1000, 2000, 4000)
 
 
-def _tone_db(task: pipeline.Task) -> dict[str, dict[str, float]]:
+def _tone_db(system: System) -> dict[str, dict[str, float]]:
     """What coloured noise makes of a radius for a perturbation at one frequency."""
-    if (gains := smoothing.gains_of(task.noise)) is None:
+    if (gains := smoothing.gains_of(system.noise)) is None:
         return {}
-    root = task.representation.chain()[0]
+    root = system.representation.chain()[0]
     places = np.array(_OCTAVES_HZ) * root.num_samples // root.sample_rate_hz
     # Of a radius of 1, which is 0 dB.
     found = smoothing.tone_radius_db(1.0, gains)[places]

@@ -8,7 +8,7 @@ import numpy as np
 
 from advjax import evaluation
 from advjax.metrics.shares import Share
-from experiments.lab import pipeline
+from experiments.lab.task import System
 
 
 class Accuracy(NamedTuple):
@@ -19,13 +19,14 @@ class Accuracy(NamedTuple):
     """Under one draw of the task's noise on each crop."""
 
 
-def held_out_accuracy(task: pipeline.Task) -> Accuracy:
+def held_out_accuracy(system: System) -> Accuracy:
     """Accuracy of the classifier alone, without smoothing."""
-    points = task.test_points(None)
+    points = system.test_points(None)
     x = np.stack([point.x for point in points])
     y = np.asarray([point.label for point in points])
     measure = functools.partial(
-        evaluation.clean_accuracy, task.classifier, x, y, at=task.at
+        evaluation.clean_accuracy, system.classifier, x, y, at=system.stage.name
     )
-    shares = measure(), measure(noise=task.noise, key=jax.random.key(task.seed))
+    key = jax.random.key(system.task.seed)
+    shares = measure(), measure(noise=system.noise, key=key)
     return Accuracy(*(Share(round(share * len(y)), len(y)) for share in shares))

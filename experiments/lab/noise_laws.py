@@ -1,89 +1,88 @@
-"""The smoothing law of a task, and whether it means something at its stage."""
+"""Noise distributions of tasks, and whether they mean something at a stage."""
 
 import functools
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 from scipy import stats
 
-from advjax import catalog, records, smoothing
+from advjax import catalog, smoothing
 from advjax.representations import Representation
 from advjax.signal.samples import from_int16
-
-if TYPE_CHECKING:
-    from experiments.lab.pipeline import Task
+from experiments.lab.data import Data, spread
 
 _OF_WAVEFORMS = ("coloured", "pcm16", "masked")
 """Smoothing laws that a stage of images has no use for."""
 
 
-def law_of(task: "Task") -> smoothing.Noise:
-    """The task's smoothing law.
+def law(
+    choice: str,
+    *,
+    sigma: float,
+    stage: Representation,
+    records: Data | None = None,
+) -> smoothing.Noise:
+    """The noise distribution of a choice from `NOISES` at a stage.
+
+    Args:
+        choice: with options; those that it leaves out follow from the others.
+        sigma: standard deviation.
+        stage: where noise enters.
+        records: whose training clips a curve may follow. Without records it follows
+            another curve, of the same norm and the same largest radius.
 
     Raises:
         ValueError: an unknown law or option, or a law without a meaning at the stage.
     """
-    name, options = catalog.parse(task.noise_choice)
-    root = task.representation.chain()[0]
-    if curve_of_corpus(task):
-        _check_stage(name, task)
-        _build(task, curve="a_weighting")  # wrong options fail before any work
-        clips = task.dataset("train", root.name).x
-        return smoothing.coloured(
-            options.get("sigma", task.sigma),
-            num_samples=root.num_samples,
-            curve=smoothing.mean_spectrum(from_int16(clips)),
-        )
-    built = _build(task)
-    _check_stage(name, task)
-    return built
+    name, options = catalog.parse(choice)
+    root = stage.chain()[0]
+    if (name, options.get("curve")) != ("coloured", "corpus"):
+        built = _build(choice, sigma, root)
+        _check_stage(name, stage)
+        return built
+    _check_stage(name, stage)
+    built = _build(choice, sigma, root, curve="a_weighting")
+    if records is None:
+        return built
+    clips = records.dataset("train", root.name).x
+    return smoothing.coloured(
+        options.get("sigma", sigma),
+        num_samples=root.num_samples,
+        curve=smoothing.mean_spectrum(from_int16(clips)),
+    )
 
 
-def check_law(task: "Task") -> None:
-    """Refuse a wrong law; unlike `law_of`, build no records for it."""
-    if not curve_of_corpus(task):
-        task.noise  # noqa: B018
-        return
-    _check_stage("coloured", task)
-    _build(task, curve="a_weighting")
-
-
-def curve_of_corpus(task: "Task") -> bool:
-    """True if the law follows the spectrum of the training clips."""
-    name, options = catalog.parse(task.noise_choice)
-    return name == "coloured" and options.get("curve") == "corpus"
-
-
-def _build(task: "Task", **changed: Any) -> smoothing.Noise:
-    name, options = catalog.parse(task.noise_choice)
-    root = task.representation.chain()[0]
+def _build(
+    choice: str, sigma: float, root: Representation, **changed: Any
+) -> smoothing.Noise:
+    name, options = catalog.parse(choice)
     return catalog.build(
         name,
         options | changed,
         smoothing.NOISES,
-        sigma=task.sigma,
+        sigma=sigma,
         # As much power as Gaussian noise has.
-        half_width=math.sqrt(3) * task.sigma,
+        half_width=math.sqrt(3) * sigma,
         num_samples=root.num_samples,
         sample_rate_hz=root.sample_rate_hz,
     )
 
 
-def _check_stage(name: str, task: "Task") -> None:
-    """Refuse a law that says nothing of sound at the task's stage."""
-    chain = task.stage.chain()
+def _check_stage(name: str, stage: Representation) -> None:
+    """Refuse a law that says nothing of sound at the stage."""
+    chain = stage.chain()
     if name in _OF_WAVEFORMS and len(chain) > 1:
         raise ValueError(
-            f"--noise={name} is made for waveforms and enters at --rep={task.at}: "
+            f"--noise={name} is made for waveforms and enters at --rep={stage.name}: "
             f"give --rep={chain[0].name}, or --noise=gaussian or uniform"
         )
-    if name == "gain" and (reason := _not_a_level(task.stage)):
-        scaled = [stage.name for stage in chain if not _not_a_level(stage)]
+    if name == "gain" and (reason := _not_a_level(stage)):
+        scaled = [member.name for member in chain if not _not_a_level(member)]
         raise ValueError(
-            f"--noise=gain at --rep={task.at} says nothing of louder or quieter "
+            f"--noise=gain at --rep={stage.name} says nothing of louder or quieter "
             f"playback: {reason}. Give --rep={' or --rep='.join(scaled)}"
         )
 
@@ -104,22 +103,26 @@ def _not_a_level(stage: Representation) -> str:
     return "a change of level does not multiply what it holds"
 
 
-def beyond_full_scale(task: "Task", num_points: int) -> dict[str, float]:
+def beyond_full_scale(
+    choice: str, records: Data, *, sigma: float, num_points: int
+) -> dict[str, float]:
     """Of random gain, the share of copies whose peak passes full scale, by its name.
 
     Args:
-        task: one whose records are there.
+        choice: as in `law`.
+        records: whose test clips are scaled.
+        sigma: standard deviation.
         num_points: test clips, spread over the split.
     """
-    if task.noise.norm != "gain":
+    name, options = catalog.parse(choice)
+    if name != "gain":
         return {}
-    _, options = catalog.parse(task.noise_choice)
-    source = records.read(task.records, "test")
-    places = np.linspace(0, len(source) - 1, num_points).round().astype(int).tolist()
+    source = records.split("test")
+    places = spread(len(source), num_points).tolist()
     peaks = [np.abs(from_int16(source[at]["audio"])).max() for at in places]
     with np.errstate(divide="ignore"):
         room = -np.log(np.asarray(peaks, np.float64))
-    share = stats.norm.sf(room / options.get("sigma", task.sigma)).mean()
+    share = stats.norm.sf(room / options.get("sigma", sigma)).mean()
     return {"share_beyond_full_scale": round(float(share), 6)}
 
 

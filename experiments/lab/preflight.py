@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import jax
 
-from advjax import catalog, checkpoint, records, smoothing
+from advjax import catalog, smoothing
 from advjax.attacks import ATTACKS, Attack
-from advjax.models import MODELS, SurfSvm
+from advjax.models import MODELS
 from advjax.runs.folder import check_run_folder
 from advjax.runs.row_types import CERTIFICATES
 from advjax.runs.rows import Schema
 from advjax.runtime.text import did_you_mean, printable
-from experiments.lab import noise_laws, pipeline
+from experiments.lab import trainers
+from experiments.lab.task import Draft
 
 if TYPE_CHECKING:
     from experiments.lab.certification import Certification
@@ -27,7 +28,7 @@ MOST_SLOTS = 2**16
 
 
 def check(
-    task: pipeline.Task,
+    draft: Draft,
     *,
     num_points: int | None = None,
     workdir: pathlib.Path | None = None,
@@ -36,7 +37,7 @@ def check(
     """Refuse a task that cannot be done; build and write nothing.
 
     Args:
-        task: what the flags describe.
+        draft: what the flags describe.
         num_points: test clips that were asked for; None for the default.
         workdir: the run's folder, if one was given.
         schema: the rows that the run will have.
@@ -45,33 +46,25 @@ def check(
         ValueError: a choice or number that is wrong or does not fit the data.
         OSError: a folder that is missing, or that cannot be read or written.
     """
-    check_writable(task.home, "--home")
+    check_writable(draft.task.home, "--home")
     if workdir is not None and schema is not None:
         check_run_folder(workdir, schema, argument="--workdir")
     if num_points is not None and num_points < 1:
         raise ValueError(f"--num_points={num_points}: give at least 1")
-    if task.classifier_folder is not None:
-        checkpoint.config(task.classifier_folder)
-    task.stage  # noqa: B018
-    _feature_shape(task)
-    noise_laws.check_law(task)
-    if not noise_laws.curve_of_corpus(task):
-        task.defence_text  # noqa: B018
-    sizes = split_sizes(task)
-    most = sizes.get("test", 0)
+    source = draft.source
+    most = source.sizes.get("test", 0)
     if most < 1:
-        raise ValueError(f"{source_of_clips(task)} has no test clips")
+        raise ValueError(f"{source.flag} has no test clips")
     if num_points is not None and num_points > most:
         raise ValueError(
-            f"--num_points={num_points}: {source_of_clips(task)} has {most} test clips "
-            "at most"
+            f"--num_points={num_points}: {source.flag} has {most} test clips at most"
         )
-    if task.classifier_folder is None:
-        check_training(task)
+    if draft.given is None:
+        check_training(draft)
 
 
 def check_certification(
-    task: pipeline.Task,
+    draft: Draft,
     request: "Certification",
     *,
     num_points: int | None,
@@ -80,7 +73,7 @@ def check_certification(
     """Refuse what can only abstain or fail; build, train and write nothing.
 
     Args:
-        task: whose classifier is to be certified.
+        draft: whose classifier is to be certified.
         request: how.
         num_points: test clips that were asked for; None for the default.
         workdir: the run's folder, if one was given.
@@ -98,30 +91,29 @@ def check_certification(
         raise ValueError(f"--tile={request.tile}: give 1 to {MOST_TILE:,} copies")
     if request.profile is not None:
         check_writable(request.profile, "--profile")
-    law = smoothing.gaussian(1.0) if noise_laws.curve_of_corpus(task) else task.noise
     smoothing.plan(
-        law,
+        draft.noise,
         num_selection=request.num_selection,
         num_estimation=request.num_estimation,
         alpha=request.alpha,
         radii=request.radii,
         bound=request.bound,
     )
-    check(task, num_points=num_points, workdir=workdir, schema=CERTIFICATES)
+    check(draft, num_points=num_points, workdir=workdir, schema=CERTIFICATES)
 
 
-def check_target(task: pipeline.Task, text: str, attacks: Mapping[str, Attack]) -> None:
+def check_target(draft: Draft, text: str, attacks: Mapping[str, Attack]) -> None:
     """Refuse a target that no class has, or that no attack has a use for.
 
     Args:
-        task: whose classifier is attacked.
+        draft: whose classifier is attacked.
         text: what --target says.
         attacks: the attacks by their text.
 
     Raises:
         ValueError: one of these.
     """
-    labels = task.labels
+    labels = draft.source.labels
     if text not in (*TARGETS, *labels):
         few = ", ".join(map(printable, labels[:3])) + ", ..." * (len(labels) > 3)
         raise ValueError(
@@ -139,37 +131,18 @@ def check_target(task: pipeline.Task, text: str, attacks: Mapping[str, Attack]) 
         )
 
 
-def source_of_clips(task: pipeline.Task) -> str:
-    """The flag that says where clips come from, for messages."""
-    if task.records_folder is not None:
-        return f"--records={printable(task.records_folder)}"
-    return f"--corpus={printable(task.corpus)}"
-
-
-def split_sizes(task: pipeline.Task) -> Mapping[str, int]:
-    """Clips of each split: as many as the records have, or can have once built."""
-    if task.records_folder is not None:
-        return records.info(task.records).splits
-    corpus, _ = task.listed_corpus
-    listed = {split: corpus.utterances(split) for split in task.crops}
-    if corpus.whole:
-        return {split: len(clips) for split, clips in listed.items()}
-    return {
-        split: task.crops[split] * len({clip.label for clip in clips})
-        for split, clips in listed.items()
-    }
-
-
-def check_training(task: pipeline.Task) -> None:
+def check_training(draft: Draft) -> None:
     """Refuse a network or a recipe that the data cannot train."""
-    module = catalog.pick(task.model, MODELS, num_classes=len(task.labels))
-    if module.num_classes != len(task.labels):
+    task, source = draft.task, draft.source
+    count = len(source.labels)
+    module = catalog.pick(task.model, MODELS, num_classes=count)
+    if module.num_classes != count:
         raise ValueError(
-            f"--model={task.model}: num_classes is {len(task.labels)} in "
-            f"{source_of_clips(task)}; leave the option out"
+            f"--model={task.model}: num_classes is {count} in {source.flag}; leave the "
+            "option out"
         )
-    shape = _feature_shape(task)
-    what = f"--model={task.model} with {task.representation.name} of shape {shape}"
+    shape = draft.feature_shape
+    what = f"--model={task.model} with {draft.representation.name} of shape {shape}"
     example = jax.ShapeDtypeStruct((1, *shape), "float32")
     try:
         found = jax.eval_shape(
@@ -188,31 +161,18 @@ def check_training(task: pipeline.Task) -> None:
             f"{what} takes {4 * num_bytes / 2**30:,.0f} GB to train, and this machine "
             f"has {most / 2**30:,.0f}: choose a smaller width"
         )
-    if isinstance(module, SurfSvm):
+    if not trainers.trainer_of(task.model).validates:
         return
-    sizes = split_sizes(task)
-    if sizes.get("validation", 0) < 1:
+    if source.sizes.get("validation", 0) < 1:
         raise ValueError(
-            f"{source_of_clips(task)} has no validation clips, which choose the best "
-            "step of a training: give more recordings, or --classifier=FOLDER"
+            f"{source.flag} has no validation clips, which choose the best step of a "
+            "training: give more recordings, or --classifier=FOLDER"
         )
-    if sizes.get("train", 0) < task.recipe.batch_size:
+    if source.sizes.get("train", 0) < task.recipe.batch_size:
         raise ValueError(
-            f"--batch_size={task.recipe.batch_size}: {source_of_clips(task)} has "
-            f"{sizes.get('train', 0)} training clips at most; give fewer"
+            f"--batch_size={task.recipe.batch_size}: {source.flag} has "
+            f"{source.sizes.get('train', 0)} training clips at most; give fewer"
         )
-
-
-def _feature_shape(task: pipeline.Task) -> tuple[int, ...]:
-    """The shape of the network's input, however its steps fail."""
-    try:
-        return task.representation.feature_shape
-    except Exception as error:  # noqa: BLE001  NumPy and JAX raise many kinds
-        reason = str(error).split("\n")[0][:200]
-        raise ValueError(
-            f"--features={task.features} cannot be computed ({reason}): choose other "
-            "options"
-        ) from error
 
 
 def _memory() -> float:

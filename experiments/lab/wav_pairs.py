@@ -19,7 +19,7 @@ from advjax.reports import tables
 from advjax.runs.rows import Schema
 from advjax.runtime.text import printable
 from advjax.types import LogitsFn
-from experiments.lab.listening import FORMATS, read_wav, write_wav
+from experiments.lab.audio import FORMATS, read_wav, write_wav
 
 EXAMPLES_FILE = "examples.tsv"
 

@@ -13,7 +13,7 @@ from advjax.metrics.shares import Share, share_of
 from advjax.reports import figures, tables
 from advjax.runs.cells import ANY, Real
 from advjax.runs.rows import Schema
-from experiments.studies.needed_budgets import Needed, needed
+from experiments.lab.budget_scan import Needed, needed
 
 NAMES = {
     "stft": "STFT",

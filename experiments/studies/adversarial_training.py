@@ -40,10 +40,12 @@ from advjax.runtime.atomic import new_file
 from advjax.runtime.progress import duration
 from advjax.training import Recipe
 from experiments import app, flags
-from experiments.lab import pipeline
+from experiments.lab.budget_scan import Scan, scan_budgets
+from experiments.lab.console import say
+from experiments.lab.data import spread
+from experiments.lab.task import Task
 from experiments.studies import adversarial_tables
 from experiments.studies.grid_flags import CORPORA, corpus_folders, parse_share, preset
-from experiments.studies.needed_budgets import Scan, scan_budgets
 
 TRAININGS = ("plain", "adversarial")
 REPRESENTATIONS = ("stft", "dwt", "stft_tonnetz", "dwt_tonnetz")
@@ -181,7 +183,7 @@ def cells(size: Size, folders: Mapping[str, str], folds: list[int]) -> Iterator[
 def task_of(
     cell: Cell, size: Size, *, home: pathlib.Path, corpus_dir: str, eps: float,
     pitch_shift: str, seed: int,
-) -> pipeline.Task:  # fmt: skip
+) -> Task:  # fmt: skip
     """The cell's task."""
     of_corpus = CORPORA[cell.corpus]
     options = {**of_corpus, "scale": size.scale}
@@ -189,7 +191,7 @@ def task_of(
     features = f"{cell.representation}({spelled})"
     shift = None if pitch_shift == "none" else pitch_shift
     defence = f"fused_adversarial(eps={eps!r},bounds=(0.0,1.0))"
-    return pipeline.Task(
+    return Task(
         home=home,
         corpus=f"{cell.corpus}(fold={cell.fold},pitch_shift={shift!r})",
         corpus_dir=corpus_dir,
@@ -203,23 +205,24 @@ def task_of(
 
 
 def run_cell(
-    cell: Cell, task: pipeline.Task, wanted: Mapping[str, Scan], folder: pathlib.Path,
+    cell: Cell, task: Task, wanted: Mapping[str, Scan], folder: pathlib.Path,
     *, num_points: int, environment: Mapping[str, Any],
 ) -> None:  # fmt: skip
     """Nothing; trains, measures and attacks what `folder` lacks of the cell."""
     start = time.perf_counter()
-    every = task.test_points(None)
+    system = task.resolve()
+    every = system.test_points(None)
     logits = evaluation.logits_of_batch(
-        task.classifier.logits_fn(task.at), np.stack([point.x for point in every])
+        system.logits_fn(), np.stack([point.x for point in every])
     )
     right = logits.argmax(axis=1) == np.asarray([point.label for point in every])
     known = np.flatnonzero(right)
-    spread = pipeline.spread(len(known), min(num_points, len(known)))
-    chosen = [every[i] for i in known[spread]]
+    places = spread(len(known), min(num_points, len(known)))
+    chosen = [every[i] for i in known[places]]
     folder.mkdir(parents=True, exist_ok=True)
     for name, scan in wanted.items():
         if chosen:
-            pipeline.say(f"{cell.path}: {name} on {len(chosen)} clips")
+            say(f"{cell.path}: {name} on {len(chosen)} clips")
             scan_budgets(
                 task, scan, chosen, folder / name, num_slots=8, environment=environment
             )
@@ -229,7 +232,7 @@ def run_cell(
         "num_test": len(every),
         "num_attacked": len(chosen),
         "num_entries": int(every[0].x.size),
-        "num_parameters": task.classifier.num_parameters(),
+        "num_parameters": system.classifier.num_parameters(),
         "seconds": time.perf_counter() - start,
         "environment": environment,
     }
@@ -262,7 +265,7 @@ def main() -> None:
         passed = time.perf_counter() - begun
         left = passed / max(number - 1, 1) * (len(chosen) - number + 1)
         ahead = f", about {duration(left)} left" if number > 1 else ""
-        pipeline.say(f"cell {number} of {len(chosen)}: {cell.path}{ahead}")
+        say(f"cell {number} of {len(chosen)}: {cell.path}{ahead}")
         task = task_of(
             cell,
             size,

@@ -31,7 +31,9 @@ from advjax import smoothing
 from advjax.metrics.shares import share_of
 from advjax.reports import figures, tables
 from experiments import app, flags, requests
-from experiments.lab import caveats, certification, held_out, pipeline
+from experiments.lab import caveats, certification, held_out, preflight, presets
+from experiments.lab.console import say
+from experiments.lab.task import Task
 from experiments.studies import speaker_inputs
 from experiments.studies.grid_flags import preset
 
@@ -76,7 +78,7 @@ def cells(pattern: str) -> Iterator[Cell]:
                     yield cell
 
 
-def task_of(base: pipeline.Task, cell: Cell) -> pipeline.Task:
+def task_of(base: Task, cell: Cell) -> Task:
     """The cell's task."""
     return dataclasses.replace(
         base, at=cell.stage, sigma=cell.sigma, defence=cell.defence
@@ -155,7 +157,7 @@ def augmentation_table(heard: dict[Cell, held_out.Accuracy]) -> tables.Table:
 
 def main() -> None:
     """Run the cells, then report."""
-    size = preset({"small": pipeline.CPU, "publication": pipeline.PUBLICATION})
+    size = preset({"small": presets.SMALL, "publication": presets.PUBLICATION})
     base = requests.task(size=size)
     if flags.CROPS.value:
         base = dataclasses.replace(
@@ -174,20 +176,22 @@ def main() -> None:
         )
     heard = {}
     for number, cell in enumerate(chosen, start=1):
-        pipeline.say(f"cell {number} of {len(chosen)}: {cell.path}")
-        task = task_of(base, cell)
+        say(f"cell {number} of {len(chosen)}: {cell.path}")
+        draft = task_of(base, cell).draft()
+        where = {
+            "num_points": flags.NUM_POINTS.value or max(size.num_points, 40),
+            "workdir": out / "cells" / cell.path,
+        }
+        preflight.check_certification(draft, request, **where)
+        system = draft.resolve()
         folder = certification.certify(
-            task,
-            request,
-            num_points=flags.NUM_POINTS.value or max(size.num_points, 40),
-            workdir=out / "cells" / cell.path,
-            environment=app.environment(),
+            system, request, environment=app.environment(), **where
         )
-        heard[cell] = held_out.held_out_accuracy(task)
+        heard[cell] = held_out.held_out_accuracy(system)
         write_report(out, heard)
         rows = certification.read_run(folder).rows
         share = tables.share_text(share_of(rows.correct))
-        pipeline.say(f"cell {cell.path}: {share} of {len(rows)} right and certified")
+        say(f"cell {cell.path}: {share} of {len(rows)} right and certified")
     if len(heard) == len(list(cells("*"))):
         plain = task_of(base, Cell("mfbe", "plain", 0.25))
         found = [

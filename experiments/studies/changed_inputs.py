@@ -3,7 +3,7 @@
 Two tables of O'Reilly (2020) beside his certificates: how much of a random perturbation
 of a given l2 norm a network bears, on few coordinates or on all of them, and how far
 another STFT moves its input without changing its answers. Points are waveforms, as
-`pipeline.Task(at="waveform").test_points` gives them.
+`System.test_points` of a task at the waveform gives them.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from advjax.reports import tables
 from advjax.representations import Representation
 from advjax.runs.row_types import Run
 from advjax.types import Key
-from experiments.lab import pipeline
+from experiments.lab.task import System
 
 SHARES = (0.01, 0.1, 1.0)
 
@@ -45,7 +45,7 @@ PUBLISHED_FRONT_END = ("publication's, unnamed", "12", "", "", "0.964", "")
 
 
 def perturbation_table(
-    task: pipeline.Task,
+    system: System,
     points: Sequence[evaluation.Point],
     stage: str,
     *,
@@ -58,7 +58,7 @@ def perturbation_table(
     values on them, scaled to the norm. A point keeps its draw through all norms.
 
     Args:
-        task: whose network it is.
+        system: whose network it is.
         points: test points at the waveform.
         stage: where the perturbation enters.
         norms: l2, in the units of the stage; default: powers of 2 from 0.5 to about
@@ -70,13 +70,13 @@ def perturbation_table(
     """
     if not all(0 < share <= 1 for share in shares):
         raise ValueError(f"shares of coordinates lie in (0, 1], not {list(shares)}")
-    x = features_at(task.representation.stage(stage), points)
+    x = features_at(system.representation.stage(stage), points)
     y = np.asarray([point.label for point in points])
     lengths = np.linalg.norm(x.reshape(len(x), -1), axis=1)
     if norms is None:
         norms = 2.0 ** np.arange(-1, max(np.rint(np.log2(lengths.mean())), -1) + 1)
-    logits_fn = task.classifier.logits_fn(stage)
-    root = jax.random.key(task.seed)
+    logits_fn = system.classifier.logits_fn(stage)
+    root = jax.random.key(system.task.seed)
     keys = jnp.stack([evaluation.example_key(root, point.id) for point in points])
 
     def accuracy(changed) -> str:
@@ -113,7 +113,7 @@ def unit_perturbations(
 
 
 def front_end_table(
-    task: pipeline.Task,
+    system: System,
     points: Sequence[evaluation.Point],
     *,
     front_ends: Sequence[Mapping[str, object]] = FRONT_ENDS,
@@ -127,7 +127,7 @@ def front_end_table(
     below, what certified runs guarantee.
 
     Args:
-        task: whose network it is; its input is made from magnitude spectrograms.
+        system: whose network it is; its input is made from magnitude spectrograms.
         points: test points at the waveform.
         front_ends: options of `Magnitude` that differ from the network's own.
         runs: certified at the network's input, as `certification.read_run` gives them.
@@ -138,9 +138,9 @@ def front_end_table(
         ValueError: the input is not made from magnitudes, or a front end changes its
             shape.
     """
-    representation = task.representation
+    representation = system.representation
     y = np.asarray([point.label for point in points])
-    logits_fn = task.classifier.logits_fn(representation.name)
+    logits_fn = system.classifier.logits_fn(representation.name)
     # Before any work, so that a wrong one does not cost a wait.
     others = [alternate(representation, **options) for options in front_ends]
     own = features_at(representation, points)

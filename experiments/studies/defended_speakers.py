@@ -29,7 +29,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from advjax import records
 from advjax.attacks import Attack
 from advjax.metrics.certified import average_certified_radius
 from advjax.metrics.shares import Share, share_of
@@ -37,14 +36,18 @@ from advjax.reports import figures, tables
 from advjax.runs.row_types import ATTACK_ROWS, SMOOTHED_ATTACKS, Run
 from experiments import app, flags, requests
 from experiments.lab import (
-    attacking,
+    attack,
+    audibility,
     caveats,
     certification,
-    hearing,
-    pipeline,
+    preflight,
+    presets,
+    smoothed_attack,
     smoothed_attack_report,
-    smoothed_attacking,
 )
+from experiments.lab.console import say
+from experiments.lab.data import Data, spread
+from experiments.lab.task import Task
 from experiments.studies import speaker_heuristics
 from experiments.studies.grid_flags import preset
 
@@ -98,14 +101,14 @@ def cells(pattern: str) -> Iterator[Cell]:
 class Study(NamedTuple):
     """What all cells share."""
 
-    base: pipeline.Task
+    base: Task
     request: certification.Certification
     num_points: int
     num_steps: int
     num_draws: int
     out: pathlib.Path
 
-    def task(self, cell: Cell) -> pipeline.Task:
+    def task(self, cell: Cell) -> Task:
         """The cell's."""
         return dataclasses.replace(
             self.base,
@@ -146,19 +149,18 @@ def run_smoothed(study: Study, cell: Cell) -> Curves:
     Raises:
         ValueError: attacks contradict more certificates than chance allows.
     """
-    task = study.task(cell)
+    draft = study.task(cell).draft()
+    where = {"num_points": study.num_points, "workdir": study.folder(cell)}
+    preflight.check_certification(draft, study.request, **where)
+    system = draft.resolve()
     certified = certification.certify(
-        task,
-        study.request,
-        num_points=study.num_points,
-        workdir=study.folder(cell),
-        environment=app.environment(),
+        system, study.request, environment=app.environment(), **where
     )
-    request = smoothed_attacking.Request(
+    request = smoothed_attack.SmoothedAttackRequest(
         attacks=[study.pgd], fractions=ATTACKED, num_draws=study.num_draws
     )
-    attacked = smoothed_attacking.attack(
-        task, certified, request, environment=app.environment()
+    attacked = smoothed_attack.run(
+        system, certified, request, environment=app.environment()
     )
     print(smoothed_attack_report.report(attacked))
     run = certification.read_run(certified)
@@ -174,29 +176,29 @@ def run_smoothed(study: Study, cell: Cell) -> Curves:
 
 def run_plain(study: Study, cell: Cell) -> Curves:
     """The network by itself under PGD, and under DeepFool's smallest perturbation."""
-    task = study.task(cell)
-    points = task.test_points(study.num_points)
-    pgd = attacking.build(task, study.pgd)
+    system = study.task(cell).resolve()
+    points = system.test_points(study.num_points)
+    pgd = attack.build(system, study.pgd)
 
-    def attacked(name: str, request: attacking.Request, built: Attack | None = None):
-        prepared = attacking.prepare(
-            task,
+    def attacked(name: str, request: attack.AttackRequest, built: Attack | None = None):
+        prepared = attack.prepare(
+            system,
             request,
             points,
             workdir=study.folder(cell) / name,
             environment=app.environment(),
             built=built,
         )
-        attacking.attack(prepared, keep_examples=False)
+        attack.run(prepared, keep_examples=False)
         rows = ATTACK_ROWS.read(prepared.folder)
         return rows, rows.clean == rows.label
 
     left = []
     for multiple in ATTACKED:
-        request = attacking.Request(study.pgd, f"{multiple * task.sigma:.6g}")
+        request = attack.AttackRequest(study.pgd, f"{multiple * system.task.sigma:.6g}")
         rows, right = attacked(f"{multiple:g}", request, pgd)
         left.append(share_of(right & ~rows.success))
-    rows, right = attacked("smallest", attacking.Request("deepfool"))
+    rows, right = attacked("smallest", attack.AttackRequest("deepfool"))
     falls = np.sort(rows.l2[right & rows.success])
     accuracy = (right.sum() - np.arange(len(falls) + 1)) / len(points)
     curve = figures.AttackedCurve(
@@ -256,13 +258,13 @@ def _acr(run: Run) -> float:
     return average_certified_radius(run.rows.correct, run.rows.radius)
 
 
-def thresholds(task: pipeline.Task, num_points: int) -> Float[np.ndarray, "clips"]:
+def thresholds(records: Data, num_points: int) -> Float[np.ndarray, "clips"]:
     """The smallest audible l2 norm of each test clip, rising."""
-    source = records.read(task.records, "test")
-    rate = task.representation.sample_rate_hz
-    places = pipeline.spread(len(source), num_points)
+    source = records.split("test")
+    rate = records.info.representation.sample_rate_hz
+    places = spread(len(source), num_points)
     clips = (source[int(index)]["audio"] for index in places)
-    return np.sort([hearing.smallest_audible(c, sample_rate_hz=rate) for c in clips])
+    return np.sort([audibility.smallest_audible(c, sample_rate_hz=rate) for c in clips])
 
 
 def draw_meaning(study: Study, found: dict[Cell, Curves]) -> None:
@@ -273,7 +275,8 @@ def draw_meaning(study: Study, found: dict[Cell, Curves]) -> None:
         if cell not in found:
             continue
         run = found[cell].certified
-        bound, _ = certification.waveform_bound(study.task(cell))
+        draft = study.task(cell).draft()
+        bound, _ = certification.waveform_bound(draft.stage, draft.noise)
         radius, accuracy = figures.curve(run)
         curves.append(
             figures.AttackedCurve(
@@ -290,7 +293,7 @@ def draw_meaning(study: Study, found: dict[Cell, Curves]) -> None:
         curves.append(plain.attacked)
     if not curves:
         return
-    heard = thresholds(study.base, study.num_points)
+    heard = thresholds(study.base.draft().source.open(), study.num_points)
     share = 1 - np.arange(1, len(heard) + 1) / len(heard)
     curves.append(
         figures.AttackedCurve(
@@ -322,14 +325,14 @@ def write_report(study: Study, found: dict[Cell, Curves], heuristics: str = "") 
         parts.append("![certified, attacked, heard](meaning.png)")
     if heuristics:
         parts += ["## Heuristics under the same attacks", heuristics]
-    if caveat := caveats.of_records(study.base.records):
+    if caveat := caveats.of_records(study.base.draft().source.open().folder):
         parts.append(f"caveat: {caveat}")
     (study.out / "study.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def main() -> None:
     """Run the cells, then the heuristics, then report."""
-    size = preset({"small": pipeline.CPU, "publication": pipeline.PUBLICATION})
+    size = preset({"small": presets.SMALL, "publication": presets.PUBLICATION})
     base = requests.task(size=size)
     if flags.CROPS.value:
         base = dataclasses.replace(
@@ -342,8 +345,8 @@ def main() -> None:
             num_estimation=flags.VOTES.value or size.num_estimation,
         ),
         num_points=flags.NUM_POINTS.value or max(size.num_points, 40),
-        num_steps=10 if size is pipeline.CPU else 100,
-        num_draws=8 if size is pipeline.CPU else 16,
+        num_steps=10 if size is presets.SMALL else 100,
+        num_draws=8 if size is presets.SMALL else 16,
         out=pathlib.Path(
             flags.OUT.value or base.home / "studies" / "defended_speakers"
         ),
@@ -356,14 +359,14 @@ def main() -> None:
         )
     found: dict[Cell, Curves] = {}
     for number, cell in enumerate(chosen, start=1):
-        pipeline.say(f"cell {number} of {len(chosen)}: {cell.path}")
+        say(f"cell {number} of {len(chosen)}: {cell.path}")
         run = run_plain if cell.training == "plain" else run_smoothed
         found[cell] = run(study, cell)
         write_report(study, found)
     systems = [cell for cell in found if cell.stage == "waveform"]
     if systems:
         table = speaker_heuristics.table(
-            {cell.training: study.task(cell) for cell in systems},
+            {cell.training: study.task(cell).resolve() for cell in systems},
             num_points=study.num_points,
             num_steps=study.num_steps,
             num_draws=study.num_draws,

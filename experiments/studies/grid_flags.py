@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from experiments import flags
-from experiments.lab import pipeline
+from experiments.lab.console import say
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ def preset(sizes: Mapping[str, T]) -> T:
     name = flags.PRESET.value
     if name not in sizes:
         raise ValueError(f"--preset={name}: this study has {', '.join(sizes)}")
-    pipeline.say(f"preset      {name} (--preset: {', '.join(sizes)})")
+    say(f"preset      {name} (--preset: {', '.join(sizes)})")
     return sizes[name]
 
 

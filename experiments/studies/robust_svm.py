@@ -35,7 +35,10 @@ import jax
 from advjax.runtime import failures
 from advjax.training import Recipe
 from experiments import app, flags
-from experiments.lab import certification, pipeline
+from experiments.lab import certification, preflight
+from experiments.lab.console import say
+from experiments.lab.data import spread
+from experiments.lab.task import System, Task
 from experiments.studies import robust_svm_cells as cells
 from experiments.studies import robust_svm_figures, robust_svm_report
 from experiments.studies.grid_flags import CORPORA, corpus_folders, parse_share, preset
@@ -195,12 +198,12 @@ def victims(size: Size, input: str) -> dict[str, str]:
 def task_of(
     corpus: str, input: str, model: str, size: Size, *, home: pathlib.Path,
     corpus_dir: str, fold: int, pitch_shift: str, seed: int,
-) -> pipeline.Task:  # fmt: skip
+) -> Task:  # fmt: skip
     """The task of one cell."""
     options = {**CORPORA[corpus], "scale": size.scale}
     spelled = ",".join(f"{name}={value!r}" for name, value in options.items())
     shift = None if pitch_shift == "none" else pitch_shift
-    return pipeline.Task(
+    return Task(
         home=home,
         corpus=f"{corpus}(fold={fold},pitch_shift={shift!r})",
         corpus_dir=corpus_dir,
@@ -241,7 +244,7 @@ def main() -> None:
         }  # fmt: skip
         _run_grid(tasks, corpus, input, size, out, environment)
     if flags.SHARE.value != "0/1":
-        pipeline.say("this share is done; a start without --share writes the report")
+        say("this share is done; a start without --share writes the report")
         return
     robust_svm_report.write(
         out, planned(size), list(grids), eps=EPS, transferred=TRANSFERRED
@@ -266,22 +269,21 @@ def _chosen_victims(size: Size, corpus: str, input: str) -> dict[str, str]:
 
 
 def _run_grid(
-    tasks: Mapping[str, pipeline.Task], corpus: str, input: str, size: Size,
+    tasks: Mapping[str, Task], corpus: str, input: str, size: Size,
     out: pathlib.Path, environment,
 ) -> None:  # fmt: skip
     """Nothing; what is missing of one corpus and input."""
     where = out / "cells" / corpus / input
+    systems: dict[str, System] = {}
     points = None
     for number, (name, task) in enumerate(tasks.items(), start=1):
-        pipeline.say(f"cell {number} of {len(tasks)}: {corpus}/{input}/{name}")
-        cells.measure(task, where / name, environment)
+        say(f"cell {number} of {len(tasks)}: {corpus}/{input}/{name}")
+        system = systems[name] = cells.measure(task, where / name, environment)
         if points is None:
-            everything = task.test_points(None)
-            chosen = pipeline.spread(
-                len(everything), min(size.num_points, len(everything))
-            )
+            everything = system.test_points(None)
+            chosen = spread(len(everything), min(size.num_points, len(everything)))
             points = [everything[i] for i in chosen]
-        cells.attack(
+        cells.run_attacks(
             task, attacks_of(name, input, size), points, where / name, environment,
             num_slots=size.num_slots,
         )  # fmt: skip
@@ -303,8 +305,8 @@ def _run_grid(
         for name in tasks
         if name not in STAGES
     }
-    for name, task in tasks.items():
-        cells.transfer(task, sources, points, where / name / "transfer.tsv")
+    for name, system in systems.items():
+        cells.transfer(system, sources, points, where / name / "transfer.tsv")
     if flags.CERTIFY.value and input == INPUTS[0]:
         for name in ("alexnet", "surf_svm"):
             if name in tasks:
@@ -314,20 +316,21 @@ def _run_grid(
                 )  # fmt: skip
     if input == INPUTS[0] and "surf_svm" in tasks:
         robust_svm_figures.draw_stages(
-            tasks["surf_svm"].classifier, points, out / f"stages_{corpus}.png"
+            systems["surf_svm"].classifier, points, out / f"stages_{corpus}.png"
         )
     jax.clear_caches()
 
 
 def _certify(
-    task: pipeline.Task, size: Size, num_points: int, folder: pathlib.Path, environment
+    task: Task, size: Size, num_points: int, folder: pathlib.Path, environment
 ) -> None:
     """Certifies a classifier of the same kind that has seen the noise in training."""
-    noisy = dataclasses.replace(task, defence="gaussian")
+    noisy = dataclasses.replace(task, defence="gaussian").draft()
+    where = {"num_points": num_points, "workdir": folder}
+    preflight.check_certification(noisy, size.certification, **where)
     certification.certify(
-        noisy, size.certification, num_points=num_points, workdir=folder,
-        environment=environment,
-    )  # fmt: skip
+        noisy.resolve(), size.certification, environment=environment, **where
+    )
 
 
 def _chosen_size(size: Size) -> Size:

@@ -24,7 +24,8 @@ from advjax.runtime.atomic import new_file
 from advjax.surf_svm.attacks import evasion, flip_labels
 from advjax.surf_svm.fitting import SvmRecipe, fit_machine
 from advjax.surf_svm.machine import Machine, pair_decisions, sums_of_pairs
-from experiments.lab import attacking, cached_rows, pipeline
+from experiments.lab import adversarial_examples, attack, cached_rows
+from experiments.lab.task import System, Task
 
 
 class Planned(NamedTuple):
@@ -78,20 +79,20 @@ class Moved(NamedTuple):
     answer: int
 
 
-def measure(task: pipeline.Task, folder: pathlib.Path, environment) -> None:
-    """Nothing; writes cell.json: accuracy on all test clips, and what it costs."""
+def measure(task: Task, folder: pathlib.Path, environment) -> System:
+    """The task's system; writes cell.json: accuracy on all test clips, and costs."""
     file = folder / "cell.json"
-    begun, found = time.perf_counter(), task.classifier_home.exists()
-    classifier = task.classifier
-    fit_seconds = None if found else round(time.perf_counter() - begun, 1)
+    begun, system = time.perf_counter(), task.resolve()
+    classifier = system.classifier
+    fit_seconds = None if system.found else round(time.perf_counter() - begun, 1)
     before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if before.get("classifier") == classifier.digest():
-        return
-    points = task.test_points(None)
+        return system
+    points = system.test_points(None)
     x = np.stack([point.x for point in points])
     y = np.asarray([point.label for point in points])
     answers = functools.partial(
-        evaluation.logits_of_batch, task.classifier.logits_fn(task.at), x, batch_size=16
+        evaluation.logits_of_batch, system.logits_fn(), x, batch_size=16
     )
     right = answers().argmax(axis=1) == y
     times = []
@@ -112,10 +113,11 @@ def measure(task: pipeline.Task, folder: pathlib.Path, environment) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with new_file(file) as aside:
         aside.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    return system
 
 
-def attack(
-    task: pipeline.Task,
+def run_attacks(
+    system: System,
     planned: Mapping[str, Planned],
     points: Sequence[evaluation.Point],
     folder: pathlib.Path,
@@ -125,11 +127,11 @@ def attack(
 ) -> None:
     """Nothing; runs what `folder` lacks of the attacks, each at each of its budgets."""
     for name, each in planned.items():
-        built = attacking.build(task, each.text)
+        built = attack.build(system, each.text)
         for budget in each.budgets or (None,):
-            prepared = attacking.prepare(
-                task,
-                attacking.Request(
+            prepared = attack.prepare(
+                system,
+                attack.AttackRequest(
                     each.text,
                     None if budget is None else f"{budget:g}",
                     num_slots=num_slots,
@@ -139,7 +141,7 @@ def attack(
                 environment=environment,
                 built=built,
             )
-            attacking.attack(prepared)
+            attack.run(prepared)
 
 
 def run_folder(folder: pathlib.Path, name: str, budget: float | None) -> pathlib.Path:
@@ -148,7 +150,7 @@ def run_folder(folder: pathlib.Path, name: str, budget: float | None) -> pathlib
 
 
 def transfer(
-    task: pipeline.Task,
+    system: System,
     sources: Mapping[str, Mapping[str, pathlib.Path]],
     points: Sequence[evaluation.Point],
     file: pathlib.Path,
@@ -156,12 +158,12 @@ def transfer(
     """Nothing; asks the task's classifier about the examples of others.
 
     Args:
-        task: whose classifier answers.
+        system: whose classifier answers.
         sources: by cell and attack, the folder of the run.
         points: those that were attacked, in the runs' order.
         file: where the answers are kept.
     """
-    asked = [task.classifier.digest(), *(point.id for point in points)]
+    asked = [system.classifier.digest(), *(point.id for point in points)]
     for source, found in sources.items():
         for name, folder in found.items():
             described = runs.description(folder)["settings"]
@@ -170,14 +172,14 @@ def transfer(
     if cached_rows.read(file, Moved, digest) is not None:
         return
     ask = functools.partial(
-        evaluation.logits_of_batch, task.classifier.logits_fn(task.at), batch_size=16
+        evaluation.logits_of_batch, system.logits_fn(), batch_size=16
     )
     clean = ask(np.stack([point.x for point in points])).argmax(axis=1)
     position = {point.id: place for place, point in enumerate(points)}
     rows = []
     for source, found in sources.items():
         for name, folder in found.items():
-            stored = attacking.examples(folder, position)
+            stored = adversarial_examples.examples(folder, position)
             answers = ask(np.stack([stored[p.id] for p in points])).argmax(axis=1)
             rows += [
                 Moved(source, name, p.id, p.label, int(before), int(after))
@@ -187,7 +189,7 @@ def transfer(
 
 
 def evade(
-    task: pipeline.Task,
+    system: System,
     file: pathlib.Path,
     *,
     norms: Sequence[float],
@@ -200,17 +202,19 @@ def evade(
     training images, pitch-shifted copies each for themselves.
 
     Args:
-        task: whose classifier has a machine.
+        system: whose classifier has a machine.
         file: where the lines are kept.
         norms: of evasion, as shares of the training inputs' mean norm.
         flip_rates: shares of flipped labels.
     """
-    classifier = task.classifier
+    classifier = system.classifier
     asked = [classifier.digest(), str(norms), str(flip_rates)]
     digest = cached_rows.digest_of(asked)
     if cached_rows.read(file, Evaded, digest) is not None:
         return
-    train, test = (task.dataset(split, task.at) for split in ("train", "test"))
+    train, test = (
+        system.data.dataset(split, system.stage.name) for split in ("train", "test")
+    )
     seen, unseen = (_encoded(classifier, part.x) for part in (train, test))
     decide = _machine_logits(classifier.module, classifier.variables["params"])
     logits = evaluation.logits_of_batch(decide, unseen)

@@ -21,8 +21,10 @@ from advjax.metrics.shares import Share
 from advjax.runtime.progress import Progress
 from advjax.transforms import SUITE, TRANSFORMS
 from experiments.lab import cached_rows
-from experiments.studies.sound_event_jobs import Job, file_name
-from experiments.studies.sound_event_models import SAMPLE_RATE_HZ, padded_wave
+from experiments.lab.adversarial_examples import file_name
+from experiments.lab.clips import padded_length, padded_wave
+from experiments.studies.sound_event_jobs import Job
+from experiments.studies.sound_event_models import SAMPLE_RATE_HZ
 
 POOLED = ("deepfool", "carlini_wagner")
 """The attacks whose examples the publication's table of transfer pools."""
@@ -135,7 +137,7 @@ def _wanted(
     judge: str, jobs: Sequence[Job], made: Sequence[Examples], names: Sequence[str]
 ) -> list[list[tuple[Answer, Callable[[], Wave]]]]:
     """Each answer that is wanted, and what gives its wave; by the waves' length."""
-    lengths = {job.id: len(padded_wave(job.sound.audio)) for job in jobs}
+    lengths = {job.id: padded_length(job.sound) for job in jobs}
     groups: dict[int, list] = {}
     for row, make in _each(judge, jobs, made, names):
         length = lengths[row.id.partition(">")[0]]

@@ -1,27 +1,20 @@
 """The attacks of the study on sound events, and how a cell of it is run."""
 
+import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from advjax import catalog, evaluation
 from advjax.attacks import ATTACKS, Attack, eps_for_snr
 from advjax.attacks.checks import zero_gradient_shares
 from advjax.classifier import Classifier
-from advjax.runs import folder as runs
-from advjax.runs.row_types import ATTACK_ROWS
-from advjax.runtime.progress import Progress
 from advjax.training import Recipe
-from experiments.studies.sound_event_jobs import (
-    WAVES,
-    Job,
-    buckets,
-    file_name,
-    point_of,
-)
+from advjax.types import LogitsFn
+from experiments.lab import attack
+from experiments.studies.sound_event_jobs import Job, by_length
 
 SNR_DB = 20.0
 """Of white noise and FGSM: a ratio of 10 between the root mean squares (their code)."""
@@ -180,59 +173,53 @@ def run_cell(
     num_slots: int,
     seed: int = 0,
 ) -> None:
-    """Nothing; attacks what has no row in `folder` yet.
+    """Attack the clips that have no row in `folder` yet.
 
     Args:
         plan: the attack.
         classifier: whom.
         jobs: which clips.
-        folder: of the rows and, below `WAVES`, of one adversarial wave for each job.
+        folder: of the run.
         settings: what decides the rows.
         environment: where they come from.
         num_slots: clips attacked at once.
         seed: of the attacks that draw.
     """
     logits_fn = classifier.logits_fn("waveform")
-    title = f"{folder.parent.name}/{folder.name}"
-    with (
-        runs.open_run(
-            folder,
+    attack.run(
+        attack.Prepared(
+            folder=folder,
             settings=settings,
             environment=environment,
-            schema=ATTACK_ROWS,
-        ) as run,
-        Progress(
-            title,
-            total=len(jobs),
-            unit="clips",
-            done=sum(job.id in run.done for job in jobs),
-        ) as line,
-    ):
-        (folder / WAVES).mkdir(exist_ok=True)
-        for bucket in buckets(jobs):
-            left = [job for job in bucket.jobs if job.id not in run.done]
-            if not left:
-                continue
-            attack = build(plan, bucket.num_samples)
-            points = [point_of(job) for job in left]
-            if plan.own_answer:
-                points = answered(points, logits_fn)
-            budgets = (
-                _budgets(attack, points, logits_fn) if attack.fixed_budget else None
-            )
-            for found in evaluation.attack_points(
-                attack,
-                logits_fn,
-                points,
-                jax.random.key(seed),
-                budgets=budgets,
-                targets=[job.target for job in left] if attack.targeted else None,
-                num_slots=num_slots,
-                on_round=lambda: line.advance(0),
-            ):
-                np.save(folder / WAVES / f"{file_name(found.row.id)}.npy", found.x_adv)
-                run.append(found.row)
-                line.advance()
+            title=f"{folder.parent.name}/{folder.name}",
+            logits_fn=logits_fn,
+            batches=[
+                attack.Batch(
+                    [job.id for job in group],
+                    functools.partial(_inputs, plan, num_samples, group, logits_fn),
+                )
+                for num_samples, group in by_length(jobs).items()
+            ],
+            seed=seed,
+            num_slots=num_slots,
+            mixed=True,
+        )
+    )
+
+
+def _inputs(
+    plan: Plan, num_samples: int, jobs: Sequence[Job], logits_fn: LogitsFn
+) -> attack.Inputs:
+    """Clips of one padded length, and the attack on them."""
+    built, points = build(plan, num_samples), [job.point() for job in jobs]
+    if plan.own_answer:
+        points = answered(points, logits_fn)
+    return attack.Inputs(
+        built,
+        points,
+        _budgets(built, points, logits_fn) if built.fixed_budget else None,
+        [job.target for job in jobs] if built.targeted else None,
+    )
 
 
 def _budgets(attack: Attack, points, logits_fn) -> list[float]:

@@ -18,9 +18,11 @@ from advjax.attacks import ATTACKS
 from advjax.classifier import Classifier
 from advjax.representations import LogMelChunks
 from advjax.runtime.progress import Progress
-from experiments.lab import cached_rows, pipeline, wav_pairs
+from experiments.lab import cached_rows, wav_pairs
+from experiments.lab.adversarial_examples import file_name
+from experiments.lab.console import say
 from experiments.studies.sound_event_attacks import answered
-from experiments.studies.sound_event_jobs import Job, buckets, file_name, point_of
+from experiments.studies.sound_event_jobs import Job, by_length
 
 ATTACK = (
     "carlini_wagner(num_searches=3,num_steps=100,learning_rate=0.2,initial_c=1000.0,"
@@ -106,28 +108,29 @@ def attack_features(
         return found
     found, pairs, folder = [], [], out / "features" / name
     with Progress(f"{name} at the features", total=len(jobs), unit="clips") as line:
-        for bucket in buckets(jobs):
-            for row, pair in _bucket(classifier, bucket.jobs, folder):
+        for group in by_length(jobs).values():
+            for row, pair in _group(classifier, group, folder):
                 found.append(row)
                 pairs += [pair] if pair else []
                 line.advance()
     if pairs:
         wav_pairs.write(folder / wav_pairs.EXAMPLES_FILE, pairs)
         for pair in pairs:
-            pipeline.say(f"{name}, played by Griffin-Lim: {wav_pairs.in_words(pair)}")
+            say(f"{name}, played by Griffin-Lim: {wav_pairs.in_words(pair)}")
     found.sort(key=lambda row: wanted.index(row.id))
     cached_rows.write(file, found, digest)
     return found
 
 
-def _bucket(classifier, jobs: Sequence[Job], folder: pathlib.Path):
+def _group(classifier, jobs: Sequence[Job], folder: pathlib.Path):
     """Each clip's row; the first success comes with its WAVs."""
     front_end = classifier.representation
     at_features = classifier.logits_fn(front_end.name)
     at_wave = classifier.logits_fn("waveform")
-    waves = {job.id: point_of(job).x for job in jobs}
+    at_wave_points = {job.id: job.point() for job in jobs}
+    waves = {id: point.x for id, point in at_wave_points.items()}
     x = {id: np.asarray(_features(front_end, wave)) for id, wave in waves.items()}
-    points = [point_of(job)._replace(x=x[job.id]) for job in jobs]
+    points = [point._replace(x=x[id]) for id, point in at_wave_points.items()]
     points = answered(points, at_features)
     attack = catalog.pick(ATTACK, ATTACKS, bounds=front_end.bounds)
     heard = False

@@ -14,13 +14,13 @@ from advjax.reports.tables import DASH
 from advjax.representations import LogMelChunks
 from advjax.runs.columns import Rows, concatenate
 from experiments.lab import wav_pairs
+from experiments.lab.adversarial_examples import file_name
+from experiments.lab.clips import Clips, padded_wave
 from experiments.studies import sound_event_answers as answering
-from experiments.studies.sound_event_jobs import Job, file_name
+from experiments.studies.sound_event_jobs import Job
 from experiments.studies.sound_event_models import (
     KINDS,
     SAMPLE_RATE_HZ,
-    Sounds,
-    padded_wave,
 )
 
 TARGETED = ("carlini_wagner_targeted", "lbfgs_targeted")
@@ -43,7 +43,7 @@ class Study(NamedTuple):
     """
 
     out: pathlib.Path
-    sounds: Sounds
+    sounds: Clips
     attacked: str
     untargeted: Sequence[Job]
     targeted: Sequence[Job]

@@ -1,14 +1,11 @@
-"""Which clips the study on sound events attacks, and how they are batched."""
+"""The clips that the study on sound events attacks."""
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from advjax import evaluation
-from experiments.studies.sound_event_models import Sound, padded_wave
-
-WAVES = "x_adv"
-"""The folder of adversarial waves in that of a cell."""
+from experiments.lab import clips
+from experiments.lab.clips import Clip
 
 
 class Job(NamedTuple):
@@ -23,11 +20,16 @@ class Job(NamedTuple):
 
     id: str
     place: int
-    sound: Sound
+    sound: Clip
     target: int = -1
 
+    def point(self) -> evaluation.Point:
+        """The clip, padded to whole chunks."""
+        wave = clips.padded_wave(self.sound.audio)
+        return evaluation.Point(self.place, self.id, wave, self.sound.label)
 
-def untargeted_jobs(sounds: Sequence[Sound], count: int) -> list[Job]:
+
+def untargeted_jobs(sounds: Sequence[Clip], count: int) -> list[Job]:
     """At most `count` clips, in turn one of each class."""
     by_class: dict[int, list[int]] = {}
     for place, sound in enumerate(sounds):
@@ -42,7 +44,7 @@ def untargeted_jobs(sounds: Sequence[Sound], count: int) -> list[Job]:
 
 
 def targeted_jobs(
-    sounds: Sequence[Sound],
+    sounds: Sequence[Clip],
     labels: Sequence[str],
     classes: Sequence[str],
     clips_per_class: int,
@@ -80,34 +82,6 @@ def targeted_jobs(
     return jobs
 
 
-class Bucket(NamedTuple):
-    """Clips that are padded to one length and attacked by one program."""
-
-    num_samples: int
-    jobs: list[Job]
-
-
-def buckets(jobs: Sequence[Job]) -> list[Bucket]:
-    """Clips by the number of their chunks, the shortest first."""
-    found: dict[int, list[Job]] = {}
-    for job in jobs:
-        found.setdefault(len(padded_wave(job.sound.audio)), []).append(job)
-    return [Bucket(size, found[size]) for size in sorted(found)]
-
-
-def padding_waste(jobs: Sequence[Job]) -> float:
-    """The share of all attacked samples that are padding."""
-    filled = sum(len(job.sound.audio) for job in jobs)
-    return 1 - filled / sum(len(padded_wave(job.sound.audio)) for job in jobs)
-
-
-def file_name(id: str) -> str:
-    """A job's id as the name of a file."""
-    return re.sub(r"[^\w.-]", "_", id)
-
-
-def point_of(job: Job) -> evaluation.Point:
-    """The job's clip, padded to whole chunks."""
-    return evaluation.Point(
-        job.place, job.id, padded_wave(job.sound.audio), job.sound.label
-    )
+def by_length(jobs: Sequence[Job]) -> dict[int, list[Job]]:
+    """Jobs by the padded length of their clips, the shortest first."""
+    return clips.by_length((job.sound, job) for job in jobs)

@@ -18,7 +18,8 @@ from advjax.runs import folder as runs
 from advjax.runs.columns import Rows, concatenate
 from advjax.runs.row_types import ATTACK_ROWS
 from advjax.runtime.atomic import new_file
-from experiments.lab import wav_pairs
+from experiments.lab import clips, wav_pairs
+from experiments.lab.adversarial_examples import EXAMPLES_FOLDER
 from experiments.studies import sound_event_answers as answering
 from experiments.studies import sound_event_features as features
 from experiments.studies.sound_event_figures import (
@@ -30,11 +31,8 @@ from experiments.studies.sound_event_figures import (
     matrix_of,
     write_waves,
 )
-from experiments.studies.sound_event_jobs import WAVES, padding_waste
 from experiments.studies.sound_event_models import (
     KINDS,
-    clip_accuracy,
-    padded_wave,
 )
 
 UNTARGETED = ("noise", "fgsm", "deepfool", "carlini_wagner")
@@ -129,7 +127,7 @@ def worked_on(rows: Rows) -> Rows:
 
 def _examples(study: Study, key: tuple[str, str], cell: Cell) -> answering.Examples:
     name, attack = key
-    folder = study.out / "cells" / name / attack / WAVES
+    folder = study.out / "cells" / name / attack / EXAMPLES_FOLDER
     won = [id for id, hit in zip(cell.rows.id, cell.rows.success, strict=True) if hit]
     made_by = json.dumps(cell.settings, sort_keys=True)
     return answering.Examples(name, attack, folder, won, made_by)
@@ -137,7 +135,7 @@ def _examples(study: Study, key: tuple[str, str], cell: Cell) -> answering.Examp
 
 def _head(study: Study, cells: Mapping[tuple[str, str], Cell]) -> str:
     texts = {attack: cell.settings["attack"] for (_, attack), cell in cells.items()}
-    waste = padding_waste(study.untargeted)
+    waste = clips.padding_waste([job.sound for job in study.untargeted])
     lines = [
         "# Adversarial attacks in sound event classification",
         "",
@@ -175,7 +173,7 @@ def _networks(study: Study, names: Sequence[str]) -> str:
     for name in names:
         classifier = study.load(name)
         shares = [
-            clip_accuracy(classifier, study.sounds.splits[split])
+            clips.accuracy(classifier, study.sounds.splits[split])
             for split in ("train", "test")
         ]
         rows.append(
@@ -243,7 +241,7 @@ def _each_network(study, cells, names) -> str:
 
 
 def _targets(study, cells, names, made) -> str:
-    clean = {job.id: padded_wave(job.sound.audio) for job in study.targeted}
+    clean = {job.id: clips.padded_wave(job.sound.audio) for job in study.targeted}
     rows = []
     for attack in TARGETED:
         for name in names:

@@ -35,7 +35,9 @@ import jax
 from advjax.classifier import Classifier
 from advjax.representations import LogMelChunks
 from experiments import app, flags
-from experiments.lab import pipeline
+from experiments.lab import trainers
+from experiments.lab.clips import Clip
+from experiments.lab.console import say
 from experiments.studies import sound_event_report
 from experiments.studies.grid_flags import parse_share, preset
 from experiments.studies.sound_event_attacks import (
@@ -51,9 +53,8 @@ from experiments.studies.sound_event_jobs import targeted_jobs, untargeted_jobs
 from experiments.studies.sound_event_models import (
     KINDS,
     SAMPLE_RATE_HZ,
-    Sound,
     load_sounds,
-    trained,
+    training_of,
 )
 
 flags.declare(
@@ -103,15 +104,19 @@ def main() -> None:
             f"{names[0]}/deepfool"
         )
     environment = app.environment()
-    classifier_of = functools.partial(
-        trained,
-        sounds=sounds,
-        home=home,
-        width_share=size.width_share,
-        recipe=size.recipe,
-        trim=flags.REMOVE_SILENCE.value,
-        seed=flags.SEED.value,
-    )
+
+    def classifier_of(name: str) -> Classifier:
+        training = training_of(
+            name,
+            sounds,
+            home,
+            width_share=size.width_share,
+            recipe=size.recipe,
+            trim=flags.REMOVE_SILENCE.value,
+            seed=flags.SEED.value,
+        )
+        return trainers.find_or_train(training)
+
     classifiers: dict[str, Classifier] = {}
     for name, attack in cells:
         if name not in classifiers:
@@ -130,7 +135,7 @@ def main() -> None:
             seed=flags.SEED.value,
         )
     if flags.SHARE.value != "0/1":
-        pipeline.say("this share is done; a start without --share writes the report")
+        say("this share is done; a start without --share writes the report")
         return
     study = Study(
         out=out,
@@ -183,7 +188,7 @@ def _chosen_models() -> list[str]:
 
 
 def _first_classes(
-    labels: Sequence[str], sounds: Sequence[Sound], count: int
+    labels: Sequence[str], sounds: Sequence[Clip], count: int
 ) -> list[str]:
     present = sorted({sound.label for sound in sounds})
     return [labels[label] for label in present[:count]]

@@ -28,7 +28,8 @@ from advjax.metrics.shares import Share
 from advjax.reports import tables
 from advjax.runtime.progress import Progress
 from advjax.transforms import SMALL_ROOM, TRANSFORMS, Transform
-from experiments.lab import attacking, cached_rows, pipeline
+from experiments.lab import attack, budgets, cached_rows
+from experiments.lab.task import System
 
 NONE, MASKED = "none", "masked noise"
 CHANGES = (
@@ -59,7 +60,7 @@ class Answer(NamedTuple):
 
 
 def table(
-    systems: Mapping[str, pipeline.Task],
+    systems: Mapping[str, System],
     *,
     num_points: int,
     num_steps: int,
@@ -69,7 +70,7 @@ def table(
     """A line for each system and transform: right answers without and with attack.
 
     Args:
-        systems: tasks at the waveform by name; "plain" is not smoothed.
+        systems: those at the waveform by name; "plain" is not smoothed.
         num_points: test clips.
         num_steps: of PGD; the imperceptible attack takes six times as many.
         num_draws: noisy copies in the mean that a step on a smoothed system sees.
@@ -86,14 +87,14 @@ def table(
         ),
     }
     lines = []
-    for name, task in systems.items():
-        points = task.test_points(num_points)
+    for name, system in systems.items():
+        points = system.test_points(num_points)
         draws = 0 if name == "plain" else num_draws
         by_column = []
-        for column, (attack, budget) in columns.items():
+        for column, (text, budget) in columns.items():
             file = out / "heuristics" / name / f"{column.replace(' ', '_')}.tsv"
             by_column.append(
-                _answers(task, points, attack, budget, num_draws=draws, file=file)
+                _answers(system, points, text, budget, num_draws=draws, file=file)
             )
         for change in CHANGES:
             cells = []
@@ -119,7 +120,7 @@ def table(
 
 
 def _answers(
-    task: pipeline.Task,
+    system: System,
     points: Sequence[evaluation.Point],
     attack: str | None,
     budget: str | None,
@@ -129,8 +130,8 @@ def _answers(
 ) -> list[Answer]:
     """The kept answers, or new ones; without draws the network is not smoothed."""
     decided_by = (
-        task.classifier.digest(), str(attack), str(budget), json.dumps(CHANGES),
-        f"{num_draws} {task.sigma} {NUM_VOTES} {task.seed}",
+        system.classifier.digest(), str(attack), str(budget), json.dumps(CHANGES),
+        f"{num_draws} {system.task.sigma} {NUM_VOTES} {system.task.seed}",
         json.dumps([point.id for point in points]),
     )  # fmt: skip
     digest = cached_rows.digest_of(decided_by)
@@ -138,18 +139,18 @@ def _answers(
         return kept
     waves = {point.id: point.x for point in points}
     if attack is not None:
-        waves = _attacked(task, points, attack, budget, num_draws=num_draws)
-    system = _system(task, smoothed=num_draws > 0)
-    rate, found = task.representation.sample_rate_hz, []
+        waves = _attacked(system, points, attack, budget, num_draws=num_draws)
+    answer_of = _answer_of(system, smoothed=num_draws > 0)
+    rate, found = system.representation.sample_rate_hz, []
     title = f"{file.parent.name} {attack or 'clean'}"
     with Progress(title, total=len(CHANGES) * len(points), unit="answers") as line:
         for change in CHANGES:
             transform = _transform(change, rate)
             for point in points:
                 wave = waves[point.id]
-                seed = [task.seed, zlib.crc32(f"{change} {point.id}".encode())]
+                seed = [system.task.seed, zlib.crc32(f"{change} {point.id}".encode())]
                 changed = transform(wave, rate, np.random.default_rng(seed))
-                answer = system(changed, point.id)
+                answer = answer_of(changed, point.id)
                 added = radius_snr_db(point.x, float(np.linalg.norm(wave - point.x)))
                 found.append(Answer(change, point.id, point.label, answer, added))
                 line.advance()
@@ -158,7 +159,7 @@ def _answers(
 
 
 def _attacked(
-    task: pipeline.Task,
+    system: System,
     points: Sequence[evaluation.Point],
     text: str,
     budget: str | None,
@@ -166,20 +167,19 @@ def _attacked(
     num_draws: int,
 ) -> dict[str, Float32[np.ndarray, "time"]]:
     """What the attack made of each clip; the clip itself where it found nothing."""
-    attack = attacking.build(task, text)
-    budgets = None
-    if attack.fixed_budget:
-        budgets = [attacking.budget_of(budget, p.x, attack.norm) for p in points]
+    built, sizes = attack.build(system, text), None
+    if built.fixed_budget:
+        sizes = [budgets.size(budget, p.x, built.norm) for p in points]
     if num_draws:
-        attack = expectation(attack, sample=task.noise.sample, num_samples=num_draws)
+        built = expectation(built, sample=system.noise.sample, num_samples=num_draws)
     found = {}
     with Progress(text, total=len(points), unit="clips") as line:
         for row, x_adv in evaluation.attack_points(
-            attack,
-            task.classifier.logits_fn(task.at),
+            built,
+            system.logits_fn(),
             points,
-            jax.random.fold_in(jax.random.key(task.seed), 2),
-            budgets=budgets,
+            jax.random.fold_in(jax.random.key(system.task.seed), 2),
+            budgets=sizes,
             num_slots=max(1, default_slots() // num_draws) if num_draws else None,
             on_round=lambda: line.advance(0),
         ):
@@ -188,16 +188,16 @@ def _attacked(
     return found
 
 
-def _system(task: pipeline.Task, *, smoothed: bool) -> Callable[[np.ndarray, str], int]:
+def _answer_of(system: System, *, smoothed: bool) -> Callable[[np.ndarray, str], int]:
     """(wave, id) -> class: the network's answer, or that of its vote."""
-    logits_fn = task.classifier.logits_fn(task.at)
+    logits_fn = system.logits_fn()
     if not smoothed:
         return lambda wave, id: int(
             evaluation.logits_of_batch(logits_fn, wave[None], batch_size=1).argmax()
         )
-    key = jax.random.fold_in(jax.random.key(task.seed), 3)
+    key = jax.random.fold_in(jax.random.key(system.task.seed), 3)
     return lambda wave, id: smoothing.predict(
-        logits_fn, wave, evaluation.example_key(key, id), noise=task.noise,
+        logits_fn, wave, evaluation.example_key(key, id), noise=system.noise,
         num_samples=NUM_VOTES, alpha=ALPHA,
     ).prediction  # fmt: skip
 

@@ -20,13 +20,15 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from advjax import evaluation, records, smoothing
+from advjax import evaluation, smoothing
 from advjax.metrics.distortion import radius_snr_db
 from advjax.reports import figures, tables
 from advjax.runs.row_types import Run
 from experiments import app, flags, requests
-from experiments.lab import pipeline
-from experiments.lab.listening import onward, read_wav, waveform_of, write_wav
+from experiments.lab.audio import onward, read_wav, waveform_of, write_wav
+from experiments.lab.console import say
+from experiments.lab.data import Data, spread
+from experiments.lab.task import System, Task
 from experiments.studies.changed_inputs import (
     features_at,
     front_end_table,
@@ -49,28 +51,28 @@ flags.declare(
 )
 
 
-def at_waveform(task: pipeline.Task) -> pipeline.Task:
+def at_waveform(task: Task) -> Task:
     """The same network with waveforms for test points, as every part wants them."""
-    root = task.representation.chain()[0].name
+    root = task.draft().representation.chain()[0].name
     return dataclasses.replace(task, at=root, trained_at=task.trained_at or task.at)
 
 
 def statistics_table(
-    task: pipeline.Task, *, split: str = "test", num_examples: int = 300
+    records: Data, *, split: str = "test", num_examples: int = 300
 ) -> tables.Table:
     """Range, percentiles and moments of every representation, the publication's below.
 
     Args:
-        task: its records are measured; their network is not needed.
+        records: what is measured.
         split: "train", "validation" or "test".
         num_examples: at most so many records, spread evenly over the split.
     """
-    source = records.read(task.records, split)
+    source = records.split(split)
     count = min(num_examples, len(source))
-    picks = pipeline.spread(len(source), count)
+    picks = spread(len(source), count)
     clips = [source[int(index)]["audio"] for index in picks]
     rows = []
-    for stage in task.representation.chain():
+    for stage in records.info.representation.chain():
         x = np.stack([evaluation.stage_features(stage, clip) for clip in clips])
         rows.append([stage.name, "x".join(map(str, x.shape[1:])), *statistics(x)])
         if found := PUBLISHED_STATISTICS.get(stage.name):
@@ -96,7 +98,7 @@ def statistics(x: Float[np.ndarray, "examples *features"]) -> list[str]:
 
 
 def noisy_inputs(
-    task: pipeline.Task,
+    system: System,
     point: evaluation.Point,
     out: pathlib.Path,
     *,
@@ -115,18 +117,19 @@ def noisy_inputs(
     network is asked about each file, too.
 
     Args:
-        task: whose network is asked.
+        system: whose network is asked.
         point: a test point at the waveform.
         out: a folder; made if missing.
         sigmas: standard deviations, in the units of each stage.
     """
-    representation = task.representation
+    representation = system.representation
     chain, last = representation.chain(), representation.name
     clean = {stage.name: features_at(stage, [point])[0] for stage in chain}
     out.mkdir(parents=True, exist_ok=True)
     write_wav(out / "clean.wav", point.x, representation.sample_rate_hz)
-    key = evaluation.example_key(jax.random.key(task.seed), point.id)
-    from_wave, labels = task.classifier.logits_fn(chain[0].name), task.classifier.labels
+    key = evaluation.example_key(jax.random.key(system.task.seed), point.id)
+    classifier = system.classifier
+    from_wave, labels = classifier.logits_fn(chain[0].name), classifier.labels
     seen, rows = [], []
     for number, stage in enumerate(chain):
         for sigma in sigmas:
@@ -148,7 +151,7 @@ def noisy_inputs(
                 row += [_decibels(point.x, file), f"{clipped}", labels[answer], name]
             rows.append(row + [""] * (8 - len(row)))
     _draw(representation, clean[last], np.stack(seen), rows, out / FIGURE)
-    logits_fn = task.classifier.logits_fn(last)
+    logits_fn = classifier.logits_fn(last)
     answers = evaluation.logits_of_batch(logits_fn, np.stack(seen)).argmax(axis=1)
     header = ["noise at", "σ", "SNR", f"l2 at {last}", "answer"]
     return tables.Table(
@@ -166,7 +169,7 @@ def noisy_inputs(
 
 
 def study(
-    task: pipeline.Task,
+    task: Task,
     out: pathlib.Path,
     *,
     num_points: int = 40,
@@ -182,22 +185,22 @@ def study(
         sigmas: of the noisy inputs.
         runs: certified at the network's input, to stand beside the front ends.
     """
-    task = at_waveform(task)
-    parts = ["## Statistics", tables.as_markdown(statistics_table(task))]
-    num_points = min(num_points, records.info(task.records).splits["test"])
-    points = task.test_points(num_points)
+    system = at_waveform(task).resolve()
+    parts = ["## Statistics", tables.as_markdown(statistics_table(system.data))]
+    num_points = min(num_points, system.data.info.splits["test"])
+    points = system.test_points(num_points)
     parts += [
         "## Noisy inputs",
         f"![what the network takes in]({FIGURE})",
-        tables.as_markdown(noisy_inputs(task, points[0], out, sigmas=sigmas)),
+        tables.as_markdown(noisy_inputs(system, points[0], out, sigmas=sigmas)),
         "## Random perturbations",
-        f"Training of the network: {task.trained_as}.",
+        f"Training of the network: {system.defence}.",
     ]
-    for stage in task.representation.chain():
-        table = perturbation_table(task, points, stage.name)
+    for stage in system.representation.chain():
+        table = perturbation_table(system, points, stage.name)
         parts += [f"### At the {stage.name}", tables.as_markdown(table)]
-    if len(task.representation.chain()) > 2:
-        table = front_end_table(task, points, runs=runs)
+    if len(system.representation.chain()) > 2:
+        table = front_end_table(system, points, runs=runs)
         parts += ["## Other front ends", tables.as_markdown(table)]
     return "\n\n".join(parts)
 
@@ -209,7 +212,7 @@ def main() -> None:
     text = "# The inputs of a speaker classifier\n\n" + study(task, out) + "\n"
     (out / "inputs.md").write_text(text, encoding="utf-8")
     print(text, end="")
-    pipeline.say(f"report      {out}/inputs.md, {FIGURE} and WAVs")
+    say(f"report      {out}/inputs.md, {FIGURE} and WAVs")
 
 
 def _decibels(clean, noisy) -> str:

@@ -5,8 +5,8 @@ import pytest
 
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS, AttackRow
+from experiments.lab.budget_scan import Needed, needed
 from experiments.studies import adversarial_tables as study
-from experiments.studies.needed_budgets import Needed, needed
 
 EPS = 0.1
 

@@ -10,8 +10,8 @@ from advjax import catalog
 from advjax.attacks import ATTACKS
 from advjax.models import MODELS
 from advjax.representations import FRONT_ENDS
+from experiments.lab.budget_scan import needed
 from experiments.studies import adversarial_training as study
-from experiments.studies.needed_budgets import needed
 
 FOLDERS = {"esc50": "ESC-50", "urbansound8k": "UrbanSound8K"}
 

@@ -11,7 +11,9 @@ from scipy.io import wavfile
 from advjax import checkpoint, evaluation
 from advjax.runs.row_types import ATTACK_ROWS, AttackRow
 from experiments import attack, report, transfer
-from experiments.lab import attack_report, attacking, pipeline, wav_pairs
+from experiments.lab import attack_report, wav_pairs
+from experiments.lab.adversarial_examples import EXAMPLES_FILE
+from experiments.lab.task import Task
 
 SMALL = {
     "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
@@ -49,10 +51,14 @@ def run_folders(home):
 def test_without_a_defence_one_plain_network_is_trained_for_every_stage(home):
     (folder,) = (home / "classifiers").iterdir()
     assert "plain@mfbe" in folder.name
+
+    def folder_of(defence, at):
+        task = Task(home=home, corpus=SMALL["corpus"], defence=defence, at=at)
+        draft = task.draft()
+        return draft.training(draft.source.open(), draft.noise).folder
+
     folders = {
-        (defence, at): pipeline.Task(
-            home=home, corpus=SMALL["corpus"], defence=defence, at=at
-        ).classifier_home
+        (defence, at): folder_of(defence, at)
         for defence in ("plain", "gaussian")
         for at in ("waveform", "mfbe")
     }
@@ -64,7 +70,7 @@ def test_every_run_has_rows_and_its_examples(home):
     noise, pgd = run_folders(home)
     for folder, name in ((noise, "noise"), (pgd, "pgd")):
         rows = ATTACK_ROWS.read(folder)
-        stored = np.load(folder / attacking.EXAMPLES_FILE)
+        stored = np.load(folder / EXAMPLES_FILE)
         assert len(rows.id) == 4 and stored.shape == (4, 25_800)
         assert np.abs(stored).max() <= 1.0
         assert (rows.snr_db >= 20 - 1e-3).all()
@@ -134,7 +140,7 @@ def test_a_run_cut_in_the_middle_ends_with_the_same_rows(home, tmp_path):
     shutil.copytree(home, copy)
     folder = run_folders(copy)[1]
     whole = ATTACK_ROWS.read(folder)
-    examples = np.load(folder / attacking.EXAMPLES_FILE)
+    examples = np.load(folder / EXAMPLES_FILE)
     rows = (folder / "rows.tsv").read_bytes()
     (folder / "rows.tsv").write_bytes(rows[: len(rows) // 2])
     with flagsaver.flagsaver(home=str(copy), **SMALL):
@@ -149,9 +155,7 @@ def test_a_run_cut_in_the_middle_ends_with_the_same_rows(home, tmp_path):
                 getattr(whole, name)[wanted_order],
                 rtol=1e-5,
             )
-    np.testing.assert_allclose(
-        np.load(folder / attacking.EXAMPLES_FILE), examples, atol=1e-6
-    )
+    np.testing.assert_allclose(np.load(folder / EXAMPLES_FILE), examples, atol=1e-6)
 
 
 def test_report_draws_accuracy_over_budget_and_over_the_smallest_distance(
@@ -240,16 +244,6 @@ def test_a_wrong_request_says_what_to_do(home, changes, complaint):
         pytest.raises(ValueError, match=complaint),
     ):
         attack.main()
-
-
-def test_budgets_are_read_in_three_ways():
-    x = np.full(100, 0.5, np.float32)
-    assert attacking.budget_of("0.25", x, "linf") == 0.25
-    np.testing.assert_allclose(attacking.budget_of("20dB", x, "linf"), 0.05)
-    np.testing.assert_allclose(attacking.budget_of("20dB", x, "l2"), 0.5)
-    np.testing.assert_allclose(attacking.budget_of("-40dBFS", x, "linf"), 0.01)
-    with pytest.raises(ValueError, match="negative"):
-        attacking.budget_of("-1", x, "linf")
 
 
 def test_a_black_box_that_does_better_is_pointed_out(home, tmp_path):

@@ -14,7 +14,7 @@ from absl.testing import flagsaver
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS
 from experiments import attack
-from experiments.lab import attacking
+from experiments.lab import adversarial_examples
 
 ROOT = pathlib.Path(__file__).parents[2]
 GIVEN = {
@@ -78,7 +78,7 @@ def found(home, name):
             count = int(runs.description(folder)["settings"]["num_points"])
             assert len(rows.id) == count == 5
             position = {id: place for place, id in enumerate(rows.id)}
-            examples = attacking.examples(folder, position)
+            examples = adversarial_examples.examples(folder, position)
             return folder, rows, np.stack([examples[id] for id in rows.id])
     raise AssertionError(f"no run of {name}")
 

@@ -17,8 +17,8 @@ from advjax.runs.row_types import CERTIFICATES
 from advjax.runtime import parallel
 from advjax.smoothing import certificates
 from experiments import app, certify, report, train
-from experiments.lab import certification, pipeline, vote_checkpoints
-from experiments.lab.attacking import TARGETS
+from experiments.lab import certification, presets, vote_checkpoints
+from experiments.lab.attack import TARGETS
 
 SMALL = {
     "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
@@ -358,8 +358,8 @@ def test_a_speaker_with_one_utterance_and_a_corrupt_file_are_named(tmp_path):
 
 
 def test_sizes_follow_the_backend():
-    assert pipeline.size_of("cpu").num_estimation == 1000
-    assert pipeline.size_of("gpu").model == "rescnn(width=64)"
+    assert presets.preset_of("cpu").num_estimation == 1000
+    assert presets.preset_of("gpu").model == "rescnn(width=64)"
 
 
 def test_environment_names_versions_and_device():

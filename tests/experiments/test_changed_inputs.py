@@ -33,10 +33,12 @@ class FirstEntry(nn.Module):
         return jnp.stack([0 * first, first], axis=1)
 
 
-def task(representation):
+def system(representation):
     classifier = Classifier({}, FirstEntry(), representation, ("no", "yes"))
     return types.SimpleNamespace(
-        representation=representation, classifier=classifier, seed=0
+        representation=representation,
+        classifier=classifier,
+        task=types.SimpleNamespace(seed=0),
     )
 
 
@@ -71,7 +73,7 @@ def test_accuracies_that_geometry_foretells():
     clips = [Point(i, f"clip{i}", x, 1) for i in range(1000)]
     root = Waveform(num_samples=25)
     table = perturbation_table(
-        task(root), clips, "waveform", norms=(0.99, 5.0), shares=(0.04, 1.0)
+        system(root), clips, "waveform", norms=(0.99, 5.0), shares=(0.04, 1.0)
     )
     clean, inside, outside = table.rows
     assert clean == ["0", "inf", *["1.000 [1.00, 1.00]"] * 2]
@@ -86,9 +88,9 @@ def test_accuracies_that_geometry_foretells():
 
 def test_norms_go_up_to_that_of_the_input():
     clips = points(3, 1600)  # of norm 4
-    table = perturbation_table(task(SHORT), clips, "waveform")
+    table = perturbation_table(system(SHORT), clips, "waveform")
     assert [row[0] for row in table.rows] == ["0", "0.5", "1", "2", "4"]
-    mel = perturbation_table(task(SHORT), clips, "mfbe")  # of norm sqrt(9 * 64) = 24
+    mel = perturbation_table(system(SHORT), clips, "mfbe")  # of norm sqrt(9 * 64) = 24
     assert [row[0] for row in mel.rows][-1] == "32"
     assert "576 coordinates" in mel.notes[0]
     assert "mean norm there is 24.0" in mel.notes[0]
@@ -97,12 +99,12 @@ def test_norms_go_up_to_that_of_the_input():
 @pytest.mark.parametrize("share", [0.0, 1.5, -1.0])
 def test_a_share_that_is_none_is_refused(share):
     with pytest.raises(ValueError, match="shares of coordinates"):
-        perturbation_table(task(SHORT), points(1, 1600), "mfbe", shares=(share,))
+        perturbation_table(system(SHORT), points(1, 1600), "mfbe", shares=(share,))
 
 
 def test_points_of_another_stage_are_refused():
     with pytest.raises(ValueError, match="is no waveform of 1600 samples"):
-        perturbation_table(task(SHORT), points(1, 1500), "mfbe")
+        perturbation_table(system(SHORT), points(1, 1500), "mfbe")
     with pytest.raises(ValueError, match="at least one point"):
         features_at(SHORT, [])
 
@@ -119,7 +121,7 @@ def test_other_front_ends_by_hand():
     clips = points(4, 1600) + points(2, 1600, label=0)
     front_ends = ({"frame_length": 416}, {"window": "hann", "num_fft": 1024})
     run = certified("σ = 0.5", [(0, 1.2), (1, 1.2 * (1 - 1e-15)), (2, 0.4)], 1.2)
-    table = front_end_table(task(SHORT), clips, front_ends=front_ends, runs=[run])
+    table = front_end_table(system(SHORT), clips, front_ends=front_ends, runs=[run])
     own, longer, windowed, published, below = table.rows
     first = [np.asarray(SHORT.apply(jnp.asarray(clip.x))).ravel() for clip in clips]
     answers = np.asarray([x[0] > 0 for x in first])

@@ -15,7 +15,7 @@ from advjax.runs.row_types import (
     SmoothedAttackRow,
 )
 from experiments import requests, smoothed_attacks
-from experiments.lab import smoothed_attack_report, smoothed_attacking
+from experiments.lab import smoothed_attack, smoothed_attack_report
 
 SMALL = {
     "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
@@ -122,18 +122,16 @@ def test_a_flip_inside_the_radius_is_told_and_too_many_are_an_error(home):
 
 def test_the_imperceptible_attack_is_run_at_the_waveform_only(home):
     with flagsaver.flagsaver(home=str(home), **SMALL | {"rep": "waveform"}):
-        task = requests.task()
-    texts = smoothed_attacking.default_attacks(task, num_steps=20)
+        draft = requests.task().draft()
+    texts = smoothed_attack.default_attacks(draft, num_steps=20)
     names = [text.split("(")[0] for text in texts]
     assert names == ["pgd", "carlini_wagner", "imperceptible"]
     with flagsaver.flagsaver(home=str(home), **SMALL):
-        elsewhere = smoothed_attacking.default_attacks(requests.task(), num_steps=20)
+        draft = requests.task().draft()
+        elsewhere = smoothed_attack.default_attacks(draft, num_steps=20)
     assert len(elsewhere) == 2
-    request = smoothed_attacking.Request(texts)
-    assert all(
-        attack.norm == "l2" or not attack.fixed_budget
-        for attack in smoothed_attacking.build(task, request).values()
-    )
+    request = smoothed_attack.SmoothedAttackRequest(texts)
+    smoothed_attack.check(draft, request)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from advjax.attacks import ATTACKS, run
 from advjax.evaluation import Point
 from advjax.representations import LogMelChunks
 from advjax.runs.row_types import ATTACK_ROWS, AttackRow
+from experiments.lab import clips
 from experiments.studies import sound_event_answers as answering
 from experiments.studies import sound_event_attacks as attacking
 from experiments.studies import sound_event_jobs as jobs
-from experiments.studies import sound_event_models as models
 from experiments.studies import sound_events as study
 from experiments.studies.sound_event_answers import CLEAN, UNCHANGED, Answer
 from experiments.studies.sound_event_features import wave_of_levels
@@ -26,7 +26,7 @@ LABELS = ("dog", "horn", "rain", "hail")
 def sounds(*labels, seconds=1.0):
     audio = np.ones(round(32_000 * seconds), np.int16)
     return [
-        models.Sound(f"clip{i}", audio, label, True) for i, label in enumerate(labels)
+        clips.Clip(f"clip{i}", audio, label, True) for i, label in enumerate(labels)
     ]
 
 
@@ -76,34 +76,6 @@ def test_targets_are_every_ordered_pair_of_classes():
 def test_a_target_that_is_the_label_is_refused(classes, message):
     with pytest.raises(ValueError, match=message):
         jobs.targeted_jobs(sounds(0, 1, 2), LABELS, classes, 1)
-
-
-def test_clips_are_batched_by_their_chunks_and_waste_is_what_is_padded():
-    every = [*sounds(0, 1, seconds=1.0), *sounds(2, seconds=3.0)]
-    found = jobs.buckets(jobs.untargeted_jobs(every, 3))
-    assert [(b.num_samples, len(b.jobs)) for b in found] == [(65_536, 2), (131_072, 1)]
-    waste = jobs.padding_waste(jobs.untargeted_jobs(every, 3))
-    assert waste == pytest.approx(1 - 5 * 32_000 / (4 * 65_536))
-
-
-@pytest.mark.parametrize(
-    ("frames", "starts"),
-    [(100, [0]), (128, [0]), (150, [11]), (160, [32, 0]), (300, [172, 0, 128])],
-)
-def test_training_chunks_follow_the_rule_of_the_remainder(frames, starts):
-    levels = np.arange(frames, dtype=np.float32)[:, None] * np.ones(4, np.float32)
-    found = list(models.training_chunks(levels))
-    assert [int(part[0, 0]) for part in found] == starts
-    assert all(part.shape == (128, 4) for part in found)
-    if frames < 128:
-        assert (found[0][frames:] == levels.min()).all()
-
-
-@pytest.mark.parametrize(("size", "starts"), [(3, [0]), (4, [0]), (10, [0, 4, 6])])
-def test_training_waves_cover_a_clip(size, starts):
-    found = list(models.training_waves(np.arange(size, dtype=np.int16), 4))
-    assert [int(part[0]) for part in found] == starts
-    assert all(part.shape == (4,) for part in found)
 
 
 def test_the_inflated_ratio_squares_a_mean():

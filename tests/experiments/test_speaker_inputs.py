@@ -6,12 +6,12 @@ import pytest
 from flax import linen as nn
 from scipy.io import wavfile
 
-from advjax import records
 from advjax.classifier import Classifier
 from advjax.evaluation import Point
 from advjax.representations import LogMel, Magnitude, MelEnergies, Waveform
 from advjax.signal.samples import from_int16, to_int16
-from experiments.lab import pipeline
+from experiments.lab import trainers
+from experiments.lab.task import Task
 from experiments.studies.speaker_inputs import (
     at_waveform,
     noisy_inputs,
@@ -38,7 +38,9 @@ class Constant(nn.Module):
 def stub(representation, labels=("a", "b")):
     classifier = Classifier({}, Constant(), representation, labels)
     return types.SimpleNamespace(
-        representation=representation, classifier=classifier, seed=0
+        representation=representation,
+        classifier=classifier,
+        task=types.SimpleNamespace(seed=0),
     )
 
 
@@ -126,7 +128,7 @@ def test_a_stage_without_inverse_has_no_wav(tmp_path, clip):
 @pytest.fixture(scope="module")
 def task(tmp_path_factory):
     """Records of two short synthetic speakers; the network is not trained."""
-    return pipeline.Task(
+    return Task(
         home=tmp_path_factory.mktemp("home"),
         corpus="voices(num_speakers=2, minutes_per_speaker=0.5)",
         crops={"train": 2, "validation": 1, "test": 2},
@@ -134,7 +136,8 @@ def task(tmp_path_factory):
 
 
 def test_statistics_of_records(task):
-    table = statistics_table(task, num_examples=3)
+    data = task.draft().source.open()
+    table = statistics_table(data, num_examples=3)
     named = {row[0]: row for row in table.rows}
     assert len(table.rows) == 6
     assert "3 crops of the test split" in table.notes[0]
@@ -143,7 +146,7 @@ def test_statistics_of_records(task):
     assert [shape, deviation, norm] == ["160x64x1", "1", "101.19"]
     assert abs(float(mean)) < 1e-6
     assert -7.94 < float(low) < 0 < float(high) <= 7.94
-    source = records.read(task.records, "test")
+    source = data.split("test")
     clips = np.stack([source[i]["audio"] for i in (0, 2, 3)]) / 32768
     assert float(named["waveform"][3]) == pytest.approx(clips.max(), rel=6e-3)
     assert float(named["waveform"][7]) == pytest.approx(clips.std(), rel=6e-3)
@@ -158,9 +161,10 @@ def test_the_network_stays_the_same_at_the_waveform(task):
 
 
 def test_the_whole_study(task, tmp_path, monkeypatch):
-    labels = tuple(records.info(task.records).labels)
-    untrained = stub(MelEnergies(), labels).classifier
-    monkeypatch.setattr(pipeline.Task, "classifier", untrained)
+    def untrained(training):
+        return stub(training.representation, training.labels).classifier
+
+    monkeypatch.setattr(trainers, "find_or_train", untrained)
     text = study(task, tmp_path / "out", num_points=40, sigmas=(0.1,))
     for title in ("Statistics", "Noisy inputs", "Random perturb", "Other front ends"):
         assert f"## {title}" in text

@@ -31,7 +31,7 @@ from advjax.smoothing import Tally
 from advjax.smoothing.bounds import clopper_pearson_lower
 from advjax.training import checkpoints
 from data_prep.clips import decode
-from experiments.lab import stored_examples, vote_checkpoints
+from experiments.lab import adversarial_examples, vote_checkpoints
 from tests.fuzz import mutations
 from tests.problems import linear
 
@@ -251,19 +251,22 @@ CLEAN = np.random.default_rng(3).normal(size=(8, 2, 5)).astype(np.float32)
 def _examples(folder: pathlib.Path) -> None:
     settings = {"attack": {"name": "pgd"}, "norm": "l2", "budget": "2"}
     _run(ATTACK_ROWS, attacked, settings)(folder)
-    with stored_examples.open_examples(
-        folder / "x_adv.npy", CLEAN.shape, has_rows=False
+    with adversarial_examples.open_examples(
+        folder / "x_adv.npy",
+        CLEAN.shape,
+        position={id: n for n, id in enumerate(IDS)},
+        has_rows=False,
     ) as file:
-        for number, x in enumerate(CLEAN):
-            file.write(number, x + np.float32(0.1))
+        for id, x in zip(IDS, CLEAN, strict=True):
+            file.write(id, x + np.float32(0.1))
 
 
 def _stored(folder: pathlib.Path) -> Any:
     table = ATTACK_ROWS.read(folder)
-    found = stored_examples.examples(folder, {id: n for n, id in enumerate(IDS)})
+    found = adversarial_examples.examples(folder, {id: n for n, id in enumerate(IDS)})
     for number, id in enumerate(table.id):
         x_adv = np.asarray(found[id])
-        stored_examples.check_example(table, number, CLEAN[number], x_adv, folder)
+        adversarial_examples.check_example(table, number, CLEAN[number], x_adv, folder)
     return {id: digest(x_adv) for id, x_adv in found.items()}
 
 

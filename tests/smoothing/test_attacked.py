@@ -14,10 +14,10 @@ from advjax.runs.row_types import SMOOTHED_ATTACKS
 from advjax.training import Recipe
 from experiments.lab import (
     certification,
-    pipeline,
+    smoothed_attack,
     smoothed_attack_report,
-    smoothed_attacking,
 )
+from experiments.lab.task import Task
 from tests.problems import distance, half_space
 
 pytestmark = pytest.mark.slow
@@ -59,10 +59,10 @@ def radii():
 def attacked(attack, eps_of, num_draws=64):
     """The rows of the points, each within its own budget."""
     todo = [
-        smoothed_attacking.Trial(point, 0.0, "attack", "given", eps_of(point))
+        smoothed_attack.Trial(point, 0.0, "attack", "given", eps_of(point))
         for point in POINTS
     ]
-    rows = smoothed_attacking.judged(
+    rows = smoothed_attack.rows_of(
         attack, PLANE, todo, jax.random.key(1), noise=NOISE, num_draws=num_draws,
         num_votes=4000, alpha=ALPHA, tile=1000, num_slots=NUM_POINTS,
     )  # fmt: skip
@@ -123,7 +123,7 @@ def test_a_trained_network_holds_inside_its_radii_and_falls_outside(tmp_path):
     pytest.importorskip("array_record.python.array_record_data_source")
     if not flags.FLAGS.is_parsed():
         flags.FLAGS(sys.argv[:1])
-    task = pipeline.Task(
+    task = Task(
         home=tmp_path,
         corpus="voices(num_speakers=3, minutes_per_speaker=0.5)",
         at="mfbe",
@@ -134,10 +134,11 @@ def test_a_trained_network_holds_inside_its_radii_and_falls_outside(tmp_path):
     how = certification.Certification(
         num_selection=100, num_estimation=1000, alpha=ALPHA
     )
+    system = task.resolve()
     folder = certification.certify(
-        task, how, num_points=12, workdir=None, environment={}
+        system, how, num_points=12, workdir=None, environment={}
     )
-    request = smoothed_attacking.Request(
+    request = smoothed_attack.SmoothedAttackRequest(
         attacks=[
             "pgd(norm='l2', num_steps=10, num_restarts=2, stop='last')",
             "carlini_wagner(num_searches=3, num_steps=40, learning_rate=1e-3, "
@@ -148,7 +149,7 @@ def test_a_trained_network_holds_inside_its_radii_and_falls_outside(tmp_path):
         num_draws=8,
         num_votes=400,
     )
-    attacked_in = smoothed_attacking.attack(task, folder, request, environment={})
+    attacked_in = smoothed_attack.run(system, folder, request, environment={})
     rows = list(SMOOTHED_ATTACKS.read(attacked_in))
     found = smoothed_attack_report.verdict(rows, num_points=12, alpha=ALPHA)
     assert len(rows) >= 3 * 4 and found.num_inside >= len(rows) / 3

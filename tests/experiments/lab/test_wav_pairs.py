@@ -5,7 +5,7 @@ import pytest
 from scipy.io import wavfile
 
 from experiments.lab import wav_pairs
-from experiments.lab.listening import read_wav, write_wav
+from experiments.lab.audio import read_wav, write_wav
 
 STEP = 1 / 32768
 LABELS = ("low", "high", "loud")

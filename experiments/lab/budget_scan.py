@@ -19,7 +19,8 @@ from advjax import evaluation
 from advjax.metrics.robustness import attackable
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS
-from experiments.lab import attacking, pipeline
+from experiments.lab import attack
+from experiments.lab.task import System
 
 
 class Scan(NamedTuple):
@@ -53,7 +54,7 @@ class Needed(NamedTuple):
 
 
 def scan_budgets(
-    task: pipeline.Task,
+    system: System,
     scan: Scan,
     points: Sequence[evaluation.Point],
     folder: pathlib.Path,
@@ -65,7 +66,7 @@ def scan_budgets(
     """Nothing; runs what `folder` lacks of the scan.
 
     Args:
-        task: whose classifier is attacked.
+        system: whose classifier is attacked.
         scan: the attack and its budgets.
         points: examples that the classifier is right about.
         folder: of the scan, with a run for each budget.
@@ -74,18 +75,18 @@ def scan_budgets(
             would be another program.
         environment: where the rows come from.
     """
-    built = attacking.build(task, scan.attack)
+    built = attack.build(system, scan.attack)
     for budget in scan.budgets or (None,):
         text = None if budget is None else f"{budget:.6g}"
-        prepared = attacking.prepare(
-            task,
-            attacking.Request(scan.attack, text, target, num_slots),
+        prepared = attack.prepare(
+            system,
+            attack.AttackRequest(scan.attack, text, target, num_slots),
             points,
             workdir=folder / (text or "smallest"),
             environment=environment,
             built=built,
         )
-        attacking.attack(prepared, keep_examples=False)
+        attack.run(prepared, keep_examples=False)
         rows = ATTACK_ROWS.read(prepared.folder)
         fooled = {id for id, won in zip(rows.id, rows.success, strict=True) if won}
         points = [point for point in points if point.id not in fooled]

@@ -18,13 +18,15 @@ from advjax.runs.row_types import CERTIFICATES, SMOOTHED_ATTACKS, SmoothedAttack
 from advjax.runtime import parallel
 from advjax.runtime.progress import Progress
 from advjax.types import Key, LogitsFn
-from experiments.lab import attacking, made_names, pipeline
+from experiments.lab import attack, folder_names
+from experiments.lab.console import say
+from experiments.lab.task import Draft, System
 
 INSIDE = 1 - 1e-3
 """Of the certified radius, the budget at which nothing may flip."""
 
 
-class Request(NamedTuple):
+class SmoothedAttackRequest(NamedTuple):
     """What to run, and how to judge it.
 
     Attributes:
@@ -44,7 +46,7 @@ class Request(NamedTuple):
     num_slots: int | None = None
 
 
-def default_attacks(task: pipeline.Task, *, num_steps: int) -> list[str]:
+def default_attacks(draft: Draft, *, num_steps: int) -> list[str]:
     """PGD, Carlini and Wagner's and, at the waveform, the imperceptible attack.
 
     PGD takes all of its steps: a success by the mean of one step's noise may be luck.
@@ -53,17 +55,18 @@ def default_attacks(task: pipeline.Task, *, num_steps: int) -> list[str]:
     constant balances a distance and a slope of about that deviation.
 
     Args:
-        task: whose smoothed classifier is attacked.
+        draft: whose smoothed classifier is attacked.
         num_steps: of PGD; the others take some times as many.
     """
-    rate = task.sigma / 10 / math.sqrt(math.prod(task.stage.feature_shape))
+    sigma = draft.task.sigma
+    rate = sigma / 10 / math.sqrt(math.prod(draft.stage.feature_shape))
     found = [
         f"pgd(norm='l2', num_steps={num_steps}, stop='last')",
         f"carlini_wagner(num_searches=5, num_steps={2 * num_steps}, confidence=1.0, "
-        f"learning_rate={rate:.3g}, initial_c={task.sigma**2:.3g}, "
+        f"learning_rate={rate:.3g}, initial_c={sigma**2:.3g}, "
         "abort_early=False, change_of_variables='none')",
     ]
-    if task.at == "waveform":
+    if draft.stage.name == "waveform":
         found.append(f"imperceptible(num_steps=({3 * num_steps}, {6 * num_steps}))")
     return found
 
@@ -115,7 +118,7 @@ def trials(
     return made
 
 
-def judged(
+def rows_of(
     attack: Attack,
     logits_fn: LogitsFn,
     todo: Sequence[Trial],
@@ -180,42 +183,43 @@ def judged(
         )
 
 
-def attack(
-    task: pipeline.Task,
+def run(
+    system: System,
     certified: pathlib.Path,
-    request: Request,
+    request: SmoothedAttackRequest,
     *,
     environment: Mapping[str, Any],
 ) -> pathlib.Path:
     """The folder of the run, within that of the certificates; it resumes.
 
     Args:
-        task: whose smoothed classifier was certified.
+        system: whose smoothed classifier was certified.
         certified: the run of `certification.certify`. Its points that are certified
             right are attacked.
         request: with what.
         environment: where the rows come from.
 
     Raises:
-        ValueError: see `build`; or certificates of another classifier or stage.
+        ValueError: see `check`; or certificates of another classifier or stage.
     """
-    built = build(task, request)
+    built = {text: attack.build(system, text) for text in request.attacks}
+    _refuse_other_norms(system.task.noise, built)
     settings = runs.description(certified)["settings"]
-    classifier = task.classifier
-    given = {"classifier": classifier.digest(), "noise_enters_at": task.at}
+    classifier = system.classifier
+    given = {"classifier": classifier.digest(), "noise_enters_at": system.stage.name}
     if given != {name: settings[name] for name in given}:
         raise ValueError(f"{certified} certifies another classifier or stage")
     rows = CERTIFICATES.read(certified)
     radii = dict(zip(rows.id, rows.radius.tolist(), strict=True))
     right = {id for id, correct in zip(rows.id, rows.correct, strict=True) if correct}
-    points = [p for p in task.test_points(settings["num_points"]) if p.id in right]
+    points = [p for p in system.test_points(settings["num_points"]) if p.id in right]
     todo = {
         text: trials(
             points,
             [radii[point.id] for point in points],
             text,
             each,
-            sigma=task.sigma,
+            sigma=system.task.sigma,
             fractions=request.fractions,
         )
         for text, each in built.items()
@@ -226,12 +230,12 @@ def attack(
         "alpha": settings["alpha"] / max(1, _rows_of_a_point(todo)),
         "certificates": settings,
     }
-    folder = certified / made_names.named("smoothed_attacks", made)
+    folder = certified / folder_names.name_of("smoothed_attacks", made)
     judge = functools.partial(
-        judged,
-        logits_fn=classifier.logits_fn(task.at, precision=settings["precision"]),
-        key=jax.random.fold_in(jax.random.key(task.seed), 1),
-        noise=task.noise,
+        rows_of,
+        logits_fn=system.logits_fn(settings["precision"]),
+        key=jax.random.fold_in(jax.random.key(system.task.seed), 1),
+        noise=system.noise,
         num_draws=request.num_draws,
         num_votes=request.num_votes,
         alpha=made["alpha"],
@@ -249,7 +253,7 @@ def attack(
     ) as run:
         for number, (text, mine) in enumerate(todo.items()):
             left = sum(trial.row.id not in run.done for trial in mine)
-            pipeline.say(f"attack      {text}: {left} of {len(mine)} trials")
+            say(f"attack      {text}: {left} of {len(mine)} trials")
             if not left:
                 continue
             flipped, seen = 0, 0
@@ -265,7 +269,7 @@ def attack(
                     done=run.done,
                     snapshot=folder / f"attack-{number}.npz",
                     on_round=lambda line=line: line.advance(0),
-                    note=pipeline.say,
+                    note=say,
                 ):
                     run.append(row)
                     flipped, seen = flipped + row.flipped, seen + 1
@@ -273,27 +277,29 @@ def attack(
     return folder
 
 
-def build(
-    task: pipeline.Task, request: Request, *, dry: bool = False
-) -> dict[str, Attack]:
-    """The attacks by their text, unsmoothed; `dry` as in `attacking.build`.
+def check(draft: Draft, request: SmoothedAttackRequest) -> None:
+    """Refuse attacks or noise that `run` cannot use; build no records.
 
     Raises:
         ValueError: attacks or noise that no l2 radius speaks of, or an unknown attack.
     """
-    if task.noise_choice != "gaussian":
+    _refuse_other_norms(
+        draft.task.noise, {text: attack.check(draft, text) for text in request.attacks}
+    )
+
+
+def _refuse_other_norms(noise: str, built: Mapping[str, Attack]) -> None:
+    if noise != "gaussian":
         raise ValueError(
-            f"--noise={task.noise_choice} is not attacked here: budgets are l2 norms "
-            "and gradients pass through the noise. Give --noise=gaussian"
+            f"--noise={noise} is not attacked here: budgets are l2 norms and gradients "
+            "pass through the noise. Give --noise=gaussian"
         )
-    built = {text: attacking.build(task, text, dry=dry) for text in request.attacks}
     for text, each in built.items():
         if each.targeted or (each.fixed_budget and each.norm != "l2"):
             raise ValueError(
                 f"{text}: a certificate is against any change of the label within an "
                 "l2 norm. Leave targeted out, and give norm='l2'"
             )
-    return built
 
 
 def _rows_of_a_point(todo: Mapping[str, Sequence[Trial]]) -> int:

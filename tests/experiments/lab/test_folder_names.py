@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from experiments.lab.made_names import digest, folder_from, named, place, text_of
+from experiments.lab.folder_names import digest, folder_from, name_of, place, text_of
 
 TITLES = [
     "voices-0c5-noisy(noise='gain', sigma=0.25)@mfbe-rescnn-w8",
@@ -19,24 +19,24 @@ TITLES = [
 
 @pytest.mark.parametrize("title", TITLES)
 def test_a_name_has_nothing_that_a_shell_or_a_list_of_flags_reads(title):
-    name = named(title, {"seed": 0})
+    name = name_of(title, {"seed": 0})
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@=-]*-[0-9a-f]{8}", name)
     assert len(name) < 150
-    assert name != named(title, {"seed": 1})
+    assert name != name_of(title, {"seed": 1})
 
 
 def test_a_name_is_still_read_by_a_person():
-    found = named(TITLES[0], {})
+    found = name_of(TITLES[0], {})
     assert found.startswith("voices-0c5-noisy_noise=_gain_sigma=0.25@mfbe-rescnn-w8-")
     plain = "librispeech-cb7f9975-plain@mfbe-rescnn-w8"
-    assert named(plain, {}).rpartition("-")[0] == plain
+    assert name_of(plain, {}).rpartition("-")[0] == plain
 
 
 @pytest.mark.parametrize("ending", ["", ".training"])
 def test_what_an_earlier_version_made_is_found_again(tmp_path, ending):
     title, settings = TITLES[0], {"sigma": 0.25}
     new = place(tmp_path, title, settings)
-    assert new.name == named(title, settings)
+    assert new.name == name_of(title, settings)
     old = tmp_path / f"{title}-{digest(settings, 8)}"
     (tmp_path / f"{old.name}{ending}").mkdir()
     assert place(tmp_path, title, settings) == old

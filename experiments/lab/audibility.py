@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from advjax import evaluation, records
+from advjax import evaluation
 from advjax.metrics.audibility import (
     audible_excess,
     audible_share,
@@ -25,9 +25,10 @@ from advjax.runs.row_types import (
 )
 from advjax.signal.masking import masking_threshold
 from advjax.signal.samples import from_int16
-from experiments.lab import attack_report, pipeline
-from experiments.lab.listening import waveform_of
-from experiments.lab.stored_examples import check_example, examples
+from experiments.lab import attack_report
+from experiments.lab.adversarial_examples import check_example, examples
+from experiments.lab.audio import waveform_of
+from experiments.lab.task import System
 
 
 def smallest_audible(audio: Int[np.ndarray, "time"], *, sample_rate_hz: int) -> float:
@@ -41,14 +42,13 @@ def _smallest(wave, sample_rate_hz):
     return smallest_audible_l2(threshold, len(wave), sample_rate_hz=sample_rate_hz)
 
 
-def write_audibility(task: pipeline.Task, folder: pathlib.Path) -> list[AudibilityRow]:
+def write_audibility(system: System, folder: pathlib.Path) -> list[AudibilityRow]:
     """Compare a run's radii with what is audible; write its audibility.tsv."""
-    source, rows = records.read(task.records, "test"), []
+    source, rows = system.data.split("test"), []
+    rate = system.representation.sample_rate_hz
     for row in CERTIFICATES.read(folder):
         audio = source[row.idx]["audio"]
-        audible = smallest_audible(
-            audio, sample_rate_hz=task.representation.sample_rate_hz
-        )
+        audible = smallest_audible(audio, sample_rate_hz=rate)
         rows.append(
             AudibilityRow(
                 row.id,
@@ -64,7 +64,7 @@ def write_audibility(task: pipeline.Task, folder: pathlib.Path) -> list[Audibili
     return rows
 
 
-def report(task: pipeline.Task, folder: pathlib.Path) -> str:
+def report(system: System, folder: pathlib.Path) -> str:
     """One line on the successes of a run; writes its audible.tsv.
 
     A perturbation at a later stage is turned back into a waveform first, as for WAVs:
@@ -72,9 +72,9 @@ def report(task: pipeline.Task, folder: pathlib.Path) -> str:
     these waveforms still fool the classifier.
     """
     rows = ATTACK_ROWS.read(folder)
-    places = attack_report.places(task, folder)
-    stored, source = examples(folder, places), records.read(task.records, "test")
-    rate = task.representation.sample_rate_hz
+    places = attack_report.places(system, folder)
+    stored, source = examples(folder, places), system.data.split("test")
+    rate = system.representation.sample_rate_hz
 
     @jax.jit
     def heard(wave, changed):
@@ -86,20 +86,23 @@ def report(task: pipeline.Task, folder: pathlib.Path) -> str:
             audible_share(delta, threshold),
         )
 
-    root = task.representation.chain()[0].name
+    root, stage = system.representation.chain()[0].name, system.stage
     ids, found, waves = [], [], []
     won = np.flatnonzero(rows.success & attackable(rows.label, rows.clean, rows.target))
     for row in won:
-        clean = attack_report.clean_stages(task, source[int(rows.idx[row])]["audio"])
+        clean = attack_report.clean_stages(system, source[int(rows.idx[row])]["audio"])
         id = rows.id[row]
-        check_example(rows, row, clean[task.at], np.asarray(stored[id]), folder)
-        changed = waveform_of(task.stage, np.asarray(stored[id]), clean)
+        x_adv = np.asarray(stored[id])
+        check_example(rows, row, clean[stage.name], x_adv, folder)
+        changed = waveform_of(stage, x_adv, clean)
         if changed is None:
-            return f"{task.at} cannot be turned back into a waveform: nothing to hear"
+            return (
+                f"{stage.name} cannot be turned back into a waveform: nothing to hear"
+            )
         ids.append(id)
         found.append([float(v) for v in heard(clean[root], changed)])
         waves.append(changed)
-    fools = _fools(task, root, rows, won, waves)
+    fools = _fools(system, root, rows, won, waves)
     lines = [
         AudibleAttackRow(id, *each, fooled)
         for id, each, fooled in zip(ids, found, fools, strict=True)
@@ -117,11 +120,11 @@ def report(task: pipeline.Task, folder: pathlib.Path) -> str:
     )
 
 
-def _fools(task, root: str, rows, won, waves) -> list[bool]:
+def _fools(system, root: str, rows, won, waves) -> list[bool]:
     """Mask of the waveforms that meet the goal of the attack on their row."""
     if not waves:
         return []
-    logits_fn = task.classifier.logits_fn(root)
+    logits_fn = system.classifier.logits_fn(root)
     top = evaluation.logits_of_batch(logits_fn, np.stack(waves)).argmax(axis=1)
     label, target = rows.label[won], rows.target[won]
     return np.where(target < 0, top != label, top == target).tolist()

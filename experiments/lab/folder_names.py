@@ -20,7 +20,7 @@ _LONGEST = 120
 """Characters of a title; file systems take 255 bytes, and more is put behind it."""
 
 
-def named(title: str, settings: Mapping[str, Any]) -> str:
+def name_of(title: str, settings: Mapping[str, Any]) -> str:
     """Name a folder: `title` and a digest of what decides its content."""
     plain = re.sub(r"[()\[\]{}'\"]+", " ", title).strip()
     plain = re.sub(r"[^A-Za-z0-9._@=-]+", "_", plain.replace(" @", "@"))
@@ -39,7 +39,7 @@ def place(
         settings: what decides its content.
         ending: put behind the name.
     """
-    path = parent / f"{named(title, settings)}{ending}"
+    path = parent / f"{name_of(title, settings)}{ending}"
     before = parent / f"{title}-{digest(settings, 8)}{ending}"
     work = (before, before.with_name(f"{before.name}.training"))
     if "/" not in title and not path.exists() and any(map(os.path.lexists, work)):

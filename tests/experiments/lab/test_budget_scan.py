@@ -5,15 +5,15 @@ import pytest
 from advjax import evaluation
 from advjax.attacks import batches, fgsm, run
 from advjax.training import Recipe
-from experiments.lab import pipeline
-from experiments.studies.needed_budgets import Scan, needed, scan_budgets
+from experiments.lab.budget_scan import Scan, needed, scan_budgets
+from experiments.lab.task import Task
 
 BUDGETS = (0.001, 0.003, 0.01, 0.03)
 
 
 @pytest.fixture(scope="module")
-def task(tmp_path_factory, need_array_record):
-    return pipeline.Task(
+def system(tmp_path_factory, need_array_record):
+    task = Task(
         home=tmp_path_factory.mktemp("home"),
         corpus="voices(num_speakers=2, minutes_per_speaker=0.5)",
         model="alexnet(width=12, resize=35)",
@@ -21,29 +21,30 @@ def task(tmp_path_factory, need_array_record):
         recipe=Recipe(num_steps=8, batch_size=16, validate_every=4),
         crops={"train": 20, "validation": 8, "test": 8},
     )
+    return task.resolve()
 
 
-def right_ones(task):
-    points = task.test_points(None)
+def right_ones(system):
+    points = system.test_points(None)
     logits = evaluation.logits_of_batch(
-        task.classifier.logits_fn("mfbe"), np.stack([point.x for point in points])
+        system.logits_fn(), np.stack([point.x for point in points])
     )
     answers = logits.argmax(axis=1)
     return [p for p, answer in zip(points, answers, strict=True) if answer == p.label]
 
 
-def test_every_clip_needs_the_first_budget_that_fools_it(task, tmp_path):
-    points = right_ones(task)
+def test_every_clip_needs_the_first_budget_that_fools_it(system, tmp_path):
+    points = right_ones(system)
     scan = Scan("fgsm", BUDGETS)
     before = batches._programs.cache_info().misses
-    scan_budgets(task, scan, points, tmp_path, num_slots=4, environment={})
+    scan_budgets(system, scan, points, tmp_path, num_slots=4, environment={})
     assert batches._programs.cache_info().misses == before + 1
     found = needed(tmp_path)
     assert found.norm == "linf"
 
     attack, logits_fn = (
-        fgsm(bounds=task.stage.bounds),
-        task.classifier.logits_fn("mfbe"),
+        fgsm(bounds=system.stage.bounds),
+        system.logits_fn(),
     )
     x, y = np.stack([p.x for p in points]), np.asarray([p.label for p in points])
     one = jax.jit(
@@ -61,12 +62,12 @@ def test_every_clip_needs_the_first_budget_that_fools_it(task, tmp_path):
     assert len(set(expected)) > 1
 
 
-def test_a_finished_scan_attacks_nothing_again(task, tmp_path, capsys):
-    points = task.test_points(4)
+def test_a_finished_scan_attacks_nothing_again(system, tmp_path, capsys):
+    points = system.test_points(4)
     for _ in range(2):
         capsys.readouterr()
         scan_budgets(
-            task,
+            system,
             Scan("deepfool(max_steps=3)"),
             points,
             tmp_path,

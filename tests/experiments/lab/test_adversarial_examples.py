@@ -6,10 +6,11 @@ import pytest
 
 from advjax.runs import folder
 from advjax.runs.row_types import ATTACK_ROWS, AttackRow
-from experiments.lab import stored_examples
-from experiments.lab.stored_examples import check_example, examples, open_examples
+from experiments.lab import adversarial_examples
+from experiments.lab.adversarial_examples import check_example, examples, open_examples
 
 SHAPE = (3, 2, 5)
+POSITION = {"b": 0, "a": 1, "c": 2}
 ROW = AttackRow(
     idx=0, label=1, clean=1, target=-1, predict=2, success=True, queries=17, time=0.25,
     id="a", budget=9.0, snr_db=30.1, linf=1.0, l2=np.sqrt(10), l0=10, gt=0.9, new=0.6,
@@ -25,8 +26,8 @@ def path(tmp_path):
     ) as run:
         run.append(ROW)
     path = tmp_path / "x_adv.npy"
-    with open_examples(path, SHAPE, has_rows=False) as file:
-        file.write(1, np.ones(SHAPE[1:], np.float32))
+    with open_examples(path, SHAPE, position=POSITION, has_rows=False) as file:
+        file.write("a", np.ones(SHAPE[1:], np.float32))
     return path
 
 
@@ -34,13 +35,13 @@ def test_examples_are_where_their_points_are_and_have_their_blocks(path):
     stored = np.load(path)
     assert stored.dtype == np.float32 and stored.shape == SHAPE
     assert stored.sum() == 10 and (stored[1] == 1).all()
-    found = examples(path.parent, {"b": 0, "a": 1, "c": 2})
+    found = examples(path.parent, POSITION)
     assert list(found) == ["a"] and (found["a"] == 1).all()
-    with open_examples(path, SHAPE, has_rows=True) as file:
-        file.write(2, np.full(SHAPE[1:], 2, np.float32))
+    with open_examples(path, SHAPE, position=POSITION, has_rows=True) as file:
+        file.write("c", np.full(SHAPE[1:], 2, np.float32))
     assert np.load(path).sum() == 30
     large = path.with_name("large.npy")
-    open_examples(large, (1000, 1000), has_rows=False).__exit__()
+    open_examples(large, (1000, 1000), position={}, has_rows=False).__exit__()
     assert large.stat().st_blocks * 512 >= 4_000_000
 
 
@@ -73,14 +74,14 @@ def test_a_file_of_other_examples_is_named_and_left(path, content):
     assert rewritten() != content
     path.write_bytes(content)
     for use in (
-        lambda: open_examples(path, SHAPE, has_rows=True),
-        lambda: examples(path.parent, {"b": 0, "a": 1, "c": 2})["a"],
+        lambda: open_examples(path, SHAPE, position=POSITION, has_rows=True),
+        lambda: examples(path.parent, POSITION)["a"],
     ):
         with pytest.raises(ValueError, match=f"{path} is damaged: .* Move that"):
             use()
     assert path.read_bytes() == content
     # Without rows nothing is lost: a start that was killed left it.
-    with open_examples(path, SHAPE, has_rows=False):
+    with open_examples(path, SHAPE, position=POSITION, has_rows=False):
         assert np.load(path).shape == SHAPE
 
 
@@ -89,8 +90,8 @@ def test_a_missing_file_and_unknown_points_are_named(path):
         examples(path.parent, {"b": 0, "d": 1, "c": 2})
     path.unlink()
     for use in (
-        lambda: open_examples(path, SHAPE, has_rows=True),
-        lambda: examples(path.parent, {"b": 0, "a": 1, "c": 2}),
+        lambda: open_examples(path, SHAPE, position=POSITION, has_rows=True),
+        lambda: examples(path.parent, POSITION),
     ):
         with pytest.raises(FileNotFoundError, match=f"{path} is missing: rows beside"):
             use()
@@ -110,9 +111,9 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(path, monkeypatch, call
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     other = path.with_name("x_adv-0-of-2.npy")
-    monkeypatch.setattr(stored_examples.os, call, full)
+    monkeypatch.setattr(adversarial_examples.os, call, full)
     with pytest.raises(OSError, match="make room") as caught:
-        open_examples(other, SHAPE, has_rows=False)
+        open_examples(other, SHAPE, position=POSITION, has_rows=False)
     assert caught.value.errno == errno.ENOSPC
     assert sorted(p.name for p in path.parent.iterdir()) == [
         "rows.tsv", "run.json", "x_adv.npy",
@@ -120,9 +121,9 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(path, monkeypatch, call
     if call == "fsync":
         with (
             pytest.raises(OSError, match="make room"),
-            open_examples(path, SHAPE, has_rows=True) as file,
+            open_examples(path, SHAPE, position=POSITION, has_rows=True) as file,
         ):
-            file.write(0, np.ones(SHAPE[1:], np.float32))
+            file.write("b", np.ones(SHAPE[1:], np.float32))
 
 
 def test_a_file_system_that_cannot_reserve_is_filled(path, monkeypatch):
@@ -135,5 +136,5 @@ def test_a_file_system_that_cannot_reserve_is_filled(path, monkeypatch):
     ):
         patch()
         path.unlink()
-        open_examples(path, SHAPE, has_rows=False).__exit__()
+        open_examples(path, SHAPE, position=POSITION, has_rows=False).__exit__()
         assert not np.load(path).any() and np.load(path).shape == SHAPE

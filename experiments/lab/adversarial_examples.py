@@ -1,5 +1,7 @@
 """Adversarial examples of a run: `x_adv.npy`, [points, *features] in float32.
 
+Where points differ in their shape, each has a file `x_adv/ID.npy`.
+
 A process of several writes `x_adv-K-of-N.npy`, in which the points of the others are
 left at zero. The file has its full size from the start, and examples are written, not
 mapped: on a full disk a mapped file ends the process.
@@ -10,6 +12,7 @@ import errno
 import math
 import os
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import BinaryIO
 
@@ -23,6 +26,8 @@ from advjax.runtime.atomic import new_file
 from advjax.runtime.damage import Damaged
 from advjax.runtime.text import printable
 
+EXAMPLES_FILE = "x_adv.npy"
+EXAMPLES_FOLDER = "x_adv"
 _DTYPE = np.dtype("<f4")
 _CHUNK = 1 << 20
 
@@ -30,14 +35,25 @@ _CHUNK = 1 << 20
 class ExampleFile:
     """The examples of one process, open for writing."""
 
-    def __init__(self, path: pathlib.Path, shape: tuple[int, ...]):
+    def __init__(
+        self,
+        path: pathlib.Path,
+        shape: tuple[int, ...],
+        position: Mapping[str, int],
+    ):
         """The file at `path`, made of zeros if it is missing.
+
+        Args:
+            path: the file.
+            shape: [points, *features].
+            position: each point's number among the points of the run.
 
         Raises:
             Damaged: what is there has another shape or type, or another size.
             OSError: the disk has no room for it.
         """
         self._path = path
+        self._position = position
         self._size = _DTYPE.itemsize * math.prod(shape[1:])
         if not os.path.lexists(path):
             _make(path, shape)
@@ -48,15 +64,15 @@ class ExampleFile:
             self._file.close()
             raise
 
-    def write(self, position: int, x_adv: Float[np.ndarray, "*features"]) -> None:
-        """Put one example on the disk, in the place of a point.
+    def write(self, id: str, x_adv: Float[np.ndarray, "*features"]) -> None:
+        """Put the example of a point on the disk.
 
         Raises:
             OSError: the disk is full or failing.
         """
         content = memoryview(np.ascontiguousarray(x_adv, _DTYPE).tobytes())
         with _told(self._path):
-            self._file.seek(self._begin + position * self._size)
+            self._file.seek(self._begin + self._position[id] * self._size)
             while content:
                 content = content[self._file.write(content) :]
             os.fsync(self._file.fileno())
@@ -70,14 +86,50 @@ class ExampleFile:
         self._file.close()
 
 
+class ExampleFolder:
+    """The examples of points that differ in their shape, open for writing."""
+
+    def __init__(self, folder: pathlib.Path):
+        """The folder, made if it is missing."""
+        folder.mkdir(exist_ok=True)
+        self._folder = folder
+
+    def write(self, id: str, x_adv: Float[np.ndarray, "*features"]) -> None:
+        """Put the example of a point on the disk.
+
+        Raises:
+            OSError: the disk is full or failing.
+        """
+        path = self._folder / f"{file_name(id)}.npy"
+        with _told(path), new_file(path) as aside, aside.open("wb") as file:
+            np.save(file, x_adv)
+
+    def __enter__(self) -> "ExampleFolder":
+        """The folder itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the folder as it is."""
+
+
+def file_name(id: str) -> str:
+    """A point's id as the name of a file."""
+    return re.sub(r"[^\w.-]", "_", id)
+
+
 def open_examples(
-    path: pathlib.Path, shape: tuple[int, ...], *, has_rows: bool
+    path: pathlib.Path,
+    shape: tuple[int, ...],
+    *,
+    position: Mapping[str, int],
+    has_rows: bool,
 ) -> ExampleFile:
     """Open the examples of one process, or make them anew if nothing needs them yet.
 
     Args:
         path: the file.
         shape: [points, *features].
+        position: each point's number among the points of the run.
         has_rows: the process has rows from an earlier start, so that examples in the
             file are needed.
 
@@ -88,12 +140,12 @@ def open_examples(
     try:
         if has_rows:
             _refuse_missing(path)
-        return ExampleFile(path, shape)
+        return ExampleFile(path, shape, position)
     except Damaged:
         if has_rows:
             raise
         path.unlink()
-        return ExampleFile(path, shape)
+        return ExampleFile(path, shape, position)
 
 
 def examples(

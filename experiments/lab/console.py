@@ -1,0 +1,8 @@
+"""Lines on standard error about what a program does."""
+
+import sys
+
+
+def say(text: str) -> None:
+    """Print one line of progress, apart from the results on standard output."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,240 @@
+"""Clips of a task: records found or built, and what training and tests read of them.
+
+Of several processes the first one builds, and the others find it: the home is a folder
+that all of them see.
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from advjax import evaluation, records
+from advjax.representations import Representation, definition
+from advjax.runtime import parallel
+from advjax.runtime.locks import reserve
+from advjax.runtime.text import printable
+from advjax.signal.samples import from_int16
+from advjax.training import Dataset
+from data_prep import build
+from experiments.lab import folder_names
+from experiments.lab.console import say
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data:
+    """Records that are there, and agree with the code that computes their features."""
+
+    folder: pathlib.Path
+    info: records.Info
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        return tuple(self.info.labels)
+
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits of the records."""
+        return records_digest(self.folder)
+
+    def split(self, name: str) -> records.Source:
+        """The examples of one split."""
+        return records.read(self.folder, name)
+
+    def dataset(self, split: str, at: str) -> Dataset:
+        """One split in memory, as training at the stage `at` takes it."""
+        field = "features" if at == self.info.representation.name else "audio"
+        loaded = records.load(self.split(split), fields=(field, "label"))
+        return Dataset(loaded[field], loaded["label"])
+
+    def num_points(self, asked: int | None, default: int) -> int:
+        """The number of test points: as asked, or the default if there are as many."""
+        if asked is not None:
+            return asked
+        return min(default, len(self.split("test")))
+
+    def test_points(
+        self, stage: Representation, count: int | None
+    ) -> list[evaluation.Point]:
+        """Test records spread evenly over the split, at a stage of the chain.
+
+        Args:
+            stage: where noise or a perturbation enters.
+            count: how many; None for all.
+
+        Raises:
+            ValueError: more points than test records.
+        """
+        source = self.split("test")
+        count = len(source) if count is None else count
+        if not 1 <= count <= len(source):
+            raise ValueError(
+                f"num_points={count}: there are {len(source)} test records"
+            )
+        points = []
+        for index in spread(len(source), count):
+            example = source[int(index)]
+            x = evaluation.stage_features(stage, example["audio"])
+            norm = float(np.linalg.norm(np.float64(from_int16(example["audio"]))))
+            points.append(
+                evaluation.Point(int(index), example["id"], x, example["label"], norm)
+            )
+        return points
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source:
+    """A folder of records, there already or still to be built of a corpus.
+
+    Attributes:
+        flag: the flag that says where clips come from, for messages.
+        folder: of the records.
+        representation: what their features are.
+        labels: the names of the classes.
+        sizes: clips of each split: as many as the records have, or can have once built.
+        build: builds them; None for records that were given.
+    """
+
+    flag: str
+    folder: pathlib.Path
+    representation: Representation
+    labels: tuple[str, ...]
+    sizes: Mapping[str, int]
+    build: Callable[[], None] | None = None
+
+    def open(self) -> Data:
+        """The records, built if need be and checked against the code."""
+        if self.build is not None:
+            find_or_make("records", self.folder, self.build, _without_digests)
+        info = records.info(self.folder, expect=self.representation)
+        return Data(folder=self.folder, info=info)
+
+
+def find_or_make(
+    what: str,
+    path: pathlib.Path,
+    make: Callable[[], None],
+    remark: Callable[[pathlib.Path], str] = lambda path: "",
+) -> None:
+    """Make what `path` lacks in the first process; the others find it.
+
+    Args:
+        what: it is, in one word.
+        path: where it goes.
+        make: makes it.
+        remark: on what was found there, for people.
+    """
+
+    def find_or_make_here() -> None:
+        if not path.exists():
+            with reserve(path, say=say):
+                if not path.exists():
+                    make()
+                    return
+        say(f"{what:12}{path} (found{remark(path)})")
+
+    parallel.first_does(f"{what} {path}", find_or_make_here)
+
+
+def source_of_records(folder: str, representation: Representation) -> Source:
+    """The source of a folder of records that exists."""
+    info = records.info(folder, expect=representation)
+    return Source(
+        flag=f"--records={printable(folder)}",
+        folder=pathlib.Path(folder),
+        representation=representation,
+        labels=tuple(info.labels),
+        sizes=info.splits,
+    )
+
+
+def source_of_corpus(
+    text: str,
+    corpus_dir: str | None,
+    representation: Representation,
+    *,
+    home: pathlib.Path,
+    crops: Mapping[str, int],
+    on_error: str = "stop",
+) -> Source:
+    """The source of a corpus, whose folder in `home` its settings name.
+
+    Args:
+        text: a choice from `CORPORA`, with options.
+        corpus_dir: the folder of a corpus that was downloaded.
+        representation: what the features will be.
+        home: where records go.
+        crops: examples of a class in each split, unless the corpus has whole clips.
+        on_error: "stop" or "skip" at a recording that cannot be read.
+
+    Raises:
+        ValueError: an unknown corpus or option.
+        FileNotFoundError: the corpus is not in its folder.
+    """
+    rate = representation.sample_rate_hz
+    corpus, options = build.pick_corpus(text, corpus_dir or "", rate)
+    listed = {split: corpus.utterances(split) for split in crops}
+    settings = {
+        "corpus": corpus.name,
+        "options": options,
+        "labels": corpus.labels,
+        "utterances": {split: len(clips) for split, clips in listed.items()},
+        "crops": None if corpus.whole else dict(crops),
+        "representation": definition(representation),
+        "on_error": on_error,
+    }
+    folder = folder_names.place(home / "records", corpus.name, settings)
+    sizes = {
+        split: len(clips)
+        if corpus.whole
+        else crops[split] * len({clip.label for clip in clips})
+        for split, clips in listed.items()
+    }
+
+    def make() -> None:
+        what = f"cutting {crops['train']} training crops of each"
+        if corpus.whole:
+            what = f"{sizes['train']} whole training clips"
+        say(f"records     {folder}: {what} of {len(corpus.labels)} classes of {text}")
+        # Without locks another start may build it meanwhile; whole, it is as good.
+        with contextlib.suppress(FileExistsError):
+            info = build.build(
+                corpus, representation, folder,
+                crops_per_class=crops, on_error=on_error, options=options,
+            )  # fmt: skip
+            # What was left out, or is fewer than was asked for.
+            for line in build.summary(info, folder).splitlines()[1:]:
+                say(f"            {line}")
+
+    return Source(
+        flag=f"--corpus={printable(text)}",
+        folder=folder,
+        representation=representation,
+        labels=tuple(corpus.labels),
+        sizes=sizes,
+        build=make,
+    )
+
+
+def _without_digests(folder: pathlib.Path) -> str:
+    if records.recordings(folder) is not None:
+        return ""
+    return "; an older version built them, without digests to check"
+
+
+def records_digest(folder: pathlib.Path) -> str:
+    """Sixteen hexadecimal digits of a folder of records.
+
+    Records without digests of their own are identified by their description.
+    """
+    described = records.info(folder)._asdict()
+    recorded = records.recordings(folder)
+    whole = described | ({"recordings": recorded} if recorded else {})
+    return folder_names.digest(whole, 16)
+
+
+def spread(total: int, count: int) -> np.ndarray:
+    """`count` places from 0 to total - 1, evenly apart."""
+    return np.linspace(0, total - 1, count).round().astype(int)

@@ -1,0 +1,79 @@
+"""Sizes of a task: a demonstration, a study on one accelerator, the publication."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from advjax.training import Recipe
+
+
+class Preset(NamedTuple):
+    """Sizes of everything that flags may leave out.
+
+    Attributes:
+        name: what --preset calls it.
+        model: the network.
+        crops: examples of a class in each split.
+        recipe: of the training.
+        num_selection: votes that choose the class of a certificate.
+        num_estimation: votes that bound its probability.
+        num_points: test examples.
+    """
+
+    name: str
+    model: str
+    crops: Mapping[str, int]
+    recipe: Recipe
+    num_selection: int
+    num_estimation: int
+    num_points: int
+
+
+SMALL = Preset(
+    name="small",
+    model="rescnn(width=8, dropout=0.2)",
+    crops={"train": 150, "validation": 15, "test": 20},
+    recipe=Recipe(
+        num_steps=150,
+        batch_size=64,
+        learning_rate=2e-3,
+        schedule="cosine",
+        validate_every=30,
+        stop_patience=0,
+    ),
+    num_selection=100,
+    num_estimation=1000,
+    num_points=30,
+)
+MEDIUM = Preset(
+    name="medium",
+    model="rescnn(width=32)",
+    crops={"train": 300, "validation": 30, "test": 50},
+    recipe=Recipe(
+        num_steps=3_000,
+        batch_size=96,
+        learning_rate=2e-3,
+        schedule="cosine",
+        validate_every=100,
+        stop_patience=0,
+    ),
+    num_selection=100,
+    num_estimation=10_000,
+    num_points=100,
+)
+# Crops, epochs, batch, n0, n and points of O'Reilly and deep-speaker; 6,000 crops in
+# batches of 96 are 62 steps an epoch.
+PUBLICATION = Preset(
+    name="publication",
+    model="rescnn(width=64)",
+    crops={"train": 600, "validation": 60, "test": 100},
+    recipe=Recipe(num_steps=62_000, batch_size=96, validate_every=62),
+    num_selection=500,
+    num_estimation=10_000,
+    num_points=300,
+)
+PRESETS = {preset.name: preset for preset in (SMALL, MEDIUM, PUBLICATION)}
+
+
+def preset_of(backend: str) -> Preset:
+    """The default of programs on a JAX backend."""
+    return SMALL if backend == "cpu" else PUBLICATION

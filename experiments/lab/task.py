@@ -1,0 +1,286 @@
+"""A classifier and its data: as flags say it, before any work, and ready for use.
+
+`Task` is plain data. `Task.draft` reads what can be read of it without any work, and
+`Task.resolve` finds or makes the rest: records of the corpus, and a classifier trained
+on them.
+
+Every folder in `home` bears a short digest of the settings that decide its content, so
+equal settings find it again and other settings get another one.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+
+from advjax import catalog, checkpoint, evaluation
+from advjax.classifier import Classifier
+from advjax.models import MODELS
+from advjax.representations import FRONT_ENDS, REPRESENTATIONS, Representation
+from advjax.runtime.text import did_you_mean
+from advjax.smoothing import Noise
+from advjax.training import Objective, Recipe
+from advjax.types import LogitsFn
+from experiments.lab import data, defences, folder_names, noise_laws, trainers
+from experiments.lab.data import Data, Source
+from experiments.lab.presets import SMALL
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """A classifier and the data it is trained and evaluated on, as flags say it.
+
+    Attributes:
+        home: where records are built and classifiers trained.
+        corpus: a choice from `CORPORA`, with options.
+        corpus_dir: the folder of a corpus that was downloaded.
+        on_error: "stop" or "skip" at a recording that cannot be read.
+        features: what the network takes in, a choice from `FRONT_ENDS`.
+        at: the stage of the chain where noise or a perturbation enters.
+        sigma: standard deviation of the noise.
+        noise: a choice from `NOISES`; options that it leaves out follow from the task.
+        defence: a choice from `DEFENCES`.
+        model: a choice from `MODELS`.
+        crops: examples of a class in each split.
+        recipe: of the training.
+        seed: root of all randomness.
+        records_folder: records that exist, instead of a corpus.
+        classifier_folder: a classifier that exists; it decides what it takes in.
+        trained_at: the stage that training is told, where it is not `at`.
+        front_end: instead of `features`, for chains that text cannot name.
+    """
+
+    home: pathlib.Path
+    corpus: str = "voices"
+    corpus_dir: str | None = None
+    on_error: str = "stop"
+    features: str = "mfbe"
+    at: str = "mfbe"
+    sigma: float = 0.25
+    noise: str = "gaussian"
+    defence: str = "gaussian"
+    model: str = SMALL.model
+    crops: Mapping[str, int] = dataclasses.field(default_factory=lambda: SMALL.crops)
+    recipe: Recipe = SMALL.recipe
+    seed: int = 0
+    records_folder: str | None = None
+    classifier_folder: str | None = None
+    trained_at: str | None = None
+    front_end: Representation | None = None
+
+    def draft(self) -> "Draft":
+        """The parts that are known without any work.
+
+        Raises:
+            ValueError: a choice that does not exist or does not fit the others.
+            OSError: a folder that is missing or cannot be read.
+        """
+        given = None
+        if self.classifier_folder is not None:
+            given = checkpoint.load(self.classifier_folder)
+            representation = given.representation
+        else:
+            representation = self.front_end or catalog.pick(self.features, FRONT_ENDS)
+        stage = self._stage(representation)
+        feature_shape = self._feature_shape(representation)
+        noise = noise_laws.law(self.noise, sigma=self.sigma, stage=stage)
+        # A wrong defence fails before any work.
+        defences.gradients(self.defence, sigma=self.sigma, noise=noise)
+        if self.records_folder is not None:
+            source = data.source_of_records(self.records_folder, representation)
+        else:
+            source = data.source_of_corpus(
+                self.corpus,
+                self.corpus_dir,
+                representation,
+                home=self.home,
+                crops=self.crops,
+                on_error=self.on_error,
+            )
+        return Draft(
+            task=self,
+            representation=representation,
+            feature_shape=feature_shape,
+            stage=stage,
+            noise=noise,
+            source=source,
+            given=given,
+        )
+
+    def resolve(self) -> "System":
+        """The classifier and its data, built and trained if need be."""
+        return self.draft().resolve()
+
+    def _stage(self, representation: Representation) -> Representation:
+        names = [member.name for member in representation.chain()]
+        if self.at in names:
+            return representation.stage(self.at)
+        advice = did_you_mean(self.at, names) or " Give one of these"
+        if self.at in REPRESENTATIONS and self.classifier_folder is None:
+            advice = (
+                f" Give one of these, or also --features={self.at}: the network then "
+                f"takes in {self.at}"
+            )
+        raise ValueError(
+            f"--rep={self.at} is no stage on the way to {representation.name}; "
+            f"the stages are {', '.join(names)}.{advice}"
+        )
+
+    def _feature_shape(self, representation: Representation) -> tuple[int, ...]:
+        """The shape of the network's input, however its steps fail."""
+        try:
+            return representation.feature_shape
+        except Exception as error:  # noqa: BLE001  NumPy and JAX raise many kinds
+            reason = str(error).split("\n")[0][:200]
+            raise ValueError(
+                f"--features={self.features} cannot be computed ({reason}): choose "
+                "other options"
+            ) from error
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Draft:
+    """The parts of a task that are known before anything is built or trained.
+
+    Attributes:
+        task: as the flags say it.
+        representation: what the network takes in.
+        feature_shape: of one example there.
+        stage: where noise or a perturbation enters.
+        noise: the noise distribution. One that follows the training clips has another
+            curve here: its norm and its largest radius are the same.
+        source: where the clips come from.
+        given: a classifier that exists already.
+    """
+
+    task: Task
+    representation: Representation
+    feature_shape: tuple[int, ...]
+    stage: Representation
+    noise: Noise
+    source: Source
+    given: Classifier | None
+
+    @property
+    def defence(self) -> str:
+        """The defence of a training, spelled with its standard deviation."""
+        task = self.task
+        return defences.full_text(task.defence, sigma=task.sigma, noise=task.noise)
+
+    def training(self, records: Data, noise: Noise) -> trainers.Training:
+        """How the classifier is trained on the records, under the noise.
+
+        A plain network serves every stage: it is trained at its own input, under one
+        name.
+        """
+        task, defence = self.task, self.defence
+        at = task.trained_at or task.at
+        if defences.facts(defence).at_input:
+            at = self.representation.name
+        name, options = catalog.parse(task.model)
+        module = catalog.pick(task.model, MODELS, num_classes=len(records.labels))
+        settings = {
+            "records": records.digest(),
+            "at": at,
+            "defence": defence,
+            "model": checkpoint.describe_module(module),
+            "recipe": dataclasses.asdict(task.recipe),
+            "seed": task.seed,
+        }
+        width = f"-w{options['width']}" if "width" in options else ""
+        title = f"{records.folder.name}-{defence}@{at}-{name}{width}"
+        return trainers.Training(
+            folder=folder_names.place(task.home / "classifiers", title, settings),
+            settings=settings,
+            title=f"{task.model}, {defence} at {at}",
+            model=task.model,
+            module=lambda _: module,
+            dataset=lambda split: records.dataset(split, at),
+            representation=self.representation,
+            labels=records.labels,
+            defence=defence,
+            objective=Objective(
+                at,
+                defences.gradients(task.defence, sigma=task.sigma, noise=noise),
+                judge=defences.facts(defence).judge,
+            ),
+            recipe=task.recipe,
+            seed=task.seed,
+        )
+
+    def resolve(self) -> "System":
+        """The classifier and its data, built and trained if need be."""
+        task, records = self.task, self.source.open()
+        noise = noise_laws.law(
+            task.noise, sigma=task.sigma, stage=self.stage, records=records
+        )
+        if self.given is not None:
+            folder = pathlib.Path(task.classifier_folder)
+            notes = checkpoint.config(folder).get("notes", {})
+            classifier, found = self.given, True
+            defence = notes.get("defence", "unknown training")
+        else:
+            training = self.training(records, noise)
+            folder, defence = training.folder, self.defence
+            found = folder.exists()
+            classifier = trainers.find_or_train(training)
+        return System(
+            task=task,
+            data=records,
+            representation=self.representation,
+            stage=self.stage,
+            noise=noise,
+            defence=defence,
+            classifier=classifier,
+            folder=folder,
+            found=found,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class System:
+    """A trained classifier, the noise it may be smoothed with, and its data.
+
+    Attributes:
+        task: as the flags say it.
+        data: the records.
+        representation: what the network takes in.
+        stage: where noise or a perturbation enters.
+        noise: the noise distribution.
+        defence: what the classifier was trained with, as its folder says it.
+        classifier: the network with its front end.
+        folder: of the classifier.
+        found: whether it was there already.
+    """
+
+    task: Task
+    data: Data
+    representation: Representation
+    stage: Representation
+    noise: Noise
+    defence: str
+    classifier: Classifier
+    folder: pathlib.Path
+    found: bool
+
+    def logits_fn(self, precision: str = "float32") -> LogitsFn:
+        """The classifier after the stage of the task."""
+        return self.classifier.logits_fn(self.stage.name, precision=precision)
+
+    def test_points(self, num_points: int | None) -> list[evaluation.Point]:
+        """Test records spread evenly over the split, at the stage of the task.
+
+        Raises:
+            ValueError: more points than test records, or labels that the classifier
+                does not have.
+        """
+        known, labels = self.classifier.labels, self.data.labels
+        if labels != known:
+            raise ValueError(
+                f"the classifier's classes ({_few(known)}) are not those of the "
+                f"records ({_few(labels)}): give records of its corpus"
+            )
+        return self.data.test_points(self.stage, num_points)
+
+
+def _few(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" * (len(names) > 3))

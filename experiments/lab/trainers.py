@@ -1,0 +1,220 @@
+"""How classifiers are trained: a table of trainers, and a folder for each classifier.
+
+A network is trained by gradients; the classical pipeline is fitted stage by stage, and
+a guarded network is trained behind its first stages.
+"""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+import shutil
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+from flax import linen as nn
+
+from advjax import catalog, checkpoint
+from advjax.classifier import Classifier
+from advjax.models.guarded import network_behind
+from advjax.representations import Representation
+from advjax.runtime import parallel
+from advjax.runtime.locks import reserve
+from advjax.surf_svm import fitting
+from advjax.training import Dataset, Objective, Recipe, TrainingRun, fit
+from experiments.lab.console import say
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training:
+    """One classifier to train: its data, its network, and the folder it goes to.
+
+    Attributes:
+        folder: of the classifier, there already or still to be trained.
+        settings: everything that decides the classifier, as JSON; kept beside it.
+        title: of the work, for people.
+        model: a choice from `MODELS`; its name picks the trainer.
+        module: the untrained network, for given training examples.
+        dataset: gives the examples of a split.
+        representation: what the network takes in.
+        labels: the names of the classes.
+        defence: a choice from `DEFENCES`, with its standard deviation.
+        objective: the defence's gradients, and the stage that they are for.
+        recipe: steps, batches and rates.
+        seed: of the weights, the batches and the noise.
+    """
+
+    folder: pathlib.Path
+    settings: Mapping[str, Any]
+    title: str
+    model: str
+    module: Callable[[Dataset], nn.Module]
+    dataset: Callable[[str], Dataset]
+    representation: Representation
+    labels: tuple[str, ...]
+    defence: str
+    objective: Objective
+    recipe: Recipe
+    seed: int
+
+
+def find_or_train(training: Training) -> Classifier:
+    """The classifier in the training's folder, trained and kept there if need be."""
+    folder = training.folder
+    with contextlib.ExitStack() as held:
+
+        def is_there() -> bool:
+            if not folder.exists():
+                held.enter_context(reserve(folder, say=say))
+            return folder.exists()
+
+        # The first process alone: it holds the lock for all that train together.
+        if not parallel.first_says(f"classifier {folder}", is_there):
+            return _train(training)
+    say(f"classifier  {folder} (found)")
+    return checkpoint.load(folder)
+
+
+def _train(training: Training) -> Classifier:
+    folder, recipe = training.folder, training.recipe
+    say(
+        f"classifier  {folder}: training {training.title}, up to {recipe.num_steps} "
+        f"steps of {recipe.batch_size}"
+    )
+    workdir = folder.with_name(folder.name + ".training")
+    train = training.dataset("train")
+    module = training.module(train)
+    classifier = trainer_of(training.model).train(training, module, train, workdir)
+    if parallel.process().index == 0:
+        # Without locks another start may have trained the same network meanwhile.
+        with contextlib.suppress(FileExistsError):
+            checkpoint.save(folder, classifier, **training.settings)
+        shutil.rmtree(workdir, ignore_errors=True)
+    return classifier
+
+
+def train_network(
+    training: Training,
+    module: nn.Module,
+    train: Dataset,
+    workdir: pathlib.Path,
+    *,
+    change: Callable[[Dataset], Dataset] = lambda dataset: dataset,
+) -> Classifier:
+    """The network trained by gradients, on examples that `change` has changed."""
+    return fit(
+        module,
+        training.representation,
+        change(train),
+        change(training.dataset("validation")),
+        jax.random.key(training.seed),
+        labels=training.labels,
+        objective=training.objective,
+        recipe=training.recipe,
+        run=TrainingRun(
+            seed=training.seed,
+            workdir=workdir,
+            settings=json.dumps(training.settings, sort_keys=True),
+            devices=training_devices(),
+        ),
+    )
+
+
+def fit_pipeline(
+    training: Training, module: nn.Module, train: Dataset, workdir: pathlib.Path
+) -> Classifier:
+    """The classical pipeline, fitted stage by stage.
+
+    Raises:
+        ValueError: a defence that no stage is fitted with.
+    """
+    return fitting.fit(
+        module, training.representation, train.x, train.y, labels=training.labels,
+        recipe=_stage_recipe(training), seed=training.seed, workdir=workdir,
+    )  # fmt: skip
+
+
+def train_guarded(
+    training: Training, module: nn.Module, train: Dataset, workdir: pathlib.Path
+) -> Classifier:
+    """A network behind the classical pipeline's differentiable stages.
+
+    Raises:
+        ValueError: a defence that no stage is fitted with.
+    """
+    recipe = _stage_recipe(training)
+    stages = fitting.Stages(
+        workdir / "stages", module, training.representation, recipe, train.x, train.y,
+        training.seed,
+    )  # fmt: skip
+    params = fitting.fit_front(module, train.x[..., 0], recipe, training.seed, stages)
+
+    def pure(dataset: Dataset) -> Dataset:
+        images = fitting.purified(module, params, dataset.x[..., 0])
+        return dataset._replace(x=images[..., None])
+
+    behind = network_behind(module.network, module.num_classes)
+    network = train_network(training, behind, train, workdir, change=pure)
+    variables = {kind: {"classifier": v} for kind, v in network.variables.items()}
+    variables["params"] |= params
+    return network.replace(variables=variables, module=module)
+
+
+def _stage_recipe(training: Training) -> fitting.SvmRecipe:
+    """The recipe of the stages, which know no defence but noise at their input."""
+    name, options = catalog.parse(training.defence)
+    at = training.objective.at
+    at_input = at == training.representation.name
+    if not at_input or name not in ("plain", "gaussian"):
+        raise ValueError(
+            f"--defence={training.defence} at {at}: "
+            f"{catalog.parse(training.model)[0]} is fitted stage by stage on images; "
+            "give --defence=plain, or gaussian with "
+            f"--rep={training.representation.name}"
+        )
+    return fitting.SvmRecipe(
+        num_steps=training.recipe.num_steps,
+        batch_size=training.recipe.batch_size,
+        noise=float(options.get("sigma", 0.0)),
+    )
+
+
+class Trainer(NamedTuple):
+    """How a kind of classifier is trained.
+
+    Attributes:
+        train: makes the classifier of a training, an untrained module and training
+            examples, and keeps what a restart needs in a folder.
+        validates: whether clips of the validation split choose its best step.
+        packages: what it imports beside the packages that everything needs.
+    """
+
+    train: Callable[[Training, nn.Module, Dataset, pathlib.Path], Classifier]
+    validates: bool = True
+    packages: tuple[str, ...] = ()
+
+
+NETWORK = Trainer(train_network)
+TRAINERS: Mapping[str, Trainer] = {
+    "surf_svm": Trainer(fit_pipeline, validates=False, packages=("sklearn",)),
+    "guarded": Trainer(train_guarded, packages=("sklearn",)),
+}
+"""By a name in `MODELS`; the other models are networks."""
+
+
+def trainer_of(model: str) -> Trainer:
+    """The trainer of a choice from `MODELS`."""
+    return TRAINERS.get(catalog.parse(model)[0], NETWORK)
+
+
+def training_devices() -> list[jax.Device]:
+    """All devices; on a CPU one of each process, which has all of its cores.
+
+    There the step is no loop, so XLA spreads all of it over the cores by itself.
+    """
+    devices = jax.devices()
+    if devices[0].platform != "cpu":
+        return devices
+    first = {device.process_index: device for device in reversed(devices)}
+    return [first[index] for index in sorted(first)]

@@ -1,0 +1,84 @@
+"""One run over points of several shapes, as clips of any length are."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from advjax.attacks import fgsm
+from advjax.evaluation import Point
+from advjax.runs import folder as runs
+from advjax.runs.row_types import ATTACK_ROWS
+from experiments.lab import attack
+from experiments.lab.adversarial_examples import EXAMPLES_FOLDER
+
+EPS = 0.25
+
+
+@jax.tree_util.Partial
+def logits_fn(x):
+    return jnp.stack([x.mean(), 0.1 - x.mean()])
+
+
+def point(number, length):
+    return Point(number, f"clip {number}>b", np.full(length, 0.2, np.float32), 0)
+
+
+class Clips:
+    """Two batches, which count how often their inputs are computed."""
+
+    def __init__(self, folder):
+        self.asked = []
+        self.groups = [[point(0, 4), point(1, 4)], [point(2, 8)]]
+        ids = [[each.id for each in group] for group in self.groups]
+        self.prepared = attack.Prepared(
+            folder=folder,
+            settings={"num_points": 3},
+            environment={},
+            title="fgsm",
+            logits_fn=logits_fn,
+            batches=[
+                attack.Batch(names, lambda number=number: self.inputs(number))
+                for number, names in enumerate(ids)
+            ],
+            seed=0,
+            num_slots=2,
+            mixed=True,
+        )
+
+    def inputs(self, number):
+        self.asked.append(number)
+        group = self.groups[number]
+        built = fgsm(bounds=(-1.0, 1.0))
+        return attack.Inputs(built, group, [EPS] * len(group))
+
+
+@pytest.fixture
+def clips(tmp_path):
+    return Clips(tmp_path / "run")
+
+
+def test_every_point_has_its_row_and_a_file_of_its_shape(clips):
+    attack.run(clips.prepared)
+    folder = clips.prepared.folder
+    rows = ATTACK_ROWS.read(folder)
+    assert sorted(rows.id) == ["clip 0>b", "clip 1>b", "clip 2>b"]
+    assert rows.success.all() and runs.num_missing(folder) == 0
+    files = sorted((folder / EXAMPLES_FOLDER).iterdir())
+    assert [file.name for file in files] == [f"clip_{n}_b.npy" for n in range(3)]
+    for file, length in zip(files, (4, 4, 8), strict=True):
+        np.testing.assert_allclose(np.load(file), np.full(length, 0.2 - EPS), atol=1e-6)
+
+
+def test_a_finished_batch_is_not_computed_again(clips):
+    attack.run(clips.prepared)
+    path = clips.prepared.folder / "rows.tsv"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]))
+    assert runs.num_missing(clips.prepared.folder) == 1
+    clips.asked.clear()
+    attack.run(clips.prepared)
+    assert clips.asked == [1]
+    assert path.read_bytes().count(b"\n") == len(lines)
+    attack.run(clips.prepared)
+    assert clips.asked == [1]
