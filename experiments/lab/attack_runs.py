@@ -1,0 +1,166 @@
+"""Attacks of one command: a run for each attack and budget, and one report."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from advjax.runs import folder as runs
+from advjax.runs.row_types import ATTACK_ROWS
+from advjax.runtime import parallel
+from experiments.lab import (
+    attack,
+    attack_report,
+    audibility,
+    budgets,
+    folder_names,
+    preflight,
+    wav_pairs,
+)
+from experiments.lab.attack import AttackRequest
+from experiments.lab.console import say
+from experiments.lab.task import Draft, System
+
+
+class Shown(NamedTuple):
+    """Parts of the report beside its table.
+
+    Attributes:
+        count: successes in examples.png and, with `audio`, as WAV pairs.
+        audio: whether WAV pairs are written.
+        audio_format: "pcm16", or "float32" for such files beside those of 16 bits.
+        audible: whether successes are compared with the masking threshold.
+    """
+
+    count: int
+    audio: bool
+    audio_format: str
+    audible: bool
+
+
+def plan(
+    draft: Draft,
+    attacks: Sequence[str],
+    texts: Sequence[str],
+    *,
+    target: str | None,
+    num_slots: int | None,
+) -> list[AttackRequest]:
+    """Every attack at every budget, all of them checked before the first one runs.
+
+    Args:
+        draft: whose classifier is attacked.
+        attacks: choices from `ATTACKS`, with options.
+        texts: budgets, for those attacks that take one.
+        target: the class that targeted attacks reach; None for the default.
+        num_slots: examples attacked at once.
+    """
+    if num_slots and num_slots > preflight.MOST_SLOTS:
+        raise ValueError(f"--slots={num_slots}: give 1 to {preflight.MOST_SLOTS:,}")
+    built = {text: attack.check(draft, text) for text in attacks}
+    if texts and not any(each.fixed_budget for each in built.values()):
+        raise ValueError(
+            f"{' and '.join(built)} looks for the smallest perturbation: leave "
+            "--budget out"
+        )
+    if target is not None:
+        preflight.check_target(draft, target, built)
+    labels = list(map(budgets.label, texts))
+    requests = []
+    for text, each in built.items():
+        for budget in labels if each.fixed_budget and labels else [None]:
+            budgets.check(budget, text, each)
+            request = AttackRequest(text, budget, num_slots=num_slots)
+            requests.append(request._replace(target=target) if target else request)
+    return requests
+
+
+def workdirs(
+    requests: Sequence[AttackRequest], out: pathlib.Path | None
+) -> list[pathlib.Path | None]:
+    """The folder of each run in `out`; None for one in the home of the task."""
+    if out is None:
+        return [None] * len(requests)
+    preflight.check_writable(out, "--workdir")
+    folders = []
+    for request in requests:
+        folder = out
+        if len(requests) > 1:
+            words = f"{request.attack}-{request.budget or 'smallest'}"
+            name = "".join(c if c.isalnum() or c in "-." else "_" for c in words)
+            folder = out / name
+        runs.check_run_folder(folder, ATTACK_ROWS, argument="--workdir")
+        folders.append(folder)
+    return folders
+
+
+def run(
+    system: System,
+    requests: Sequence[AttackRequest],
+    folders: Sequence[pathlib.Path | None],
+    *,
+    num_points: int,
+    environment: Mapping[str, Any],
+    shown: Shown,
+) -> list[pathlib.Path]:
+    """The folders of the runs, each attacked and its successes shown.
+
+    Args:
+        system: whose classifier is attacked.
+        requests: the attacks, as `plan` gives them.
+        folders: of the runs, as `workdirs` gives them.
+        num_points: test examples.
+        environment: provenance of the runs.
+        shown: what is drawn and written of successes.
+    """
+    points = system.test_points(num_points)
+    prepared = [
+        attack.prepare(system, request, points, workdir=folder, environment=environment)
+        for request, folder in zip(requests, folders, strict=True)
+    ]
+    parallel.part_ways()
+    for each in prepared:
+        attack.run(each)
+        if not runs.num_missing(each.folder):
+            attack_report.show(
+                system,
+                each.folder,
+                count=shown.count,
+                audio=shown.audio,
+                audio_format=shown.audio_format,
+            )
+    return [each.folder for each in prepared]
+
+
+def report(
+    system: System,
+    folders: Sequence[pathlib.Path],
+    comparisons: pathlib.Path,
+    shown: Shown,
+) -> None:
+    """Print and write the report, unless other processes still attack.
+
+    Args:
+        system: whose classifier was attacked.
+        folders: of the runs.
+        comparisons: the folder that gets the report of several runs.
+        shown: what is told beside the table.
+    """
+    if left := sum(map(runs.num_missing, folders)):
+        say(
+            f"{left} rows are left to the other processes, and the report to the last "
+            "of them; should one have ended early, give the same command again"
+        )
+        return
+    where = folders[0]
+    if len(folders) > 1:
+        # A folder of this command's own: others compare other runs.
+        among = {"runs": sorted(folder.name for folder in folders)}
+        where = comparisons / folder_names.name_of("comparison", among)
+    print(attack_report.report(folders, where))
+    for folder in folders if shown.audible else ():
+        print(f"{folder.name}: {audibility.report(system, folder)}")
+    say(f"report      {where}/report.md; rows*.tsv and x_adv*.npy in each run")
+    for folder in folders if shown.audio else ():
+        file = folder / wav_pairs.EXAMPLES_FILE
+        if pairs := wav_pairs.read(file):
+            say(f"{wav_pairs.summary(pairs)}: see {file}")

@@ -1,0 +1,146 @@
+"""Transfer of adversarial examples from the classifier of one run to another."""
+
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from advjax import checkpoint, evaluation, records
+from advjax.metrics.robustness import attackable
+from advjax.metrics.shares import Share
+from advjax.metrics.transfer import transfer_share
+from advjax.reports import tables
+from advjax.representations import definition
+from advjax.runs import folder as runs
+from advjax.runs.row_types import ATTACK_ROWS
+from experiments.lab import folder_names
+from experiments.lab.adversarial_examples import check_example, examples
+from experiments.lab.data import spread
+from experiments.lab.run_labels import label_of
+
+
+class Transfer(NamedTuple):
+    """Shares of examples that move a classifier.
+
+    Attributes:
+        targets: folders of classifiers.
+        sources: names of the runs that the examples come from.
+        shares: a row for each target, an entry for each source.
+    """
+
+    targets: list[str]
+    sources: list[str]
+    shares: list[list[Share]]
+
+
+def measure(folders: Sequence[pathlib.Path], classifiers: Sequence[str]) -> Transfer:
+    """Give every run's examples to the classifier of every run, and to more.
+
+    Args:
+        folders: runs of attacks with their examples.
+        classifiers: folders of further classifiers.
+    """
+    sources = [runs.description(folder) for folder in folders]
+    own = [
+        str(_folder_of(source, folder, "classifier"))
+        for source, folder in zip(sources, folders, strict=True)
+    ]
+    targets = list(dict.fromkeys([*own, *classifiers]))
+    shares = [
+        [share(target, source, f) for source, f in zip(sources, folders, strict=True)]
+        for target in targets
+    ]
+    return Transfer(targets, [label_of(each["settings"]) for each in sources], shares)
+
+
+def write(found: Transfer, folders: Sequence[pathlib.Path], out: pathlib.Path) -> str:
+    """The table as text; writes `transfer.md` and `transfer.json` into `out`."""
+    table = tables.Table(
+        ["target", *(str(n) for n in range(1, len(folders) + 1))],
+        [
+            [pathlib.Path(target).name, *map(_cell, row)]
+            for target, row in zip(found.targets, found.shares, strict=True)
+        ],
+        [
+            "columns: the runs the examples come from",
+            *(f"{n}: {name}" for n, name in enumerate(found.sources, start=1)),
+            "k/n: n successes of the source on clips that the target classifies right "
+            "(and, targeted, not as the class to reach), k of which change its answer "
+            "(targeted: to that class)",
+            tables.INTERVAL_NOTE,
+        ],
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "transfer.md").write_text(
+        "# Transfer\n\n" + tables.as_markdown(table) + "\n",
+        encoding="utf-8",
+    )
+    counted = {
+        "targets": found.targets,
+        "sources": [str(folder) for folder in folders],
+        # JSON has no NaN.
+        "rates": [
+            [each.value if each.total else None for each in row] for row in found.shares
+        ],
+        "moved": [[each.count for each in row] for row in found.shares],
+        "of": [[each.total for each in row] for row in found.shares],
+    }
+    (out / "transfer.json").write_text(
+        json.dumps(counted, indent=2) + "\n", encoding="utf-8"
+    )
+    return tables.as_text(table)
+
+
+def share(target: str, source: dict, folder: pathlib.Path) -> Share:
+    """The successes of one run that move one classifier, out of those that could.
+
+    Raises:
+        ValueError: the classifier lacks the stage that was attacked, or its classes are
+            others.
+    """
+    classifier = checkpoint.load(target)
+    at = source["settings"]["perturbation_enters_at"]
+    logits_fn = classifier.logits_fn(at)
+    rows = ATTACK_ROWS.read(folder)
+    origin = _folder_of(source, folder, "records")
+    if tuple(records.info(origin).labels) != classifier.labels:
+        raise ValueError(f"{target} knows other classes than the examples of {folder}")
+    test = records.read(origin, "test")
+    count = int(source["settings"]["num_points"])
+    indices = spread(len(test), count)
+    place = {test[int(index)]["id"]: number for number, index in enumerate(indices)}
+    stored = examples(folder, place)
+    stage = classifier.representation.stage(at)
+    clean = np.stack(
+        [evaluation.stage_features(stage, test[int(idx)]["audio"]) for idx in rows.idx]
+    )
+    attacked = np.stack([stored[id] for id in rows.id])
+    chain = json.loads(json.dumps(definition(classifier.representation)))
+    if chain == source["settings"]["representation"]:
+        for number in range(len(rows.id)):
+            check_example(rows, number, clean[number], attacked[number], folder)
+    answers = [
+        evaluation.logits_of_batch(logits_fn, x).argmax(axis=1)
+        for x in (clean, attacked)
+    ]
+    won = rows.success & attackable(rows.label, rows.clean, rows.target)
+    return transfer_share(
+        won, label=rows.label, clean=answers[0], attacked=answers[1], target=rows.target
+    )
+
+
+def _folder_of(source: dict, folder: pathlib.Path, what: str) -> pathlib.Path:
+    """The folder of a run's classifier or records."""
+    text = source["environment"].get(f"{what}_folder")
+    if not isinstance(text, str):
+        raise ValueError(
+            f"{folder}/run.json does not say where the {what} of the run is: give "
+            "folders of experiments.attack"
+        )
+    return folder_names.folder_from(text, run=folder, what=what)
+
+
+def _cell(share: Share) -> str:
+    return f"{tables.share_text(share)} {share.count}/{share.total}"
