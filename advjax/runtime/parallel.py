@@ -48,6 +48,12 @@ def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     return Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
+def num_cores() -> int:
+    """Cores that this process may use, which `taskset` and containers limit."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def device_per_core() -> None:
     """Nothing; a CPU becomes a device for each core, if nobody has said how many.
 
@@ -59,9 +65,7 @@ def device_per_core() -> None:
     told = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if told or jax.config.jax_num_cpu_devices > 0:
         return
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    jax.config.update("jax_num_cpu_devices", min(cores, 8))
+    jax.config.update("jax_num_cpu_devices", min(num_cores(), 8))
 
 
 def local_mesh() -> Mesh | None:

@@ -12,295 +12,337 @@ counts, and the ratios are those of its turns of the same round.
 
 Then ours alone, at the first width, over a 30-fold range of n and of clips: what a
 certificate costs, and whether memory grows. Writes certify.md, certify.json and the
-figures scaling.png and width.png to --out.
+figures certify.png, scaling.png and width.png to --out.
 
 The clip is normal noise at the stage mfbe and the network is not trained: neither
 changes the time of a vote. Needs PyTorch 2.13.0: pip install 'advjax[bench]'
 """
 
-import contextlib
-import json
-import os
+import math
 import pathlib
 import statistics
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from advjax.reports import tables
+from advjax.runtime import failures, parallel
 from experiments import app, flags
-from experiments.benchmarks import certify_sides, contest
 from experiments.benchmarks import flags as bench
+from experiments.benchmarks import harness, problems, results
+from experiments.benchmarks.results import Contest
+from experiments.benchmarks.rivals import pytorch_steps
+from experiments.benchmarks.work import Work, process_peak_bytes
 from experiments.lab.console import say
 
 flags.declare(
     __name__,
-    flags.PRECISION,
-    bench.TURNS,
-    bench.TURN_S,
-    bench.WIDTHS,
-    bench.TILES,
-    bench.BATCHES,
-    bench.SCALING,
-    bench.COMPILED,
-    flags.OUT,
-    flags.CACHE,
-    flags.HOME,
+    *(flags.PRECISION, bench.TURNS, bench.TURN_S, bench.WIDTHS, bench.TILES),
+    *(bench.BATCHES, bench.SCALING, bench.COMPILED),
+    *(flags.OUT, flags.CACHE, flags.HOME),
 )
 
+SIGMA = 0.25
 TOLERANCE = 1e-4
 """Greatest difference of logits, relative to the largest."""
 MULTIPLES = (1, 3, 10, 30)
+AGAINST = {"torch": "the best PyTorch", "published": "the published loop"}
 
 
 def main() -> None:
-    """All widths, then the tables."""
-    out = pathlib.Path(flags.OUT.value or "benchmark")
-    out.mkdir(parents=True, exist_ok=True)
-    found = {
-        "machine": f"{contest.num_cores()} cores of {contest.processor()}",
-        "precision": flags.PRECISION.value,
-        "revision": app.revision(),
-        "widths": {width: measure(int(width)) for width in bench.WIDTHS.value},
-    }
-    (out / "certify.json").write_text(
-        json.dumps(found, indent=1) + "\n", encoding="utf-8"
-    )
-    from experiments.benchmarks import certify_report
-
-    text = certify_report.write(found, out)
-    print(text)
-
-
-class Contestant:
-    """One or several processes that work at the same time."""
-
-    def __init__(self, name: str, kind: str, batch: int, specs: list[dict[str, Any]]):
-        """Starts the processes; `ready` waits until they are built."""
-        self.name, self.kind, self.batch, self.specs = name, kind, batch, specs
-        self.processes = [_start(spec) for spec in specs]
-        self.tells: dict[str, Any] = {}
-
-    def ready(self) -> None:
-        """Nothing; waits for the processes, and reads what they tell."""
-        self.tells = [_answer(process) for process in self.processes][0]
-
-    def turn(self, votes: int, clips: int = 1) -> dict[str, Any]:
-        """Counts at least `votes` for each of `clips`, and says what it took."""
-        share = -(-votes // len(self.processes) // self.batch) * self.batch
-        for process in self.processes:
-            process.stdin.write(json.dumps({"clips": clips, "votes": share}) + "\n")
-            process.stdin.flush()
-        told = [_answer(process) for process in self.processes]
-        total = share * clips * len(self.processes)
-        wall = max(one["wall_s"] for one in told)
-        return {
-            "votes": total,
-            "wall_s": wall,
-            "cpu_s": sum(one["cpu_s"] for one in told),
-            "peak_bytes": sum(one["peak_bytes"] for one in told),
-            "votes_per_s": total / wall,
-        }
-
-    def stop(self) -> None:
-        """Nothing; ends the processes."""
-        for process in self.processes:
-            process.stdin.close()
-            process.wait(timeout=60)
-
-
-def measure(width: int) -> dict[str, Any]:
-    """Everything about one width."""
-    with contextlib.ExitStack() as stack:
-        contestants = list(_contestants(width, stack))
-        _agree(contestants)
-        sizes = [_turn_size(contestant) for contestant in contestants]
-        turns = [[] for _ in contestants]
-        for number in range(bench.TURNS.value):
-            for place in range(len(contestants)):
-                index = (number + place) % len(contestants)
-                turns[index].append(contestants[index].turn(sizes[index]))
-            rates = [own[-1]["votes_per_s"] for own in turns]
-            said = (
-                f"{contestant.name} {rate:.4g}"
-                for contestant, rate in zip(contestants, rates, strict=True)
-            )
-            say(f"width {width}, round {number + 1}: {', '.join(said)}")
-        results = [
-            {
-                "name": contestant.name,
-                "kind": contestant.kind,
-                "batch": contestant.batch,
-                "spec": contestant.specs[0],
-                "compile_s": contestant.tells.get("compile_s"),
-                "tells": {
-                    name: value
-                    for name, value in contestant.tells.items()
-                    if name not in ("logits", "compile_s")
-                },
-                "turns": own,
-            }
-            for contestant, own in zip(contestants, turns, strict=True)
-        ]
-    first = int(bench.WIDTHS.value[0])
-    best = max((r for r in results if r["kind"] == "ours"), key=median_rate)
-    return {
-        "flops": certify_sides.flops(width),
-        "contestants": results,
-        "scaling": _scaling(best) if bench.SCALING.value and width == first else None,
-    }
-
-
-def median_rate(result: dict[str, Any]) -> float:
-    """A contestant's median votes per second."""
-    return statistics.median(turn["votes_per_s"] for turn in result["turns"])
-
-
-def _contestants(width: int, stack: contextlib.ExitStack) -> Iterator[Contestant]:
-    """All of them, started one after the other: they would share the cores."""
-
-    def started(*entry) -> Contestant:
-        contestant = Contestant(*entry)
-        stack.callback(contestant.stop)
-        contestant.ready()
-        say(f"width {width}: {contestant.name} is ready")
-        return contestant
-
-    ceiling = {"side": "matmul", "precision": flags.PRECISION.value}
-    yield (ceiling := started("matrix product", "ceiling", 1, [ceiling]))
-    # Asked of a process of its own: this one stays off the accelerator.
-    accelerator = ceiling.tells["backend"] != "cpu"
-    for entry in [*_ours(width, accelerator), *_theirs(width, accelerator)]:
-        yield started(*entry)
-
-
-def _ours(width: int, accelerator: bool) -> Iterator[tuple]:
-    home = pathlib.Path(flags.HOME.value).absolute()
-    spec = {
-        "side": "ours",
-        "width": width,
-        "precision": flags.PRECISION.value,
-        "cache": str(home / "compiled") if flags.CACHE.value else "",
-    }
-    tiles = bench.TILES.value or (
-        ["500", "1000", "2000"] if accelerator else ["10", "20"]
-    )
-    for tile in map(int, tiles):
-        for devices in [1] if accelerator else sorted({1, contest.num_cores()}):
-            name = f"ours, tile {tile}, {devices} device{'s' * (devices > 1)}"
-            # One tile selects the class, and as many at least estimate.
-            least = 2 * tile * devices
-            yield name, "ours", least, [spec | {"tile": tile, "devices": devices}]
-
-
-def _theirs(width: int, accelerator: bool) -> Iterator[tuple]:
-    cores, batches = contest.num_cores(), [int(batch) for batch in bench.BATCHES.value]
-    if not batches:
-        batches = [400, 1000, 2000] if accelerator else [16, 20, 32, 50]
-    spec = {
-        "side": "torch",
-        "width": width,
-        "precision": flags.PRECISION.value,
-        "threads": cores,
-        "batch": batches[0],
-        "form": "folded",
-        "layout": "channels_last",
-    }
-    published = certify_sides.PUBLISHED_BATCH
-    as_published = {"form": "published", "layout": "contiguous", "batch": published}
-    as_published["precision"] = "float32"
-    yield "PyTorch as published", "published", published, [spec | as_published]
-    few = batches[0]
-    for batch in batches:
-        name = f"PyTorch, folded, batch {batch}"
-        yield name, "torch", batch, [spec | {"batch": batch}]
-    name = f"PyTorch, folded, channels first, batch {few}"
-    yield name, "torch", few, [spec | {"layout": "contiguous"}]
-    if cores > 1 and not accelerator:
-        name = f"PyTorch, folded, {cores} processes of a core, batch {few}"
-        yield name, "torch", few, [spec | {"threads": 1}] * cores
-    if bench.COMPILED.value:
-        name = f"PyTorch, compiled, batch {few}"
-        yield name, "torch", few, [spec | {"form": "compiled"}]
-
-
-def _agree(contestants: list[Contestant]) -> None:
-    """Nothing; refuses to time networks that are not the same."""
-    logits = {
-        c.name: np.asarray(c.tells["logits"])
-        for c in contestants
-        if "logits" in c.tells
-    }
-    name, expected = next(iter(logits.items()))
-    tolerance = TOLERANCE if flags.PRECISION.value == "float32" else 0.1
-    for other, found in logits.items():
-        difference = np.abs(found - expected).max() / np.abs(expected).max()
-        if not difference < tolerance:
-            raise ValueError(
-                f"logits of {other!r} and {name!r} differ by {difference:.1e}"
-            )
-
-
-def _turn_size(contestant: Contestant) -> int:
-    """Votes that take about --turn_s."""
-    trial = contestant.turn(contestant.batch)
-    return max(contestant.batch, round(trial["votes_per_s"] * bench.TURN_S.value))
-
-
-def _scaling(result: dict[str, Any]) -> dict[str, Any]:
-    """Seconds and memory over n for one clip, and over clips for a fixed n."""
-    with contextlib.ExitStack() as stack:
-        contestant = Contestant(
-            result["name"], "ours", result["batch"], [result["spec"]]
+    """Time all widths, then report."""
+    failures.need("torch")
+    backend, device = harness.probe_device()
+    contests = []
+    for width in map(int, bench.WIDTHS.value):
+        title = f"ResCNN of width {width}, {flags.PRECISION.value}"
+        entrants = list(contestants(width, on_cpu=backend == "cpu"))
+        found = harness.contest(
+            entrants,
+            rounds=bench.TURNS.value,
+            size=harness.turns_of(bench.TURN_S.value),
+            check=check_logits,
+            title=f"width {width}",
         )
-        stack.callback(contestant.stop)
-        contestant.ready()
-        unit = result["batch"]
-        unit *= max(1, round(median_rate(result) * bench.TURN_S.value / 2 / unit))
-        found = {"n": [], "clips": []}
+        facts = {"width": width, "flops": flops(width)}
+        if bench.SCALING.value and not contests:
+            best = Contest(title, "votes", found).best("ours")
+            (entry,) = (each for each in entrants if each.name == best.name)
+            facts["scaling"] = scaling(entry, best.rate)
+        contests.append(Contest(title, "votes", found, facts))
+    setting = results.setting(["torch"], device)
+    report(contests, setting, pathlib.Path(flags.OUT.value or "benchmark"))
+
+
+def contestants(width: int, *, on_cpu: bool) -> Iterator[harness.Contestant]:
+    """All of them, each a process or several."""
+    home = pathlib.Path(flags.HOME.value).absolute()
+    shared = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    common = {"precision": flags.PRECISION.value}
+    yield harness.Contestant(
+        "matrix product", "ceiling", matrix_product, common, 1, 1, shared
+    )
+    common |= {"width": width, "sigma": SIGMA}
+    cache = {"cache": str(home / "compiled") if flags.CACHE.value else ""}
+    cores = parallel.num_cores()
+    tiles = bench.TILES.value or ([10, 20] if on_cpu else [500, 1000, 2000])
+    for tile in map(int, tiles):
+        for devices in sorted({1, cores}) if on_cpu else [1]:
+            yield harness.Contestant(
+                f"ours, tile {tile}, {devices} device{'s' * (devices > 1)}",
+                "ours",
+                our_votes,
+                common | cache | {"tile": tile, "devices": devices},
+                # One tile selects the class, and as many at least estimate.
+                batch=2 * tile * devices,
+                num_processes=1,
+                environment=shared,
+            )
+    # JAX makes PyTorch's weights; that need not be compiled for each of them.
+    shared = shared | {"JAX_COMPILATION_CACHE_DIR": str(home / "compiled")}
+    common |= {"threads": cores, "form": "folded", "layout": "channels_last"}
+
+    def torch(name: str, batch: int, processes: int = 1, **options: Any):
+        return harness.Contestant(
+            f"PyTorch, {name}", "torch", pytorch_steps.votes,
+            common | {"batch": batch} | options, batch, processes, shared,
+        )  # fmt: skip
+
+    # What launch.sh tells the allocator is ours, and half of the published loop's time.
+    untold = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"))
+    yield torch(
+        "as published", pytorch_steps.PUBLISHED_BATCH,
+        form="published", layout="contiguous", precision="float32",
+    )._replace(kind="published", environment=shared | untold)  # fmt: skip
+    batches = bench.BATCHES.value or ([16, 20, 32, 50] if on_cpu else [400, 1000, 2000])
+    few, *_ = batches = [int(batch) for batch in batches]
+    for batch in batches:
+        yield torch(f"folded, batch {batch}", batch)
+    yield torch(f"folded, channels first, batch {few}", few, layout="contiguous")
+    if cores > 1 and on_cpu:
+        name = f"folded, {cores} processes of a core, batch {few}"
+        yield torch(name, few, cores, threads=1)
+    if bench.COMPILED.value:
+        yield torch(f"compiled, batch {few}", few, form="compiled")
+
+
+def check_logits(entrants: Sequence[harness.Entrant]) -> None:
+    """Refuse to time networks that are not the same."""
+    logits = {
+        each.contestant.name: np.asarray(each.facts.pop("logits"))
+        for each in entrants
+        if "logits" in each.facts
+    }
+    tolerance = TOLERANCE if flags.PRECISION.value == "float32" else 0.1
+    harness.differences(logits, tolerance, "logits")
+
+
+def our_votes(
+    *, width: int, sigma: float, tile: int, devices: int, precision: str, cache: str
+) -> Work:
+    """`smoothing.certify_each`, whose votes are all estimation votes but one tile."""
+    import jax
+
+    if devices > 1:
+        jax.config.update("jax_num_cpu_devices", devices)
+    from advjax import smoothing
+    from advjax.runtime.compilation import use_disk_cache
+
+    if cache:
+        use_disk_cache(cache)
+    classifier = problems.fresh_rescnn(width)
+    logits_fn = classifier.logits_fn("mfbe", precision=precision)
+    (clip,), law = problems.noise(1, seed=0), smoothing.gaussian(sigma)
+    mesh = parallel.local_mesh()
+    size = 1 if mesh is None else mesh.size
+    key = jax.random.key(0)
+
+    def run(units: int, clips: int = 1) -> None:
+        """Counts the votes, as many for each of so many clips."""
+        examples = (
+            smoothing.Example(clip, jax.random.fold_in(key, number))
+            for number in range(clips)
+        )
+        num_votes = units // clips
+        # All but one tile estimate; at this alpha few are enough. Four dispatches.
+        for _ in smoothing.certify_each(
+            logits_fn, examples, noise=law, num_selection=tile,
+            num_estimation=num_votes - tile, tile=tile, alpha=0.1,
+            chunk=max(1, math.ceil(num_votes / tile / size / 4)), mesh=mesh,
+        ):  # fmt: skip
+            pass
+
+    def peak_bytes() -> int:
+        stats = jax.local_devices()[0].memory_stats() or {}
+        return stats.get("peak_bytes_in_use") or process_peak_bytes()
+
+    inputs = problems.parity_inputs(sigma)
+    logits = np.asarray(jax.jit(jax.vmap(logits_fn))(inputs), float).tolist()
+    wrong = disagreement(classifier, clip, sigma, precision)
+    return Work(run, {"logits": logits, "disagreement": wrong}, peak_bytes)
+
+
+def disagreement(classifier, clip: np.ndarray, sigma: float, precision: str) -> float:
+    """Share of 1,000 noisy copies that another class wins than in float32."""
+    if precision == "float32":
+        return 0.0
+    from advjax.evaluation import logits_of_batch
+
+    copies = clip + np.float32(sigma) * problems.noise(1000, seed=5)
+    winners = [
+        logits_of_batch(classifier.logits_fn("mfbe", precision=kind), copies).argmax(1)
+        for kind in (precision, "float32")
+    ]
+    return float((winners[0] != winners[1]).mean())
+
+
+def matrix_product(*, precision: str) -> Work:
+    """Products of two square matrices, each a unit: what the device can do at most."""
+    import jax
+    import jax.numpy as jnp
+
+    size = 2048 if jax.default_backend() == "cpu" else 8192
+    kind = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
+    name = {"tf32": "tensorfloat32"}.get(precision, "float32")
+    a = jax.random.normal(jax.random.key(0), (size, size)).astype(kind)
+    product = jax.jit(lambda a, b: jnp.matmul(a, b, precision=name))
+
+    def run(units: int) -> None:
+        for _ in range(units):
+            result = product(a, a)
+        result.block_until_ready()
+
+    return Work(run, {"flops": 2 * size**3})
+
+
+def flops(width: int) -> int:
+    """Operations of one forward pass by direct convolution, two a multiplication.
+
+    Only products are counted, as is usual; the front end is not part of a vote here.
+    """
+    total, inputs = 0, 1
+    for stage in range(4):
+        places = math.ceil(160 / 2 ** (stage + 1)) * math.ceil(64 / 2 ** (stage + 1))
+        features = width * 2**stage
+        total += places * (25 * inputs * features + 6 * 9 * features * features)
+        inputs = features
+    # Four bands are left of 64; 512 units of embedding.
+    return 2 * (total + 4 * inputs * 512 + 512 * problems.NUM_CLASSES)
+
+
+def scaling(entry: harness.Contestant, rate: float) -> dict[str, Any]:
+    """Seconds and memory over n for one clip, and over clips for a fixed n."""
+    unit = entry.batch * max(1, round(rate * bench.TURN_S.value / 2 / entry.batch))
+    found: dict[str, Any] = {"name": entry.name, "unit": unit, "n": [], "clips": []}
+    with harness.Entrant(entry) as entrant:
         for number in range(3):
             for multiple in MULTIPLES[:: -1 if number % 2 else 1]:
-                for what, votes, clips in (
-                    ("n", unit * multiple, 1), ("clips", unit, multiple)
-                ):  # fmt: skip
-                    turn = contestant.turn(votes, clips)
-                    found[what].append({"multiple": multiple, **turn})
+                for what, clips in (("n", 1), ("clips", multiple)):
+                    turn = entrant.run(unit * multiple, clips=clips)
+                    found[what].append(turn._asdict())
             say(f"scaling, round {number + 1} of 3")
-        return {"name": result["name"], "unit": unit, **found}
+    return found
 
 
-def _start(spec: dict[str, Any]) -> subprocess.Popen:
-    program = "from experiments.benchmarks import certify_sides; certify_sides.main()"
-    # The contestants share an accelerator.
-    environment = dict(os.environ, XLA_PYTHON_CLIENT_PREALLOCATE="false")
-    if spec["side"] == "torch":
-        # JAX makes its weights; that need not be compiled for each of them.
-        home = pathlib.Path(flags.HOME.value).absolute()
-        environment["JAX_COMPILATION_CACHE_DIR"] = str(home / "compiled")
-    if spec.get("form") == "published":
-        # What launch.sh tells the allocator is ours, and half of this loop's time.
-        for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
-            environment.pop(name, None)
-    return subprocess.Popen(
-        [sys.executable, "-c", program, json.dumps(spec)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        env=environment,
+def report(
+    contests: Sequence[Contest], setting: Mapping[str, Any], out: pathlib.Path
+) -> None:
+    """Print and write the tables, every turn, and the figures."""
+    parts, growths = ["# Votes per second"], {}
+    for one in contests:
+        parts += [f"## {one.title}", tables.as_markdown(speeds(one)), conclusion(one)]
+        if "scaling" in one.facts:
+            growths[f"width {one.facts['width']}"] = growth(one.facts["scaling"])
+            parts.append(growth_text(one.facts["scaling"]))
+    out.mkdir(parents=True, exist_ok=True)
+    if growths:
+        results.draw(
+            out / "scaling.png", growths, x_label="votes", y_label="seconds",
+            title="What certifying costs",
+        )  # fmt: skip
+        parts.append("![seconds over votes](scaling.png)")
+    if len(contests) > 1:
+        lines = {
+            name: [(c.facts["width"], 1000 * c.best(kind).median_s) for c in contests]
+            for kind, name in {"ours": "ours", **AGAINST}.items()
+        }
+        results.draw(
+            out / "width.png", {"": lines}, x_label="width",
+            y_label="milliseconds a vote", title="Wider networks",
+        )  # fmt: skip
+        parts.append("![milliseconds over width](width.png)")
+    print(results.write(out, "certify", contests, "\n\n".join(parts), setting))
+
+
+def speeds(one: Contest) -> tables.Table:
+    """Every contestant's votes, what they cost, and the ratios."""
+    ceiling = one.best("ceiling")
+    most = ceiling.rate * ceiling.facts["flops"]
+    columns = {
+        "of the ceiling": lambda r: f"{r.rate * one.facts['flops'] / most:.2f}",
+        "s a clip, n=10,000": lambda r: _seconds(10_000 / r.rate),
+        "n=100,000": lambda r: _seconds(100_000 / r.rate),
+        "memory, GiB": lambda r: f"{max(t.peak_bytes for t in r.turns) / 2**30:.2f}",
+    }
+    notes = [
+        f"the ceiling: {most / 1e9:.4g} GFLOP/s in a large matrix product; "
+        f"{one.facts['flops'] / 1e9:.3f} GFLOP a vote by direct convolution. Ours does "
+        "fewer on a CPU (Winograd), so that its share may pass 1",
+        "s a clip follows from votes/s; memory: the peak of the processes, or what the "
+        "library held on an accelerator",
+    ]
+    if wrong := one.best("ours").facts["disagreement"]:
+        notes.append(f"{wrong:.2%} of 1,000 copies have another winner in float32")
+    return results.table(one, AGAINST, columns, notes)
+
+
+def conclusion(one: Contest) -> str:
+    """The best of ours beside the best of the others."""
+    ours = one.best("ours")
+    said = []
+    for kind, name in AGAINST.items():
+        by = results.ratio(ours, one.best(kind))
+        said.append(
+            f"{by.value:.2f} times {name} (95 % interval {by.low:.2f} to {by.high:.2f};"
+            f" {by.least:.2f} to {by.greatest:.2f} in single rounds)"
+        )
+    rival = one.best("torch").name
+    return f"Best of ours: {ours.name}: {', '.join(said)}. Best PyTorch: {rival}."
+
+
+def growth(measured: Mapping[str, Any]) -> dict[str, list[tuple[float, float]]]:
+    """Votes and median seconds, over n and over clips."""
+    lines = {}
+    for what, name in (("n", "votes of one clip"), ("clips", "clips")):
+        by_size: dict[int, list[float]] = {}
+        for turn in measured[what]:
+            by_size.setdefault(turn["units"], []).append(turn["wall_s"])
+        lines[name] = [(n, statistics.median(by_size[n])) for n in sorted(by_size)]
+    return lines
+
+
+def growth_text(measured: Mapping[str, Any]) -> str:
+    """Exponents and memory of the growth."""
+    lines = growth(measured).items()
+    slopes = ", ".join(f"{name} {slope(line):.3f}" for name, line in lines)
+    turns = measured["n"] + measured["clips"]
+    peaks = [turn["peak_bytes"] / 2**20 for turn in turns]
+    return (
+        f"Exponent of growth from {measured['unit']} to {30 * measured['unit']} votes "
+        f"({measured['name']}): {slopes}. Peak memory after the least votes "
+        f"{peaks[0]:.0f} MiB, after all {max(peaks):.0f} MiB."
     )
 
 
-def _answer(process: subprocess.Popen) -> dict[str, Any]:
-    line = process.stdout.readline()
-    if not line:
-        raise ValueError(
-            "a contestant ended, see its message above. Without PyTorch: "
-            "pip install 'advjax[bench]'"
-        )
-    return json.loads(line)
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """The exponent of growth: of the line of least squares through logarithms."""
+    x, y = np.log(np.asarray(points, float)).T
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.{max(0, 2 - int(math.log10(max(seconds, 1e-9))))}f}"
 
 
 if __name__ == "__main__":

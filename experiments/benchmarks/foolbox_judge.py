@@ -6,13 +6,13 @@
 Runs every attack that both have, with the same budgets and step counts, on test
 examples that the network gets right, and prints for each the success rate and the
 median distance of the successes, both measured by us. This judges strength, not speed:
-see `experiments.benchmarks.attacks` for that. --out=FILE also writes the table.
+see `experiments.benchmarks.attacks` for that. --out=FILE.md also writes the table, and
+the same as JSON.
 
 Needs Foolbox: pip install 'advjax[test]'
 """
 
-import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -22,9 +22,12 @@ import numpy as np
 from advjax import attacks
 from advjax.attacks import Attack
 from advjax.reports import tables
+from advjax.runtime import failures
 from advjax.types import Bounds, LogitsFn
 from experiments import app, flags, requests
 from experiments.benchmarks import flags as bench
+from experiments.benchmarks import results, strength
+from experiments.benchmarks.strength import Problem
 from experiments.lab.console import say
 from experiments.lab.data import spread
 
@@ -46,17 +49,19 @@ class Pair(NamedTuple):
 
     Attributes:
         ours: with the bounds bound.
-        theirs: from Foolbox' module of attacks.
+        theirs: its name in Foolbox' module of attacks.
+        options: of theirs.
         snr_db: of its budget, relative to the others'.
     """
 
     ours: Attack
-    theirs: Callable[[Any], Any]
+    theirs: str
+    options: Mapping[str, Any] = {}
     snr_db: float = 0.0
 
 
 class Verdict(NamedTuple):
-    """What both came to: success rates, and median distances of the successes."""
+    """Success rates of ours and theirs, and median distances of the successes."""
 
     name: str
     norm: str
@@ -75,37 +80,32 @@ def pairs(bounds: Bounds, *, cw_steps: int, cw_rate: float) -> dict[str, Pair]:
     """Every attack that both have, with the same options."""
     found = {}
     for norm, name in (("linf", "Linf"), ("l2", "L2")):
+        given = {"norm": norm, "bounds": bounds}
         found |= {
-            f"fgsm, {norm}": Pair(
-                attacks.fgsm(norm=norm, bounds=bounds),
-                lambda fa, n=name: getattr(fa, f"{n}FastGradientAttack")(),
-            ),
+            f"fgsm, {norm}": Pair(attacks.fgsm(**given), f"{name}FastGradientAttack"),
             f"bim, {norm}": Pair(
-                attacks.bim(norm=norm, relative_step=2.0, bounds=bounds),
-                lambda fa, n=name: getattr(fa, f"{n}BasicIterativeAttack")(
-                    rel_stepsize=0.2, steps=10, random_start=False
-                ),
+                attacks.bim(relative_step=2.0, **given), f"{name}BasicIterativeAttack",
+                {"rel_stepsize": 0.2, "steps": 10, "random_start": False},
             ),
             f"pgd, {norm}": Pair(
-                attacks.pgd(norm=norm, bounds=bounds),
-                lambda fa, n=name: getattr(fa, f"{n}ProjectedGradientDescentAttack")(
-                    rel_stepsize=2.5 / 40, steps=40
-                ),
+                attacks.pgd(**given), f"{name}ProjectedGradientDescentAttack",
+                {"rel_stepsize": 2.5 / 40, "steps": 40},
             ),
             f"deepfool, {norm}": Pair(
-                attacks.deepfool(norm=norm, bounds=bounds),
-                lambda fa, n=name: getattr(fa, f"{n}DeepFoolAttack")(),
+                attacks.deepfool(**given), f"{name}DeepFoolAttack"
             ),
-        }
+        }  # fmt: skip
     found["carlini_wagner, l2"] = Pair(
         attacks.carlini_wagner(
             num_steps=cw_steps, learning_rate=cw_rate, bounds=bounds
         ),
-        lambda fa: fa.L2CarliniWagnerAttack(steps=cw_steps, stepsize=cw_rate),
+        "L2CarliniWagnerAttack",
+        {"steps": cw_steps, "stepsize": cw_rate},
     )
     found["noise, l2"] = Pair(
         attacks.noise(num_draws=100, bounds=bounds),
-        lambda fa: fa.L2RepeatedAdditiveGaussianNoiseAttack(repeats=100),
+        "L2RepeatedAdditiveGaussianNoiseAttack",
+        {"repeats": 100},
         snr_db=-40.0,
     )
     return found
@@ -136,6 +136,7 @@ def judge(
         only: names; None for all.
         on_verdict: called with each as soon as it is there.
     """
+    failures.need("foolbox")
     import foolbox
 
     many = jax.jit(jax.vmap(logits_fn))
@@ -156,28 +157,23 @@ def judge(
         # Foolbox was not written for strict promotion.
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             model = foolbox.JAXModel(many, bounds=bounds)
-            attack = pair.theirs(foolbox.attacks)
+            attack = getattr(foolbox.attacks, pair.theirs)(**pair.options)
             _, theirs, _ = attack(
                 model, jnp.asarray(x), jnp.asarray(y), epsilons=budget
             )
-        measured = [
-            _measured(many, x, y, np.asarray(x_adv), norm, budget)
-            for x_adv in (ours, theirs)
+        problem = Problem(logits_fn, x, y, False, norm, bounds, budget)
+        outcomes = [
+            strength.judge(problem, np.asarray(each)) for each in (ours, theirs)
         ]
-        success, distance = zip(*measured, strict=True)
+        success = tuple(each.rate() for each in outcomes)
+        # No success has no distance.
+        distance = tuple(
+            each.median() if each.success.any() else 0.0 for each in outcomes
+        )
         verdicts.append(Verdict(name, norm, success, distance))
         if on_verdict is not None:
             on_verdict(verdicts[-1])
     return verdicts
-
-
-def _measured(many, x, y, x_adv, norm, budget) -> tuple[float, float]:
-    flat = (x_adv - x).reshape(len(x), -1).astype(np.float64)
-    sizes = np.linalg.norm(flat, {"linf": np.inf, "l2": 2}[norm], axis=1)
-    won = np.asarray(many(x_adv)).argmax(axis=1) != y
-    if budget is not None:
-        won &= sizes <= budget * (1 + 1e-5) + 1e-6
-    return float(won.mean()), float(np.median(sizes[won])) if won.any() else 0.0
 
 
 def table(verdicts: list[Verdict]) -> tables.Table:
@@ -207,7 +203,7 @@ def main() -> None:
     points = system.test_points(None)
     x, y = np.stack([p.x for p in points]), np.asarray([p.label for p in points])
     logits_fn = system.logits_fn()
-    right = np.flatnonzero(np.asarray(jax.vmap(logits_fn)(x)).argmax(axis=1) == y)
+    right = np.flatnonzero(strength.winners(logits_fn, x) == y)
     kept = right[spread(len(right), bench.NUM_EXAMPLES.value)]
     verdicts = judge(
         logits_fn, x[kept], y[kept], bounds=bounds, snr_db=bench.SNR_DB.value,
@@ -215,10 +211,10 @@ def main() -> None:
         cw_rate=flags.value_or(bench.CW_RATE, 1e-2),
         on_verdict=lambda verdict: say(str(verdict)),
     )  # fmt: skip
-    text = tables.as_markdown(table(verdicts))
-    print(text)
-    if flags.OUT.value is not None:
-        pathlib.Path(flags.OUT.value).write_text(text + "\n", encoding="utf-8")
+    text, setting = tables.as_markdown(table(verdicts)), results.setting(["foolbox"])
+    facts = {"verdicts": [verdict._asdict() for verdict in verdicts]}
+    one = results.Contest("attacks beside Foolbox's", "examples", (), facts)
+    print(results.write(flags.OUT.value, "strength", [one], text, setting))
 
 
 if __name__ == "__main__":

@@ -17,77 +17,91 @@ PyTorch 2.13.0 comes with pip install 'advjax[bench]', python_speech_features wi
 'advjax[test]'; --rivals leaves out what is not there.
 """
 
-import dataclasses
-import importlib
-import importlib.metadata
-import json
-import pathlib
-from collections.abc import Mapping
+import functools
+from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.fft
 
 from advjax import catalog
-from advjax.reports import figures, tables
-from advjax.representations import REPRESENTATIONS, definition
-from experiments import app, flags
-from experiments.benchmarks import contest
-from experiments.benchmarks import flags as bench
-from experiments.benchmarks.front_end_contest import (
-    LOOP_CLIPS,
-    OURS,
-    TOLERANCE,
-    TURN_S,
-    Contestant,
-    Result,
-    compete,
-    problem,
+from advjax.reports import tables
+from advjax.representations import (
+    REPRESENTATIONS,
+    LogMel,
+    MelEnergies,
+    Representation,
+    definition,
 )
-from experiments.benchmarks.front_end_rivals import AT_ONCE, RIVALS, check_torch
-from experiments.lab.console import say
+from advjax.runtime import parallel
+from advjax.runtime.compilation import compiler_options
+from advjax.signal.mel import mel_filterbank
+from experiments import app, flags
+from experiments.benchmarks import flags as bench
+from experiments.benchmarks import harness, problems, results
+from experiments.benchmarks.results import Contest
+from experiments.benchmarks.rivals import front_ends
+from experiments.benchmarks.rivals.front_ends import AT_ONCE, RIVALS, Pass
 
 _TIMED = ["magnitude", "mfbe", "logmel"]
 
 flags.declare(
     __name__,
-    flags.REPRESENTATION,
-    bench.RIVALS,
-    bench.CLIPS,
-    bench.TURNS,
-    flags.OUT,
-    flags.SEED,
+    *(flags.REPRESENTATION, bench.RIVALS, bench.CLIPS, bench.TURNS),
+    *(flags.OUT, flags.SEED),
 )
+
+TOLERANCE = {"features": 1e-4, "gradient": 1e-3}
+"""Greatest difference from ours, relative to the largest of our values: float32 sums in
+another order. The gradient of a magnitude turns with its phase, which near zero is mere
+rounding: how often that shows depends on the clip."""
+TURN_S = 0.03
+"""Seconds of a turn at least: a call with one clip is over before the clock is sure."""
+LOOP_CLIPS = 32
+"""What goes through the clips one by one takes part up to this many: its rate stays."""
+SETTLE_S = 0.04
+"""Before each turn: threads of OpenBLAS and OpenMP look for more work about that long
+after a call. Ours took 1.6 times as long straight after a NumPy product."""
+HOPELESS = 3.0
+"""PyTorch has several ways, of which only the fastest counts."""
+_IN_PARTS = f"ours, {AT_ONCE} at once"
+_LOOPS = ("librosa", "python_speech_features")
+_FAMILIES = ("PyTorch", *_LOOPS)
+"""Kinds of rivals, with which the names of their ways begin."""
 
 
 def main() -> None:
     """Compare, take turns, report."""
     table = {name: REPRESENTATIONS[name] for name in _TIMED}
-    representations = {
-        text: catalog.pick(text, table) for text in flags.REPRESENTATION.value or _TIMED
-    }
+    chosen = flags.REPRESENTATION.value or _TIMED
+    representations = {text: catalog.pick(text, table) for text in chosen}
     counts = [_count(text) for text in bench.CLIPS.value]
     libraries = bench.RIVALS.value or list(RIVALS)
-    _import_rivals(libraries)
+    front_ends.check(libraries)
     # What compiling takes is measured, whatever an earlier start has left.
     jax.config.update("jax_enable_compilation_cache", False)
-    results = []
+    contests = []
     for name, representation in representations.items():
         for count in counts:
-            clips, cotangent = problem(representation, count, flags.SEED.value)
+            clips, cotangent = problems.voices(representation, count, flags.SEED.value)
             for wanted in (None, cotangent):
-                result = compete(
-                    name,
-                    representation,
-                    clips,
-                    wanted,
-                    libraries=libraries,
-                    num_turns=bench.TURNS.value,
-                )
-                results.append(result)
-                say(_progress(result))
-    text = f"{tables.as_markdown(_table(results))}\n\n{contest.setting(libraries)}\n"
-    print(text)
-    if flags.OUT.value is not None:
-        _write(pathlib.Path(flags.OUT.value), text, results)
+                one = compete(
+                    name, representation, clips, wanted,
+                    libraries=libraries, num_turns=bench.TURNS.value,
+                )  # fmt: skip
+                contests.append(one)
+    panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for one in contests:
+        panel = panels.setdefault(f"{one.facts['name']}, {one.facts['pass']}", {})
+        for kind in ("ours", _IN_PARTS, *_FAMILIES):
+            if (best := one.best(kind)) is not None:
+                panel.setdefault(kind, []).append((one.facts["clips"], best.rate))
+    print(results.write(
+        flags.OUT.value, "front_end", contests, tables.as_markdown(summary(contests)),
+        results.setting(libraries), markdown="table.md", panels=panels,
+        x_label="clips in a call",
+    ))  # fmt: skip
 
 
 def _count(text: str) -> int:
@@ -96,33 +110,183 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _import_rivals(libraries: list[str]) -> None:
-    """Nothing; says what is missing before anything is computed."""
+def compete(
+    name: str,
+    representation: Representation,
+    clips: np.ndarray,
+    cotangent: np.ndarray | None,
+    *,
+    libraries: Sequence[str],
+    num_turns: int,
+) -> Contest:
+    """The contest at one representation, kind of pass and count of clips.
+
+    Args:
+        name: of the representation in reports.
+        representation: what to compute.
+        clips: waveforms [clips, time].
+        cotangent: of the features, [clips, frames, bins], for their gradient too.
+        libraries: names in `RIVALS`.
+        num_turns: of each contestant.
+
+    Raises:
+        ValueError: a rival's features or gradients are not ours.
+    """
+    kind = "features" if cotangent is None else "gradient"
+    title = f"{name}, {kind}, {len(clips)} clips"
+    calls = {"ours": our_pass(representation, clips, cotangent)}
+    if len(clips) > AT_ONCE:
+        calls[_IN_PARTS] = our_pass(representation, clips, cotangent, at_once=AT_ONCE)
     for library in libraries:
-        if library not in RIVALS:
-            raise ValueError(f"--rivals={library}: choose among {', '.join(RIVALS)}")
-        try:
-            importlib.import_module(library)
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                f"{error.name} is missing: pip install 'advjax[bench,test]', or leave "
-                f"{library} out of --rivals"
-            ) from error
+        if library not in _LOOPS or len(clips) <= LOOP_CLIPS:
+            calls |= RIVALS[library](representation, clips, cotangent)
+    contestants = [
+        harness.in_process(
+            by,
+            by if by in ("ours", _IN_PARTS) else by.split()[0],
+            call,
+            batch=len(clips),
+        )
+        for by, call in calls.items()
+    ] + [
+        harness.in_process(by, "ceiling", call, batch=len(clips))
+        for by, call in bare_passes(representation, len(clips), libraries).items()
+    ]
+    difference: dict[str, dict[str, float]] = {}
+
+    def check(entrants: Sequence[harness.Entrant]) -> None:
+        equals = [one for one in entrants if one.contestant.kind != "ceiling"]
+        for index, _ in enumerate(equals[0].result):
+            what = list(TOLERANCE)[index]
+            arrays = {one.contestant.name: _array(one.result[index]) for one in equals}
+            difference[what] = harness.differences(
+                arrays, TOLERANCE[what], f"{title}: {what}"
+            )
+
+    found = harness.contest(
+        contestants, rounds=num_turns, size=units_of_turns, check=check,
+        settle_s=SETTLE_S, title=title,
+    )  # fmt: skip
+    facts = {
+        "name": name,
+        "pass": kind,
+        "clips": len(clips),
+        "clip_s": representation.num_samples / representation.sample_rate_hz,
+        "representation": definition(representation),
+        "difference": difference,
+    }
+    return Contest(title, "clips", found, facts)
+
+
+def units_of_turns(entrants: Sequence[harness.Entrant]) -> list[int]:
+    """Whole calls for `TURN_S`; 0 for a rival's way far slower than its best."""
+    units = harness.turns_of(TURN_S)(entrants)
+    fastest: dict[str, float] = {}
+    for one in entrants:
+        kind = one.contestant.kind
+        fastest[kind] = min(fastest.get(kind, one.last.wall_s), one.last.wall_s)
+    return [
+        0
+        if one.contestant.kind in _FAMILIES
+        and one.last.wall_s > HOPELESS * fastest[one.contestant.kind]
+        else count
+        for one, count in zip(entrants, units, strict=True)
+    ]
+
+
+def _array(x) -> np.ndarray:
+    return np.asarray(x.cpu() if hasattr(x, "cpu") else x)
+
+
+def our_pass(
+    representation: Representation,
+    clips: np.ndarray,
+    cotangent: np.ndarray | None,
+    *,
+    at_once: int | None = None,
+) -> Pass:
+    """The representation, compiled for a batch.
+
+    Args:
+        representation: what to compute.
+        clips: waveforms [clips, time].
+        cotangent: of the features, [clips, frames, bins], for their gradient too.
+        at_once: so many clips after each other, or None for all at once.
+    """
+
+    def both(wave, weights):
+        features, vjp = jax.vjp(lambda wave: representation.apply(wave)[..., 0], wave)
+        return features, *vjp(weights)
+
+    def forward(wave):
+        return (representation.apply(wave)[..., 0],)
+
+    given = (clips,) if cotangent is None else (clips, cotangent)
+    given = jax.device_put(given)
+    one = forward if cotangent is None else both
+
+    def in_rounds(*given):
+        return jax.lax.map(lambda clip: one(*clip), given, batch_size=at_once)
+
+    many = jax.vmap(one) if at_once is None else in_rounds
+    compiled = jax.jit(many, compiler_options=compiler_options())
+    return lambda: jax.block_until_ready(compiled(*given))
+
+
+def bare_passes(
+    representation: Representation, count: int, libraries: Sequence[str]
+) -> dict[str, Pass]:
+    """The transforms and mel products of so many clips and nothing else."""
+    chain = {member.name: member for member in representation.chain()}
+    if "magnitude" not in chain:
+        return {}
+    magnitude = chain["magnitude"]
+    num_rows = count * magnitude.feature_shape[0]
+    rng = np.random.default_rng(0)
+    frames = rng.normal(size=(num_rows, magnitude.num_fft)).astype(np.float32)
+    calls = {
+        "transform XLA": _xla(jnp.fft.rfft, frames),
+        "transform SciPy": lambda: scipy.fft.rfft(frames, workers=parallel.num_cores()),
+    }
     if "torch" in libraries:
-        check_torch()
+        calls["transform PyTorch"] = front_ends.torch_bare("rfft", frames)
+    if not isinstance(representation, MelEnergies | LogMel):
+        return calls
+    filters = mel_filterbank(
+        num_bands=representation.num_bands,
+        num_fft=magnitude.num_fft,
+        sample_rate_hz=magnitude.sample_rate_hz,
+    )
+    power = rng.random(size=(num_rows, len(filters)), dtype=np.float32)
+    product = functools.partial(jnp.matmul, precision="highest")
+    calls |= {
+        "product XLA": _xla(product, power, filters),
+        "product NumPy": lambda: power @ filters,
+    }
+    if "torch" in libraries:
+        calls["product PyTorch"] = front_ends.torch_bare("matmul", power, filters)
+    return calls
 
 
-def _progress(result: Result) -> str:
-    times = (f"{by} {one.median_s * 1e3:.3g}" for by, one in result.entrants.items())
-    return f"{_title(result)}, {result.num_clips} clips, ms: {', '.join(times)}"
+def _xla(operation, *given: np.ndarray) -> Pass:
+    on_device, compiled = jax.device_put(given), jax.jit(operation)
+    return lambda: jax.block_until_ready(compiled(*on_device))
 
 
-def _title(result: Result) -> str:
-    return f"{result.name}, {result.kind}"
+def least_s(one: Contest) -> float | None:
+    """Seconds a clip of the bare operations of a pass, each by its fastest.
+
+    The gradient needs each once more, transposed.
+    """
+    bare = [result for result in one.results if result.kind == "ceiling"]
+    fastest = [
+        min(times)
+        for operation in ("transform", "product")
+        if (times := [r.median_s for r in bare if operation in r.name])
+    ]
+    return sum(fastest) * (2 if one.facts["pass"] == "gradient" else 1) or None
 
 
-_FAMILIES = ("PyTorch", "librosa", "python_speech_features")
-"""What the names of a rival's ways begin with."""
 _HEADER = (
     "representation",
     "pass",
@@ -135,22 +299,20 @@ _HEADER = (
     "best rival",
     "differ by",
     "times the best rival",
-    "turn by turn",
+    "by CPU time",
     "by fastest turns",
     f"{AT_ONCE} at once, times",
     "of the bare operations' speed",
 )
 
 
-def _table(results: list[Result]) -> tables.Table:
-    clips = {r.name: r.representation for r in results}
+def summary(contests: Sequence[Contest]) -> tables.Table:
+    """A row for each contest."""
+    clip_s = {one.facts["name"]: one.facts["clip_s"] for one in contests}
     notes = [
         "features: from the waveform; gradient: the features, and the gradient of a "
         "weighted sum of them at the waveform. Clips of a synthetic voice, "
-        + ", ".join(
-            f"{name} of {one.num_samples:,} samples at {one.sample_rate_hz:,} Hz"
-            for name, one in clips.items()
-        ),
+        + ", ".join(f"{name} of {each:g} s" for name, each in clip_s.items()),
         "ours: jit and vmap over all clips, as the project's programs do it; "
         f"{AT_ONCE} at once: jax.lax.map over parts of the batch",
         "PyTorch: the fastest of torch.stft and frames with torch.fft.rfft, each with "
@@ -158,113 +320,47 @@ def _table(results: list[Result]) -> tables.Table:
         "differ by: the greatest difference of any other way from ours, relative to "
         "our largest value; refused beyond "
         + ", ".join(f"{limit:.0e} ({name})" for name, limit in TOLERANCE.items()),
-        f"medians of {len(results[0].entrants['ours'].wall_s)} turns, every turn in "
-        f"another order, of {TURN_S:g} s at least; turn by turn: the least and the "
-        "greatest ratio of a turn; by fastest turns: the ratio that other programs on "
-        "the machine disturb least",
+        results.rounds_note(contests[0]),
+        f"a turn takes {TURN_S:g} s at least; by fastest turns: the ratio that other "
+        "programs on the machine disturb least",
         "of the bare operations' speed: the time of the transforms and mel products of "
         "as many frames that lie ready in memory, by the fastest of XLA, PyTorch and "
         "SciPy (twice that with the gradient), over the time of ours",
         f"{tables.DASH}: left out, without gradients, or a loop over clips, whose rate "
         f"more than {LOOP_CLIPS} of them do not change",
     ]
-    return tables.Table(_HEADER, [_row(result) for result in results], notes)
+    return tables.Table(_HEADER, [_row(one) for one in contests], notes)
 
 
-def _row(result: Result) -> list[str]:
-    ours, best = result.entrants["ours"], result.best_rival
-    in_parts = result.entrants.get(OURS[1])
-    representation = result.representation
-    clip_s = representation.num_samples / representation.sample_rate_hz
+def _row(one: Contest) -> list[str]:
+    ours, in_parts, rival = one.best("ours"), one.best(_IN_PARTS), one.best(*_FAMILIES)
     against = [tables.DASH] * 6
-    if best is not None:
-        turns = result.ratios(best)
-        differences = [d[1] for by in result.difference.values() for d in by.values()]
-        fastest = min(one.fastest_s for one in result.rivals.values())
-        against = [
-            best,
-            f"{max(differences):.0e}",
-            f"{result.rivals[best].median_s / ours.median_s:.2f}",
-            f"{min(turns):.2f} to {max(turns):.2f}",
-            f"{fastest / ours.fastest_s:.2f}",
-            f"{result.rivals[best].median_s / in_parts.median_s:.2f}"
-            if in_parts
-            else tables.DASH,
+    if rival is not None:
+        differences = [
+            each for by in one.facts["difference"].values() for each in by.values()
         ]
+        fastest = [r.per_unit().min() for r in one.results if r.kind in _FAMILIES]
+        against = [
+            rival.name,
+            f"{max(differences):.0e}",
+            str(results.ratio(ours, rival)),
+            str(results.ratio(ours, rival, "cpu_s")),
+            f"{min(fastest) / ours.per_unit().min():.2f}",
+            str(results.ratio(in_parts, rival)) if in_parts else tables.DASH,
+        ]
+    bests = [in_parts, *(one.best(family) for family in _FAMILIES)]
+    least = least_s(one)
     return [
-        result.name,
-        result.kind,
-        str(result.num_clips),
-        f"{ours.first_s:.2f}",
-        f"{result.num_clips / ours.median_s:,.0f}",
-        f"{result.num_clips * clip_s / ours.median_s:,.0f}",
-        f"{result.num_clips / in_parts.median_s:,.0f}" if in_parts else tables.DASH,
-        *(_best_rate(result, prefix) for prefix in _FAMILIES),
+        one.facts["name"],
+        one.facts["pass"],
+        str(one.facts["clips"]),
+        f"{ours.first.wall_s:.2f}",
+        f"{ours.rate:,.0f}",
+        f"{one.facts['clip_s'] * ours.rate:,.0f}",
+        *(tables.DASH if best is None else f"{best.rate:,.0f}" for best in bests),
         *against,
-        f"{result.least_s / ours.median_s:.2f}" if result.ceiling else tables.DASH,
+        tables.DASH if least is None else f"{least / ours.median_s:.2f}",
     ]
-
-
-def _best_rate(result: Result, family: str) -> str:
-    rate = _rates(result).get(family)
-    return tables.DASH if rate is None else f"{rate:,.0f}"
-
-
-def _rates(result: Result) -> dict[str, float]:
-    """Clips a second of ours, each way, and of the fastest of each rival's ways."""
-    times: dict[str, float] = {}
-    for by, one in result.entrants.items():
-        title = by if by in OURS else by.split()[0]
-        times[title] = min(times.get(title, one.median_s), one.median_s)
-    return {title: result.num_clips / took for title, took in times.items()}
-
-
-def _write(folder: pathlib.Path, table: str, results: list[Result]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "table.md").write_text(table, encoding="utf-8")
-    every_turn = {
-        "environment": app.environment(),
-        "machine": contest.setting(bench.RIVALS.value or list(RIVALS)),
-        "results": [_spelled(result) for result in results],
-    }
-    (folder / "front_end.json").write_text(
-        json.dumps(every_turn, indent=1) + "\n", encoding="utf-8"
-    )
-    _draw(folder / "front_end.png", results)
-
-
-def _spelled(result: Result) -> dict:
-    """A result as JSON has it."""
-
-    def times(contestants: Mapping[str, Contestant]) -> dict:
-        return {
-            name: {
-                field.name: getattr(one, field.name)
-                for field in dataclasses.fields(one)
-                if field.name != "call"
-            }
-            for name, one in contestants.items()
-        }
-
-    return {
-        "name": result.name,
-        "representation": definition(result.representation),
-        "pass": result.kind,
-        "clips": result.num_clips,
-        "difference": result.difference,
-        "entrants": times(result.entrants),
-        "left_out_s": result.left_out,
-        "ceiling": times(result.ceiling),
-    }
-
-
-def _draw(path: pathlib.Path, results: list[Result]) -> None:
-    panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for result in results:
-        panel = panels.setdefault(_title(result), {})
-        for by, rate in _rates(result).items():
-            panel.setdefault(by, []).append((result.num_clips, rate))
-    figures.log_log_plot(panels, path, x_label="clips in a call", y_label="clips/s")
 
 
 if __name__ == "__main__":

@@ -13,30 +13,22 @@ Prints a Markdown table. --out=FOLDER also writes it there, as table.md, every t
 front_end_images.json, and front_end_images.png.
 """
 
-import dataclasses
 import functools
-import json
-import pathlib
 
 import jax
 import numpy as np
 
 from advjax import catalog
-from advjax.reports import figures, tables
+from advjax.reports import tables
 from advjax.representations import PRESETS, Representation, Stacked, definition
+from advjax.runtime import parallel
 from experiments import app, flags
-from experiments.benchmarks import contest, front_end_image_rivals
 from experiments.benchmarks import flags as bench
-from experiments.benchmarks.front_end_contest import (
-    Contestant,
-    first_call,
-    our_pass,
-    problem,
-    take_turns,
-)
-from experiments.lab.console import say
+from experiments.benchmarks import harness, problems, results
+from experiments.benchmarks.front_end import our_pass
+from experiments.benchmarks.results import Contest
+from experiments.benchmarks.rivals import image_front_ends
 
-_RIVAL_PACKAGES = ("librosa", "PyWavelets")
 _OURS, _GRADIENT, _RIVAL = "ours", "ours, with gradient", "librosa and PyWavelets"
 _JUDGED = 1
 """Clips that are compared with the definitions, whose transform takes seconds."""
@@ -49,78 +41,38 @@ _JUDGED_IMAGES = [name for name in PRESETS if name != "crp"]
 
 flags.declare(
     __name__,
-    flags.REPRESENTATION,
-    bench.IMAGE_CLIPS,
-    bench.TURNS,
-    flags.OUT,
-    flags.SEED,
+    *(flags.REPRESENTATION, bench.IMAGE_CLIPS, bench.TURNS, flags.OUT, flags.SEED),
 )
-
-
-@dataclasses.dataclass
-class Result:
-    """All contestants at one front end.
-
-    Attributes:
-        name: the front end, as it was asked for.
-        representation: what was computed.
-        num_clips: in a call.
-        errors: of ours and of the rival, by what it is of: the greatest and the mean
-            difference from the definitions.
-        entrants: ours, ours with the gradient, and the rival's ways.
-    """
-
-    name: str
-    representation: Representation
-    num_clips: int
-    errors: dict[str, dict[str, tuple[float, float]]]
-    entrants: dict[str, Contestant]
-
-    @property
-    def best_rival(self) -> str:
-        """The rival's way with the shortest median."""
-        ways = [by for by in self.entrants if by.startswith(_RIVAL)]
-        return min(ways, key=lambda by: self.entrants[by].median_s)
-
-    @property
-    def ratios(self) -> list[float]:
-        """How many times as long as ours the best rival took, turn by turn."""
-        ours, theirs = self.entrants[_OURS], self.entrants[self.best_rival]
-        return [b / a for a, b in zip(ours.wall_s, theirs.wall_s, strict=True)]
-
-    @property
-    def processor_ratio(self) -> float:
-        """How many times as long as ours the rival's least turn kept cores at work."""
-        ways = [one for by, one in self.entrants.items() if by.startswith(_RIVAL)]
-        theirs = min(min(one.cpu_s) for one in ways)
-        return theirs / min(self.entrants[_OURS].cpu_s)
 
 
 def main() -> None:
     """Compare, take turns, report."""
-    chosen = {
-        text: catalog.pick(text, PRESETS)
-        for text in flags.REPRESENTATION.value or _JUDGED_IMAGES
-    }
+    names = flags.REPRESENTATION.value or _JUDGED_IMAGES
+    chosen = {text: catalog.pick(text, PRESETS) for text in names}
     # What compiling takes is measured, whatever an earlier start has left.
     jax.config.update("jax_enable_compilation_cache", False)
-    results = []
+    contests = []
     for name, representation in chosen.items():
-        clips, cotangent = problem(
+        clips, cotangent = problems.voices(
             representation, bench.IMAGE_CLIPS.value, flags.SEED.value
         )
-        results.append(
+        contests.append(
             compete(name, representation, clips, cotangent, bench.TURNS.value)
         )
-        times = ", ".join(
-            f"{by} {one.median_s * 1e3:.3g}" for by, one in results[-1].entrants.items()
-        )
-        say(f"{name}, {bench.IMAGE_CLIPS.value} clips, ms: {times}")
-    setting = contest.setting(_RIVAL_PACKAGES)
-    text = f"{tables.as_markdown(_table(results))}\n\n{setting}\n"
-    print(text)
-    if flags.OUT.value is not None:
-        _write(pathlib.Path(flags.OUT.value), text, results)
+    # Rates over the number of pixels, where there is more than one size.
+    panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for one in contests:
+        panel = panels.setdefault(catalog.parse(one.title)[0], {})
+        for result in one.results:
+            title = result.name.replace(_RIVAL, "rival")  # the legend is narrow
+            pixels = float(np.prod(one.facts["shape"]))
+            panel[title] = sorted([*panel.get(title, []), (pixels, result.rate)])
+    text = tables.as_markdown(summary(contests))
+    setting = results.setting(["librosa", "PyWavelets"])
+    print(results.write(
+        flags.OUT.value, "front_end_images", contests, text, setting,
+        markdown="table.md", panels=panels, x_label="pixels",
+    ))  # fmt: skip
 
 
 def compete(
@@ -129,8 +81,8 @@ def compete(
     clips: np.ndarray,
     cotangent: np.ndarray,
     num_turns: int,
-) -> Result:
-    """The result of all contestants in turns, once ours is right.
+) -> Contest:
+    """The contest at one front end, once ours is right.
 
     Args:
         name: of the front end in reports.
@@ -148,31 +100,41 @@ def compete(
         raise ValueError(
             f"{name}: our image is off by {worst:.1e}; {TOLERANCE:.0e} is allowed"
         )
-    entrants = {
-        _OURS: Contestant(our_pass(representation, clips, None)),
-        _GRADIENT: Contestant(our_pass(representation, clips, cotangent)),
+    theirs = image_front_ends.rival(representation)
+    in_threads = functools.partial(image_front_ends.in_threads, theirs, clips)
+    in_process = functools.partial(harness.in_process, batch=len(clips))
+    contestants = [
+        in_process(_OURS, _OURS, our_pass(representation, clips, None)),
+        in_process(_GRADIENT, _GRADIENT, our_pass(representation, clips, cotangent)),
+        *(
+            in_process(
+                f"{_RIVAL}, threads: {n}", _RIVAL, functools.partial(in_threads, n)
+            )
+            for n in sorted({1, parallel.num_cores()})
+        ),
+    ]
+    facts = {
+        "shape": representation.feature_shape[:2],
+        "representation": definition(representation),
+        "clips": len(clips),
+        "clip": f"{representation.num_samples:,} samples at "
+        f"{representation.sample_rate_hz:,} Hz",
+        "errors": errors,
     }
-    theirs = front_end_image_rivals.rival(representation)
-    for threads in sorted({1, contest.num_cores()}):
-        entrants[f"{_RIVAL}, threads: {threads}"] = Contestant(
-            functools.partial(front_end_image_rivals.in_threads, theirs, clips, threads)
-        )
-    for one in entrants.values():
-        first_call(one)
-    take_turns(list(entrants.values()), num_turns)
-    return Result(name, representation, len(clips), errors, entrants)
+    found = harness.contest(contestants, rounds=num_turns, title=name)
+    return Contest(name, "clips", found, facts)
 
 
 def _errors(representation: Representation, clips: np.ndarray):
-    """By what is compared and who computed it, see `Result`."""
+    """Greatest and mean errors, by what is compared and by who computed it."""
     shown = representation
     while isinstance(shown, Stacked):
         shown = shown.first
     stages = {"image": representation, "spectrogram": shown.source}
     found = {}
     for what, stage in stages.items():
-        exact = np.stack([front_end_image_rivals.exact(stage)(clip) for clip in clips])
-        rival = front_end_image_rivals.rival(stage)
+        exact = np.stack([image_front_ends.exact(stage)(clip) for clip in clips])
+        rival = image_front_ends.rival(stage)
         arrays = {
             _OURS: np.asarray(our_pass(stage, clips, None)()[0]),
             _RIVAL: np.stack([rival(clip) for clip in clips]),
@@ -199,8 +161,7 @@ _HEADER = (
     f"{_RIVAL}, clips/s",
     "threads",
     "times the rival",
-    "turn by turn",
-    "by processor time",
+    "by CPU time",
     "ours: error of the image",
     "mean",
     "of the spectrogram",
@@ -210,98 +171,48 @@ _HEADER = (
 )
 
 
-def _table(results: list[Result]) -> tables.Table:
-    one = results[0].representation
+def summary(contests: list[Contest]) -> tables.Table:
+    """A row for each front end."""
+    one = contests[0]
     notes = [
-        f"{results[0].num_clips} clips of a synthetic voice in a call, of "
-        f"{one.num_samples:,} samples at {one.sample_rate_hz:,} Hz",
+        f"{one.facts['clips']} clips of a synthetic voice in a call, of "
+        f"{one.facts['clip']}",
         "ours: jit and vmap over the clips; with gradient: the image, and the gradient "
         "of a weighted sum of it at the waveform, which the rival has not",
         f"{_RIVAL}: in float32, scalogram by pywt.cwt at precision "
-        f"{front_end_image_rivals.PRECISION}, image by two matrix products; the faster "
-        "of one thread and one a core, each with clips of its own",
+        f"{image_front_ends.PRECISION}, image by two matrix products; the faster of "
+        "one thread and one a core, each with clips of its own",
         "errors: differences from the definitions in float64, of "
         f"{_JUDGED} clip. Image: the greatest and the mean, of values from 0 to 1. "
         "Spectrogram (what the image is made of): the greatest, relative to the "
         "largest value",
-        f"medians of {len(results[0].ratios)} turns, every turn in another order; turn "
-        "by turn: the least and the greatest ratio of a turn; by processor time: the "
-        "ratio of the seconds that all cores together worked in the least turns, which "
-        "other programs on the machine hardly change",
+        results.rounds_note(one),
     ]
-    return tables.Table(_HEADER, [_row(result) for result in results], notes)
+    return tables.Table(_HEADER, [_row(one) for one in contests], notes)
 
 
-def _row(result: Result) -> list[str]:
-    best = result.entrants[result.best_rival]
-    rates = {by: result.num_clips / one.median_s for by, one in result.entrants.items()}
+def _row(one: Contest) -> list[str]:
+    ours, rival, gradient = (one.best(kind) for kind in (_OURS, _RIVAL, _GRADIENT))
     errors = [
         f"{value:.0e}"
         for by in (_OURS, _RIVAL)
-        for value in (*result.errors["image"][by], result.errors["spectrogram"][by][0])
+        for value in (
+            *one.facts["errors"]["image"][by],
+            one.facts["errors"]["spectrogram"][by][0],
+        )
     ]
     return [
-        result.name,
-        " x ".join(str(side) for side in result.representation.feature_shape[:2]),
-        f"{result.entrants[_OURS].first_s:.1f}",
-        f"{rates[_OURS]:.3g}",
-        f"{rates[_GRADIENT]:.3g}",
-        f"{rates[result.best_rival]:.3g}",
-        result.best_rival.rsplit(maxsplit=1)[-1],
-        f"{best.median_s / result.entrants[_OURS].median_s:.1f}",
-        f"{min(result.ratios):.1f} to {max(result.ratios):.1f}",
-        f"{result.processor_ratio:.1f}",
+        one.title,
+        " x ".join(str(side) for side in one.facts["shape"]),
+        f"{ours.first.wall_s:.1f}",
+        f"{ours.rate:.3g}",
+        f"{gradient.rate:.3g}",
+        f"{rival.rate:.3g}",
+        rival.name.rsplit(maxsplit=1)[-1],
+        str(results.ratio(ours, rival)),
+        str(results.ratio(ours, rival, "cpu_s")),
         *errors,
     ]
-
-
-def _write(folder: pathlib.Path, table: str, results: list[Result]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "table.md").write_text(table, encoding="utf-8")
-    every_turn = {
-        "environment": app.environment(),
-        "machine": contest.setting(_RIVAL_PACKAGES),
-        "results": [
-            {
-                "name": result.name,
-                "representation": definition(result.representation),
-                "clips": result.num_clips,
-                "errors": result.errors,
-                "entrants": {
-                    by: {
-                        "first_s": one.first_s,
-                        "wall_s": one.wall_s,
-                        "cpu_s": one.cpu_s,
-                    }
-                    for by, one in result.entrants.items()
-                },
-            }
-            for result in results
-        ],
-    }
-    (folder / "front_end_images.json").write_text(
-        json.dumps(every_turn, indent=1) + "\n",
-        encoding="utf-8",
-    )
-    _draw(folder / "front_end_images.png", results)
-
-
-def _draw(path: pathlib.Path, results: list[Result]) -> None:
-    """Rates over the number of pixels, where there is more than one size."""
-    panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for result in results:
-        panel = panels.setdefault(catalog.parse(result.name)[0], {})
-        pixels = float(np.prod(result.representation.feature_shape))
-        for by, one in result.entrants.items():
-            title = by.replace(_RIVAL, "rival")  # the legend is narrow
-            panel.setdefault(title, []).append(
-                (pixels, result.num_clips / one.median_s)
-            )
-    panels = {
-        name: {by: sorted(line) for by, line in panel.items()}
-        for name, panel in panels.items()
-    }
-    figures.log_log_plot(panels, path, x_label="pixels", y_label="clips/s")
 
 
 if __name__ == "__main__":

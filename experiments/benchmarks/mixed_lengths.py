@@ -11,12 +11,12 @@ all clips would take at the rate of full batches of the fastest bucket, padding 
 clip's last chunk included, since the network's front end asks for whole ones.
 
 Every way runs once before it is timed, which compiles its programs; then they take
-turns. Prints a Markdown table; --out=FOLDER also writes mixed_lengths.md there.
+turns. Prints a Markdown table; --out=FOLDER also writes mixed_lengths.md there, every
+turn as mixed_lengths.json, and mixed_lengths.png.
 """
 
 import functools
 import pathlib
-from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -29,21 +29,16 @@ from advjax.representations import LogMelChunks
 from advjax.representations.chunks import CHUNK_SAMPLES
 from experiments import app, flags
 from experiments.benchmarks import flags as bench
-from experiments.benchmarks.turns import median_seconds
+from experiments.benchmarks import harness, results
 from experiments.lab import clips
 
-WIDTH = 16
 flags.declare(
     __name__,
-    bench.TURNS,
-    bench.PGD_STEPS,
-    bench.BATCH_CHUNKS,
-    flags.CORPUS,
-    flags.CORPUS_DIR,
-    flags.OUT,
-    flags.HOME,
-    flags.CACHE,
+    *(bench.TURNS, bench.PGD_STEPS, bench.BATCH_CHUNKS, flags.CORPUS),
+    *(flags.CORPUS_DIR, flags.OUT, flags.HOME, flags.CACHE),
 )
+
+WIDTH = 16
 
 
 def main() -> None:
@@ -62,60 +57,62 @@ def main() -> None:
     classifier = Classifier(variables, module, front_end, sounds.labels)
     attack_all = functools.partial(_attack, classifier.logits_fn("waveform"))
     groups = clips.by_length((clip, clip) for clip in every)
-    counts = {length // CHUNK_SAMPLES: len(group) for length, group in groups.items()}
-    total = sum(chunks * count for chunks, count in counts.items())
     waves = {
-        length: np.stack([clips.padded_wave(clip.audio) for clip in group])
+        length // CHUNK_SAMPLES: np.stack(
+            [clips.padded_wave(clip.audio) for clip in group]
+        )
         for length, group in groups.items()
     }
     long = np.stack([clips.padded_wave(clip.audio, max(groups)) for clip in every])
-    ways: dict[str, Callable[[], None]] = {
-        "sorted buckets": lambda: [attack_all(x) for x in waves.values()],
-        "all as long as the longest": lambda: attack_all(long),
-    }
     # Full batches of each length, for the rate that the floor is made of.
     full = {
-        f"{chunks} chunks": np.resize(
-            waves[chunks * CHUNK_SAMPLES], (2 * _slots(chunks), chunks * CHUNK_SAMPLES)
-        )
-        for chunks in counts
+        chunks: np.resize(x, (2 * _slots(chunks), x.shape[1]))
+        for chunks, x in waves.items()
     }
-    ways |= {name: functools.partial(attack_all, x) for name, x in full.items()}
-    taken = median_seconds(ways, turns=bench.TURNS.value)
-    per_chunk = min(
-        taken[name] / (len(x) * x.shape[1] // CHUNK_SAMPLES) for name, x in full.items()
-    )
-    floor = per_chunk * total
     wasted = {
-        "sorted buckets": clips.padding_waste(every),
-        "all as long as the longest": 1
-        - sum(len(clip.audio) for clip in every) / long.size,
+        _SORTED: clips.padding_waste(every),
+        _LONGEST: 1 - sum(len(clip.audio) for clip in every) / long.size,
     }
-    rows = [
-        [
-            name,
-            f"{taken[name]:.2f}",
-            f"{len(every) / taken[name]:.2f}",
-            f"{100 * wasted[name]:.1f}",
-            f"{taken[name] / floor:.2f}",
-        ]
-        for name in wasted
+    all_clips = functools.partial(harness.in_process, batch=len(every))
+    contestants = [
+        all_clips(_SORTED, "ours", lambda: [attack_all(x) for x in waves.values()]),
+        all_clips(_LONGEST, "longest", lambda: attack_all(long)),
     ]
-    rows.append(["floor", f"{floor:.2f}", f"{len(every) / floor:.2f}", "", "1.00"])
-    header = ("way", "s", "clips/s", "padding, % of samples", "over the floor")
-    device = app.environment()["device"]
-    lengths = ", ".join(f"{count} of {chunks}" for chunks, count in counts.items())
-    text = (
-        f"{len(every)} clips of {sounds.name}: {lengths} chunks. "
-        f"{flags.value_or(bench.PGD_STEPS, 10)} gradients a clip; medians of "
-        f"{bench.TURNS.value} turns on {device}.\n\n"
-        f"{tables.markdown_table(header, rows)}\n"
+    for chunks, x in full.items():
+        run = functools.partial(attack_all, x)
+        contestants.append(
+            harness.in_process(f"{chunks} chunks", "ceiling", run, batch=len(x))
+        )
+    found = harness.contest(contestants, rounds=bench.TURNS.value)
+    one = results.Contest("mixed lengths", "clips", found, {"padding": wasted})
+    chunk_s = min(
+        result.median_s / chunks for chunks, result in zip(full, found[2:], strict=True)
     )
-    print(text)
-    if flags.OUT.value is not None:
-        folder = pathlib.Path(flags.OUT.value)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "mixed_lengths.md").write_text(text, encoding="utf-8")
+    floor_s = chunk_s * sum(chunks * len(x) for chunks, x in waves.items())
+
+    def total_s(result: results.Result) -> float:
+        return len(every) * result.median_s
+
+    columns = {
+        "s": lambda result: f"{total_s(result):.2f}",
+        "padding, % of samples": lambda result: f"{100 * wasted[result.name]:.1f}",
+        "over the floor": lambda result: f"{total_s(result) / floor_s:.2f}",
+    }
+    lengths = ", ".join(f"{len(x)} of {chunks}" for chunks, x in waves.items())
+    notes = [
+        f"{len(every)} clips of {sounds.name}: {lengths} chunks; {_num_steps()} "
+        f"gradients a clip; the floor: {floor_s:.2f} s"
+    ]
+    table = results.table(one, {"longest": _LONGEST}, columns, notes)
+    text, setting = tables.as_markdown(table), results.setting()
+    print(results.write(flags.OUT.value, "mixed_lengths", [one], text, setting))
+
+
+_SORTED, _LONGEST = "sorted buckets", "all as long as the longest"
+
+
+def _num_steps() -> int:
+    return flags.value_or(bench.PGD_STEPS, 10)
 
 
 def _slots(chunks: int) -> int:
@@ -123,7 +120,7 @@ def _slots(chunks: int) -> int:
 
 
 def _attack(logits_fn, x) -> None:
-    attack = _built(flags.value_or(bench.PGD_STEPS, 10))
+    attack = _built(_num_steps())
     budgets = [float(eps_for_snr(row, snr_db=30.0, norm="linf")) for row in x]
     labels = np.zeros(len(x), np.int32)
     keys = jax.random.split(jax.random.key(0), len(x))

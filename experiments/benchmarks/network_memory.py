@@ -9,25 +9,25 @@ for images of their own size. Nothing is run: the figures are those of XLA's acc
 the compiled program, and belong to the backend that it was compiled for. Weights,
 gradients and Adam's averages are in them.
 
-Prints a Markdown table. --out=FOLDER also writes it there, as network_memory.md.
+Prints a Markdown table. --out=FOLDER also writes it there, as network_memory.md, and
+as network_memory.json.
 """
 
-import functools
-import pathlib
 import time
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from advjax.defences import fused_adversarial
 from advjax.models import MODELS
 from advjax.reports import tables
-from advjax.runtime.compilation import compiler_options
 from advjax.training import Recipe
 from advjax.types import Batch
 from experiments import app, flags
+from experiments.benchmarks import problems, results
 from experiments.lab.console import say
+
+flags.declare(__name__, flags.NETWORK, flags.OUT)
 
 NUM_CLASSES = 50
 SIZES = (1568, 1308)
@@ -44,11 +44,10 @@ _UNPOLISHED = {
 code, so the figures are the same, in a third of the time."""
 
 FOR_IMAGES = ("alexnet", "googlenet", "vgg16", "resnet18", "resnet34", "resnet56")
-flags.declare(__name__, flags.NETWORK, flags.OUT)
 
 
 def main() -> None:
-    """Compile each, tell what XLA says of it."""
+    """Compile each and report the memory that XLA accounts for."""
     header = (
         "network", "parameters", "input", "step, GiB", "of these weights and averages",
         "compile, s",
@@ -80,12 +79,12 @@ def main() -> None:
         f"fused_adversarial and Adam; XLA's account for {jax.default_backend()}, "
         f"JAX {jax.__version__}"
     ]
-    text = tables.as_markdown(tables.Table(header, rows, notes)) + "\n"
-    print(text)
-    if flags.OUT.value is not None:
-        folder = pathlib.Path(flags.OUT.value)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "network_memory.md").write_text(text, encoding="utf-8")
+    text = tables.as_markdown(tables.Table(header, rows, notes))
+    facts = {"networks": [dict(zip(header, row, strict=True)) for row in rows]}
+    one = results.Contest("memory of a step", "steps", (), facts)
+    print(
+        results.write(flags.OUT.value, "network_memory", [one], text, results.setting())
+    )
 
 
 def step_memory(module, sizes: tuple[int, int]) -> tuple[int, int, int]:
@@ -101,23 +100,7 @@ def step_memory(module, sizes: tuple[int, int]) -> tuple[int, int, int]:
         params = variables["params"]
         return params, variables.get("batch_stats", {}), optimizer.init(params)
 
-    def apply(params, batch_stats, x, key):
-        variables = {"params": params, "batch_stats": batch_stats}
-        logits, updated = module.apply(
-            variables, x, train=True, mutable=["batch_stats"], rngs={"dropout": key}
-        )
-        return logits, updated.get("batch_stats", {})
-
-    @functools.partial(
-        jax.jit, donate_argnums=0, compiler_options=compiler_options() | _UNPOLISHED
-    )
-    def step(state, batch, key):
-        params, batch_stats, averages = state
-        found = gradients(apply, params, batch_stats, batch, key)
-        updates, averages = optimizer.update(found.params, averages, params)
-        params = optax.apply_updates(params, updates)
-        return (params, found.batch_stats, averages), found.metrics
-
+    step = problems.training_step(module, gradients, optimizer, **_UNPOLISHED)
     key = jax.random.key(0)
     state = jax.eval_shape(initialise, key, batch.x)
     memory = step.lower(state, batch, key).compile().memory_analysis()

@@ -7,15 +7,34 @@ there, so that these two attack the network behind a rescaling of [0, 1] to the 
 """
 
 import dataclasses
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from advjax.types import Bounds
+from experiments.benchmarks.rivals import pytorch
 
 NEEDED = "pip install 'advjax[bench]' && pip install --no-deps torchattacks==3.5.1"
 """Torchattacks asks for releases of requests that nothing else here can live with."""
 
+
+def start(libraries: Sequence[str], seed: int) -> None:
+    """Import the libraries and start PyTorch, or say how to install them.
+
+    Raises:
+        ValueError: one is missing.
+    """
+    try:
+        for library in ("torch", *libraries):
+            importlib.import_module(library)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{error.name} is missing: {NEEDED}") from error
+    pytorch.start(seed)
+
+
 Adapter = Callable[[Any, "Terms"], Callable[[Any, Any], Any]]
+Options = Callable[["Terms"], dict[str, Any]]
+"""Of a library's attack."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,8 +96,8 @@ def rescaled(network, terms: Terms):
     return Rescaled().eval()
 
 
-def torchattacks_adapter(build: Callable[[Any, Any, Terms], Any]) -> Adapter:
-    """Around `build(torchattacks, network, terms)`, which gives a torchattacks attack.
+def torchattacks_adapter(name: str, options: Options) -> Adapter:
+    """Around an attack of torchattacks.
 
     It does not say whether it succeeded, as ours and Foolbox do: a forward pass is
     added.
@@ -89,10 +108,8 @@ def torchattacks_adapter(build: Callable[[Any, Any, Terms], Any]) -> Adapter:
         import torchattacks
 
         unit = rescaled(network, terms)
-        attack = build(torchattacks, unit, terms)
-        if "targeted" in attack.supported_mode and isinstance(
-            attack, torchattacks.JSMA
-        ):
+        attack = getattr(torchattacks, name)(unit, **options(terms))
+        if name == "JSMA":
             attack.set_mode_targeted_by_label(quiet=True)
 
         def run(x, y):
@@ -106,17 +123,18 @@ def torchattacks_adapter(build: Callable[[Any, Any, Terms], Any]) -> Adapter:
     return adapter
 
 
-def foolbox_adapter(build: Callable[[Any, Terms], tuple[Any, float | None]]) -> Adapter:
-    """Around `build(foolbox.attacks, terms)`: a Foolbox attack and its epsilon."""
+def foolbox_adapter(name: str, options: Options, *, budget: bool = False) -> Adapter:
+    """Around an attack of Foolbox, within `terms.eps` if it has a budget."""
 
     def adapter(network, terms):
         import foolbox
 
-        model = foolbox.PyTorchModel(network, bounds=terms.bounds, device="cpu")
-        attack, eps = build(foolbox.attacks, terms)
+        device = pytorch.device()
+        model = foolbox.PyTorchModel(network, bounds=terms.bounds, device=device)
+        attack = getattr(foolbox.attacks, name)(**options(terms))
 
         def run(x, y):
-            _, clipped, _ = attack(model, x, y, epsilons=eps)
+            _, clipped, _ = attack(model, x, y, epsilons=terms.eps if budget else None)
             return clipped
 
         return run
@@ -124,11 +142,8 @@ def foolbox_adapter(build: Callable[[Any, Terms], tuple[Any, float | None]]) -> 
     return adapter
 
 
-def art_adapter(build: Callable[[Any, Any, Terms], Any]) -> Adapter:
-    """Around `build(art.attacks.evasion, estimator, terms)`, which gives an attack.
-
-    A forward pass is added, as for torchattacks.
-    """
+def art_adapter(name: str, options: Options) -> Adapter:
+    """Around an attack of ART. A forward pass is added, as for torchattacks."""
 
     def adapter(network, terms):
         import numpy as np
@@ -145,12 +160,12 @@ def art_adapter(build: Callable[[Any, Any, Terms], Any]) -> Adapter:
                 tuple(x.shape[1:]),
                 terms.num_classes,
                 clip_values=(0.0, 1.0),
-                device_type="cpu",
+                device_type="cpu" if pytorch.device() == "cpu" else "gpu",
             )
-            attack = build(evasion, estimator, terms)
+            attack = getattr(evasion, name)(estimator, **options(terms))
             attack.set_params(batch_size=len(x))
-            scaled = (x.numpy() - terms.bounds[0]) / terms.width
-            one_hot = np.eye(terms.num_classes, dtype=np.float32)[y.numpy()]
+            scaled = (x.cpu().numpy() - terms.bounds[0]) / terms.width
+            one_hot = np.eye(terms.num_classes, dtype=np.float32)[y.cpu().numpy()]
             found = attack.generate(scaled.astype(np.float32), one_hot)
             estimator.predict(found, batch_size=len(found)).argmax(axis=1)
             return torch.from_numpy(found * terms.width + terms.bounds[0])
@@ -160,99 +175,57 @@ def art_adapter(build: Callable[[Any, Any, Terms], Any]) -> Adapter:
     return adapter
 
 
-RIVALS: dict[str, dict[str, Adapter]] = {
+LIBRARIES: dict[str, dict[str, Adapter]] = {
     "torchattacks": {
-        "fgsm": torchattacks_adapter(
-            lambda lib, net, t: lib.FGSM(net, eps=t.eps / t.width)
-        ),
-        "pgd": torchattacks_adapter(
-            lambda lib, net, t: lib.PGD(
-                net, t.eps / t.width, t.pgd_step / t.width, t.pgd_steps
-            )
-        ),
-        "deepfool": torchattacks_adapter(
-            lambda lib, net, t: lib.DeepFool(net, t.deepfool_steps, t.overshoot)
-        ),
+        "fgsm": torchattacks_adapter("FGSM", lambda t: {"eps": t.eps / t.width}),
+        "pgd": torchattacks_adapter("PGD", lambda t: {
+            "eps": t.eps / t.width, "alpha": t.pgd_step / t.width, "steps": t.pgd_steps,
+        }),
+        "deepfool": torchattacks_adapter("DeepFool", lambda t: {
+            "steps": t.deepfool_steps, "overshoot": t.overshoot,
+        }),
         # It has no search for the constant: all the steps go into one, and distances
         # in [0, 1] make the same constant smaller.
-        "carlini_wagner": torchattacks_adapter(
-            lambda lib, net, t: lib.CW(
-                net,
-                c=t.cw_constant / t.width**2,
-                steps=t.cw_steps * t.cw_searches,
-                lr=t.cw_rate,
-            )
-        ),
-        "jsma": torchattacks_adapter(
-            lambda lib, net, t: lib.JSMA(net, t.theta, t.gamma)
-        ),
+        "carlini_wagner": torchattacks_adapter("CW", lambda t: {
+            "c": t.cw_constant / t.width**2, "steps": t.cw_steps * t.cw_searches,
+            "lr": t.cw_rate,
+        }),
+        "jsma": torchattacks_adapter("JSMA", lambda t: {
+            "theta": t.theta, "gamma": t.gamma,
+        }),
     },
     "foolbox": {
-        "fgsm": foolbox_adapter(lambda lib, t: (lib.LinfFastGradientAttack(), t.eps)),
-        "pgd": foolbox_adapter(
-            lambda lib, t: (
-                lib.LinfProjectedGradientDescentAttack(
-                    abs_stepsize=t.pgd_step, steps=t.pgd_steps
-                ),
-                t.eps,
-            )
-        ),
-        "deepfool": foolbox_adapter(
-            lambda lib, t: (
-                lib.L2DeepFoolAttack(
-                    steps=t.deepfool_steps,
-                    candidates=t.num_classes,
-                    overshoot=t.overshoot,
-                ),
-                None,
-            )
-        ),
-        "carlini_wagner": foolbox_adapter(
-            lambda lib, t: (
-                lib.L2CarliniWagnerAttack(
-                    binary_search_steps=t.cw_searches,
-                    steps=t.cw_steps,
-                    stepsize=t.cw_rate,
-                    initial_const=t.cw_constant,
-                ),
-                None,
-            )
-        ),
+        "fgsm": foolbox_adapter("LinfFastGradientAttack", lambda t: {}, budget=True),
+        "pgd": foolbox_adapter("LinfProjectedGradientDescentAttack", lambda t: {
+            "abs_stepsize": t.pgd_step, "steps": t.pgd_steps,
+        }, budget=True),
+        "deepfool": foolbox_adapter("L2DeepFoolAttack", lambda t: {
+            "steps": t.deepfool_steps, "candidates": t.num_classes,
+            "overshoot": t.overshoot,
+        }),
+        "carlini_wagner": foolbox_adapter("L2CarliniWagnerAttack", lambda t: {
+            "binary_search_steps": t.cw_searches, "steps": t.cw_steps,
+            "stepsize": t.cw_rate, "initial_const": t.cw_constant,
+        }),
     },
     "art": {
-        "fgsm": art_adapter(
-            lambda lib, net, t: lib.FastGradientMethod(net, eps=t.eps / t.width)
-        ),
-        "pgd": art_adapter(
-            lambda lib, net, t: lib.ProjectedGradientDescentPyTorch(
-                net,
-                eps=t.eps / t.width,
-                eps_step=t.pgd_step / t.width,
-                max_iter=t.pgd_steps,
-                num_random_init=1,
-                verbose=False,
-            )
-        ),
-        "deepfool": art_adapter(
-            lambda lib, net, t: lib.DeepFool(
-                net, t.deepfool_steps, t.overshoot, t.num_classes, verbose=False
-            )
-        ),
-        "carlini_wagner": art_adapter(
-            lambda lib, net, t: lib.CarliniL2Method(
-                net,
-                max_iter=t.cw_steps,
-                binary_search_steps=t.cw_searches,
-                initial_const=t.cw_constant / t.width**2,
-                learning_rate=t.cw_rate,
-                verbose=False,
-            )
-        ),
-        "jsma": art_adapter(
-            lambda lib, net, t: lib.SaliencyMapMethod(
-                net, t.theta, t.gamma, verbose=False
-            )
-        ),
+        "fgsm": art_adapter("FastGradientMethod", lambda t: {"eps": t.eps / t.width}),
+        "pgd": art_adapter("ProjectedGradientDescentPyTorch", lambda t: {
+            "eps": t.eps / t.width, "eps_step": t.pgd_step / t.width,
+            "max_iter": t.pgd_steps, "num_random_init": 1, "verbose": False,
+        }),
+        "deepfool": art_adapter("DeepFool", lambda t: {
+            "max_iter": t.deepfool_steps, "epsilon": t.overshoot,
+            "nb_grads": t.num_classes, "verbose": False,
+        }),
+        "carlini_wagner": art_adapter("CarliniL2Method", lambda t: {
+            "max_iter": t.cw_steps, "binary_search_steps": t.cw_searches,
+            "initial_const": t.cw_constant / t.width**2, "learning_rate": t.cw_rate,
+            "verbose": False,
+        }),
+        "jsma": art_adapter("SaliencyMapMethod", lambda t: {
+            "theta": t.theta, "gamma": t.gamma, "verbose": False,
+        }),
     },
-}
+}  # fmt: skip
 """Adapters by library and attack; Foolbox has no JSMA since its third version."""

@@ -8,17 +8,17 @@ A rival is a function that gives, by name, the ways to do one pass over some cli
 `Pass` each. It gives none where it has nothing that computes the representation.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from advjax.representations import LogMel, Magnitude, MelEnergies, Representation
+from advjax.runtime import failures, parallel
 from advjax.signal.fourier import WINDOWS
 from advjax.signal.framing import num_frames
 from advjax.signal.mel import mel_filterbank
-from experiments.benchmarks import contest
+from experiments.benchmarks.rivals import pytorch
 
 Pass = Callable[[], tuple[Any, ...]]
 """Computes and waits: features [clips, frames, bins], and gradients [clips, time]."""
@@ -45,10 +45,13 @@ def torch_passes(
     """
     import torch
 
-    finish = _from_power(representation, torch, _tensor)
+    finish = _from_power(representation, torch, pytorch.tensor)
     if finish is None:
         return {}
-    wave, weights = _tensor(clips), None if cotangent is None else _tensor(cotangent)
+    wave, weights = (
+        pytorch.tensor(clips),
+        None if cotangent is None else pytorch.tensor(cotangent),
+    )
     spectra = _torch_spectra(representation.stage("magnitude"))
 
     def features(spectrum, x):
@@ -68,8 +71,8 @@ def torch_passes(
             gradients += torch.autograd.grad(y, x, weight)
         return torch.cat(values), torch.cat(gradients)
 
-    one, cores = forward if weights is None else gradient, contest.num_cores()
-    threads = {1, cores} if _torch_device() == "cpu" else {cores}
+    one, cores = forward if weights is None else gradient, parallel.num_cores()
+    threads = {1, cores} if pytorch.device() == "cpu" else {cores}
     return {
         f"{name}, {at_once} at once, threads: {count}": _waiting(
             one, spectrum, at_once, threads=count
@@ -84,49 +87,24 @@ def torch_bare(operation: str, *given: np.ndarray) -> Pass:
     """PyTorch's "rfft" or "matmul" of these arrays."""
     import torch
 
-    tensors = [_tensor(x) for x in given]
+    tensors = [pytorch.tensor(x) for x in given]
     run = {"rfft": torch.fft.rfft, "matmul": torch.matmul}[operation]
 
     def forward():
         with torch.inference_mode():
             return (run(*tensors),)
 
-    return _waiting(forward, threads=contest.num_cores())
-
-
-def check_torch() -> None:
-    """Nothing; refuses a PyTorch that cannot compute where ours does."""
-    import torch
-
-    if _torch_device() != "cpu" and not torch.cuda.is_available():
-        raise ValueError(
-            "JAX computes on an accelerator that PyTorch does not see: install a "
-            "PyTorch for it, or set JAX_PLATFORMS=cpu"
-        )
-
-
-def _torch_device() -> str:
-    """Where ours computes."""
-    return "cpu" if jax.default_backend() == "cpu" else "cuda"
-
-
-def _tensor(x: np.ndarray):
-    import torch
-
-    return torch.from_numpy(np.array(x)).to(_torch_device())
+    return _waiting(forward, threads=parallel.num_cores())
 
 
 def _waiting(call: Callable, *arguments, threads: int) -> Pass:
     """The call on so many threads, over when its arrays are there."""
     import torch
 
-    on_cpu = _torch_device() == "cpu"
-
     def waiting():
         torch.set_num_threads(threads)
         arrays = call(*arguments)
-        if not on_cpu:
-            torch.cuda.synchronize()
+        pytorch.wait()
         return arrays
 
     return waiting
@@ -138,7 +116,7 @@ def _torch_spectra(magnitude: Magnitude) -> dict[str, Callable]:
 
     pad = torch.nn.functional.pad
     length, hop, num_fft = magnitude.frame_length, magnitude.hop, magnitude.num_fft
-    window = _tensor(WINDOWS[magnitude.window](length))
+    window = pytorch.tensor(WINDOWS[magnitude.window](length))
     # torch.stft would centre a shorter window in the transform; ours starts with it.
     long_window = pad(window, (0, num_fft - length))
 
@@ -284,6 +262,21 @@ def _from_energies(representation: Representation, xp) -> Callable | None:
 
     known = {MelEnergies: normalised, LogMel: logarithm}
     return known.get(type(representation))
+
+
+def check(libraries: Sequence[str]) -> None:
+    """Check that the libraries are there and can compute where JAX does.
+
+    Raises:
+        ValueError: one is unknown, or PyTorch does not see JAX's device.
+        ModuleNotFoundError: one is not installed.
+    """
+    for library in libraries:
+        if library not in RIVALS:
+            raise ValueError(f"--rivals={library}: choose among {', '.join(RIVALS)}")
+    failures.need(*libraries)
+    if "torch" in libraries:
+        pytorch.start()
 
 
 RIVALS: Mapping[str, Callable[..., dict[str, Pass]]] = {

@@ -1,7 +1,6 @@
-"""Deep Speaker's ResCNN in PyTorch, with the weights of one of ours.
+"""PyTorch where ours computes, and a ResCNN in it with the weights of one of ours.
 
-PyTorch is imported only when a network is built, so that everything else in this
-package can be imported without it.
+PyTorch is imported where it is used: everything else can be imported without it.
 """
 
 import jax
@@ -9,9 +8,84 @@ import numpy as np
 
 from advjax.classifier import Classifier
 from advjax.models.rescnn import ResCNN
+from advjax.runtime import failures, parallel
 
 BLOCKS = 3
 """Identity blocks of a stage, as in `ResCNN`."""
+
+
+def device() -> str:
+    """The device of PyTorch that is JAX's: "cpu", or "cuda" where JAX has another."""
+    return "cpu" if jax.default_backend() == "cpu" else "cuda"
+
+
+def start(seed: int = 0) -> None:
+    """Give PyTorch a thread for each core, as XLA takes them, and a seed.
+
+    Raises:
+        ModuleNotFoundError: PyTorch is not installed.
+        ValueError: it does not see the accelerator that JAX computes on.
+    """
+    failures.need("torch")
+    import torch
+
+    if device() != "cpu" and not torch.cuda.is_available():
+        raise ValueError(
+            "JAX computes on an accelerator that PyTorch does not see: install a "
+            "PyTorch for it, or set JAX_PLATFORMS=cpu"
+        )
+    torch.set_num_threads(parallel.num_cores())
+    torch.backends.cudnn.allow_tf32 = False  # JAX computes in float32
+    torch.manual_seed(seed)
+
+
+def tensor(x, *, channels_first: bool = False):
+    """An array on that device; channels from the last axis to the second if asked."""
+    import torch
+
+    x = np.asarray(x)
+    x = np.moveaxis(x, -1, 1) if channels_first else x
+    return torch.from_numpy(np.array(x, order="C")).to(device())
+
+
+def array(x) -> np.ndarray:
+    """What `tensor(x, channels_first=True)` was made of."""
+    return np.moveaxis(x.detach().cpu().numpy(), 1, -1)
+
+
+def wait() -> None:
+    """Wait until the device has done its work."""
+    if device() != "cpu":
+        import torch
+
+        torch.cuda.synchronize()
+
+
+def parity(classifier: Classifier, x, tolerance: float) -> float:
+    """The greatest difference of our logits and the twin's.
+
+    Raises:
+        ValueError: it is greater than `tolerance`: not the same network.
+    """
+    import torch
+
+    with torch.no_grad():
+        theirs = twin(classifier)(tensor(x, channels_first=True)).cpu().numpy()
+    ours = classifier.module.apply(classifier.variables, x, train=False)
+    difference = float(np.abs(np.asarray(ours) - theirs).max())
+    if not difference <= tolerance:
+        raise ValueError(f"the logits of JAX and PyTorch differ by {difference:.1e}")
+    return difference
+
+
+def fold(net) -> None:
+    """Move every batch norm of the twin into the convolution before it."""
+    import torch
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    for layer in net.layers:
+        layer.conv = fuse_conv_bn_eval(layer.conv, layer.norm)
+        layer.norm = torch.nn.Identity()
 
 
 def twin(classifier: Classifier):
@@ -22,7 +96,6 @@ def twin(classifier: Classifier):
 
     Raises:
         ValueError: the classifier is not a ResCNN.
-        ModuleNotFoundError: PyTorch is not installed.
     """
     if not isinstance(classifier.module, ResCNN):
         raise ValueError(
@@ -86,7 +159,7 @@ def twin(classifier: Classifier):
         for name, values in _weights(classifier).items()
     }
     network.load_state_dict(weights)
-    return network.eval().requires_grad_(False)
+    return network.eval().requires_grad_(False).to(device())
 
 
 def _names() -> list[str]:

@@ -1,0 +1,79 @@
+"""Inputs and networks that several benchmarks share; no time depends on their values.
+
+Whatever needs JAX imports it when called: a rival's process holds its own library.
+"""
+
+import numpy as np
+
+NUM_CLASSES = 10
+
+
+def fresh_rescnn(width: int, *, dropout: float = 0.2, seed: int = 0):
+    """A `Classifier`: a ResCNN at mfbe with its initial weights."""
+    import jax
+
+    from advjax.classifier import Classifier, initialise
+    from advjax.models import ResCNN
+    from advjax.representations import MelEnergies
+
+    module = ResCNN(num_classes=NUM_CLASSES, width=width, dropout=dropout)
+    representation = MelEnergies()
+    variables = initialise(module, representation, jax.random.key(seed))
+    return Classifier(
+        variables=jax.device_get(variables),
+        module=module,
+        representation=representation,
+        labels=tuple(str(label) for label in range(NUM_CLASSES)),
+    )
+
+
+def training_step(module, gradients, optimizer, **compiler_options):
+    """A step of a defence, as `fit` compiles it.
+
+    From ((parameters, batch statistics, state of the optimizer), batch, key) to the
+    next three and the metrics.
+    """
+    import jax
+    import optax
+
+    from advjax.runtime import compilation
+
+    def apply(params, batch_stats, x, key):
+        variables = {"params": params, "batch_stats": batch_stats}
+        logits, updated = module.apply(
+            variables, x, train=True, mutable=["batch_stats"], rngs={"dropout": key}
+        )
+        return logits, updated.get("batch_stats", {})
+
+    def step(state, batch, key):
+        params, batch_stats, averages = state
+        found = gradients(apply, params, batch_stats, batch, key)
+        updates, averages = optimizer.update(found.params, averages, params)
+        params = optax.apply_updates(params, updates)
+        return (params, found.batch_stats, averages), found.metrics
+
+    options = compilation.compiler_options() | compiler_options
+    return jax.jit(step, donate_argnums=0, compiler_options=options)
+
+
+def noise(count: int, seed: int) -> np.ndarray:
+    """Normal noise of the variance and shape that mfbe has, [count, 160, 64, 1]."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(count, 160, 64, 1)).astype(np.float32)
+
+
+def parity_inputs(sigma: float) -> np.ndarray:
+    """Noisy copies of a clip on which all sides of `certify` must agree."""
+    return noise(1, seed=0) + np.float32(sigma) * noise(4, seed=1)
+
+
+def voices(representation, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Clips of synthetic speech [clips, time], and a cotangent of their features."""
+    from data_prep.corpora.voices import speak
+
+    speech = np.concatenate([speak(seed, 1.5, speaker, 0) for speaker in range(4)])
+    rng = np.random.default_rng(seed)
+    starts = rng.integers(len(speech), size=(count, 1))
+    index = starts + np.arange(representation.num_samples)
+    shape = (count, *representation.feature_shape[:-1])
+    return speech[index % len(speech)], rng.normal(size=shape).astype(np.float32)

@@ -1,0 +1,84 @@
+"""Work that contestants do, timed where it is done: here or in a process of its own.
+
+This file imports little: a contestant's process holds what its work needs.
+"""
+
+import importlib
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+def process_peak_bytes() -> int:
+    """The most memory that this process has held so far."""
+    # Kilobytes on Linux, bytes on macOS.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+class Work(NamedTuple):
+    """Work that is ready to be timed.
+
+    Attributes:
+        run: does so many units, waits for the result and returns it. `Entrant.run`
+            hands further arguments through.
+        facts: for `check` and reports, as JSON holds them.
+        peak_bytes: memory of the work so far.
+    """
+
+    run: Callable[..., Any]
+    facts: Mapping[str, Any] = _NOTHING
+    peak_bytes: Callable[[], int] = process_peak_bytes
+
+
+class Turn(NamedTuple):
+    """One timed call.
+
+    Attributes:
+        units: of work that it did.
+        wall_s: seconds on the clock.
+        cpu_s: seconds of all cores, user and system, in all processes of the work,
+            those included that it started and that have ended.
+        peak_bytes: memory of these processes so far.
+    """
+
+    units: int
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+
+    @property
+    def rate(self) -> float:
+        """Units a second."""
+        return self.units / max(self.wall_s, 1e-9)
+
+
+def measure(work: Work, units: int, more: Mapping[str, Any]) -> tuple[Turn, Any]:
+    """One call of the work on the clock, and its result."""
+    start, cpu_start = time.perf_counter(), _cpu_s()
+    result = work.run(units, **more)
+    wall_s, cpu_s = time.perf_counter() - start, _cpu_s() - cpu_start
+    return Turn(units, wall_s, cpu_s, work.peak_bytes()), result
+
+
+def _cpu_s() -> float:
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime
+
+
+def serve() -> None:
+    """Build the work that the first argument names, then take the turns asked for."""
+    answers, sys.stdout = sys.stdout, sys.stderr
+    spec = json.loads(sys.argv[1])
+    module, name = spec["build"]
+    work = getattr(importlib.import_module(module), name)(**spec["options"])
+    print(json.dumps(dict(work.facts)), file=answers, flush=True)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        turn, _ = measure(work, asked.pop("units"), asked)
+        print(json.dumps(turn._asdict()), file=answers, flush=True)
