@@ -65,7 +65,7 @@ def test_a_killed_build_leaves_nothing_that_reads_as_complete(tmp_path):
         "    (partial / 'a').write_text('1')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    root = pathlib.Path(__file__).parents[1]
+    root = pathlib.Path(__file__).parents[2]
     killed = subprocess.run([sys.executable, "-c", program, str(target)], cwd=root)
     assert killed.returncode < 0
     assert not target.exists()

@@ -12,7 +12,7 @@ from advjax.runtime.compilation import compiler_options
 TWO_DEVICES = """
 import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import PartitionSpec
-from advjax import parallel
+from advjax.runtime import parallel
 from advjax.runtime.compilation import compiler_options
 from advjax.models import MODELS
 

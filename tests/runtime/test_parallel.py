@@ -13,11 +13,11 @@ import pytest
 from advjax.runtime import parallel
 from advjax.runtime.parallel import Process, start_processes
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 # What process I does is the (I+1)th argument after the port.
 WORKER = """
 import pathlib, sys
-from advjax import parallel
+from advjax.runtime import parallel
 index, port, folder, does = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
 parallel.start_processes("127.0.0.1:" + port, 2, index)
 made = pathlib.Path(folder) / "made"
