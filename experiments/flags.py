@@ -266,7 +266,9 @@ EOT_FLAGS = (EOT_ATTACK, FRACTIONS, NUM_DRAWS, NUM_VOTES)
 # ---- studies ---------------------------------------------------------------------
 
 CELLS = flags.DEFINE_string(
-    "cells", "*", "Cells of the grid to run: their names, with wildcards."
+    "cells",
+    "*",
+    "Cells of the grid to run: names with wildcards, separated by commas.",
 )
 SHARE = flags.DEFINE_string(
     "share", "0/1", "I/N: of what is shared, every N-th one, from the I-th one on."

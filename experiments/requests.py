@@ -11,7 +11,7 @@ from advjax.runtime import failures
 from experiments import flags
 
 if TYPE_CHECKING:
-    from experiments.lab import certification, presets
+    from experiments.lab import certification, grid, presets
     from experiments.lab.task import Task
 
 
@@ -67,6 +67,24 @@ def task(*, defence: str = "gaussian", size: "presets.Preset | None" = None) -> 
         seed=flags.SEED.value,
         records_folder=flags.RECORDS.value,
         classifier_folder=flags.CLASSIFIER.value,
+    )
+
+
+def study(name: str) -> "grid.Choice":
+    """The part of a study that the flags choose, and its folder.
+
+    Args:
+        name: of the study.
+    """
+    from experiments.lab import grid
+
+    default = pathlib.Path(flags.HOME.value) / "studies" / name
+    return grid.Choice(
+        out=pathlib.Path(flags.OUT.value) if flags.OUT.value else default,
+        cells=flags.CELLS.value,
+        share=flags.SHARE.value,
+        preset=flags.PRESET.value,
+        dry_run=flags.DRY_RUN.value,
     )
 
 

@@ -114,7 +114,7 @@ _COMPILING = (
     "/experiments/lab/test_budget_scan.py",
     "/experiments/test_sequential.py",
     "/experiments/test_smoothed_attacks.py",
-    "/experiments/test_speaker_inputs.py",
+    "/experiments/studies/speakers/",
     "/fuzz/",
     "/layers/",
     "/models/",

@@ -103,14 +103,7 @@ def settle(
             return
         # Another process was faster: its settings are compared like an earlier start's.
     found = description(folder)
-    there, here = _flat(found["settings"]), _flat(settings)
-    differing = [
-        f"  {name}: {there.get(name, '(absent)')!r} there, "
-        f"{here.get(name, '(absent)')!r} now"
-        for name in sorted(there.keys() | here.keys())
-        if name not in there or name not in here or there[name] != here[name]
-    ]
-    if differing:
+    if differing := differences(found["settings"], settings):
         raise ValueError(
             f"{folder} holds a run with other settings:\n" + "\n".join(differing) + "\n"
             "Rows of different settings are never mixed: choose another "
@@ -120,6 +113,17 @@ def settle(
         resumed = [*found["resumed"], environment]
         with new_file(path) as aside:
             aside.write_text(_json({**found, "resumed": resumed}), encoding="utf-8")
+
+
+def differences(there: Any, here: Any) -> list[str]:
+    """A line for each of two blocks' settings that differ, by its dotted name."""
+    before, now = _flat(there), _flat(here)
+    return [
+        f"  {name}: {before.get(name, '(absent)')!r} there, "
+        f"{now.get(name, '(absent)')!r} now"
+        for name in sorted(before.keys() | now.keys())
+        if name not in before or name not in now or before[name] != now[name]
+    ]
 
 
 def _plain(block: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,246 +1,36 @@
-"""What a speaker classifier takes in, and what noise does to it: O'Reilly (2020).
+"""Inputs of a speaker classifier, clean, noisy and perturbed: O'Reilly (2020).
 
   python -m experiments.studies.speaker_inputs --defence=plain \\
       --corpus=librispeech --corpus_dir=LibriSpeech --workdir=results/inputs
 
-The part of the study that is not the certification grid: the statistics of every
-representation, one clip under noise as a figure and as WAVs, random perturbations of
-given norm, and the network behind front ends that it was not trained on. Trains the
-network if need be, then takes about a minute on 2 cores. Prints inputs.md and writes
-it, with noisy_inputs.png and the WAVs, into --workdir.
-
-The study of certified speakers calls `study` with its own network and runs.
+Trains the network if need be, then takes about a minute on 2 cores. Prints inputs.md
+and writes it, with noisy_inputs.png and WAVs, into --workdir. The study of certified
+speakers has the same tables of its own network, and certified runs beside them.
 """
 
-import dataclasses
-import pathlib
-from collections.abc import Sequence
-
-import jax
-import numpy as np
-from jaxtyping import Float
-
-from advjax import evaluation, smoothing
-from advjax.metrics.distortion import radius_snr_db
-from advjax.reports import figures, tables
-from advjax.runs.row_types import Run
 from experiments import app, flags, requests
-from experiments.lab.audio import onward, read_wav, waveform_of, write_wav
-from experiments.lab.console import say
-from experiments.lab.data import Data, spread
-from experiments.lab.task import System, Task
-from experiments.studies.changed_inputs import (
-    features_at,
-    front_end_table,
-    perturbation_table,
-)
-
-SIGMAS = (0.01, 0.05, 0.10, 0.25, 0.50)
-
-# The publication's page, table "10-Speaker Subset Statistics" of train-clean-360:
-# least, greatest, 1st and 99th percentile, mean, deviation. It gives no norms.
-PUBLISHED_STATISTICS = {
-    "waveform": ("-0.989", "0.985", "-0.199", "0.197", "-2.278e-05", "0.062"),
-    "magnitude": ("0", "76.949", "0", "2.186", "0.170", "0.491"),
-    "mfbe": ("-3.668", "7.934", "-0.848", "4.630", "-1.982e-11", "1.0"),
-}
-FIGURE = "noisy_inputs.png"
 
 flags.declare(
-    __name__, *flags.MODEL_FLAGS, *flags.DATA_FLAGS, flags.WORKDIR, *flags.RUN_FLAGS
+    __name__,
+    *flags.MODEL_FLAGS,
+    *flags.DATA_FLAGS,
+    flags.WORKDIR,
+    *flags.RUN_FLAGS,
 )
-
-
-def at_waveform(task: Task) -> Task:
-    """The same network with waveforms for test points, as every part wants them."""
-    root = task.draft().representation.chain()[0].name
-    return dataclasses.replace(task, at=root, trained_at=task.trained_at or task.at)
-
-
-def statistics_table(
-    records: Data, *, split: str = "test", num_examples: int = 300
-) -> tables.Table:
-    """Range, percentiles and moments of every representation, the publication's below.
-
-    Args:
-        records: what is measured.
-        split: "train", "validation" or "test".
-        num_examples: at most so many records, spread evenly over the split.
-    """
-    source = records.split(split)
-    count = min(num_examples, len(source))
-    picks = spread(len(source), count)
-    clips = [source[int(index)]["audio"] for index in picks]
-    rows = []
-    for stage in records.info.representation.chain():
-        x = np.stack([evaluation.stage_features(stage, clip) for clip in clips])
-        rows.append([stage.name, "x".join(map(str, x.shape[1:])), *statistics(x)])
-        if found := PUBLISHED_STATISTICS.get(stage.name):
-            rows.append([f"{stage.name}, publication", "", *found, ""])
-    return tables.Table(
-        ["representation", "shape", "min", "max", "1 %", "99 %", "mean", "s.d.", "l2"],
-        rows,
-        [
-            f"{count} crops of the {split} split; 1 % and 99 %: percentiles of all "
-            "entries; l2: mean norm of an input",
-            "publication: ten speakers of LibriSpeech train-clean-360",
-        ],
-    )
-
-
-def statistics(x: Float[np.ndarray, "examples *features"]) -> list[str]:
-    """Least, greatest, 1st and 99th percentile, mean, deviation, mean l2 norm."""
-    # In float64: a waveform's mean drowns in a sum of millions of float32 values.
-    mean, deviation = x.mean(dtype=np.float64), x.std(dtype=np.float64)
-    norms = np.linalg.norm(x.reshape(len(x), -1).astype(np.float64), axis=1)
-    numbers = (x.min(), x.max(), *np.percentile(x, [1, 99]), mean, deviation)
-    return [*(f"{number:.3g}" for number in numbers), f"{norms.mean():.2f}"]
-
-
-def noisy_inputs(
-    system: System,
-    point: evaluation.Point,
-    out: pathlib.Path,
-    *,
-    sigmas: Sequence[float] = SIGMAS,
-) -> tables.Table:
-    """A row for each stage and sigma; writes noisy_inputs.png and WAVs into `out`.
-
-    The figure shows what the network takes in when noise enters at each stage. A WAV
-    goes back from the stage to the waveform by the inverses of the chain, which borrow
-    phases, frame levels and fine structure from the clean clip; a stage that has no
-    inverse has no WAV. All sigmas scale one draw of noise.
-
-    Nothing is normalised, and noise is not clipped on the way to the network. On the
-    way back a negative magnitude turns its phase around, and a negative mel energy
-    counts as none; a WAV saturates at full scale, and such samples are counted. So the
-    network is asked about each file, too.
-
-    Args:
-        system: whose network is asked.
-        point: a test point at the waveform.
-        out: a folder; made if missing.
-        sigmas: standard deviations, in the units of each stage.
-    """
-    representation = system.representation
-    chain, last = representation.chain(), representation.name
-    clean = {stage.name: features_at(stage, [point])[0] for stage in chain}
-    out.mkdir(parents=True, exist_ok=True)
-    write_wav(out / "clean.wav", point.x, representation.sample_rate_hz)
-    key = evaluation.example_key(jax.random.key(system.task.seed), point.id)
-    classifier = system.classifier
-    from_wave, labels = classifier.logits_fn(chain[0].name), classifier.labels
-    seen, rows = [], []
-    for number, stage in enumerate(chain):
-        for sigma in sigmas:
-            x = clean[stage.name]
-            law, stage_key = smoothing.gaussian(sigma), jax.random.fold_in(key, number)
-            noisy = _sample(law.sample, stage_key, x)
-            seen.append(np.asarray(onward(representation, stage.name, noisy)))
-            moved = np.linalg.norm(seen[-1] - clean[last])
-            row = [stage.name, f"{sigma:g}", _decibels(x, noisy), f"{moved:.2f}"]
-            wave = waveform_of(stage, noisy, clean)
-            if wave is not None:
-                name = f"{stage.name}_sigma{sigma:g}.wav"
-                clipped = write_wav(out / name, wave, representation.sample_rate_hz)
-                # What was written, not what was computed.
-                file = read_wav(out / name)
-                answer = evaluation.logits_of_batch(
-                    from_wave, file[None], batch_size=1
-                ).argmax()
-                row += [_decibels(point.x, file), f"{clipped}", labels[answer], name]
-            rows.append(row + [""] * (8 - len(row)))
-    _draw(representation, clean[last], np.stack(seen), rows, out / FIGURE)
-    logits_fn = classifier.logits_fn(last)
-    answers = evaluation.logits_of_batch(logits_fn, np.stack(seen)).argmax(axis=1)
-    header = ["noise at", "σ", "SNR", f"l2 at {last}", "answer"]
-    return tables.Table(
-        [*header, "SNR of WAV", "clipped", "answer to WAV", "WAV"],
-        [
-            [*row[:4], labels[answer], *row[4:]]
-            for row, answer in zip(rows, answers, strict=True)
-        ],
-        [
-            f"clip {point.id} of speaker {labels[point.label]}; SNR: where the noise "
-            "enters, in dB; l2: how far the network's input moves; answer: its speaker",
-            f"clipped: samples of {len(point.x):,} beyond full scale in the WAV",
-        ],
-    )
-
-
-def study(
-    task: Task,
-    out: pathlib.Path,
-    *,
-    num_points: int = 40,
-    sigmas: Sequence[float] = SIGMAS,
-    runs: Sequence[Run] = (),
-) -> str:
-    """Every part in Markdown, with its files in `out`; links are relative to it.
-
-    Args:
-        task: whose network it is; the publication's was trained without noise.
-        out: a folder; made if missing.
-        num_points: test crops for accuracies; fewer if there are fewer.
-        sigmas: of the noisy inputs.
-        runs: certified at the network's input, to stand beside the front ends.
-    """
-    system = at_waveform(task).resolve()
-    parts = ["## Statistics", tables.as_markdown(statistics_table(system.data))]
-    num_points = min(num_points, system.data.info.splits["test"])
-    points = system.test_points(num_points)
-    parts += [
-        "## Noisy inputs",
-        f"![what the network takes in]({FIGURE})",
-        tables.as_markdown(noisy_inputs(system, points[0], out, sigmas=sigmas)),
-        "## Random perturbations",
-        f"Training of the network: {system.defence}.",
-    ]
-    for stage in system.representation.chain():
-        table = perturbation_table(system, points, stage.name)
-        parts += [f"### At the {stage.name}", tables.as_markdown(table)]
-    if len(system.representation.chain()) > 2:
-        table = front_end_table(system, points, runs=runs)
-        parts += ["## Other front ends", tables.as_markdown(table)]
-    return "\n\n".join(parts)
 
 
 def main() -> None:
-    """Print and write the study."""
+    """Print and write the tables."""
+    from experiments.lab.console import say
+    from experiments.studies.speakers import inputs
+
     task = requests.task()
-    out = pathlib.Path(flags.WORKDIR.value or task.home / "studies" / "speaker_inputs")
-    text = "# The inputs of a speaker classifier\n\n" + study(task, out) + "\n"
+    out = requests.workdir() or task.home / "studies" / "speaker_inputs"
+    found = inputs.markdown(inputs.sections(task, out))
+    text = f"# The inputs of a speaker classifier\n\n{found}\n"
     (out / "inputs.md").write_text(text, encoding="utf-8")
     print(text, end="")
-    say(f"report      {out}/inputs.md, {FIGURE} and WAVs")
-
-
-def _decibels(clean, noisy) -> str:
-    change = np.asarray(noisy) - np.asarray(clean)
-    snr = radius_snr_db(np.asarray(clean), float(np.linalg.norm(change.ravel())))
-    return f"{snr:.1f}"
-
-
-def _draw(representation, clean, seen, rows, path: pathlib.Path) -> None:
-    names = [stage.name for stage in representation.chain()]
-    columns = len(rows) // len(names)
-    titles = [f"σ = {row[1]}, {row[2]} dB" for row in rows]
-    first = np.broadcast_to(clean, (len(names), 1, *clean.shape))
-    noisy = seen.reshape(len(names), columns, *clean.shape)
-    figures.image_grid_plot(
-        np.concatenate([first, noisy], axis=1)[..., 0],
-        path,
-        row_labels=[f"noise at\n{name}" for name in names],
-        titles=[
-            ["clean", *titles[start : start + columns]]
-            for start in range(0, len(titles), columns)
-        ],
-        units=representation.name,
-        title="What the network takes in; SNR where the noise enters",
-    )
-
-
-_sample = jax.jit(lambda sample, key, x: sample(key, x))
+    say(f"report      {out}/inputs.md, {inputs.FIGURE} and WAVs")
 
 
 if __name__ == "__main__":

@@ -4,23 +4,20 @@ import pathlib
 
 from advjax.runs.rows import Schema
 from experiments.lab import cached_rows
-from experiments.studies import (
-    adversarial_tables,
-    robust_svm_report,
-    sound_event_answers,
-    sound_event_features,
-    speaker_heuristics,
-)
+from experiments.studies.adversarial_training import tables as adversarial_training
+from experiments.studies.robust_svm import tables as robust_svm
+from experiments.studies.sound_events import answers, features
+from experiments.studies.speakers import heuristics
 
 RESULTS = pathlib.Path(__file__).parents[2] / "experiments" / "results"
 TABLES = {
-    "needed.tsv": adversarial_tables.NEEDED,
-    "attacked.tsv": robust_svm_report.ATTACKED,
+    "needed.tsv": adversarial_training.NEEDED,
+    "attacked.tsv": robust_svm.ATTACKED,
 }
 CACHED = {
-    "features": sound_event_features.Heard,
-    "answers": sound_event_answers.Answer,
-    "heuristics": speaker_heuristics.Answer,
+    "features": features.Heard,
+    "answers": answers.Answer,
+    "heuristics": heuristics.Answer,
 }
 
 

@@ -69,10 +69,14 @@ def commands():
 def readings():
     """Program and flags that its source reads, itself or by a request."""
     for module in modules():
-        source = (ROOT / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8")
+        file = ROOT / (module.replace(".", "/") + ".py")
+        source = file.read_text(encoding="utf-8")
         if "flags.declare(" not in source:
             continue
         _, _, body = source.partition("flags.declare(")[2].partition("\n\n")
+        if file.name == "__main__.py":
+            parts = file.parent.glob("*.py")
+            body += "".join(part.read_text(encoding="utf-8") for part in parts)
         read = [
             getattr(flags if room == "flags" else benchmark_flags, name).name
             for room, name in re.findall(r"\b(flags|bench)\.([A-Z][A-Z0-9_]*)\b", body)
@@ -86,7 +90,9 @@ def readings():
 
 
 def test_modules_share_one_process_and_programs_declare_their_flags():
-    asked = [command for command in commands() if command[0] in modules()]
+    known = modules()
+    programs = {name.removesuffix(".__main__"): name for name in known}
+    asked = [(programs[name], given) for name, given in commands() if name in programs]
     assert len(asked) > 30
     read = list(readings())
     assert len(read) > 15

@@ -1,0 +1,122 @@
+"""`cell.json`: the settings of a study's cell, and its finished steps.
+
+    {"task": {...},
+     "steps": {"certified": {"settings": {...}, "given": null, "result": {...},
+                             "seconds": 12.5, "peak_gib": 1.2, "environment": {...}}}}
+
+Files of earlier versions have results at the top instead, and no steps.
+"""
+
+import dataclasses
+import json
+import math
+import pathlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from advjax.runtime.atomic import new_file
+from advjax.runtime.damage import Damaged
+from advjax.runtime.json_files import (
+    Anything,
+    Fields,
+    Number,
+    Table,
+    Text,
+    check,
+    read_json,
+)
+from experiments.lab.console import say
+
+FILE = "cell.json"
+_STEP = Fields(
+    {
+        "settings": Table(),
+        "given": Anything(),
+        "result": Table(),
+        "seconds": Number(0),
+        "peak_gib": Number(0),
+        "environment": Table(),
+    }
+)
+_STEPS = Table(_STEP, key=Text())
+_FOLDERS = ("home", "corpus_dir")
+"""Settings of a task that decide where its data lie, not what they are."""
+
+
+def read(folder: pathlib.Path) -> dict[str, Any]:
+    """The content of a cell's file; no steps where there is no such file.
+
+    A damaged file is told and has no steps: each of them finds its rows again.
+    """
+    try:
+        content = read_json(folder / FILE, Table())
+        check(content.get("steps", {}), _STEPS, name=folder / FILE)
+    except FileNotFoundError:
+        content = {}
+    except Damaged as error:
+        say(f"{error}: its steps are run again")
+        content = {}
+    return {"task": None, "steps": {}} | content
+
+
+def results(folder: pathlib.Path) -> dict[str, Any]:
+    """The results of all steps of a cell, by their own names."""
+    content = read(folder)
+    steps = content.pop("steps")
+    for step in steps.values():
+        content |= step["result"]
+    return content
+
+
+def add(folder: pathlib.Path, task: Any, name: str, step: Mapping[str, Any]) -> None:
+    """Write a finished step into a cell's file."""
+    content = read(folder)
+    steps = {**content["steps"], name: {**step, "peak_gib": round(peak_gib(), 3)}}
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({**content, "task": task, "steps": steps}, indent=2)
+    with new_file(folder / FILE) as aside:
+        aside.write_text(text + "\n", encoding="utf-8")
+
+
+def changed_at(folder: pathlib.Path) -> int:
+    """Nanoseconds at which the cell's file was written; 0 without one."""
+    file = folder / FILE
+    return file.stat().st_mtime_ns if file.exists() else 0
+
+
+def plain(value: Any) -> Any:
+    """Settings as they read back from JSON, every field by its name."""
+    if dataclasses.is_dataclass(value):
+        names = [field.name for field in dataclasses.fields(value)]
+        return {n: plain(getattr(value, n)) for n in names if n not in _FOLDERS}
+    if hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    if isinstance(value, Mapping):
+        return {str(name): plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON has no such numbers
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+def peak_gib() -> float:
+    """Most memory that this program has had so far: the device's, or else its own."""
+    import jax
+
+    told = jax.local_devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in told:
+        return told["peak_bytes_in_use"] / 2**30
+    try:
+        import resource
+    except ImportError:  # as on Windows
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2 ** (30 if sys.platform == "darwin" else 20)

@@ -1,0 +1,208 @@
+"""Steps of studies: measurements, certificates and attacks in the folder of a cell."""
+
+import dataclasses
+import functools
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from advjax import evaluation
+from advjax.runs import folder as runs
+from experiments.lab import (
+    attack,
+    budget_scan,
+    cell_files,
+    certification,
+    held_out,
+    preflight,
+    smoothed_attack,
+    smoothed_attack_report,
+)
+from experiments.lab.budget_scan import Scan
+from experiments.lab.certification import Certification
+from experiments.lab.console import say
+from experiments.lab.data import spread
+from experiments.lab.grid import Job, Step
+from experiments.lab.smoothed_attack import SmoothedAttackRequest
+from experiments.lab.task import System
+
+
+def attacked_points(system: System, num_points: int) -> list[evaluation.Point]:
+    """Test points spread over the split: so many, or all if there are fewer."""
+    return system.test_points(min(num_points, len(system.data.split("test"))))
+
+
+def is_certified(folder: pathlib.Path) -> bool:
+    """Whether a folder has a certificate for every point of its run."""
+    return (folder / "run.json").exists() and not runs.num_missing(folder)
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure(Step):
+    """Accuracy on all test clips, and the cost of the classifier."""
+
+    def run(self, job: Job) -> Mapping[str, Any]:
+        """Train the classifier if need be, and time its predictions."""
+        begun, system = time.perf_counter(), job.resolve()
+        fit_seconds = cell_files.results(job.folder).get("fit_seconds")
+        if not system.found:
+            fit_seconds = round(time.perf_counter() - begun, 1)
+        points, classifier = system.test_points(None), system.classifier
+        x = np.stack([point.x for point in points])
+        predict = functools.partial(
+            evaluation.logits_of_batch, system.logits_fn(), x, batch_size=16
+        )
+        right = predict().argmax(axis=1) == [point.label for point in points]
+        times = []
+        for _ in range(5):
+            begun = time.perf_counter()
+            predict()
+            times.append((time.perf_counter() - begun) / len(x))
+        return {
+            "classifier": classifier.digest(),
+            "model": str(classifier.module),
+            "accuracy": float(right.mean()),
+            "num_test": len(points),
+            "num_entries": x[0].size,
+            "num_parameters": classifier.num_parameters(),
+            "fit_seconds": fit_seconds,
+            "ms_a_clip": round(float(np.median(times)) * 1e3, 3),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut(Step):
+    """Accuracy on all test clips, without and with one draw of noise."""
+
+    def run(self, job: Job) -> Mapping[str, Any]:
+        """Measure it; results are pairs of hits and clips."""
+        return held_out.held_out_accuracy(job.resolve())._asdict()
+
+
+@dataclasses.dataclass(frozen=True)
+class Certify(Step):
+    """Certificates of test points.
+
+    Attributes:
+        request: how to certify.
+        num_points: how many; fewer if there are fewer.
+        within: the folder of the run below the cell's; the cell's own if empty.
+        defence: another training than the cell's, if any.
+    """
+
+    request: Certification
+    num_points: int
+    within: str = ""
+    defence: str | None = None
+
+    def run(self, job: Job) -> None:
+        """Certify the points that have no row."""
+        task, folder = job.task, job.folder / self.within
+        if self.defence is not None:
+            task = dataclasses.replace(task, defence=self.defence)
+        preflight.check_certification(
+            task.draft(), self.request, num_points=None, workdir=folder
+        )
+        system = job.resolve() if task is job.task else task.resolve()
+        certification.certify(
+            system,
+            self.request,
+            num_points=min(self.num_points, len(system.data.split("test"))),
+            workdir=folder,
+            environment=job.environment,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class SmoothedAttack(Step):
+    """Attacks on the smoothed classifier that the cell has certified."""
+
+    request: SmoothedAttackRequest
+
+    def run(self, job: Job) -> Mapping[str, Any]:
+        """Attack what has no row; the result is the name of the run's folder.
+
+        Raises:
+            ValueError: attacks contradict more certificates than chance allows.
+        """
+        folder = smoothed_attack.run(
+            job.resolve(), job.folder, self.request, environment=job.environment
+        )
+        say(smoothed_attack_report.report(folder))
+        return {"smoothed_attacks": folder.name}
+
+
+@dataclasses.dataclass(frozen=True)
+class Attack(Step):
+    """One attack on test points, once for each budget.
+
+    Attributes:
+        text: a choice from `ATTACKS`.
+        runs: the budget of each run by the name of its folder; None for an attack that
+            looks for the smallest perturbation.
+        num_points: test points to attack; fewer if there are fewer.
+        num_slots: of them at once; None for the backend's default.
+        keep_examples: keep the adversarial examples.
+    """
+
+    text: str
+    runs: Mapping[str, str | None]
+    num_points: int
+    num_slots: int | None = None
+    keep_examples: bool = False
+
+    def run(self, job: Job) -> None:
+        """Attack what has no row; all budgets run one compiled program."""
+        system = job.resolve()
+        points = attacked_points(system, self.num_points)
+        built = attack.build(system, self.text)
+        for name, budget in self.runs.items():
+            prepared = attack.prepare(
+                system,
+                attack.AttackRequest(self.text, budget, num_slots=self.num_slots),
+                points,
+                workdir=job.folder / name,
+                environment=job.environment,
+                built=built,
+            )
+            attack.run(prepared, keep_examples=self.keep_examples)
+
+
+@dataclasses.dataclass(frozen=True)
+class ScanBudgets(Step):
+    """The smallest budget of an attack for each clip that the classifier is right on.
+
+    Attributes:
+        name: of the scan's folder.
+        scan: the attack and its budgets.
+        num_points: clips to attack, spread over those.
+        num_slots: of them at once.
+    """
+
+    name: str
+    scan: Scan
+    num_points: int
+    num_slots: int = 8
+
+    def run(self, job: Job) -> None:
+        """Attack what has no row."""
+        system = job.resolve()
+        every = system.test_points(None)
+        x = np.stack([point.x for point in every])
+        logits = evaluation.logits_of_batch(system.logits_fn(), x)
+        right = logits.argmax(axis=1) == [point.label for point in every]
+        known = np.flatnonzero(right)
+        chosen = known[spread(len(known), min(self.num_points, len(known)))]
+        if len(chosen):
+            say(f"{job.cell.path}: {self.name} on {len(chosen)} clips")
+            budget_scan.scan_budgets(
+                system,
+                self.scan,
+                [every[i] for i in chosen],
+                job.folder / self.name,
+                num_slots=self.num_slots,
+                environment=job.environment,
+            )

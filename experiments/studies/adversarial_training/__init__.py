@@ -1,0 +1,1 @@
+"""Adversarially trained audio classifiers: the study of Sallo et al. (2020)."""

@@ -1,0 +1,1 @@
+"""Adversarial attacks on sound event classifiers: Subramanian et al. (2019)."""

@@ -1,0 +1,189 @@
+"""The attacks of the study on sound events, on whole clips of any length."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from advjax import catalog, evaluation
+from advjax.attacks import ATTACKS, Attack, eps_for_snr
+from advjax.attacks.checks import zero_gradient_shares
+from advjax.types import LogitsFn
+from experiments.lab import attack
+from experiments.lab.clips import padded_wave
+from experiments.lab.grid import Job, Step
+from experiments.studies.sound_events.examples import Examples, inflated_snr_db
+from experiments.studies.sound_events.jobs import ClipJob, by_length
+from experiments.studies.sound_events.sizes import Size
+
+SNR_DB = 20.0
+"""Of white noise and FGSM: a ratio of 10 between the root mean squares (their code)."""
+
+
+class Plan(NamedTuple):
+    """One attack of the study.
+
+    Attributes:
+        title: its name in tables.
+        text: a choice from `ATTACKS`; {n} stands for the samples of a clip.
+        own_answer: whether it leaves the network's own answer instead of the label.
+    """
+
+    title: str
+    text: str
+    own_answer: bool = False
+
+    @property
+    def targeted(self) -> bool:
+        """Whether it leads to a class."""
+        return "targeted=True" in self.text
+
+
+def plans(size: Size, select: str) -> dict[str, Plan]:
+    """The publication's attacks with the constants of its authors' code.
+
+    Their 200 iterations of DeepFool, 0.0244 = 1/41, 0.975, kappa 500, c 0.01 and 0.1
+    are in `attacks/*.py` of VinodS7/audio-adversaries.
+
+    Differs: an attack sees the logarithm of the mean probabilities of all chunks, where
+    theirs add up the losses of chunks (C&W and FGSM) or average their tangents
+    (DeepFool), and take the averages of a dense network's heads for logits. The squared
+    distance of C&W is a sum, theirs a mean: c is multiplied by the samples, and grows
+    tenfold after a failure, where theirs stays. Adam's rate is theirs, 1e-5, times
+    1,000 over the steps taken, so that a search reaches as far; with a target it has
+    twice the steps (theirs: so for the dense networks, in one search), and L-BFGS as
+    many for all. Noise and FGSM stay within [-1, 1].
+    """
+    rate = 1e-5 * 1000 / size.steps
+    wagner = (
+        f"num_searches={size.searches},num_steps={{steps}},learning_rate={rate:g},"
+        "initial_c=0.01*{n},confidence=500.0"
+    )
+    untargeted = wagner.replace("{steps}", str(size.steps))
+    targeted = wagner.replace("{steps}", str(2 * size.steps))
+    return {
+        "noise": Plan("white noise", "noise"),
+        "fgsm": Plan("FGSM", "fgsm"),
+        "deepfool": Plan(
+            "DeepFool",
+            f"deepfool(max_steps=200,num_candidates=None,select='{select}')",
+            own_answer=True,
+        ),
+        "carlini_wagner": Plan(
+            "C&W", f"carlini_wagner({untargeted},probability=0.0244)"
+        ),
+        "carlini_wagner_targeted": Plan(
+            "C&W targeted",
+            f"carlini_wagner({targeted},probability=0.975,targeted=True)",
+        ),
+        "lbfgs_targeted": Plan(
+            "L-BFGS targeted",
+            f"lbfgs(num_searches={size.searches},num_steps={size.lbfgs_steps},"
+            "initial_c=0.1,targeted=True)",
+        ),
+    }
+
+
+def build(plan: Plan, num_samples: int) -> Attack:
+    """The attack on clips of so many samples."""
+    text = plan.text.replace("0.01*{n}", repr(0.01 * num_samples))
+    return catalog.pick(text, ATTACKS)
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackClips(Step):
+    """One attack on whole clips of any length.
+
+    Attributes:
+        plan: the attack.
+        num_slots: clips attacked at once.
+    """
+
+    plan: Plan
+    num_slots: int
+
+    def run(self, job: Job) -> dict[str, Any]:
+        """Attack the clips that have no row; measure the SNR of targeted examples."""
+        system, plan = job.resolve(), self.plan
+        clips = system.targeted if plan.targeted else system.untargeted
+        logits_fn = system.classifier.logits_fn("waveform")
+        prepared = attack.Prepared(
+            folder=job.folder,
+            settings={
+                "corpus": system.sounds.name,
+                "classifier": system.classifier.digest(),
+                "attack": plan.text,
+                "leaves": "own answer" if plan.own_answer else "label",
+                "snr_db": SNR_DB,
+                "jobs": [each.id for each in clips],
+            },
+            environment=job.environment,
+            title=job.cell.path,
+            logits_fn=logits_fn,
+            batches=[
+                attack.Batch(
+                    [each.id for each in group],
+                    functools.partial(_inputs, plan, num_samples, group, logits_fn),
+                )
+                for num_samples, group in by_length(clips).items()
+            ],
+            seed=system.task.seed,
+            num_slots=self.num_slots,
+            mixed=True,
+        )
+        attack.run(prepared)
+        return (
+            {"inflated_snr_db": _inflated(job.folder, clips)} if plan.targeted else {}
+        )
+
+
+def _inflated(folder: pathlib.Path, clips: Sequence[ClipJob]) -> float | None:
+    """The mean inflated SNR of the examples that succeed; None if none does."""
+    clean = {each.id: padded_wave(each.sound.audio) for each in clips}
+    made = Examples.of(folder)
+    found = [inflated_snr_db(clean[id], made.wave(id)) for id in made.ids]
+    return float(np.mean(found)) if found else None
+
+
+def _inputs(
+    plan: Plan, num_samples: int, jobs: Sequence[ClipJob], logits_fn: LogitsFn
+) -> attack.Inputs:
+    """Clips of one padded length, and the attack on them."""
+    built, points = build(plan, num_samples), [job.point() for job in jobs]
+    if plan.own_answer:
+        points = answered(points, logits_fn)
+    return attack.Inputs(
+        built,
+        points,
+        _budgets(built, points, logits_fn) if built.fixed_budget else None,
+        [job.target for job in jobs] if built.targeted else None,
+    )
+
+
+def _budgets(attack: Attack, points, logits_fn) -> list[float]:
+    """What brings each clip to the SNR.
+
+    Where the gradient is zero, as in digital silence, a sign moves nothing: the rest
+    moves further, as in the authors' code. Without any gradient nothing can move.
+    """
+    budgets = [eps_for_snr(p.x, snr_db=SNR_DB, norm=attack.norm) for p in points]
+    if attack.norm == "l2":
+        return [float(budget) for budget in budgets]
+    still = zero_gradient_shares(
+        logits_fn,
+        np.stack([point.x for point in points]),
+        np.asarray([point.label for point in points]),
+    )
+    moving = np.where(still < 1, 1 - still, 1.0)
+    return [float(b / np.sqrt(m)) for b, m in zip(budgets, moving, strict=True)]
+
+
+def answered(points: list[evaluation.Point], logits_fn) -> list[evaluation.Point]:
+    """The points with the network's answers in place of their labels."""
+    x = np.stack([point.x for point in points])
+    answers = evaluation.logits_of_batch(logits_fn, x, batch_size=4).argmax(axis=1)
+    pairs = zip(points, answers, strict=True)
+    return [point._replace(label=int(answer)) for point, answer in pairs]

@@ -1,0 +1,137 @@
+"""Adversarial attacks on sound event classifiers: Subramanian et al. (2019).
+
+  python -m experiments.studies.sound_events \\
+      --corpus=fsdkaggle2018 --corpus_dir=FSDKaggle2018 --out=results
+
+Trains VGG13, CRNN, GCNN, dense-mel, dense-wav (reconstructed) and, as the publication
+proposes, VGG13 on constant-Q levels; perturbs whole clips of any length as waveforms,
+through each network's own front end:
+
+  untargeted  white noise and FGSM at 20 dB SNR, DeepFool, Carlini-Wagner
+  targeted    Carlini-Wagner and L-BFGS, over all ordered pairs of --pair_classes
+
+Beside model/attack, the cells model/clean have accuracies, model/features attacks on
+mel levels played by Griffin-Lim, model/answers the predictions on all networks'
+examples, also after compression, resampling, noise and rooms (--transforms), and
+example the spectrograms and WAVs of one clip.
+
+study.md has the publication's five tables with its own entries as far as they are
+known; labels.png, targeted.png and spectrograms.png are its figures. --preset=small (a
+quarter of the channels, 20 clips, Carlini-Wagner with 2 x 200 steps) takes about two
+hours on 2 cores. Expect DeepFool to succeed on 99 % of clips at 61 dB SNR, and its
+examples to fool few other networks. The publication's: --preset=publication.
+"""
+
+import pathlib
+from collections.abc import Iterator
+
+from advjax.representations import LogMelChunks
+from experiments import app, flags, requests
+from experiments.lab import grid
+from experiments.lab.cells import Cell, product
+from experiments.studies.sound_events import sizes, tables
+from experiments.studies.sound_events.answers import Answers
+from experiments.studies.sound_events.attacks import AttackClips, plans
+from experiments.studies.sound_events.examples import is_complete
+from experiments.studies.sound_events.features import AtFeatures
+from experiments.studies.sound_events.figures import ShownExample
+from experiments.studies.sound_events.sizes import Size
+from experiments.studies.sound_events.systems import KINDS, Clean, SoundTask
+
+FLAGS = (
+    *(flags.CORPUS, flags.CORPUS_DIR, flags.NUM_STEPS, flags.BATCH_SIZE, flags.OUT),
+    *flags.SOUND_FLAGS,
+    *flags.GRID_FLAGS,
+    *flags.RUN_FLAGS,
+)
+
+
+def models() -> list[str]:
+    """The networks that --models names.
+
+    Raises:
+        ValueError: there is no such network, or none on log-mels for --feature_level.
+    """
+    found = flags.MODELS.value or list(KINDS)
+    if unknown := [name for name in found if name not in KINDS]:
+        raise ValueError(
+            f"--models: no {', '.join(unknown)}; there are: {', '.join(KINDS)}"
+        )
+    for name in flags.FEATURE_LEVEL.value:
+        if name not in KINDS or not isinstance(KINDS[name].front_end, LogMelChunks):
+            known = [n for n, kind in KINDS.items() if kind.front_end == LogMelChunks()]
+            raise ValueError(
+                f"--feature_level: {name!r} is no network on log-mels; these are: "
+                f"{', '.join(known)}"
+            )
+    return found
+
+
+def cells(size: Size) -> list[Cell]:
+    """Each network by itself and under its attacks; then what reads all of them."""
+    names, attacks = models(), plans(size, flags.SELECT.value)
+    found = []
+    for name in names:
+        more = ["features"] if name in flags.FEATURE_LEVEL.value else []
+        found += product(model=[name], work=["clean", *attacks, *more])
+    return [*found, *(Cell(f"{name}/answers") for name in names), Cell("example")]
+
+
+def task(cell: Cell, size: Size) -> SoundTask | None:
+    """The network of a cell, and the clips that are attacked."""
+    name = cell.path.partition("/")[0]
+    return _task(name, size) if name in KINDS else None
+
+
+def _task(name: str, size: Size) -> SoundTask:
+    return SoundTask(
+        home=pathlib.Path(flags.HOME.value),
+        corpus=flags.CORPUS.value,
+        corpus_dir=flags.CORPUS_DIR.value,
+        kind=name,
+        size=size,
+        trim=flags.REMOVE_SILENCE.value,
+        seed=flags.SEED.value,
+        attacked=flags.ATTACKED.value,
+        pair_classes=tuple(flags.PAIR_CLASSES.value or ()),
+    )
+
+
+def work(cell: Cell, size: Size) -> dict[str, grid.Step]:
+    """The one step of a cell."""
+    attacks, of = plans(size, flags.SELECT.value), cell.path.rpartition("/")[2]
+    if of in attacks:
+        return {"attack": AttackClips(attacks[of], size.num_slots)}
+    if of == "answers":
+        made = [name for name in attacks if name not in ("noise", "fgsm")]
+        folders = [f"{model}/{name}" for model in KINDS for name in made]
+        return {"answers": Answers(folders, flags.TRANSFORMS.value)}
+    if of == "example":
+        tasks = {name: _task(name, size) for name in models()}
+        return {"example": ShownExample(tasks, attacks["carlini_wagner"].title)}
+    return {of: Clean() if of == "clean" else AtFeatures()}
+
+
+def report(found: grid.Found) -> Iterator[str]:
+    """The parts of study.md."""
+    attacks = plans(found.preset, flags.SELECT.value)
+    return tables.report(found, {name: plan.title for name, plan in attacks.items()})
+
+
+STUDY = grid.Study(
+    name="sound_events",
+    cells=cells,
+    presets=sizes.PRESETS,
+    sized=sizes.sized,
+    task=task,
+    steps=work,
+    report=report,
+    together=("work",),
+    complete=is_complete,
+    costs={"small": grid.Cost(175, "2 cores of an AMD EPYC")},
+)
+
+
+def main() -> None:
+    """Run the cells that the flags choose, then report."""
+    grid.run(STUDY, requests.study(STUDY.name), app.environment())

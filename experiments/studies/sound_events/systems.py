@@ -1,0 +1,242 @@
+"""The systems under attack: networks for sound events, and clips of any length."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from flax import linen as nn
+
+from advjax import catalog
+from advjax.classifier import Classifier
+from advjax.defences import mixup, plain
+from advjax.models import MODELS
+from advjax.representations import ConstantQChunks, LogMelChunks, Waveform, definition
+from advjax.training import Dataset, Objective
+from experiments.lab import clips, folder_names, trainers
+from experiments.lab.clips import Clips
+from experiments.lab.grid import Job, Step
+from experiments.studies.sound_events.jobs import (
+    ClipJob,
+    targeted_jobs,
+    untargeted_jobs,
+)
+from experiments.studies.sound_events.sizes import Size
+
+SAMPLE_RATE_HZ = 32_000
+CORPORA = ("fsdkaggle2018", "esc50", "urbansound8k")
+MASKING = 0.8  # of Jeong and Lim
+
+
+class Kind(NamedTuple):
+    """One row of the study's tables.
+
+    Attributes:
+        title: its name there.
+        network: its name in `MODELS`.
+        front_end: what the network takes in.
+        full_width: of the published network.
+        masking: as in `mixup`.
+    """
+
+    title: str
+    network: str
+    front_end: Any
+    full_width: int
+    masking: float | None = None
+
+
+_LOGMEL, _WAVE = LogMelChunks(), LogMelChunks().source
+KINDS = {
+    "vgg13": Kind("VGG13", "vgg13", _LOGMEL, 64),
+    "crnn": Kind("CRNN", "crnn", _LOGMEL, 64),
+    "gcnn": Kind("GCNN", "gcnn", _LOGMEL, 64),
+    "dense_mel": Kind("dense-mel", "dense_mel", _WAVE, 16, MASKING),
+    "dense_wav": Kind("dense-wav (reconstructed)", "dense_wav", _WAVE, 16, MASKING),
+    "constant_q": Kind("VGG13 on constant-Q (ours)", "vgg13", ConstantQChunks(), 64),
+}
+
+
+def load_sounds(text: str, corpus_dir: str, home: pathlib.Path) -> Clips:
+    """The corpus that `text` names, decoded once and then kept in `home`.
+
+    Raises:
+        ValueError: none of `CORPORA`, or options or a folder that do not fit.
+        FileNotFoundError: no such folder.
+    """
+    name, _ = catalog.parse(text)
+    if name not in CORPORA:
+        raise ValueError(
+            f"{name} has no clips of sound events: give --corpus=fsdkaggle2018, esc50 "
+            "or urbansound8k, and its --corpus_dir"
+        )
+    return clips.load(text, corpus_dir, home, SAMPLE_RATE_HZ)
+
+
+def width_of(kind: Kind, share: float) -> int:
+    """The width of a network whose layers have `share` of the published channels."""
+    return max(2, round(kind.full_width * share))
+
+
+@functools.lru_cache(maxsize=1)
+def load_once(corpus: str, corpus_dir: str | None, home: pathlib.Path) -> Clips:
+    """The corpus of all cells of a start."""
+    return load_sounds(corpus, corpus_dir or "", home)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SoundTask:
+    """A network, and the clips that it is trained and attacked on.
+
+    Attributes:
+        home: where clips and classifiers are kept.
+        corpus: one of `CORPORA`, with options.
+        corpus_dir: its folder.
+        kind: one of `KINDS`.
+        size: of the network, its training, and the attacked clips.
+        trim: remove silence from training clips.
+        seed: root of all randomness.
+        attacked: the split of the attacked clips.
+        pair_classes: classes between which targeted attacks lead; the first few that
+            have a clip if empty.
+    """
+
+    home: pathlib.Path
+    corpus: str
+    corpus_dir: str | None
+    kind: str
+    size: Size
+    trim: bool
+    seed: int
+    attacked: str
+    pair_classes: tuple[str, ...]
+
+    def resolve(self) -> "SoundSystem":
+        """The clips and the classifier, trained if need be.
+
+        Raises:
+            ValueError: no clip fits.
+        """
+        sounds = load_once(self.corpus, self.corpus_dir, self.home)
+        size = self.size
+        longest = size.max_seconds * SAMPLE_RATE_HZ
+        # As the publication: an attack takes the label for the truth.
+        every = [
+            clip
+            for clip in sounds.splits[self.attacked]
+            if clip.verified and len(clip.audio) <= longest
+        ]
+        if not every:
+            raise ValueError(
+                f"--max_seconds={size.max_seconds:g}: no clip of {sounds.name} is as "
+                "short and has a label that somebody has verified"
+            )
+        present = sorted({clip.label for clip in every})[: size.num_pair_classes]
+        classes = self.pair_classes or tuple(sounds.labels[i] for i in present)
+        return SoundSystem(
+            task=self,
+            sounds=sounds,
+            untargeted=untargeted_jobs(every, size.num_clips),
+            pair_classes=classes,
+            targeted=targeted_jobs(every, sounds.labels, classes, size.clips_per_class),
+            classifier=trainers.find_or_train(self._training(sounds)),
+        )
+
+    def _training(self, sounds: Clips) -> trainers.Training:
+        kind = KINDS[self.kind]
+        width = width_of(kind, self.size.width_share)
+        settings = {
+            "kind": self.kind,
+            "front_end": definition(kind.front_end),
+            "corpus": sounds.name,
+            "ids": [clip.id for clip in sounds.splits["train"]],
+            "width": width,
+            "recipe": dataclasses.asdict(self.size.recipe),
+            "trim": self.trim,
+            "seed": self.seed,
+        }
+        title = f"{self.kind}-w{width}"
+        data = functools.partial(
+            sounds.dataset, front_end=kind.front_end, trim=self.trim
+        )
+        return trainers.Training(
+            folder=folder_names.place(self.home / "classifiers", title, settings),
+            settings=settings,
+            title=f"{kind.title} on {len(sounds.splits['train'])} clips",
+            model=kind.network,
+            module=functools.partial(build_network, kind, width, len(sounds.labels)),
+            dataset=data,
+            representation=kind.front_end,
+            labels=sounds.labels,
+            defence="mixup",
+            objective=Objective(
+                kind.front_end.name, mixup(masking=kind.masking), judge=plain()
+            ),
+            recipe=self.size.recipe,
+            seed=self.seed,
+        )
+
+
+class SoundSystem(NamedTuple):
+    """A trained network and the clips that it is attacked on.
+
+    Attributes:
+        task: as the flags say it.
+        sounds: the corpus.
+        untargeted: clips attacked without a target.
+        pair_classes: the classes between which targeted attacks lead.
+        targeted: clips, each with a class to reach.
+        classifier: the network.
+    """
+
+    task: SoundTask
+    sounds: Clips
+    untargeted: Sequence[ClipJob]
+    pair_classes: tuple[str, ...]
+    targeted: Sequence[ClipJob]
+    classifier: Classifier
+
+    def clean_jobs(self) -> list[ClipJob]:
+        """Every attacked clip once, without a target."""
+        every = {job.sound.id: job for job in [*self.untargeted, *self.targeted]}
+        return [job._replace(id=id, target=-1) for id, job in every.items()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Clean(Step):
+    """The network and the corpus: what tables say of them."""
+
+    def run(self, job: Job) -> dict[str, Any]:
+        """Predict all training and test clips."""
+        system = job.resolve()
+        classifier, sounds = system.classifier, system.sounds
+        return {
+            "corpus": sounds.name,
+            "labels": list(sounds.labels),
+            "num_clips": {split: len(each) for split, each in sounds.splits.items()},
+            "attacked": system.task.attacked,
+            "num_untargeted": len(system.untargeted),
+            "num_targeted": len(system.targeted),
+            "pair_classes": system.pair_classes,
+            "padding": clips.padding_waste([each.sound for each in system.untargeted]),
+            "clip_labels": {each.id: each.sound.label for each in system.clean_jobs()},
+            "width": classifier.module.width,
+            "num_parameters": classifier.num_parameters(),
+            "shares": {
+                split: clips.accuracy(classifier, sounds.splits[split])
+                for split in ("train", "test")
+            },
+        }
+
+
+def build_network(
+    kind: Kind, width: int, num_classes: int, train: Dataset
+) -> nn.Module:
+    """The network, with the mean and standard deviation of its training levels."""
+    build: Callable[..., nn.Module] = MODELS[kind.network]
+    options: dict[str, Any] = {"num_classes": num_classes, "width": width}
+    if not isinstance(kind.front_end, Waveform):
+        spread = {"mean": train.x.mean(), "deviation": train.x.std()}
+        options |= {key: round(float(value), 6) for key, value in spread.items()}
+    return build(**options)

@@ -1,0 +1,1 @@
+"""Tables, figures and steps of the studies of speakers."""

@@ -1,0 +1,252 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl.testing import flagsaver
+
+from advjax import catalog
+from advjax.attacks import ATTACKS, run
+from advjax.evaluation import Point
+from advjax.representations import LogMelChunks
+from advjax.runs.row_types import ATTACK_ROWS, AttackRow
+from experiments.lab import clips
+from experiments.studies.sound_events import answers as answering
+from experiments.studies.sound_events import attacks as attacking
+from experiments.studies.sound_events import jobs, sizes, study
+from experiments.studies.sound_events.answers import CLEAN, UNCHANGED, Answer
+from experiments.studies.sound_events.examples import inflated_snr_db, worked_on
+from experiments.studies.sound_events.features import wave_of_levels
+
+SMALL = sizes.PRESETS["small"]
+LABELS = ("dog", "horn", "rain", "hail")
+
+
+def sounds(*labels, seconds=1.0):
+    audio = np.ones(round(32_000 * seconds), np.int16)
+    return [
+        clips.Clip(f"clip{i}", audio, label, True) for i, label in enumerate(labels)
+    ]
+
+
+@pytest.mark.parametrize("size", sizes.PRESETS.values(), ids=sizes.PRESETS)
+@pytest.mark.parametrize("select", ["min", "max"])
+def test_every_attack_of_a_size_can_be_built(size, select):
+    for name, plan in attacking.plans(size, select).items():
+        attack = attacking.build(plan, 65_536)
+        assert attack.targeted == plan.targeted == name.endswith("targeted")
+        assert attack.bounds == (-1.0, 1.0)
+        assert catalog.parse(plan.text.replace("*{n}", ""))[0] in ATTACKS
+    size.recipe.optimizer()
+
+
+def test_the_constant_of_a_mean_becomes_that_of_a_sum():
+    text = attacking.plans(SMALL, "min")["carlini_wagner"].text
+    assert "initial_c=0.01*{n}" in text
+    # Adam's rate times steps is that of the authors' 1,000 steps of 1e-5.
+    _, options = catalog.parse(text.replace("*{n}", ""))
+    assert options["learning_rate"] * options["num_steps"] == pytest.approx(0.01)
+
+
+def test_clips_are_chosen_in_turn_from_every_class():
+    chosen = jobs.untargeted_jobs(sounds(0, 0, 0, 1, 2, 2), 4)
+    assert [job.sound.label for job in chosen] == [0, 0, 1, 2]
+    assert len(jobs.untargeted_jobs(sounds(0, 1), 9)) == 2
+
+
+def test_targets_are_every_ordered_pair_of_classes():
+    found = jobs.targeted_jobs(sounds(0, 0, 1, 2), LABELS, LABELS[:3], 1)
+    pairs = [(job.sound.label, job.target) for job in found]
+    assert sorted(pairs) == [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]
+    assert len({job.id for job in found}) == 6
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (["dog", "dog"], "cannot be led to its own label"),
+        (["dog"], "at least two"),
+        (["dog", "cat"], "no cat; there are: dog"),
+        (["dog", "hail"], "no clip of hail"),
+    ],
+)
+def test_a_target_that_is_the_label_is_refused(classes, message):
+    with pytest.raises(ValueError, match=message):
+        jobs.targeted_jobs(sounds(0, 1, 2), LABELS, classes, 1)
+
+
+def test_the_inflated_ratio_squares_a_mean():
+    x = np.float32([0.5, -0.5, 0.5, -0.5])
+    delta = np.float32([0.1, 0.1, 0.1, -0.1])
+    right = 10 * math.log10(0.25 / 0.01)
+    assert inflated_snr_db(x, x + delta) == pytest.approx(right + 10 * math.log10(4))
+
+
+def attack_row(id, *, label, clean, target=-1):
+    fields = dict.fromkeys(AttackRow._fields, 0.0)
+    fields |= {"id": id, "label": label, "clean": clean, "target": target}
+    return AttackRow(**fields)
+
+
+def test_clips_that_are_there_already_are_left_out_of_a_networks_rows():
+    rows = [
+        attack_row("right", label=1, clean=1),
+        attack_row("wrong", label=1, clean=2),
+        attack_row("led away", label=1, clean=1, target=2),
+        attack_row("wrong, and led elsewhere", label=1, clean=0, target=2),
+        attack_row("there", label=1, clean=2, target=2),
+    ]
+    found = worked_on(ATTACK_ROWS.rows(rows))
+    assert found.id == ("right", "led away")
+    assert len(found.label) == 2
+
+
+def answers(judge, *, moved):
+    """Answers 0 to the clean clips; `moved` says which examples get a 1."""
+    yield Answer(CLEAN, CLEAN, UNCHANGED, "a", 0)
+    yield Answer(CLEAN, CLEAN, UNCHANGED, "b", 0)
+    yield Answer(CLEAN, CLEAN, "mp3()", "a", 0)
+    yield Answer(CLEAN, CLEAN, "mp3()", "b", 2)
+    for source, attack, transform, id, answer in moved:
+        yield Answer(source, attack, transform, id, answer)
+
+
+def test_transfer_pools_two_attacks_and_counts_changes_of_the_own_answer():
+    labels = {"a": 0, "b": 1}  # everybody gets b wrong
+    found = answering.transfer_table(
+        {
+            "one": [*answers("one", moved=[])],
+            "two": [
+                *answers(
+                    "two",
+                    moved=[
+                        ("one", "deepfool", UNCHANGED, "a", 1),
+                        ("one", "carlini_wagner", UNCHANGED, "a", 0),
+                        ("one", "carlini_wagner", UNCHANGED, "b", 1),
+                        ("one", "lbfgs_targeted", UNCHANGED, "b>x", 1),
+                        ("one", "deepfool", "mp3()", "a", 1),
+                    ],
+                )
+            ],
+        },
+        labels,
+    )
+    assert found["two", "one"] == (1, 2)
+    assert found["one", "two"] == (0, 0)
+
+
+def test_survival_counts_own_examples_that_return_and_clean_clips_that_stay():
+    rows = answers(
+        "one",
+        moved=[
+            ("one", "deepfool", "mp3()", "a", 0),
+            ("one", "deepfool", "mp3()", "b", 1),
+            ("two", "deepfool", "mp3()", "b", 0),
+            ("one", "lbfgs_targeted", "mp3()", "b>x", 0),
+        ],
+    )
+    found = answering.survival_table(
+        {"one": [*rows]}, ["deepfool", "lbfgs_targeted", "carlini_wagner"]
+    )["mp3()"]
+    assert found.returned["deepfool"] == (1, 2)
+    assert found.returned["lbfgs_targeted"] == (1, 1)
+    assert found.returned["carlini_wagner"] == (0, 0)
+    assert found.kept == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"corpus_dir": None}, "not part of this package"),
+        ({"corpus": "voices", "corpus_dir": None}, "no clips of sound events"),
+        ({"models": ["vgg99"]}, "no vgg99; there are: vgg13"),
+        ({"share": "2/2"}, "write I/N"),
+        ({"pair_classes": ["Cello", "Cello"]}, "cannot be led to its own label"),
+        ({"cells": "vgg13/none"}, "matches no cell"),
+        ({"max_seconds": 0.01}, "no clip"),
+        ({"feature_level": ["dense_wav"]}, "no network on log-mels; these are: vgg13"),
+        ({"models": ["vgg13"], "share": "1/2"}, "leaves no cell"),
+    ],
+)
+def test_wrong_choices_are_told_before_any_training(
+    advjax_data, tmp_path, given, message
+):
+    folder = {"corpus_dir": str(advjax_data / "FSDKaggle2018")}
+    corpus = {"corpus": "fsdkaggle2018(classes=('Cello','Flute'))"}
+    where = {"home": str(tmp_path), "out": str(tmp_path / "out")}
+    with (
+        flagsaver.flagsaver(**(folder | corpus | where | given)),
+        pytest.raises(ValueError, match=message),
+    ):
+        study.main()
+    assert not (tmp_path / "classifiers").exists()
+
+
+def test_a_sign_step_has_20_db_though_silence_has_no_gradient():
+    @jax.tree_util.Partial
+    def logits_fn(x):
+        return jnp.stack([jnp.sum(x[:50] * jnp.arange(50.0)) / 1000, jnp.float32(0)])
+
+    x = np.zeros(100, np.float32)
+    x[:50] = 0.3
+    point = Point(0, "a", x, 0)
+    attack = attacking.build(attacking.plans(SMALL, "min")["fgsm"], 100)
+    (budget,) = attacking._budgets(attack, [point], logits_fn)
+    found = run(
+        attack, logits_fn, jnp.asarray(x), jnp.int32(0), jax.random.key(0), budget
+    )
+    delta = np.asarray(found.x_adv) - x
+    # The gradient of one entry of 50 is zero, too.
+    ratio = np.mean(x**2) / np.mean(delta**2)
+    assert 10 * np.log10(ratio) == pytest.approx(20.0, abs=0.01)
+    silent = point._replace(x=np.zeros(100, np.float32))
+    assert attacking._budgets(attack, [silent], logits_fn) == [0.0]
+
+
+@pytest.mark.slow
+def test_two_networks_on_real_clips(advjax_data, tmp_path, capsys):
+    given = {
+        "corpus": "fsdkaggle2018(classes=('Bass_drum','Cello'))",
+        "corpus_dir": str(advjax_data / "FSDKaggle2018"),
+        "home": str(tmp_path / "home"),
+        "out": str(tmp_path / "out"),
+        "models": ["vgg13", "dense_wav"],
+        "width_share": 1 / 16,
+        "num_steps": 10,
+        "batch_size": 8,
+        "num_points": 2,
+        "cw_steps": 5,
+        "max_seconds": 4.0,
+        "transforms": False,
+    }
+    with flagsaver.flagsaver(**given):
+        study.main()
+        told = capsys.readouterr()
+        study.main()
+        again = capsys.readouterr()
+    for title in ("Table 1", "Table 2", "Table 3", "Table 4", "Table 5", "Table 7"):
+        assert f"## {title}" in told.out
+    assert again.out == told.out
+    assert "train:" in told.err and "train:" not in again.err
+    cells = tmp_path / "out/cells"
+    assert len(list(cells.glob("*/*/rows.tsv"))) == 12
+    # What a training keeps for the case of a kill is gone.
+    assert len(list((tmp_path / "home/classifiers").iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_clean_levels_that_are_played_have_nearly_their_levels_again():
+    front_end = LogMelChunks()
+    time = np.arange(65_536) / 32_000
+    wave = sum(np.sin(2 * np.pi * f * time) * 0.1 for f in (440, 1320, 3000))
+    wave = (wave * np.exp(-2 * time)).astype(np.float32)
+    levels = np.asarray(front_end.levels(jnp.asarray(wave)))
+    loudest = float(front_end.band_power(jnp.asarray(wave)).max()) + front_end.floor
+    played = wave_of_levels(levels, loudest, front_end)
+    assert played.shape == wave.shape
+    again = np.asarray(front_end.levels(jnp.asarray(played)))
+    loud = levels > -30
+    assert np.abs(again - levels)[loud].mean() < 1.5
+    # Not the wave itself: its phases are lost.
+    assert np.abs(played - wave).max() > 0.05
