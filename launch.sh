@@ -45,8 +45,8 @@ run() {  # the command; with --dry_run, only its line
 
 programs() {
   (cd "$root" && grep -ls '__name__ == "__main__"' experiments/*.py \
-    experiments/*/*.py data_prep/*.py || true) \
-    | sed -e 's/\.py$//' -e 's|/|.|g' -e 's/^experiments\.//'
+    experiments/*/*.py experiments/*/*/__main__.py data_prep/*.py || true) \
+    | sed -e 's/\.py$//' -e 's|/__main__$||' -e 's|/|.|g' -e 's/^experiments\.//'
 }
 
 module_of() {
@@ -57,11 +57,13 @@ module_of() {
 }
 
 list() {
-  local name module
+  local name module file
   for name in $(programs); do
     module="$(module_of "$name")"
+    file="$root/${module//.//}"
+    [ ! -d "$file" ] || file="$file/__main__"
     printf '  %-28s %s\n' "$name" \
-      "$(sed -n -e '1{s/^[rR]*"""//;s/"""$//;p;}' "$root/${module//.//}.py")"
+      "$(sed -n -e '1{s/^[rR]*"""//;s/"""$//;p;}' "$file.py")"
   done
   printf '  %-28s %s\n' test "The tests (the slow ones: ./launch.sh test -m slow)." \
     install "The environment alone."

@@ -55,6 +55,8 @@ class House:
             shutil.copy(ROOT / name, self.root / name)
         self.program("experiments/certify.py", "Certified accuracy, by smoothing.")
         self.program("experiments/studies/speakers.py", "All the tables of a paper.")
+        (self.root / "experiments/studies/sounds").mkdir()
+        self.program("experiments/studies/sounds/__main__.py", "Those of another.")
         self.program("data_prep/build.py", "Records of a corpus.")
         (self.root / "experiments/app.py").write_text('"""Flags; not a program."""\n')
 
@@ -136,6 +138,7 @@ def test_help_lists_the_programs_and_installs_nothing(house, args):
     )
     assert listed["certify"].strip() == "Certified accuracy, by smoothing."
     assert listed["studies.speakers"].strip() == "All the tables of a paper."
+    assert listed["studies.sounds"].strip() == "Those of another."
     assert listed["data_prep.build"].strip() == "Records of a corpus."
     assert "app" not in listed
     assert not (house.root / ".venv").exists()
@@ -150,7 +153,8 @@ def test_every_program_of_this_project_is_listed_with_its_summary():
         for path in (ROOT / folder).rglob("*.py"):
             if '__name__ == "__main__"' in path.read_text():
                 name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-                assert listed[name.removeprefix("experiments.")], f"{name} lacks words"
+                name = name.removeprefix("experiments.").removesuffix(".__main__")
+                assert listed[name], f"{name} lacks words"
 
 
 def test_a_program_gets_its_flags_and_the_second_start_installs_nothing(house):
@@ -168,6 +172,7 @@ def test_a_program_gets_its_flags_and_the_second_start_installs_nothing(house):
     ("name", "module"),
     [
         ("studies.speakers", "experiments.studies.speakers"),
+        ("studies.sounds", "experiments.studies.sounds"),
         ("experiments.certify", "experiments.certify"),
         ("data_prep.build", "data_prep.build"),
     ],

@@ -1,4 +1,4 @@
-"""The program of the study: `--help` has the text of `study`."""
+"""Adversarially trained audio classifiers: the tables of Sallo et al. (2020)."""
 
 from experiments import app, flags
 from experiments.studies.adversarial_training import study

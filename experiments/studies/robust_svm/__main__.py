@@ -1,4 +1,4 @@
-"""The program of the study: `--help` has the text of `study`."""
+"""The robust classical pipeline under attack: Esmaeilpour et al. (2019)."""
 
 from experiments import app, flags
 from experiments.studies.robust_svm import study

@@ -1,4 +1,4 @@
-"""The program of the study: `--help` has the text of `study`."""
+"""Adversarial attacks on sound event classifiers: Subramanian et al. (2019)."""
 
 from experiments import app, flags
 from experiments.studies.sound_events import study
