@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from advjax.probabilities import log_mean_softmax
 
 
-def standardised_rows(
+def standardise(
     x: Float[Array, "batch *chunks frames bands 1"], mean: float, deviation: float
 ) -> Float[Array, "rows frames bands 1"]:
     """All chunks of all clips side by side, in units of the training set's spread."""

@@ -10,7 +10,7 @@ HE = nn.initializers.he_normal()
 """The kernels of networks with ReLU. Source: He et al. 2015, arXiv:1502.01852."""
 
 
-def scaled(size: int, width: int, full: int, multiple: int = 1) -> int:
+def scale_size(size: int, width: int, full: int, multiple: int = 1) -> int:
     """`size` of a network whose first layer has `width` channels instead of `full`.
 
     The nearest multiple of `multiple`, and at least one.
@@ -18,7 +18,7 @@ def scaled(size: int, width: int, full: int, multiple: int = 1) -> int:
     return multiple * max(1, round(size * width / full / multiple))
 
 
-def centred(
+def centre(
     images: Float[Array, "batch height width channels"], resize: int | None
 ) -> Float[Array, "batch out_height out_width channels"]:
     """Images in [0, 1] stretched to [-1, 1], and to a square of `resize` if given.

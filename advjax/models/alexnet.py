@@ -5,7 +5,7 @@ from jaxtyping import Array, Float
 
 from advjax.layers.base import Network
 from advjax.layers.blocks import Conv, max_pool, relu
-from advjax.layers.images import HE, centred, local_response_norm, scaled, vectors
+from advjax.layers.images import HE, centre, local_response_norm, scale_size, vectors
 
 
 class AlexNet(Network):
@@ -43,10 +43,10 @@ class AlexNet(Network):
 
         def conv(x, features, kernel_size, **options):
             # Even, for two groups.
-            features = scaled(features, self.width, 96, multiple=2)
+            features = scale_size(features, self.width, 96, multiple=2)
             return relu(Conv(features, kernel_size, kernel_init=HE, **options)(x))
 
-        x = conv(centred(x, self.resize), 96, 11, stride=4, padding=0)
+        x = conv(centre(x, self.resize), 96, 11, stride=4, padding=0)
         x = max_pool(local_response_norm(x), 3, 2)
         x = conv(x, 256, 5, groups=2)
         x = max_pool(local_response_norm(x), 3, 2)
@@ -55,6 +55,6 @@ class AlexNet(Network):
         x = max_pool(conv(x, 256, 3, groups=2), 3, 2)
         x = vectors(x, pooled=self.resize is None)
         for _ in range(2):
-            x = relu(nn.Dense(scaled(4096, self.width, 96), kernel_init=HE)(x))
+            x = relu(nn.Dense(scale_size(4096, self.width, 96), kernel_init=HE)(x))
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.num_classes)(x)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from advjax.layers.base import Network
 from advjax.layers.blocks import BatchNorm, Conv, max_pool, relu
-from advjax.layers.chunks import clip_logits, standardised_rows
+from advjax.layers.chunks import clip_logits, standardise
 from advjax.layers.images import vectors
 
 GLOROT = nn.initializers.glorot_uniform()
@@ -93,7 +93,7 @@ class ConvNet(Network):
         self, x: Float[Array, "batch *chunks frames bands 1"], *, train: bool
     ) -> Float[Array, "batch {self.num_classes}"]:
         """Logits of clips, in chunks or not; `train` takes the batch's statistics."""
-        rows = standardised_rows(x, self.mean, self.deviation)
+        rows = standardise(x, self.mean, self.deviation)
         rows = ConvStages(self.width, self.gated)(rows, train=train)
         rows = vectors(rows, pooled=True)
         return clip_logits(nn.Dense(self.num_classes, kernel_init=GLOROT)(rows), x)

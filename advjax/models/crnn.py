@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from advjax.layers.base import Network
 from advjax.layers.blocks import relu
-from advjax.layers.chunks import clip_logits, standardised_rows
+from advjax.layers.chunks import clip_logits, standardise
 from advjax.models.convnet import GLOROT, ConvStages
 
 
@@ -82,7 +82,7 @@ class CRNN(Network):
         self, x: Float[Array, "batch *chunks frames bands 1"], *, train: bool
     ) -> Float[Array, "batch {self.num_classes}"]:
         """Logits of clips, in chunks or not; `train` takes the batch's statistics."""
-        rows = standardised_rows(x, self.mean, self.deviation)
+        rows = standardise(x, self.mean, self.deviation)
         rows = ConvStages(self.width)(rows, train=train)
         # In float32 from here on, whatever the type of the maps.
         rows = rows.astype(jnp.float32).mean(axis=2)

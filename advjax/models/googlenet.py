@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from advjax.layers.base import Network
 from advjax.layers.blocks import Conv, max_pool, relu
-from advjax.layers.images import HE, centred, local_response_norm, scaled, vectors
+from advjax.layers.images import HE, centre, local_response_norm, scale_size, vectors
 
 _MODULES = {
     "3a": (64, 96, 128, 16, 32, 32),
@@ -94,9 +94,9 @@ class AuxiliaryHead(nn.Module):
         """Logits; `train` turns on dropout."""
         if not self.pooled:
             x = _averages(x)
-        x = ConvRelu(scaled(128, self.width, 64))(x)
+        x = ConvRelu(scale_size(128, self.width, 64))(x)
         x = vectors(x, pooled=self.pooled)
-        x = relu(nn.Dense(scaled(1024, self.width, 64), kernel_init=HE)(x))
+        x = relu(nn.Dense(scale_size(1024, self.width, 64), kernel_init=HE)(x))
         x = nn.Dropout(0.7, deterministic=not train)(x)
         return nn.Dense(self.num_classes)(x)
 
@@ -138,9 +138,9 @@ class GoogLeNet(Network):
         """Logits of images in [0, 1]; in training these and the two heads' logits."""
 
         def size(features):
-            return scaled(features, self.width, 64)
+            return scale_size(features, self.width, 64)
 
-        x = centred(x, self.resize)
+        x = centre(x, self.resize)
         x = relu(Conv(size(64), 7, stride=2, padding=3, kernel_init=HE)(x))
         x = local_response_norm(max_pool(x, 3, 2))
         x = ConvRelu(size(192), 3)(ConvRelu(size(64))(x))

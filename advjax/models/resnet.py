@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from advjax.layers.base import Network
 from advjax.layers.blocks import BatchNorm, Conv, max_pool, relu
-from advjax.layers.images import HE, centred, vectors
+from advjax.layers.images import HE, centre, vectors
 
 
 class ConvNorm(nn.Module):
@@ -100,7 +100,7 @@ class ResNet(Network):
         self, x: Float[Array, "batch height width 1"], *, train: bool
     ) -> Float[Array, "batch {self.num_classes}"]:
         """Logits of images in [0, 1]; `train` takes the batch's own statistics."""
-        x = centred(x, self.resize)
+        x = centre(x, self.resize)
         x = relu(ConvNorm(self.width, 7, stride=2)(x, train=train))
         x = _stages(max_pool(x, 3, 2), self.blocks, self.width, True, train)
         return nn.Dense(self.num_classes)(vectors(x, pooled=True))
@@ -161,6 +161,6 @@ class ResNet56(Network):
         self, x: Float[Array, "batch height width 1"], *, train: bool
     ) -> Float[Array, "batch {self.num_classes}"]:
         """Logits of images in [0, 1]; `train` takes the batch's own statistics."""
-        x = relu(ConvNorm(self.width)(centred(x, self.resize), train=train))
+        x = relu(ConvNorm(self.width)(centre(x, self.resize), train=train))
         x = _stages(x, (9, 9, 9), self.width, False, train)
         return nn.Dense(self.num_classes)(vectors(x, pooled=True))

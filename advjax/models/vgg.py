@@ -5,7 +5,7 @@ from jaxtyping import Array, Float
 
 from advjax.layers.base import Network
 from advjax.layers.blocks import Conv, max_pool, relu
-from advjax.layers.images import HE, centred, vectors
+from advjax.layers.images import HE, centre, vectors
 
 _STAGES = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))
 """Convolutions of each stage, and their channels as multiples of the first one's."""
@@ -43,7 +43,7 @@ class VGG16(Network):
         self, x: Float[Array, "batch height width 1"], *, train: bool
     ) -> Float[Array, "batch {self.num_classes}"]:
         """Logits of images in [0, 1]; `train` turns on dropout."""
-        x = centred(x, self.resize)
+        x = centre(x, self.resize)
         for count, multiple in _STAGES:
             for _ in range(count):
                 x = relu(Conv(self.width * multiple, kernel_init=HE)(x))

@@ -113,12 +113,12 @@ def evasion(
             )
             return density_weight * near
 
-        return attack.step(pulled(logits_fn, y, pull), state)
+        return attack.step(add_pull(logits_fn, y, pull), state)
 
     return attack._replace(step=step)
 
 
-def pulled(
+def add_pull(
     logits_fn: LogitsFn, y: Label, pull: Callable[[Features], Float[Array, ""]]
 ) -> LogitsFn:
     """The same logits, but the gradient of the margin of `y` is that of margin - pull.

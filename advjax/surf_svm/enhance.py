@@ -65,6 +65,6 @@ def high_boost(image: Image, *, boost: float = 1.5) -> Image:
     return boost * image - sums / 9
 
 
-def enhanced(image: Image, *, boost: float = 1.5) -> Image:
+def enhance(image: Image, *, boost: float = 1.5) -> Image:
     """Stretched, boosted, and clipped to [0, 1]."""
     return jnp.clip(high_boost(stretch(image), boost=boost), 0.0, 1.0)

@@ -101,7 +101,7 @@ def fit(
         x = x + recipe.noise * np.asarray(jax.random.normal(key, x.shape))
     stages = Stages(workdir, network, representation, recipe, x, y, seed)
     params = fit_front(network, x, recipe, seed, stages)
-    images, by = purified(network, params, x), network.description
+    images, by = purify(network, params, x), network.description
     if network.encoder == "pixels":
         encoded = np.asarray(shrunk(jnp.asarray(images), network.num_words))
     else:
@@ -174,7 +174,7 @@ def fit_front(
     return {"autoencoder": stages.done("autoencoder", run)}
 
 
-def purified(
+def purify(
     network: Purifying,
     params: dict[str, Any],
     x: Float[np.ndarray, "examples height width"],

@@ -26,7 +26,7 @@ from advjax.layers.base import Network
 from advjax.runtime.compilation import one_by_one
 from advjax.surf_svm import codebook, surf
 from advjax.surf_svm.autoencoder import Autoencoder
-from advjax.surf_svm.enhance import enhanced
+from advjax.surf_svm.enhance import enhance
 from advjax.surf_svm.fast_hessian import KeyPoints
 from advjax.surf_svm.machine import (
     Kernel,
@@ -35,7 +35,7 @@ from advjax.surf_svm.machine import (
     logits_of_pairs,
     pair_decisions,
 )
-from advjax.surf_svm.svd import reduced
+from advjax.surf_svm.svd import reduce_rank
 from advjax.types import Logits
 
 VERSION = 1
@@ -161,7 +161,7 @@ class SurfSvm(Network):
         """The machine's inputs of purified images, before they are standardised."""
         if self.encoder == "pixels":
             return shrunk(images, self.num_words)
-        encode = one_by_one(functools.partial(_encoded, self.description))
+        encode = one_by_one(functools.partial(_encode, self.description))
         if len(images) == 1:  # one loop less, where examples are mapped outside
             return encode(images[0], self.words)[None]
         return jax.vmap(encode, in_axes=(0, None))(images, self.words)
@@ -194,8 +194,8 @@ class Front(NamedTuple):
     def reduce(self, image: Image) -> Image:
         """Enhanced, and reduced to its largest singular values."""
         if self.boost is not None:
-            image = enhanced(image, boost=self.boost)
-        return image if self.energy == 1 else reduced(image, energy=self.energy)
+            image = enhance(image, boost=self.boost)
+        return image if self.energy == 1 else reduce_rank(image, energy=self.energy)
 
     def reduce_each(
         self, images: Float[Array, "batch height width"]
@@ -251,7 +251,7 @@ class Description(NamedTuple):
         return chosen[self.encoder](descriptors, present, words)
 
 
-def _encoded(by: Description, image, words):
+def _encode(by: Description, image, words):
     return by.encode(*by.describe(image), words)
 
 

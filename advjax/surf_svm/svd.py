@@ -36,7 +36,9 @@ def kept_rank(
     return jnp.maximum(1, len(values) - below.sum()).astype(jnp.int32)
 
 
-def reduced(image: Image, *, energy: float = 0.95, rank: int | None = None) -> Image:
+def reduce_rank(
+    image: Image, *, energy: float = 0.95, rank: int | None = None
+) -> Image:
     """The nearest image of the rank that holds the energy (Eckart and Young 1936).
 
     Forward and backward pass are exact but for the choice of the rank, which moves in
@@ -54,16 +56,16 @@ def reduced(image: Image, *, energy: float = 0.95, rank: int | None = None) -> I
     Raises:
         ValueError: a share or a rank that keeps nothing.
     """
-    return _reduced(image, energy, rank)
+    return _reduce_rank(image, energy, rank)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _reduced(image, energy, rank):
+def _reduce_rank(image, energy, rank):
     # Without a gradient, one side's singular vectors are enough: eigenvectors of the
     # Gram matrix take a third of the time. Those it has wrong are below 3e-4 of the
     # greatest value, and hold 1e-7 of the energy.
     if image.shape[0] < image.shape[1]:
-        return _reduced(image.T, energy, rank).T
+        return _reduce_rank(image.T, energy, rank).T
     squares, vectors = jnp.linalg.eigh(_product(image.T, image))
     values = jnp.sqrt(jnp.maximum(squares[::-1], 0.0))
     kept = jnp.arange(len(values)) < kept_rank(values, energy=energy, rank=rank)
@@ -83,7 +85,7 @@ def _backward(energy, rank, saved, cotangent):
     return (_derivative(*saved, cotangent),)
 
 
-_reduced.defvjp(_forward, _backward)
+_reduce_rank.defvjp(_forward, _backward)
 
 
 def _derivative(
@@ -93,7 +95,7 @@ def _derivative(
     kept: Bool[Array, "rank"],
     direction: Image,
 ) -> Image:
-    """The derivative of `reduced` in a direction, which is its own transpose."""
+    """The derivative of `reduce_rank` in a direction, which is its own transpose."""
     mask = kept.astype(values.dtype)
     rows, columns = u * mask[None], vt * mask[:, None]
     # Onto the tangent space: whatever shares a kept row or column space.

@@ -151,7 +151,7 @@ def train_guarded(
     params = fitting.fit_front(module, train.x[..., 0], recipe, training.seed, stages)
 
     def pure(dataset: Dataset) -> Dataset:
-        images = fitting.purified(module, params, dataset.x[..., 0])
+        images = fitting.purify(module, params, dataset.x[..., 0])
         return dataset._replace(x=images[..., None])
 
     behind = network_behind(module.network, module.num_classes)

@@ -8,12 +8,12 @@ import pytest
 from advjax.attacks import run, run_batch
 from advjax.attacks.objectives import margin
 from advjax.surf_svm.attacks import (
+    add_pull,
     evasion,
     flip_labels,
     flip_weights,
     hinge_losses,
     mean_kernel,
-    pulled,
 )
 from advjax.surf_svm.machine import (
     Kernel,
@@ -144,7 +144,7 @@ def test_the_gradient_is_that_of_the_objective(density):
         )
 
     logits_fn = sums_of_pairs(machine_of(fitted), CUBIC, 3)
-    guided = pulled(logits_fn, jnp.int32(y), pull)
+    guided = add_pull(logits_fn, jnp.int32(y), pull)
     at = jnp.asarray(x, jnp.float32)
     np.testing.assert_array_equal(guided(at), logits_fn(at))
     found = jax.grad(lambda point: margin(guided(point), jnp.int32(y)))(at)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from advjax.surf_svm.enhance import enhanced, high_boost, stretch
+from advjax.surf_svm.enhance import enhance, high_boost, stretch
 
 IMAGE = jnp.asarray(np.random.default_rng(0).random((20, 30)), jnp.float32)
 
@@ -35,11 +35,11 @@ def test_stretching_brings_the_ends_to_0_and_1():
 @pytest.mark.parametrize("level", [0.0, 0.7])
 def test_an_image_of_one_value_is_black_and_has_finite_gradients(level):
     image = jnp.full((6, 7), level)
-    assert (enhanced(image) == 0).all()
-    gradient = jax.grad(lambda x: enhanced(x).sum())(image)
+    assert (enhance(image) == 0).all()
+    gradient = jax.grad(lambda x: enhance(x).sum())(image)
     assert np.isfinite(gradient).all()
 
 
 def test_enhanced_images_stay_in_range():
-    found = enhanced(IMAGE, boost=2.0)
+    found = enhance(IMAGE, boost=2.0)
     assert found.min() >= 0 and found.max() <= 1

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from advjax.surf_svm.svd import kept_rank, reduced
+from advjax.surf_svm.svd import kept_rank, reduce_rank
 
 
 def matrix(values, shape=(12, 9), seed=0):
@@ -20,7 +20,7 @@ def matrix(values, shape=(12, 9), seed=0):
 def test_the_energy_decides_the_rank(energy, rank):
     # Shares of the energy: 100/123, 20/123, 3/123.
     values = np.sqrt([100.0, 20.0, 3.0])
-    found = np.asarray(reduced(matrix(values), energy=energy))
+    found = np.asarray(reduce_rank(matrix(values), energy=energy))
     assert np.linalg.matrix_rank(found, tol=1e-3) == rank
     # Eckart and Young: what is missing are the other singular values.
     error = np.linalg.norm(found - matrix(values))
@@ -32,7 +32,7 @@ def test_a_rank_is_numpys_truncated_decomposition(shape):
     x = jnp.asarray(np.random.default_rng(1).normal(size=shape), jnp.float32)
     u, s, vt = np.linalg.svd(x)
     np.testing.assert_allclose(
-        reduced(x, rank=4), (u[:, :4] * s[:4]) @ vt[:4], atol=1e-5
+        reduce_rank(x, rank=4), (u[:, :4] * s[:4]) @ vt[:4], atol=1e-5
     )
 
 
@@ -42,7 +42,7 @@ def test_the_gradient_is_that_of_differences(shape):
     x, along, weights = (
         generator.normal(size=shape).astype(np.float32) for _ in range(3)
     )
-    gradient = jax.grad(lambda x: jnp.vdot(weights, reduced(x, rank=2)))(x)
+    gradient = jax.grad(lambda x: jnp.vdot(weights, reduce_rank(x, rank=2)))(x)
 
     def truncated(x):
         u, s, vt = np.linalg.svd(x, full_matrices=False)
@@ -55,7 +55,7 @@ def test_the_gradient_is_that_of_differences(shape):
 
 def test_equal_singular_values_have_a_finite_gradient():
     x = jnp.diag(jnp.asarray([3.0, 3.0, 1.0, 1.0]))
-    gradient = jax.grad(lambda x: jnp.sum(jnp.square(reduced(x, rank=2))))(x)
+    gradient = jax.grad(lambda x: jnp.sum(jnp.square(reduce_rank(x, rank=2))))(x)
     # The sum of the squares of what is kept, 2 s for each of it.
     np.testing.assert_allclose(
         gradient, jnp.diag(jnp.asarray([6.0, 6, 0, 0])), atol=1e-5
@@ -64,8 +64,8 @@ def test_equal_singular_values_have_a_finite_gradient():
 
 def test_silence_stays_silence():
     x = jnp.zeros((5, 4))
-    assert (reduced(x) == 0).all()
-    assert np.isfinite(jax.grad(lambda x: reduced(x).sum())(x)).all()
+    assert (reduce_rank(x) == 0).all()
+    assert np.isfinite(jax.grad(lambda x: reduce_rank(x).sum())(x)).all()
 
 
 @pytest.mark.parametrize(
