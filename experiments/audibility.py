@@ -32,7 +32,13 @@ def main() -> None:
     """Certify what is not certified, then compare."""
     import jax
 
-    from experiments.lab import audibility, certification, preflight, presets
+    from experiments.lab import (
+        audibility,
+        certify,
+        certify_settings,
+        preflight,
+        presets,
+    )
     from experiments.lab.console import say
 
     draft = requests.task().draft()
@@ -42,11 +48,11 @@ def main() -> None:
     preflight.check_certification(
         draft, request, num_points=flags.NUM_POINTS.value, workdir=workdir
     )
-    bound, in_words = certification.waveform_bound(draft.stage, draft.noise)
+    bound, in_words = certify_settings.waveform_bound(draft.stage, draft.noise)
     if math.isnan(bound):
         raise ValueError(in_words)
     system = draft.resolve()
-    folder = certification.certify(
+    folder = certify.certify(
         system,
         request,
         num_points=system.data.num_points(flags.NUM_POINTS.value, size.num_points),

@@ -47,7 +47,7 @@ def main() -> None:
     import jax
 
     from advjax.runs import folder as runs
-    from experiments.lab import certification, preflight, presets
+    from experiments.lab import certify, certify_report, preflight, presets
     from experiments.lab.console import say
 
     draft = requests.task().draft()
@@ -63,7 +63,7 @@ def main() -> None:
             "--num_selection=500 --num_estimation=10000 --num_points=300"
         )
     system = draft.resolve()
-    folder = certification.certify(
+    folder = certify.certify(
         system,
         request,
         num_points=system.data.num_points(flags.NUM_POINTS.value, size.num_points),
@@ -77,7 +77,9 @@ def main() -> None:
         )
         return
     print(
-        certification.report([folder], folder, radii=request.radii, alpha=request.alpha)
+        certify_report.report(
+            [folder], folder, radii=request.radii, alpha=request.alpha
+        )
     )
     plot = "curve.png, " if (folder / "curve.png").exists() else ""
     say(f"report      {folder}/report.md, {plot}rows*.tsv, run.json")

@@ -12,7 +12,7 @@ import pathlib
 
 from advjax.runs import folder as runs
 from experiments import app, flags
-from experiments.lab import attack_report, certification, folder_names
+from experiments.lab import attack_report, certify_report, folder_names
 from experiments.lab.console import say
 
 flags.declare(__name__, flags.RUNS, flags.OUT)
@@ -29,7 +29,7 @@ def main() -> None:
     # Without --out a folder of this comparison's own.
     among = {"runs": sorted(str(folder.absolute()) for folder in folders)}
     out = pathlib.Path(flags.OUT.value or folder_names.name_of("comparison", among))
-    report = attack_report.report if attacked == {True} else certification.report
+    report = attack_report.report if attacked == {True} else certify_report.report
     print(report(folders, out))
     say(f"report      {out}/report.md and figures")
 

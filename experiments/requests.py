@@ -11,7 +11,8 @@ from advjax.runtime import failures
 from experiments import flags
 
 if TYPE_CHECKING:
-    from experiments.lab import certification, grid, presets
+    from experiments.lab import grid, presets
+    from experiments.lab.certify_settings import Certification
     from experiments.lab.task import Task
 
 
@@ -93,13 +94,14 @@ def workdir() -> pathlib.Path | None:
     return pathlib.Path(flags.WORKDIR.value) if flags.WORKDIR.value else None
 
 
-def certify(size: "presets.Preset") -> "certification.Certification":
+def certify(size: "presets.Preset") -> "Certification":
     """The certification that the flags describe."""
     from advjax.reports import tables
-    from experiments.lab import certification, preflight
+    from experiments.lab import preflight
+    from experiments.lab.certify_settings import Certification
 
     radii = flags.RADII.value and preflight.numbers("radii", flags.RADII.value)
-    return certification.Certification(
+    return Certification(
         num_selection=flags.value_or(flags.NUM_SELECTION, size.num_selection),
         num_estimation=flags.value_or(flags.NUM_ESTIMATION, size.num_estimation),
         alpha=flags.ALPHA.value,

@@ -43,7 +43,7 @@ def main() -> None:
     import jax
 
     from experiments.lab import (
-        certification,
+        certify,
         preflight,
         presets,
         smoothed_attack,
@@ -68,7 +68,7 @@ def main() -> None:
         draft, certification_request, num_points=flags.NUM_POINTS.value, workdir=workdir
     )
     system = draft.resolve()
-    certified = certification.certify(
+    certified = certify.certify(
         system,
         certification_request,
         num_points=system.data.num_points(flags.NUM_POINTS.value, size.num_points),

@@ -101,18 +101,25 @@ CALLABLES = {
 def everywhere(f):
     """Each public function that takes a classifier, by name."""
     point = [evaluation.Point(0, "a", X[0], int(Y[0]))]
-    votes = {"num_selection": 5, "num_estimation": 50, "alpha": 0.01, "tile": 5}
+    votes = {"num_selection": 5, "num_estimation": 50, "alpha": 0.01}
+    placement = smoothing.Placement(tile=5)
+
+    def plan(bound):
+        return smoothing.VotePlan(**votes, bound=smoothing.BOUNDS[bound]((0.01,)))
+
     example = [smoothing.Example(X[0], KEY)]
     return {
-        "certify": lambda: smoothing.certify(f, X[0], KEY, noise=NOISE, **votes),
-        "certify_each": lambda: list(
-            smoothing.certify_each(f, example, noise=NOISE, **votes)
+        "certify": lambda: smoothing.certify(
+            f, X[0], KEY, noise=NOISE, tile=5, **votes
         ),
-        "certify_sequentially": lambda: list(
-            smoothing.certify_sequentially(
-                f, example, noise=NOISE, radii=(0.01,), **votes
+        **{
+            f"certify_each, {bound}": lambda bound=bound: list(
+                smoothing.certify_each(
+                    f, example, noise=NOISE, plan=plan(bound), placement=placement
+                )
             )
-        ),
+            for bound in smoothing.BOUNDS
+        },
         "predict": lambda: smoothing.predict(
             f, X[0], KEY, noise=NOISE, num_samples=50, alpha=0.01, tile=5
         ),
@@ -128,7 +135,14 @@ def everywhere(f):
             evaluation.attack_points(attacks.fgsm(), f, point, KEY, budgets=[0.1])
         ),
         "certify_points": lambda: list(
-            evaluation.certify_points(f, point, KEY, noise=NOISE, **votes)
+            evaluation.certify_points(
+                f,
+                point,
+                KEY,
+                noise=NOISE,
+                plan=plan("clopper_pearson"),
+                placement=placement,
+            )
         ),
     }
 

@@ -152,27 +152,23 @@ def check_smoothed_attacks(
 def _check_bound(rows: Rows, path: pathlib.Path, settings: Mapping[str, Any]) -> None:
     """Refuse bounds that the votes do not give."""
     # Here, because it needs JAX, and those who begin a run do not.
-    from advjax.smoothing.bounds import clopper_pearson_lower
-    from advjax.smoothing.sequential import sequential_lower
+    from advjax.smoothing.bounds import BOUNDS
 
     most, alpha = settings.get("num_estimation"), settings.get("alpha")
     if not (_is_number(most) and _is_number(alpha) and 0 < alpha < 1):
         return
-    fixed = settings["bound"] == "clopper_pearson"
+    bound = BOUNDS.get(str(settings["bound"]))
+    fixed = bound is not None and not bound.stops_early
     refuse(
         path,
         rows.n != most if fixed else rows.n > most,
         lambda i: f"n is {rows.n[i]} in a run of {most} votes a point",
     )
-    if fixed:
-        low = high = np.asarray(clopper_pearson_lower(rows.votes, int(most), alpha))
-    elif settings["bound"] == "sequential":
-        # The largest of all looks, of which the last is one, and no look has seen more
-        # agreement than all agreeing votes at first.
-        low = np.asarray(sequential_lower(rows.votes, rows.n, alpha))
-        high = np.asarray(sequential_lower(rows.votes, rows.votes, alpha))
-    else:
+    if bound is None:
         return
+    low, high = bound.extremes(
+        rows.votes, rows.n, num_estimation=int(most), alpha=alpha
+    )
     refuse(
         path,
         (rows.p_lower < low * (1 - _ROUNDING) - _ROUNDING)
@@ -224,7 +220,8 @@ def _check_radius(rows: Rows, path: pathlib.Path, settings: Mapping[str, Any]) -
 
 def _radius_of(noise: Mapping[str, Any]) -> Callable[[float], float] | None:
     """A law's radius where its name and sigma decide it."""
-    from advjax.smoothing.noise import gaussian_radius, uniform_radius
+    from advjax.smoothing.laws.gaussian import gaussian_radius
+    from advjax.smoothing.laws.uniform import uniform_radius
 
     law, sigma = noise["law"], noise["sigma"]
     if not (_is_number(sigma) and sigma > 0):

@@ -1,78 +1,81 @@
 """Randomized smoothing: certified predictions for any function of one example."""
 
-from collections.abc import Callable
-
 from advjax.smoothing.bounds import (
+    BOUNDS,
+    Bound,
+    ClopperPearson,
+    Sequential,
+    VotePlan,
+)
+from advjax.smoothing.bounds.clopper_pearson import (
     clopper_pearson_lower,
     max_radius,
     num_for_radius,
     votes_needed,
 )
-from advjax.smoothing.certificates import (
+from advjax.smoothing.bounds.confidence_sequence import sequential_lower
+from advjax.smoothing.bounds.reach import RadiusNeeds, Reach, reach
+from advjax.smoothing.certify import (
     ABSTAIN,
-    NO_VOTES,
     Certificate,
-    Example,
     Prediction,
-    Tally,
     certificate,
     certify,
     certify_each,
     predict,
 )
-from advjax.smoothing.coloured import (
+from advjax.smoothing.counting.memory import fitting_tile
+from advjax.smoothing.counting.placement import (
+    DEFAULT_CHUNK,
+    DEFAULT_PLACEMENT,
+    Placement,
+    default_tile,
+)
+from advjax.smoothing.counting.tally import NO_VOTES, Example, Tally
+from advjax.smoothing.counting.votes import count_votes
+from advjax.smoothing.laws import (
+    NOISES,
+    Noise,
     coloured,
+    gain,
+    gaussian,
+    masked,
+    pcm16,
+    uniform,
+)
+from advjax.smoothing.laws.coloured import (
     ellipsoid_norm,
     gains_of,
     mean_spectrum,
     spectral_gains,
     tone_radius_db,
 )
-from advjax.smoothing.early_stopping import SEQUENTIAL_TILE, certify_sequentially
-from advjax.smoothing.f_divergence import kl_radius, renyi_radius
-from advjax.smoothing.gain import gain
-from advjax.smoothing.masked import masked
-from advjax.smoothing.noise import Noise, gaussian, uniform
-from advjax.smoothing.pcm16 import pcm16
-from advjax.smoothing.planning import BOUNDS, Plan, PlannedRadius, plan
-from advjax.smoothing.sequential import FUTILITY_ALPHA, sequential_lower
+from advjax.smoothing.laws.f_divergence import kl_radius, renyi_radius
 from advjax.smoothing.shift import ShiftCertificate, certify_shift
-from advjax.smoothing.votes import (
-    DEFAULT_CHUNK,
-    count_votes,
-    default_tile,
-    fitting_tile,
-)
-
-NOISES: dict[str, Callable[..., Noise]] = {
-    "gaussian": gaussian,
-    "uniform": uniform,
-    "coloured": coloured,
-    "gain": gain,
-    "pcm16": pcm16,
-    "masked": masked,
-}
 
 __all__ = [
     "ABSTAIN",
     "BOUNDS",
     "DEFAULT_CHUNK",
-    "FUTILITY_ALPHA",
+    "DEFAULT_PLACEMENT",
     "NOISES",
     "NO_VOTES",
-    "SEQUENTIAL_TILE",
+    "Bound",
     "Certificate",
+    "ClopperPearson",
     "Example",
     "Noise",
-    "Plan",
-    "PlannedRadius",
+    "Placement",
     "Prediction",
+    "RadiusNeeds",
+    "Reach",
+    "Sequential",
     "ShiftCertificate",
     "Tally",
+    "VotePlan",
     "certificate",
     "certify",
     "certify_each",
-    "certify_sequentially",
     "certify_shift",
     "clopper_pearson_lower",
     "coloured",
@@ -89,8 +92,8 @@ __all__ = [
     "mean_spectrum",
     "num_for_radius",
     "pcm16",
-    "plan",
     "predict",
+    "reach",
     "renyi_radius",
     "sequential_lower",
     "spectral_gains",

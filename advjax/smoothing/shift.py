@@ -20,7 +20,7 @@ from jaxtyping import Array, Int
 
 from advjax.arguments import float_example, num_classes
 from advjax.callables import apply, split
-from advjax.smoothing.votes import default_tile
+from advjax.smoothing.counting.placement import default_tile
 from advjax.types import AnyArray, AnyCallable, Wave
 
 

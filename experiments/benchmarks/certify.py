@@ -166,11 +166,14 @@ def our_votes(
         )
         num_votes = units // clips
         # All but one tile estimate; at this alpha few are enough. Four dispatches.
+        plan = smoothing.VotePlan(
+            tile, num_votes - tile, 0.1, smoothing.ClopperPearson()
+        )
+        chunk = max(1, math.ceil(num_votes / tile / size / 4))
+        placement = smoothing.Placement(tile, chunk, mesh)
         for _ in smoothing.certify_each(
-            logits_fn, examples, noise=law, num_selection=tile,
-            num_estimation=num_votes - tile, tile=tile, alpha=0.1,
-            chunk=max(1, math.ceil(num_votes / tile / size / 4)), mesh=mesh,
-        ):  # fmt: skip
+            logits_fn, examples, noise=law, plan=plan, placement=placement
+        ):
             pass
 
     def peak_bytes() -> int:

@@ -21,7 +21,7 @@ from advjax.runs.rows import shard_name
 from advjax.runtime import parallel
 from advjax.runtime.progress import Progress
 from advjax.types import LogitsFn
-from experiments.lab import budgets, caveats, certification, folder_names
+from experiments.lab import budgets, caveats, folder_names, shared_runs
 from experiments.lab.adversarial_examples import (
     EXAMPLES_FILE,
     EXAMPLES_FOLDER,
@@ -253,7 +253,7 @@ def prepare(
     )
     parallel.all_do(f"open {workdir}", lambda: prepared.open().close())
     if (count := parallel.process().count) > 1:
-        certification.check_shared(workdir, count)
+        shared_runs.check_shared(workdir, count)
     return prepared
 
 
@@ -304,10 +304,12 @@ def run(prepared: Prepared, *, keep_examples: bool = True) -> None:
                     targets=inputs.targets,
                     num_slots=prepared.num_slots,
                     mesh=parallel.local_mesh(),
-                    done=opened.done,
-                    snapshot=folder / _of_process(snapshot, here),
-                    on_round=lambda: line.advance(0),
-                    note=say,
+                    resume=evaluation.AttackResume(
+                        done=opened.done,
+                        snapshot=folder / _of_process(snapshot, here),
+                        on_round=lambda: line.advance(0),
+                        note=say,
+                    ),
                 ):
                     if stored is not None:
                         stored.write(row.id, x_adv)

@@ -4,7 +4,6 @@ import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import jax
 
@@ -16,10 +15,8 @@ from advjax.runs.row_types import CERTIFICATES
 from advjax.runs.rows import Schema
 from advjax.runtime.text import did_you_mean, printable
 from experiments.lab import trainers
+from experiments.lab.certify_settings import Certification
 from experiments.lab.task import Draft
-
-if TYPE_CHECKING:
-    from experiments.lab.certification import Certification
 
 TARGETS = ("next", "random", "least_likely")
 """Targets that depend on the clip."""
@@ -65,7 +62,7 @@ def check(
 
 def check_certification(
     draft: Draft,
-    request: "Certification",
+    request: Certification,
     *,
     num_points: int | None,
     workdir: pathlib.Path | None,
@@ -79,26 +76,20 @@ def check_certification(
         workdir: the run's folder, if one was given.
 
     Raises:
-        ValueError: see `check` and `smoothing.plan`.
+        ValueError: see `check` and `smoothing.reach`.
         OSError: a folder that cannot be read or written.
     """
-    if request.bound == "sequential" and request.profile is not None:
+    plan = request.plan
+    if plan.bound.stops_early and request.profile is not None:
         raise ValueError(
-            "--profile traces votes of a fixed number: leave out --bound=sequential, "
-            "whose votes are the same"
+            "--profile traces votes of a fixed number: leave out "
+            f"--bound={plan.bound.name}, whose votes are the same"
         )
     if request.tile is not None and not 1 <= request.tile <= MOST_TILE:
         raise ValueError(f"--tile={request.tile}: give 1 to {MOST_TILE:,} copies")
     if request.profile is not None:
         check_writable(request.profile, "--profile")
-    smoothing.plan(
-        draft.noise,
-        num_selection=request.num_selection,
-        num_estimation=request.num_estimation,
-        alpha=request.alpha,
-        radii=request.radii,
-        bound=request.bound,
-    )
+    smoothing.reach(draft.noise, plan)
     check(draft, num_points=num_points, workdir=workdir, schema=CERTIFICATES)
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from advjax.smoothing import BOUNDS
+
 
 def label_of(settings: Mapping[str, Any]) -> str:
     """A run's name: what was certified or attacked, where, and the network's training.
@@ -19,6 +21,7 @@ def label_of(settings: Mapping[str, Any]) -> str:
     # A network trained on another noise than the certificate's says on which.
     defence = settings["defence"].replace(f"(sigma={value!r})", "")
     defence = defence.replace(f"(noise={law!r}, sigma={value!r})", "")
-    stopped = " sequential" if settings["bound"] == "sequential" else ""
+    bound = BOUNDS.get(settings["bound"])
+    stopped = f" {bound.name}" if bound is not None and bound.stops_early else ""
     place = f"{settings['corpus']} {settings['noise_enters_at']}"
     return f"{place} {sigma} {defence}{stopped}"

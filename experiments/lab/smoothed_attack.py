@@ -151,7 +151,7 @@ def rows_of(
         num_slots: trials attacked at once; None for as many as hold the noisy copies
             of the backend's default.
         mesh: devices of this process that share the trials, and then the votes.
-        **options: of `evaluation.attack_points`: what is done, and a snapshot.
+        **options: of `evaluation.attack_points`: `resume`.
 
     Raises:
         ValueError: see `evaluation.attack_points` and `smoothing.predict`.
@@ -194,7 +194,7 @@ def run(
 
     Args:
         system: whose smoothed classifier was certified.
-        certified: the run of `certification.certify`. Its points that are certified
+        certified: the run of `certify.certify`. Its points that are certified
             right are attacked.
         request: with what.
         environment: where the rows come from.
@@ -266,10 +266,12 @@ def run(
                 for row in judge(
                     built[text],
                     todo=mine,
-                    done=run.done,
-                    snapshot=folder / f"attack-{number}.npz",
-                    on_round=lambda line=line: line.advance(0),
-                    note=say,
+                    resume=evaluation.AttackResume(
+                        done=run.done,
+                        snapshot=folder / f"attack-{number}.npz",
+                        on_round=lambda line=line: line.advance(0),
+                        note=say,
+                    ),
                 ):
                     run.append(row)
                     flipped, seen = flipped + row.flipped, seen + 1

@@ -14,7 +14,7 @@ from advjax.metrics.shares import Share
 from advjax.reports import figures, tables
 from advjax.runs import folder as runs
 from advjax.runs.row_types import SMOOTHED_ATTACKS, Run, SmoothedAttackRow
-from experiments.lab import caveats, certification
+from experiments.lab import caveats, certify_report
 
 
 class Verdict(NamedTuple):
@@ -58,7 +58,7 @@ def report(folder: pathlib.Path) -> str:
     """
     rows = list(SMOOTHED_ATTACKS.read(folder))
     settings = runs.description(folder)["settings"]["certificates"]
-    run = certification.read_run(folder.parent)
+    run = certify_report.read_run(folder.parent)
     table = attack_table(rows, num_points=len(run.rows))
     text = tables.as_text(table)
     found = verdict(rows, num_points=len(run.rows), alpha=settings["alpha"])

@@ -15,14 +15,14 @@ from experiments.lab import (
     attack,
     budget_scan,
     cell_files,
-    certification,
+    certify,
     held_out,
     preflight,
     smoothed_attack,
     smoothed_attack_report,
 )
 from experiments.lab.budget_scan import Scan
-from experiments.lab.certification import Certification
+from experiments.lab.certify_settings import Certification
 from experiments.lab.console import say
 from experiments.lab.data import spread
 from experiments.lab.grid import Job, Step
@@ -107,7 +107,7 @@ class Certify(Step):
             task.draft(), self.request, num_points=None, workdir=folder
         )
         system = job.resolve() if task is job.task else task.resolve()
-        certification.certify(
+        certify.certify(
             system,
             self.request,
             num_points=min(self.num_points, len(system.data.split("test"))),

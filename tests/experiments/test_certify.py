@@ -15,9 +15,9 @@ from advjax.representations import REPRESENTATIONS
 from advjax.runs import folder as runs
 from advjax.runs.row_types import CERTIFICATES
 from advjax.runtime import parallel
-from advjax.smoothing import certificates
+from advjax.smoothing.counting import in_order
 from experiments import app, certify, report, train
-from experiments.lab import certification, presets, vote_checkpoints
+from experiments.lab import certify_report, presets, vote_checkpoints, vote_placement
 from experiments.lab.attack import TARGETS
 
 SMALL = {
@@ -64,7 +64,7 @@ def test_without_matplotlib_a_report_lacks_its_picture_alone(
     home, tmp_path, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    text = certification.report([run_folder(home)], tmp_path)
+    text = certify_report.report([run_folder(home)], tmp_path)
     assert "pip install 'advjax[plots]'" in text
     assert [path.name for path in tmp_path.iterdir()] == ["report.md"]
     report = (tmp_path / "report.md").read_text("utf-8")
@@ -130,7 +130,9 @@ def test_a_point_cut_in_mid_count_goes_on_from_its_votes(home, tmp_path, monkeyp
     options = {"home": str(home), "workdir": str(again), **SMALL}
     monkeypatch.setattr(vote_checkpoints, "writer", stop_at_the_third)
     # A dispatch of one tile of five copies: each point takes ten.
-    monkeypatch.setattr(certification, "_chunk", lambda *_: 1)
+    monkeypatch.setattr(
+        vote_placement, "with_chunk", lambda placement, *_: placement._replace(chunk=1)
+    )
     monkeypatch.setattr(parallel, "local_mesh", lambda: None)
     with flagsaver.flagsaver(**options, tile=5), pytest.raises(KeyboardInterrupt):
         certify.main()
@@ -138,20 +140,20 @@ def test_a_point_cut_in_mid_count_goes_on_from_its_votes(home, tmp_path, monkeyp
     assert vote_checkpoints.read(again) == dict(counted[-1:])
     assert len(CERTIFICATES.read(again)) == 0
     queued = []
-    queue_votes = certificates.queue_votes
+    queue_votes = in_order.queue_votes
 
     def note_first(*args, **kwargs):
         queued.append((kwargs["first"], kwargs["num_samples"]))
         return queue_votes(*args, **kwargs)
 
     monkeypatch.setattr(vote_checkpoints, "writer", writer)
-    monkeypatch.setattr(certificates, "queue_votes", note_first)
+    monkeypatch.setattr(in_order, "queue_votes", note_first)
     with flagsaver.flagsaver(**options, tile=5):
         certify.main()
     # Ten selection votes were counted and five of forty others.
     assert queued[:3] == [(5, 35), (0, 10), (0, 40)]
     assert not path.exists()
-    monkeypatch.setattr(certificates, "queue_votes", queue_votes)
+    monkeypatch.setattr(in_order, "queue_votes", queue_votes)
     options["workdir"] = str(tmp_path / "undisturbed")
     with flagsaver.flagsaver(**options, tile=5):
         certify.main()

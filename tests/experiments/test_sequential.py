@@ -12,7 +12,7 @@ from scipy import stats
 from advjax import smoothing
 from advjax.runs.row_types import CERTIFICATES
 from experiments import certify, flags
-from experiments.lab import saved_votes, vote_checkpoints
+from experiments.lab import certify_report, vote_checkpoints
 
 RADII = ["0.05", "0.2", "0.4", "3"]
 SMALL = {
@@ -81,8 +81,9 @@ def test_run_json_and_report_say_what_was_asked_saved_and_lost(home):
 def test_a_radius_that_only_a_fixed_number_reaches_is_named():
     noise, radii = smoothing.gaussian(1.0), (1.0, 3.19)
     settings = {"num_selection": 100, "num_estimation": 10_000, "alpha": 1e-3}
-    needs = saved_votes.needs(noise, radii=radii, **settings)
-    table = saved_votes.table(
+    plan = smoothing.VotePlan(**settings, bound=smoothing.Sequential(radii))
+    needs = plan.bound.settings(noise, plan, smoothing.Placement())["needs"]
+    table = certify_report.saved_votes(
         np.array([100, 300, 10_000]), settings | {"radii": radii, "needs": needs}
     )
     # Of 10,000: the smallest count whose exact interval reaches PhiInv(1) = 0.8413.

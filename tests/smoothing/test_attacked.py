@@ -12,11 +12,7 @@ from advjax.attacks import carlini_wagner, pgd
 from advjax.evaluation import Point, certify_points
 from advjax.runs.row_types import SMOOTHED_ATTACKS
 from advjax.training import Recipe
-from experiments.lab import (
-    certification,
-    smoothed_attack,
-    smoothed_attack_report,
-)
+from experiments.lab import certify, smoothed_attack, smoothed_attack_report
 from experiments.lab.task import Task
 from tests.problems import distance, half_space
 
@@ -48,8 +44,9 @@ AWAY = [distance(NORMAL, OFFSET, point.x) for point in POINTS]
 def radii():
     """The certified ones; they lie below the exact ones but for chance."""
     rows = certify_points(
-        PLANE, POINTS, jax.random.key(0), noise=NOISE, num_selection=100,
-        num_estimation=10_000, alpha=ALPHA, tile=1000,
+        PLANE, POINTS, jax.random.key(0), noise=NOISE,
+        plan=smoothing.VotePlan(100, 10_000, ALPHA, smoothing.ClopperPearson()),
+        placement=smoothing.Placement(tile=1000),
     )  # fmt: skip
     found = {row.id: row.radius for row in rows if row.correct}
     assert len(found) > 0.95 * NUM_POINTS
@@ -131,13 +128,9 @@ def test_a_trained_network_holds_inside_its_radii_and_falls_outside(tmp_path):
         model="rescnn(width=4)",
         recipe=Recipe(num_steps=60, batch_size=48, learning_rate=2e-3),
     )
-    how = certification.Certification(
-        num_selection=100, num_estimation=1000, alpha=ALPHA
-    )
+    how = certify.Certification(num_selection=100, num_estimation=1000, alpha=ALPHA)
     system = task.resolve()
-    folder = certification.certify(
-        system, how, num_points=12, workdir=None, environment={}
-    )
+    folder = certify.certify(system, how, num_points=12, workdir=None, environment={})
     request = smoothed_attack.SmoothedAttackRequest(
         attacks=[
             "pgd(norm='l2', num_steps=10, num_restarts=2, stop='last')",

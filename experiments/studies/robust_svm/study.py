@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from experiments import app, flags, requests
 from experiments.lab import grid, steps
 from experiments.lab.cells import Cell, product
-from experiments.lab.certification import Certification
+from experiments.lab.certify_settings import Certification
 from experiments.lab.task import Task
 from experiments.studies import image_corpora
 from experiments.studies.robust_svm import tables

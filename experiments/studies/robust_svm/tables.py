@@ -12,7 +12,7 @@ from advjax.reports import tables
 from advjax.runs.cells import ANY, Real
 from advjax.runs.row_types import ATTACK_ROWS
 from advjax.runs.rows import Schema
-from experiments.lab import cached_rows, cell_files, certification
+from experiments.lab import cached_rows, cell_files, certify_report
 from experiments.lab.grid import Found
 from experiments.studies.robust_svm.figures import draw_pgd
 from experiments.studies.robust_svm.steps import (
@@ -325,7 +325,7 @@ def _input_table(folder, eps: float) -> tables.Table:
 
 def _certified_table(folder) -> tables.Table | None:
     found = [
-        certification.read_run(each.folder / "certified", each.title)
+        certify_report.read_run(each.folder / "certified", each.title)
         for each in _cells(folder)
         if (each.folder / "certified" / "run.json").exists()
     ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from advjax import smoothing
 from advjax.metrics.shares import Share
 from advjax.reports import figures, tables
-from experiments.lab import caveats, cell_files, certification
+from experiments.lab import caveats, cell_files, certify_report
 from experiments.lab.cells import Cell
 from experiments.lab.grid import Found
 from experiments.studies.speakers import inputs
@@ -85,4 +85,4 @@ def augmentation_table(cells: Mapping[Cell, pathlib.Path]) -> tables.Table:
 
 
 def _run(cell: Cell, folder: pathlib.Path):
-    return certification.read_run(folder, f"σ = {cell['sigma']:g}")
+    return certify_report.read_run(folder, f"σ = {cell['sigma']:g}")

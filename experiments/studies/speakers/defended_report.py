@@ -18,7 +18,7 @@ from experiments.lab import (
     audibility,
     caveats,
     cell_files,
-    certification,
+    certify_report,
     smoothed_attack_report,
     steps,
 )
@@ -99,7 +99,7 @@ def read(folder: pathlib.Path) -> Curves:
 
 
 def _read_smoothed(folder: pathlib.Path, attacked: pathlib.Path) -> Curves:
-    run = certification.read_run(folder)
+    run = certify_report.read_run(folder)
     rows = list(SMOOTHED_ATTACKS.read(attacked))
     curve, _ = smoothed_attack_report.bound_curves(run, rows)
     left = []

@@ -202,7 +202,7 @@ def _attacked(
             jax.random.fold_in(jax.random.key(system.task.seed), 2),
             budgets=sizes,
             num_slots=max(1, default_slots() // num_draws) if num_draws else None,
-            on_round=lambda: line.advance(0),
+            resume=evaluation.AttackResume(on_round=lambda: line.advance(0)),
         ):
             found[row.id] = x_adv
             line.advance()

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from experiments import flags, requests
 from experiments.lab import presets
-from experiments.lab.certification import Certification
+from experiments.lab.certify_settings import Certification
 from experiments.lab.task import Task
 
 FLAGS = (

@@ -32,7 +32,7 @@ def test_our_side_counts_what_it_is_asked_for(monkeypatch):
 
     def note(logits_fn, examples, **options):
         examples = list(examples)
-        votes = options["num_selection"] + options["num_estimation"]
+        votes = options["plan"].num_selection + options["plan"].num_estimation
         asked.append((len(examples), votes))
         return certify_each(logits_fn, examples, **options)
 

@@ -10,7 +10,7 @@ from advjax.representations import Waveform
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS, CERTIFICATES, AttackRow, CertificateRow
 from data_prep.corpora.librispeech import SAME_SESSION
-from experiments.lab import attack_report, caveats, certification
+from experiments.lab import attack_report, caveats, certify_report
 
 CAVEAT = "all clips were recorded in one room"
 
@@ -65,7 +65,7 @@ ATTACKED = {
 }
 KINDS = {
     "certified": (
-        certification,
+        certify_report,
         CERTIFIED,
         CERTIFICATES,
         CertificateRow(0, 1, 1, RADIUS, True, 0.1, "a", 0.9, 90, 100, 20.0),

@@ -9,9 +9,9 @@ import dataclasses
 
 from advjax.reports import tables
 from experiments import app, flags, requests
-from experiments.lab import certification, grid, presets, steps
+from experiments.lab import certify_report, grid, presets, steps
 from experiments.lab.cells import product
-from experiments.lab.certification import Certification
+from experiments.lab.certify_settings import Certification
 
 flags.declare(
     __name__,
@@ -34,7 +34,7 @@ def work(cell, sizes):
 
 def report(found):
     yield "# Trainings"
-    runs = [certification.read_run(f, c["training"]) for c, f in found.cells.items()]
+    runs = [certify_report.read_run(f, c["training"]) for c, f in found.cells.items()]
     yield tables.as_markdown(tables.certified_accuracy_table(runs))
 
 

@@ -1,0 +1,214 @@
+"""Attacks on many points, one row each."""
+
+import os
+import pathlib
+import time
+import warnings
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Float
+
+from advjax.attacks import Attack, AttackResult, run_batch, snapshots
+from advjax.attacks.checks import check_classifier, zero_gradient_shares
+from advjax.evaluation.clean import logits_of_batch
+from advjax.evaluation.points import Point, example_key
+from advjax.metrics.distortion import radius_snr_db
+from advjax.metrics.robustness import off_target
+from advjax.runs.row_types import AttackRow
+from advjax.types import AnyCallable, Key
+
+
+class AttackResume(NamedTuple):
+    """What an earlier start has attacked, and where this one keeps its state.
+
+    Attributes:
+        done: ids that need no row.
+        snapshot: a file that keeps points in mid-attack; found, it is continued. If it
+            is damaged, its points are attacked anew.
+        every_s: seconds from one snapshot to the next.
+        on_round: called now and then, also when no point is finished.
+        note: called with a sentence about what is wrong with a snapshot.
+    """
+
+    done: Collection[str] = ()
+    snapshot: pathlib.Path | None = None
+    every_s: float = 60.0
+    on_round: Callable[[], None] | None = None
+    note: Callable[[str], None] = warnings.warn
+
+
+ANEW = AttackResume()
+
+
+class Attacked(NamedTuple):
+    """One attacked example: what is written about it, and the example itself."""
+
+    row: AttackRow
+    x_adv: Float[np.ndarray, "*features"]
+
+
+def attack_points(
+    attack: Attack,
+    logits_fn: AnyCallable,
+    points: Sequence[Point],
+    key: Key,
+    *,
+    budgets: Sequence[float] | None = None,
+    targets: Sequence[int] | None = None,
+    num_slots: int | None = None,
+    mesh: Mesh | None = None,
+    resume: AttackResume = ANEW,
+) -> Iterator[Attacked]:
+    """Each point that is not done yet, attacked, as soon as it is finished.
+
+    Args:
+        attack: what to run.
+        logits_fn: the classifier after the stage that `points` are at.
+        points: what to attack.
+        key: root of all randomness; a point's own key follows from its id.
+        budgets: one a point, in the attack's norm; None for attacks without.
+        targets: the class to reach for each point, for a targeted attack.
+        num_slots: points attacked at once; None for the backend's default.
+        mesh: devices of this process that share these points.
+        resume: what is done, and where points in mid-attack are kept.
+
+    Raises:
+        ValueError: a classifier or inputs that no attack can be judged on, targets
+            missing, or an attack within a budget without one.
+    """
+    if attack.targeted != (targets is not None):
+        raise ValueError(
+            "a targeted attack needs the class to reach for each point, and an "
+            "untargeted one has none"
+        )
+    if not points:
+        return
+    slots, pending = _unfinished(attack, logits_fn, points, resume)
+    if not pending:
+        return
+    where = {point.id: index for index, point in enumerate(points)}
+    chosen = [where[id] for id in pending]
+    x = np.stack([points[i].x for i in chosen])
+    labels = np.asarray([points[i].label for i in chosen])
+    goals = labels if targets is None else np.asarray([targets[i] for i in chosen])
+    budget = None if budgets is None else np.float32([budgets[i] for i in chosen])
+    keys = jnp.stack([example_key(key, id) for id in pending])
+    last_saved = last_row = time.perf_counter()
+
+    def after_block(slots) -> None:
+        nonlocal last_saved
+        if resume.on_round is not None:
+            resume.on_round()
+        now = time.perf_counter()
+        if resume.snapshot is not None and now - last_saved >= resume.every_s:
+            snapshots.save(resume.snapshot, slots, pending)
+            last_saved = time.perf_counter()
+
+    # Refuses what it can before anything is compiled; nothing runs until it is asked.
+    results = run_batch(
+        attack, logits_fn, x, goals, keys, budget,
+        num_slots=num_slots, slots=slots, on_block=after_block, mesh=mesh,
+    )  # fmt: skip
+    clean = logits_of_batch(logits_fn, x)
+    check_classifier(clean, x, attack.bounds)
+    zeros = zero_gradient_shares(logits_fn, x, labels)
+    last_saved = last_row = time.perf_counter()
+    for index, result in results:
+        point = points[chosen[index]]
+        if point.id in resume.done:
+            continue
+        row = _attack_row(
+            attack,
+            point,
+            result,
+            target=-1 if targets is None else int(goals[index]),
+            budget=float("inf") if budget is None else float(budget[index]),
+            clean=clean[index],
+            zero_gradient=float(zeros[index]),
+            time=time.perf_counter() - last_row,
+        )
+        last_row = time.perf_counter()
+        yield Attacked(row, np.asarray(result.x_adv))
+    if resume.snapshot is not None:
+        resume.snapshot.unlink(missing_ok=True)
+
+
+def _unfinished(attack, logits_fn, points, resume: AttackResume):
+    """The slots of a snapshot, if there is a good one, and the ids that they number."""
+    snapshot = resume.snapshot
+    left = [point.id for point in points if point.id not in resume.done]
+    if snapshot is None or not os.path.lexists(snapshot):
+        return None, left
+    try:
+        slots, ids = snapshots.load(
+            snapshot, attack, logits_fn, jnp.asarray(points[0].x)
+        )
+        if not set(ids) <= {point.id for point in points}:
+            raise ValueError(f"{snapshot} is of other points")
+        working = {ids[number] for number in slots.example if number >= 0}
+        if not set(left) <= working.union(ids[slots.following :]):
+            raise ValueError(f"{snapshot} has finished points that have no row")
+    except ValueError as error:
+        if snapshot.is_dir():  # no snapshot can take its place
+            raise
+        resume.note(f"{error}. The points in mid-attack are attacked anew")
+        return None, left
+    return slots, ids
+
+
+def _attack_row(
+    attack: Attack,
+    point: Point,
+    result: AttackResult,
+    *,
+    target: int,
+    budget: float,
+    clean: Float[np.ndarray, "classes"],
+    zero_gradient: float,
+    time: float,
+) -> AttackRow:
+    x, x_adv = (np.asarray(a, np.float64).ravel() for a in (point.x, result.x_adv))
+    delta = x_adv - x
+    sizes = {
+        "linf": float(np.abs(delta).max()),
+        "l2": float(np.linalg.norm(delta)),
+        "l0": int((delta != 0).sum()),
+    }
+    # To float32 rounding: entries near 1 move in steps of 6e-8, whatever the budget.
+    within = not attack.fixed_budget or sizes[attack.norm] <= budget * (1 + 1e-5) + 1e-6
+    before, after = (_probabilities(row) for row in (clean, result.logits))
+    answer, new = int(before.argmax()), int(after.argmax())
+    won = (
+        bool(result.success)
+        and within
+        and bool(off_target(point.label, answer, target))
+    )
+    return AttackRow(
+        idx=point.idx,
+        label=point.label,
+        clean=answer,
+        target=target,
+        predict=new,
+        success=won,
+        queries=int(result.queries),
+        time=time,
+        id=point.id,
+        budget=budget,
+        snr_db=radius_snr_db(point.x, sizes["l2"]),
+        linf=sizes["linf"],
+        l2=sizes["l2"],
+        l0=sizes["l0"],
+        gt=float(before[answer]),
+        new=float(after[new]),
+        gt_new=float(after[answer]),
+        zero_gradient=zero_gradient,
+    )
+
+
+def _probabilities(logits) -> Float[np.ndarray, "classes"]:
+    shifted = np.exp(np.asarray(logits, np.float64) - np.max(logits))
+    return shifted / shifted.sum()

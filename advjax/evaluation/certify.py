@@ -1,0 +1,120 @@
+"""Certificates of many points, one row each."""
+
+import math
+import time
+import types
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from advjax.evaluation.points import Point, example_key
+from advjax.metrics.distortion import radius_snr_db
+from advjax.runs.row_types import CertificateRow
+from advjax.smoothing import (
+    DEFAULT_PLACEMENT,
+    NO_VOTES,
+    Example,
+    Noise,
+    Placement,
+    Tally,
+    VotePlan,
+    certify_each,
+)
+from advjax.types import AnyCallable, Key
+
+
+class CertifyResume(NamedTuple):
+    """What an earlier start has certified, and where this one keeps its votes.
+
+    Attributes:
+        done: ids that need no row.
+        tallies: by id, votes that an earlier start has counted.
+        on_tally: called after each dispatch with a point's id and its votes so far.
+    """
+
+    done: Collection[str] = ()
+    tallies: Mapping[str, Tally] = types.MappingProxyType({})
+    on_tally: Callable[[str, Tally], None] | None = None
+
+
+ANEW = CertifyResume()
+
+
+def certify_points(
+    logits_fn: AnyCallable,
+    points: Iterable[Point],
+    key: Key,
+    *,
+    noise: Noise,
+    plan: VotePlan,
+    placement: Placement = DEFAULT_PLACEMENT,
+    waveform_bound: float = math.nan,
+    resume: CertifyResume = ANEW,
+) -> Iterator[CertificateRow]:
+    """One row per point that is not done yet, as soon as it is certified.
+
+    With a bound that stops early, points that need few votes overtake others. A row's
+    time runs from the row before: while the last votes of a point are read, the device
+    is at work on the next.
+
+    Args:
+        logits_fn: the classifier after the stage that `points` are at.
+        points: what to certify.
+        key: root of all noise; a point's own key follows from its id.
+        noise: the noise distribution.
+        plan: how many votes, and what bounds them.
+        placement: the layout of the noisy copies on the devices.
+        waveform_bound: the most that the stage moves for 1 at the waveform, see
+            `lipschitz_bound`; NaN for none. Points need their `wave_l2` with one.
+        resume: what is done, and where votes are kept.
+
+    Raises:
+        ValueError: what `certify_each` refuses.
+    """
+    points = [point for point in points if point.id not in resume.done]
+    examples = (
+        Example(
+            point.x, example_key(key, point.id), resume.tallies.get(point.id, NO_VOTES)
+        )
+        for point in points
+    )
+    keep = resume.on_tally
+    start = time.perf_counter()
+    for number, found in certify_each(
+        logits_fn,
+        examples,
+        noise=noise,
+        plan=plan,
+        placement=placement,
+        on_tally=keep and (lambda number, tally: keep(points[number].id, tally)),
+    ):
+        point = points[number]
+        radius_wave, radius_wave_snr_db = _at_waveform(
+            found.radius, waveform_bound, point.wave_l2
+        )
+        yield CertificateRow(
+            idx=point.idx,
+            label=point.label,
+            predict=found.prediction,
+            radius=found.radius,
+            correct=found.prediction == point.label,
+            time=time.perf_counter() - start,
+            id=point.id,
+            p_lower=found.p_lower,
+            votes=found.votes,
+            n=found.num_estimation,
+            snr_db=(
+                radius_snr_db(point.x, found.radius) if noise.norm == "l2" else math.nan
+            ),
+            radius_wave=radius_wave,
+            radius_wave_snr_db=radius_wave_snr_db,
+        )
+        start = time.perf_counter()
+
+
+def _at_waveform(radius: float, bound: float, wave_l2: float) -> tuple[float, float]:
+    """A stage's radius as one at the waveform, and its SNR there in dB."""
+    if math.isnan(bound):
+        return math.nan, math.nan
+    return radius / bound, radius_snr_db(np.array([wave_l2]), radius / bound)

@@ -1,0 +1,77 @@
+"""Features, logits and accuracy of a classifier without an attack."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from advjax.arguments import float_example, in_float32, num_classes
+from advjax.attacks.checks import example_like
+from advjax.callables import join, split
+from advjax.classifier import Classifier
+from advjax.representations import Representation
+from advjax.runtime.compilation import compiler_options
+from advjax.signal.samples import from_int16
+from advjax.smoothing import Noise
+from advjax.types import AnyArray, AnyCallable, Key
+
+
+def stage_features(
+    stage: Representation, audio: Int[np.ndarray, "time"]
+) -> Float[np.ndarray, "*features"]:
+    """The stage's array of one clip of stored int16 audio."""
+    return np.asarray(_apply(stage, from_int16(np.asarray(audio))))
+
+
+_apply = jax.jit(lambda stage, wave: stage.apply(wave), static_argnums=0)
+
+
+def logits_of_batch(
+    logits_fn: AnyCallable, x: AnyArray, *, batch_size: int = 50
+) -> Float[np.ndarray, "examples classes"]:
+    """Logits of many examples, `batch_size` at a time (the last batch is padded).
+
+    Raises:
+        ValueError: a function that does not turn one example into one row of logits, or
+            examples that hold no floating numbers.
+    """
+    x = np.asarray(float_example(x))
+    classes = num_classes(logits_fn, example_like(x))
+    arrays, static = split(logits_fn)
+    rows = [np.zeros((0, classes), np.float32)]
+    for start in range(0, len(x), batch_size):
+        part = x[start : start + batch_size]
+        padding = [(0, batch_size - len(part))] + [(0, 0)] * (part.ndim - 1)
+        found = _logits_each()(static, arrays, np.pad(part, padding))
+        rows.append(np.asarray(found)[: len(part)])
+    return np.concatenate(rows)
+
+
+@functools.cache
+def _logits_each():
+    # Made at the first call: the options are probed on the backend, which an import
+    # must not start.
+    return jax.jit(
+        lambda static, arrays, x: jax.vmap(in_float32(join(arrays, static)))(x),
+        static_argnums=0,
+        compiler_options=compiler_options(),
+    )
+
+
+def clean_accuracy(
+    classifier: Classifier,
+    x: Float[np.ndarray, "examples *features"],
+    y: Int[np.ndarray, "examples"],
+    *,
+    at: str,
+    noise: Noise | None = None,
+    key: Key | None = None,
+) -> float:
+    """Share of examples classified right, with one draw of `noise` each if given."""
+    if noise is not None:
+        keys = jax.random.split(key, len(x))
+        x = np.asarray(jax.jit(jax.vmap(noise.sample))(keys, jnp.asarray(x)))
+    logits = logits_of_batch(classifier.logits_fn(at), x)
+    return float((logits.argmax(axis=-1) == np.asarray(y)).mean())

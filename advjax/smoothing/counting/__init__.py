@@ -1,0 +1,1 @@
+"""Votes over noisy copies, counted in compiled programs that can be resumed."""

@@ -1,0 +1,83 @@
+"""A fixed number of votes for each example, in order, without idle devices."""
+
+from collections.abc import Iterable, Iterator
+
+import jax
+
+from advjax.arguments import check_key
+from advjax.smoothing.counting.placement import DEFAULT_CHUNK, Placement, default_tile
+from advjax.smoothing.counting.tally import (
+    Example,
+    OnTally,
+    Tally,
+    add,
+    refuse_no_votes,
+)
+from advjax.smoothing.counting.votes import queue_votes, read_late
+from advjax.smoothing.laws.base import AnyNoise
+from advjax.types import AnyCallable
+
+
+def count_in_order(
+    logits_fn: AnyCallable,
+    examples: Iterable[Example],
+    *,
+    noise: AnyNoise,
+    num_selection: int,
+    num_estimation: int,
+    placement: Placement,
+    on_tally: OnTally | None = None,
+) -> Iterator[tuple[int, Tally]]:
+    """Each example's number and whole tally, in their order.
+
+    The next example's votes are queued on the device before the last ones of an example
+    are read.
+
+    Args:
+        logits_fn: one example to one row of logits, see `count_votes`.
+        examples: what to count votes for, each from its own tally on.
+        noise: the noise distribution.
+        num_selection: votes that choose the class.
+        num_estimation: fresh votes that bound its probability.
+        placement: the layout of the copies on the devices.
+        on_tally: called after each dispatch.
+
+    Raises:
+        ValueError: what `count_votes` refuses, or finite logits on no noisy copy.
+        MemoryError: a tile does not fit the device.
+    """
+    tile, chunk = placement.tile, placement.chunk
+    options = {
+        "noise": noise,
+        "tile": default_tile() if tile is None else tile,
+        "chunk": DEFAULT_CHUNK if chunk is None else chunk,
+        "mesh": placement.mesh,
+    }
+    tallies = {}
+
+    def queued():
+        for number, example in enumerate(examples):
+            tallies[number] = tally = example.tally
+            check_key(example.key)
+            keys = jax.random.split(example.key)
+            halves = (
+                (0, keys[0], tally.num_selection, num_selection),
+                (1, keys[1], tally.num_estimation, num_estimation),
+            )
+            for half, key, first, last in halves:
+                if first == last:
+                    continue
+                rest = {"first": first, "num_samples": last - first}
+                for part in queue_votes(logits_fn, example.x, key, **rest, **options):
+                    yield (number, half), part
+            yield (number, None), None
+
+    for (number, half), counts, stop in read_late(queued()):
+        if half is None:
+            tally = tallies.pop(number)
+            refuse_no_votes(tally.selection, num_selection)
+            yield number, tally
+            continue
+        tallies[number] = add(tallies[number], half, counts, stop)
+        if on_tally is not None:
+            on_tally(number, tallies[number])

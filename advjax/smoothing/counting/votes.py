@@ -1,0 +1,273 @@
+"""Votes of a classifier over noisy copies of one example, counted in the program.
+
+Votes are counted in tiles. The compiled body always evaluates `tile` noisy copies: copy
+i belongs to tile t = i // tile, whose keys are the split of `fold_in(key, t)`. Copies
+outside the asked range are evaluated and masked. So the counts depend on the key, the
+tile and the range alone: not on the tiles per dispatch, the devices or where a count
+was interrupted. Another tile draws other noise and is another, equally valid, sample.
+
+One compiled program serves every range, chunk, scale of noise and, for classifiers
+given as pytrees, every set of weights. Each copy has its own key, because a noise
+distribution is a function of one example; on small convolutional networks on CPU that
+measured equal, within the timing's spread, to one draw for the whole tile.
+"""
+
+import collections
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Int
+
+from advjax.arguments import (
+    check_callable,
+    check_key,
+    float_example,
+    num_classes_of,
+)
+from advjax.callables import split
+from advjax.smoothing.counting.placement import DEFAULT_CHUNK
+from advjax.smoothing.counting.tiles import counting_program, num_classes, tile_votes
+from advjax.smoothing.laws.base import AnyNoise, check_noise
+from advjax.types import AnyArray, AnyCallable, Features, Key
+
+_MOST_COPIES = 2**31 - 1
+T = TypeVar("T")
+
+
+class Part(NamedTuple):
+    """Votes of the copies of one dispatch, which the device may still be counting.
+
+    Attributes:
+        counts: votes of each class.
+        stop: the number of the first copy after them.
+    """
+
+    counts: Int[Array, "classes"]
+    stop: int
+
+
+def count_votes(
+    logits_fn: AnyCallable,
+    x: AnyArray,
+    key: Key | Any,
+    *,
+    noise: AnyNoise,
+    num_samples: int,
+    tile: int,
+    chunk: int = DEFAULT_CHUNK,
+    first: int = 0,
+    mesh: Mesh | None = None,
+    on_chunk: Callable[[int, Int[np.ndarray, "classes"]], None] | None = None,
+) -> Int[np.ndarray, "classes"]:
+    """How many of the noisy copies first..first + num_samples - 1 each class wins.
+
+    A copy whose largest logit is not finite (a NaN anywhere, or an overflow) votes for
+    no class: it would win class 0 otherwise. The counts then sum to less than
+    `num_samples`, which only lowers what they certify. Logits of -inf may lose.
+
+    Args:
+        logits_fn: one example to one row of logits. A pytree callable (Flax NNX or
+            Equinox module, `jax.tree_util.Partial` over weights, `functools.partial`)
+            has its arrays traced: one program for all weights. Any other function is
+            compiled once together with what it closes over, as under `jax.jit`: one
+            whose closure is trained further must be defined anew.
+        x: one example, floating and finite.
+        key: the key of this count.
+        noise: the noise distribution.
+        num_samples: noisy copies to count.
+        tile: copies evaluated at once. It decides memory, and which noise is drawn.
+        chunk: tiles that each device takes per dispatch.
+        first: number of the first copy to count. A count up to copy m and another
+            with `first=m` add up to the uninterrupted one, wherever m lies in a tile.
+        mesh: devices that share the tiles; None for where `x` is.
+        on_chunk: called after each dispatch with the number of copies counted so far
+            and their votes: what a later call with `first` continues from.
+
+    Returns:
+        int64 counts on the host.
+
+    Raises:
+        ValueError: impossible arguments, an input that is not finite, or a classifier
+            that does not return one row.
+        MemoryError: a tile does not fit the device.
+    """
+    queued = queue_votes(
+        logits_fn, x, key, noise=noise, num_samples=num_samples, tile=tile,
+        chunk=chunk, first=first, mesh=mesh,
+    )  # fmt: skip
+    total = 0
+    for _, counts, stop in read_late((None, part) for part in queued):
+        total = total + counts
+        if on_chunk is not None:
+            on_chunk(stop - first, total)
+    return total
+
+
+def queue_votes(
+    logits_fn: AnyCallable,
+    x: AnyArray,
+    key: Key | Any,
+    *,
+    noise: AnyNoise,
+    num_samples: int,
+    tile: int,
+    chunk: int = DEFAULT_CHUNK,
+    first: int = 0,
+    mesh: Mesh | None = None,
+) -> Iterator[Part]:
+    """The parts of `count_votes`, each queued on the device when it is requested.
+
+    Arguments and errors are those of `count_votes`. Reading `counts` waits for them;
+    `read_late` reads them while the device works on the next part.
+    """
+    x = as_example(x, num_samples=num_samples, tile=tile, chunk=chunk, first=first)
+    check_key(key)
+    program, operands = bind(logits_fn, x, key, noise, tile, mesh)
+    last = first + num_samples
+    end_tile = -(-last // tile)
+    stride = chunk * (1 if mesh is None else mesh.size)
+    for start in range(first // tile, end_tile, stride):
+        stop = min(start + stride, end_tile)
+        bounds = np.asarray([start, stop, first, last], np.int32)
+        try:
+            counts = program(*operands, bounds)
+        except jax.errors.JaxRuntimeError as error:
+            raise explain(error) from error
+        yield Part(counts, min(stop * tile, last))
+
+
+def read_late(
+    queued: Iterable[tuple[T, Part | None]],
+) -> Iterator[tuple[T, Int[np.ndarray, "classes"] | None, int]]:
+    """Each part's tag, its counts on the host, and where it stops.
+
+    A part is read once the next one is queued, so that the device never waits for the
+    host, from one example to the next either. A tag without a part (None, 0) comes when
+    all parts before it are read. So does the failure of a later part.
+    """
+    waiting, queued = collections.deque(), iter(queued)
+    while True:
+        try:
+            tag, part = next(queued)
+        except StopIteration:
+            yield from map(_read, waiting)
+            return
+        except Exception:
+            yield from map(_read, waiting)
+            raise
+        waiting.append((tag, part))
+        while part is not None and len(waiting) > 1:
+            yield _read(waiting.popleft())
+
+
+def _read(item):
+    tag, part = item
+    if part is None:
+        return tag, None, 0
+    try:
+        return tag, np.asarray(part.counts).astype(np.int64), part.stop
+    except jax.errors.JaxRuntimeError as error:
+        raise explain(error) from error
+
+
+def bind(logits_fn, x, key, noise, tile, mesh):
+    """The compiled count and all its arguments but the bounds."""
+    arrays, static = partition(logits_fn, noise, x)
+    operands = (arrays, x, key)
+    if mesh is not None:
+        operands = jax.device_put(operands, NamedSharding(mesh, PartitionSpec()))
+    return _program(tile, mesh), (static, *operands)
+
+
+def partition(
+    logits_fn: AnyCallable, noise: AnyNoise, x: Features
+) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """Arrays, and all besides arrays, of a classifier and of a noise distribution.
+
+    Raises:
+        ValueError: no noise distribution, or no function from `x` to logits.
+    """
+    check_noise(noise)
+    check_callable(logits_fn)
+    arrays, static = zip(split(logits_fn), split(noise.sample), strict=True)
+    num_classes_of(arrays[0], static[0], x)
+    return arrays, static
+
+
+def as_example(
+    x: AnyArray,
+    *,
+    num_samples: int,
+    tile: int,
+    chunk: int,
+    first: int,
+) -> Features:
+    """The example for a count; refuses what `count_votes` refuses."""
+    for name, value in (("num_samples", num_samples), ("tile", tile), ("chunk", chunk)):
+        if value < 1:
+            raise ValueError(f"{name}={value}: give at least 1.")
+    if first < 0:
+        raise ValueError(f"first={first}: give the number of a copy, 0 or more.")
+    if first + num_samples + tile > _MOST_COPIES:
+        raise ValueError(
+            f"{num_samples} copies from copy {first} pass the {_MOST_COPIES} that an "
+            "int32 can number: use another key for the rest."
+        )
+    x = x if hasattr(x, "dtype") else np.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(
+            f"the input holds {x.dtype}: smoothing adds real noise, so convert the "
+            "example to float32 first."
+        )
+    if x.dtype == np.float64 and not jax.config.jax_enable_x64:
+        x = float_example(x)
+    # On the host: a device at work on the example before would be waited for.
+    if not np.isfinite(np.asarray(x)).all():
+        raise ValueError(
+            "the input holds NaN or infinity: no noise around it means anything. "
+            "Check how this example was read."
+        )
+    return jnp.asarray(x)
+
+
+@functools.cache
+def _program(tile: int, mesh: Mesh | None) -> Callable[..., Int[Array, "classes"]]:
+    """The compiled count for one tile size and set of devices.
+
+    Its arguments: the static and the traced part of (classifier, noise), the example,
+    the key, and the int32 first tile, end tile, first copy and end copy.
+    """
+
+    return counting_program(functools.partial(_count_tiles, tile), mesh)
+
+
+def _count_tiles(tile, static, device, num_devices, arrays, x, key, bounds):
+    """Votes in every num_devices-th tile of start..stop - 1, from start + device on."""
+    start, stop, first, last = bounds
+    start = start + device
+    num_steps = jnp.maximum(0, (stop - start + num_devices - 1) // num_devices)
+
+    def add_tile(step, counts):
+        tile_index = start + step * num_devices
+        return counts + tile_votes(
+            static, arrays, x, key, tile=tile, tile_index=tile_index,
+            first=first, last=last,
+        )  # fmt: skip
+
+    none = jnp.zeros(num_classes(static, arrays, x), jnp.int32)
+    return jax.lax.fori_loop(0, num_steps, add_tile, none)
+
+
+def explain(error: jax.errors.JaxRuntimeError) -> Exception:
+    """The error, or what to do about it where memory ran out."""
+    if "RESOURCE_EXHAUSTED" not in str(error):
+        return error
+    return MemoryError(
+        "one tile of noisy copies does not fit the device: choose a smaller tile. "
+        "(Fewer tiles per dispatch do not help, they run one after the other.)"
+    )

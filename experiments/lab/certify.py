@@ -1,0 +1,122 @@
+"""A run that certifies a task's test points, and resumes."""
+
+import functools
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+
+from advjax import evaluation, smoothing
+from advjax.runs import folder as runs
+from advjax.runs.row_types import CertificateRow
+from advjax.runtime import parallel
+from advjax.runtime.progress import Progress
+from experiments.lab import (
+    caveats,
+    certify_settings,
+    folder_names,
+    shared_runs,
+    vote_checkpoints,
+    vote_placement,
+)
+from experiments.lab.certify_settings import Certification
+from experiments.lab.console import say
+from experiments.lab.task import System
+
+
+def certify(
+    system: System,
+    request: Certification,
+    *,
+    num_points: int | None,
+    workdir: pathlib.Path | None,
+    environment: Mapping[str, Any],
+) -> pathlib.Path:
+    """Certify the points of the run that have no row yet; return the run's folder.
+
+    Several processes take a share of the points each. They are together until all have
+    opened the run, and part before they certify: a second run in the same program then
+    finds its classifier or fails. The run is finished when `runs.num_missing` is 0.
+
+    Raises:
+        ValueError: a request that can only abstain, or a folder with other settings.
+    """
+    task, stage, noise = system.task, system.stage, system.noise
+    points = system.test_points(num_points)
+    logits_fn = system.logits_fn(request.precision)
+    mesh = vote_placement.mesh_for(system.classifier)
+    placement = vote_placement.fit(mesh, logits_fn, points[0], noise, request)
+    reach = smoothing.reach(noise, request.plan)
+    settings = certify_settings.settings(system, request, placement, reach, len(points))
+    if workdir is None:
+        title = f"{system.data.folder.name}-{stage.name}-sigma{task.sigma:g}"
+        workdir = folder_names.place(task.home / "certify", title, settings)
+    ids = {point.id for point in points}
+    with shared_runs.open_together(
+        workdir,
+        settings=settings,
+        environment={**environment, **caveats.environment(system.data.folder)},
+        ids=ids,
+    ) as run:
+        here, key = parallel.process(), jax.random.key(task.seed)
+        missing = [point for point in points if point.id not in run.done]
+        mine = here.share(missing)
+        parallel.part_ways()
+        say(f"run         {workdir}: {len(missing)} of {len(points)} points to certify")
+        for line in certify_settings.lines(system, request, reach, settings):
+            say(f"            {line}")
+        bound, _ = certify_settings.waveform_bound(stage, noise)
+        certify_points = functools.partial(
+            evaluation.certify_points,
+            logits_fn,
+            mine,
+            key,
+            noise=noise,
+            plan=request.plan,
+            placement=vote_placement.with_chunk(
+                placement, logits_fn, mine, key, noise, request
+            ),
+            waveform_bound=bound,
+        )
+        # One process alone counts the points of earlier starts, too.
+        before = len(points) - len(missing) if here.count == 1 else 0
+        with Progress(
+            here.name("certify"), total=before + len(mine), unit="points", done=before
+        ) as line:
+            limits = vote_checkpoints.Limits(
+                ids,
+                len(system.classifier.labels),
+                request.num_selection,
+                request.num_estimation,
+            )
+            _append_rows(run, certify_points, limits, line)
+    if not runs.num_missing(workdir):
+        vote_checkpoints.remove(workdir)
+    return workdir
+
+
+def _append_rows(
+    run: runs.RunFolder,
+    certify_points: Callable[..., Iterator[CertificateRow]],
+    limits: vote_checkpoints.Limits,
+    line: Progress,
+) -> None:
+    """Append a row for each point, and keep the votes of points without one."""
+    keep = vote_checkpoints.writer(run.folder, parallel.process())
+
+    def on_tally(id: str, tally: smoothing.Tally) -> None:
+        keep(id, tally)
+        drawn, most = tally.num_estimation, limits.num_estimation
+        line.advance(0, note=f"{drawn:,} of {most:,} votes")
+
+    resume = evaluation.CertifyResume(
+        tallies=vote_checkpoints.read(run.folder, limits, note=say),
+        on_tally=on_tally,
+    )
+    correct = 0
+    for seen, row in enumerate(certify_points(resume=resume), 1):
+        run.append(row)
+        keep(row.id, None)
+        correct += row.correct
+        line.advance(note=f"right and certified {correct / seen:.2f}")

@@ -1,0 +1,95 @@
+import functools
+
+import numpy as np
+import pytest
+from scipy import integrate, optimize, stats
+
+from advjax.smoothing import Noise, certificate, gaussian, kl_radius, renyi_radius
+from advjax.smoothing.laws.f_divergence import ORDERS
+from advjax.smoothing.laws.gaussian import gaussian_radius
+
+BOUNDS = [0.5 + 1e-3, 0.6, 0.9, 0.99, 0.999, 0.001 ** (1 / 100_000), 1 - 1e-9]
+
+
+def divergence(order, first, second):
+    """Renyi's, of two points' probabilities, by its definition."""
+    if order == 1:
+        return np.sum(first * np.log(first / second))
+    return np.log(np.sum(first**order * second ** (1 - order))) / (order - 1)
+
+
+def normal_divergence(order, radius):
+    """Of unit normals `radius` apart, by quadrature."""
+    first, second = stats.norm(radius), stats.norm()
+
+    def density(t):
+        if order == 1:
+            return first.pdf(t) * (first.logpdf(t) - second.logpdf(t))
+        return np.exp(order * first.logpdf(t) + (1 - order) * second.logpdf(t))
+
+    value = integrate.quad(density, -25, 30, points=[0, radius, order * radius])[0]
+    return value if order == 1 else np.log(value) / (order - 1)
+
+
+def worst_probability(order, radius, p):
+    """The least probability of the top class in a law within the divergence."""
+    room = normal_divergence(order, radius)
+    seen = np.array([p, 1 - p])
+
+    def excess(q):
+        return divergence(order, np.array([q, 1 - q]), seen) - room
+
+    return optimize.brentq(excess, 1e-9, p) if excess(1e-9) > 0 else 0.0
+
+
+@pytest.mark.parametrize("p", [0.6, 0.9, 0.99])
+@pytest.mark.parametrize("order", [0.7, 1, 1.4, 3.0])
+def test_radii_are_where_the_worst_two_point_law_is_a_fair_coin(order, p):
+    radius = optimize.brentq(
+        lambda r: worst_probability(order, r, p) - 0.5, 1e-3, gaussian_radius(1.0, p)
+    )
+    if order == 1:
+        assert kl_radius(0.25, p) == pytest.approx(0.25 * radius, rel=1e-6)
+    # One order certifies no more than the best one.
+    assert radius <= renyi_radius(1.0, p) * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("p", [0.6, 0.9, 0.99])
+def test_renyis_best_order_is_that_of_a_search(p):
+    def negative(order):
+        return -optimize.brentq(
+            lambda r: worst_probability(order, r, p) - 0.5,
+            1e-3,
+            gaussian_radius(1.0, p),
+        )
+
+    found = optimize.minimize_scalar(negative, bounds=(1.05, 3), method="bounded")
+    assert ORDERS[0] < found.x < ORDERS[-1]
+    assert renyi_radius(1.0, p) == pytest.approx(-found.fun, rel=1e-4)
+
+
+@pytest.mark.parametrize("p", BOUNDS)
+def test_no_divergence_passes_neyman_and_pearson(p):
+    assert 0 < kl_radius(1.0, p) <= renyi_radius(1.0, p) < gaussian_radius(1.0, p)
+
+
+@pytest.mark.parametrize("p", [0.6, 0.9, 0.99])
+def test_hockey_sticks_reach_neyman_and_pearson(p):
+    def certified(radius, b):
+        # E_b of the normal laws, and of a fair coin from one of p, for b >= 1.
+        shift = np.log(b) / radius
+        upper = stats.norm.cdf(radius / 2 - shift)
+        laws = upper - b * stats.norm.cdf(-radius / 2 - shift)
+        return laws < max(0.5 - b * p, 0) + max(0.5 - b * (1 - p), 0)
+
+    exact, sticks = gaussian_radius(1.0, p), np.geomspace(1, 200, 4_000)
+    assert any(certified(0.999 * exact, b) for b in sticks)
+    assert not any(certified(1.001 * exact, b) for b in sticks)
+
+
+@pytest.mark.parametrize("radius", [kl_radius, renyi_radius])
+def test_a_divergence_is_a_radius_of_a_law(radius):
+    assert radius(0.25, 0.5) == radius(0.25, 0.1) == 0.0
+    law = Noise(gaussian(0.25).sample, functools.partial(radius, 0.25), "l2")
+    found = certificate(1, 990, noise=law, num_estimation=1_000, alpha=1e-3)
+    assert found.radius == radius(0.25, found.p_lower) > 0
