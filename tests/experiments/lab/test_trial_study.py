@@ -16,7 +16,7 @@ COMMAND = [
     HERE / "trial_study.py",
     "--corpus=voices(num_speakers=2, minutes_per_speaker=0.5)",
     "--model=rescnn(width=1, embedding_size=8)",
-    "--num_steps=60",
+    "--num_steps=30",
     "--batch_size=16",
 ]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -72,8 +72,10 @@ def test_a_killed_study_goes_on_and_ends_as_a_whole_one(tmp_path):
     assert "1 of 2 cells to run" in again.stderr
     assert rows(killed) == rows(whole)
     assert again.stdout == told.stdout
-    begun = time.perf_counter()
+    begun = os.times()
     done = run(killed)
-    print(f"a finished study takes {time.perf_counter() - begun:.1f} s")
+    ended = os.times()
     assert "0 of 2 cells to run" in done.stderr and done.stdout == told.stdout
-    assert not {"records", "classifier", "run"} & set(done.stderr.split())
+    assert "records   " not in done.stderr and "classifier" not in done.stderr
+    # Its own time, whatever else runs on the machine.
+    assert sum(ended[2:4]) - sum(begun[2:4]) < 10

@@ -2,7 +2,7 @@
 
   python tests/experiments/lab/trial_study.py --num_steps=120 --out=results
 
-Takes a minute on one core. Expect larger radii with Gaussian training.
+Takes two minutes on one core.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ def task(cell, sizes):
 def work(cell, sizes):
     preset, _ = sizes
     request = Certification(preset.num_selection, preset.num_estimation, alpha=0.01)
-    return {"certificates": steps.Certify(request, num_points=20)}
+    return {"certificates": steps.Certify(request, num_points=8)}
 
 
 def report(found):
