@@ -76,7 +76,7 @@ class Task:
         """
         given = None
         if self.classifier_folder is not None:
-            given = checkpoint.load(self.classifier_folder)
+            given = trainers.given_classifier(self.classifier_folder)
             representation = given.representation
         else:
             representation = self.front_end or catalog.pick(self.features, FRONT_ENDS)
