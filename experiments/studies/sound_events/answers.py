@@ -8,7 +8,6 @@ each transform.
 import concurrent.futures
 import dataclasses
 import functools
-import pathlib
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from advjax import catalog, evaluation
-from advjax.classifier import Classifier
 from advjax.metrics.shares import Share
 from advjax.runtime.progress import Progress
 from advjax.transforms import SUITE, TRANSFORMS
@@ -73,82 +71,43 @@ class Answers(Step):
 
     def run(self, job: Job) -> None:
         """Predict everything, unless the same is kept already."""
-        system, judge = job.resolve(), job.task.kind
-        answers_of(
-            judge,
-            system.classifier,
-            system.clean_jobs(),
-            self._examples(job),
-            job.out / "answers" / f"{judge}.tsv",
-            transforms=self.transforms,
-        )
+        system, judge, made = job.resolve(), job.task.kind, self._examples(job)
+        clips, classifier = system.clean_jobs(), system.classifier
+        names = [UNCHANGED, *(SUITE if self.transforms else ())]
+        asked = [classifier.digest(), *names, *(clip.id for clip in clips)]
+        for examples in made:
+            asked += [examples.source, examples.made_by, *examples.ids]
+        digest = cached_rows.digest_of(asked)
+        file = job.out / "answers" / f"{judge}.tsv"
+        if cached_rows.read(file, Answer, digest) is not None:
+            return
+        lengths = {clip.id: padded_length(clip.sound) for clip in clips}
+        groups: dict[int, list[tuple[Answer, Callable[[], Wave]]]] = {}
+        for row, make in _wanted(judge, clips, made, names):
+            groups.setdefault(lengths[row.id.partition(">")[0]], []).append((row, make))
+        logits_fn, answers = classifier.logits_fn("waveform"), []
+        count = sum(map(len, groups.values()))
+        with (
+            Progress(f"answers of {judge}", total=count, unit="waves") as line,
+            # Codecs take most of the time, and let other threads run.
+            concurrent.futures.ThreadPoolExecutor() as pool,
+        ):
+            for group in groups.values():
+                for start in range(0, len(group), 16):
+                    part = group[start : start + 16]
+                    waves = np.stack(list(pool.map(_transformed, part)))
+                    logits = evaluation.logits_of_batch(logits_fn, waves, batch_size=16)
+                    tops = zip(part, logits.argmax(axis=1), strict=True)
+                    answers += [row._replace(answer=int(top)) for (row, _), top in tops]
+                    line.advance(len(part))
+        cached_rows.write(file, answers, digest)
 
     def _examples(self, job: Job) -> list[Examples]:
         folders = [job.out / "cells" / name for name in self.folders]
         return [Examples.of(folder) for folder in folders if is_complete(folder)]
 
 
-def answers_of(
-    judge: str,
-    classifier: Classifier,
-    jobs: Sequence[ClipJob],
-    made: Sequence[Examples],
-    file: pathlib.Path,
-    *,
-    transforms: bool,
-) -> list[Answer]:
-    """All predictions of one network, read from `file` or found and written there.
-
-    Args:
-        judge: the network that answers.
-        classifier: its classifier.
-        jobs: the clean clips.
-        made: the examples of all networks.
-        file: where the answers are kept.
-        transforms: whether clips and the network's own examples are also transformed.
-    """
-    names = [UNCHANGED, *(SUITE if transforms else ())]
-    asked = [classifier.digest(), *names, *(job.id for job in jobs)]
-    for examples in made:
-        asked += [examples.source, examples.made_by, *examples.ids]
-    digest = cached_rows.digest_of(asked)
-    if (found := cached_rows.read(file, Answer, digest)) is not None:
-        return found
-    wanted = _wanted(judge, jobs, made, names)
-    logits_fn = classifier.logits_fn("waveform")
-    count, answers = sum(map(len, wanted)), []
-    with (
-        Progress(f"answers of {judge}", total=count, unit="waves") as line,
-        # Codecs take most of the time, and let other threads run.
-        concurrent.futures.ThreadPoolExecutor() as pool,
-    ):
-        for group in wanted:
-            for start in range(0, len(group), 16):
-                part = group[start : start + 16]
-                waves = np.stack(list(pool.map(_transformed, part)))
-                logits = evaluation.logits_of_batch(logits_fn, waves, batch_size=16)
-                answers += [
-                    row._replace(answer=int(top))
-                    for (row, _), top in zip(part, logits.argmax(axis=1), strict=True)
-                ]
-                line.advance(len(part))
-    cached_rows.write(file, answers, digest)
-    return answers
-
-
 def _wanted(
-    judge: str, jobs: Sequence[ClipJob], made: Sequence[Examples], names: Sequence[str]
-) -> list[list[tuple[Answer, Callable[[], Wave]]]]:
-    """Each answer that is wanted, and what gives its wave; by the waves' length."""
-    lengths = {job.id: padded_length(job.sound) for job in jobs}
-    groups: dict[int, list] = {}
-    for row, make in _each(judge, jobs, made, names):
-        length = lengths[row.id.partition(">")[0]]
-        groups.setdefault(length, []).append((row, make))
-    return list(groups.values())
-
-
-def _each(
     judge: str, jobs: Sequence[ClipJob], made: Sequence[Examples], names: Sequence[str]
 ) -> Iterator[tuple[Answer, Callable[[], Wave]]]:
     """Each answer that is wanted, and what gives its wave before the transform."""
@@ -157,12 +116,10 @@ def _each(
             make = functools.partial(padded_wave, job.sound.audio)
             yield Answer(CLEAN, CLEAN, name, job.id, -1), make
         for examples in made:
-            own = examples.source == judge
-            if name != UNCHANGED and not own:
-                continue
-            for id in examples.ids:
-                make = functools.partial(examples.wave, id)
-                yield Answer(examples.source, examples.attack, name, id, -1), make
+            if name == UNCHANGED or examples.source == judge:
+                for id in examples.ids:
+                    make = functools.partial(examples.wave, id)
+                    yield Answer(examples.source, examples.attack, name, id, -1), make
 
 
 def _transformed(pair: tuple[Answer, Callable[[], Wave]]) -> Wave:
@@ -190,11 +147,7 @@ def transfer_table(
     """
     found = {}
     for judge, rows in answers.items():
-        clean = {
-            row.id: row.answer
-            for row in rows
-            if row.source == CLEAN and row.transform == UNCHANGED
-        }
+        clean = _clean(rows)
         for source in answers:
             moved = [
                 row.answer != clean[row.id]
@@ -212,12 +165,12 @@ class Survival(NamedTuple):
     """What a transform does, pooled over networks.
 
     Attributes:
-        returned: by attack, examples that get the clean clip's answer again, and all.
-        kept: clean clips that keep their answer, and all.
+        returned: by attack, examples that get the clean clip's answer again.
+        kept: clean clips that keep their answer.
     """
 
-    returned: dict[str, tuple[int, int]]
-    kept: tuple[int, int]
+    returned: dict[str, Share]
+    kept: Share
 
 
 def survival_table(
@@ -226,25 +179,28 @@ def survival_table(
     """By transform, what becomes of the networks' own examples and of clean clips."""
     hits: dict[tuple[str, str], list[bool]] = {}
     for judge, rows in answers.items():
-        clean = {
-            row.id: row.answer
-            for row in rows
-            if row.source == CLEAN and row.transform == UNCHANGED
-        }
+        clean = _clean(rows)
         for row in rows:
             if row.source in (CLEAN, judge):
                 again = row.answer == clean[row.id.partition(">")[0]]
                 hits.setdefault((row.transform, row.attack), []).append(again)
+
+    def share(transform: str, attack: str) -> Share:
+        found = hits.get((transform, attack), [])
+        return Share(sum(found), len(found))
+
     return {
         name: Survival(
-            {
-                attack: (
-                    sum(hits.get((name, attack), [])),
-                    len(hits.get((name, attack), [])),
-                )
-                for attack in attacks
-            },
-            (sum(hits[name, CLEAN]), len(hits[name, CLEAN])),
+            {each: share(name, each) for each in attacks}, share(name, CLEAN)
         )
         for name in dict.fromkeys(name for name, _ in hits)
+    }
+
+
+def _clean(rows: Sequence[Answer]) -> dict[str, int]:
+    """The answers to clips as they are, by their ids."""
+    return {
+        row.id: row.answer
+        for row in rows
+        if row.source == CLEAN and row.transform == UNCHANGED
     }

@@ -16,7 +16,6 @@ from jaxtyping import Float, Float32
 
 from advjax import catalog, evaluation
 from advjax.attacks import ATTACKS
-from advjax.classifier import Classifier
 from advjax.representations import LogMelChunks
 from advjax.runtime.progress import Progress
 from experiments.lab import cached_rows, wav_pairs
@@ -89,49 +88,35 @@ def wave_of_levels(
 
 @dataclasses.dataclass(frozen=True)
 class AtFeatures(Step):
-    """Attacks on the levels that a network takes in, played by Griffin and Lim's."""
+    """Attacks on the levels that a network takes in, and what they are as sound.
+
+    Attacks leave the network's own answers. `features/NAME.tsv` has a row for each
+    clip; beside it lie the first successful example of a length as WAVs, and
+    `examples.tsv` with the network's answers to these files.
+    """
 
     def run(self, job: Job) -> None:
-        """Attack what is not kept already."""
-        system = job.resolve()
-        attack_features(system.task.kind, system.classifier, system.untargeted, job.out)
-
-
-def attack_features(
-    name: str, classifier: Classifier, jobs: Sequence[ClipJob], out: pathlib.Path
-) -> list[Heard]:
-    """Each clip attacked at its levels, and what becomes of them as sound.
-
-    Attacks leave the network's own answers. Writes `features/NAME.tsv`, and the first
-    successful example of a length as WAVs beside it, with the network's answers to
-    these files in `examples.tsv`. What is there already is read.
-
-    Args:
-        name: of the network.
-        classifier: one on `LogMelChunks`.
-        jobs: clips, attacked without a target.
-        out: the folder of the study.
-    """
-    file = out / "features" / f"{name}.tsv"
-    wanted = [job.id for job in jobs]
-    made_by = [classifier.digest(), ATTACK, str(ITERATIONS), *wanted]
-    digest = cached_rows.digest_of(made_by)
-    if (found := cached_rows.read(file, Heard, digest)) is not None:
-        return found
-    found, pairs, folder = [], [], out / "features" / name
-    with Progress(f"{name} at the features", total=len(jobs), unit="clips") as line:
-        for group in by_length(jobs).values():
-            for row, pair in _group(classifier, group, folder):
-                found.append(row)
-                pairs += [pair] if pair else []
-                line.advance()
-    if pairs:
-        wav_pairs.write(folder / wav_pairs.EXAMPLES_FILE, pairs)
-        for pair in pairs:
-            say(f"{name}, played by Griffin-Lim: {wav_pairs.in_words(pair)}")
-    found.sort(key=lambda row: wanted.index(row.id))
-    cached_rows.write(file, found, digest)
-    return found
+        """Attack the clips, unless the same is kept already."""
+        system, name = job.resolve(), job.task.kind
+        jobs, folder = system.untargeted, job.out / "features" / name
+        wanted = [each.id for each in jobs]
+        made_by = [system.classifier.digest(), ATTACK, str(ITERATIONS), *wanted]
+        file, digest = folder.with_suffix(".tsv"), cached_rows.digest_of(made_by)
+        if cached_rows.read(file, Heard, digest) is not None:
+            return
+        found, pairs = [], []
+        with Progress(f"{name} at the features", total=len(jobs), unit="clips") as line:
+            for group in by_length(jobs).values():
+                for row, pair in _group(system.classifier, group, folder):
+                    found.append(row)
+                    pairs += [pair] if pair else []
+                    line.advance()
+        if pairs:
+            wav_pairs.write(folder / wav_pairs.EXAMPLES_FILE, pairs)
+            for pair in pairs:
+                say(f"{name}, played by Griffin-Lim: {wav_pairs.in_words(pair)}")
+        found.sort(key=lambda row: wanted.index(row.id))
+        cached_rows.write(file, found, digest)
 
 
 def _group(classifier, jobs: Sequence[ClipJob], folder: pathlib.Path):

@@ -58,7 +58,8 @@ KINDS = {
 }
 
 
-def load_sounds(text: str, corpus_dir: str, home: pathlib.Path) -> Clips:
+@functools.lru_cache(maxsize=1)
+def load_sounds(text: str, corpus_dir: str | None, home: pathlib.Path) -> Clips:
     """The corpus that `text` names, decoded once and then kept in `home`.
 
     Raises:
@@ -71,18 +72,7 @@ def load_sounds(text: str, corpus_dir: str, home: pathlib.Path) -> Clips:
             f"{name} has no clips of sound events: give --corpus=fsdkaggle2018, esc50 "
             "or urbansound8k, and its --corpus_dir"
         )
-    return clips.load(text, corpus_dir, home, SAMPLE_RATE_HZ)
-
-
-def width_of(kind: Kind, share: float) -> int:
-    """The width of a network whose layers have `share` of the published channels."""
-    return max(2, round(kind.full_width * share))
-
-
-@functools.lru_cache(maxsize=1)
-def load_once(corpus: str, corpus_dir: str | None, home: pathlib.Path) -> Clips:
-    """The corpus of all cells of a start."""
-    return load_sounds(corpus, corpus_dir or "", home)
+    return clips.load(text, corpus_dir or "", home, SAMPLE_RATE_HZ)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,7 +108,7 @@ class SoundTask:
         Raises:
             ValueError: no clip fits.
         """
-        sounds = load_once(self.corpus, self.corpus_dir, self.home)
+        sounds = load_sounds(self.corpus, self.corpus_dir, self.home)
         size = self.size
         longest = size.max_seconds * SAMPLE_RATE_HZ
         # As the publication: an attack takes the label for the truth.
@@ -145,7 +135,8 @@ class SoundTask:
 
     def _training(self, sounds: Clips) -> trainers.Training:
         kind = KINDS[self.kind]
-        width = width_of(kind, self.size.width_share)
+        # As many of the published channels as the share says.
+        width = max(2, round(kind.full_width * self.size.width_share))
         settings = {
             "kind": self.kind,
             "front_end": definition(kind.front_end),

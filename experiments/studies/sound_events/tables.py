@@ -290,8 +290,8 @@ def _survivals(made: Report) -> str:
         return ""
     rows = []
     for name, survival in found.items():
-        pairs = [*(survival.returned[attack] for attack in attacks), survival.kept]
-        rows.append([f"`{name}`", *(_percent(*pair) for pair in pairs)])
+        shares = [*survival.returned.values(), survival.kept]
+        rows.append([f"`{name}`", *(percent_text(share, 1) for share in shares)])
     header = (
         "transform",
         *(f"{made.titles[attack]} returns, %" for attack in attacks),
