@@ -12,6 +12,7 @@ import fractions
 import functools
 import math
 import sys
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -52,12 +53,15 @@ def by_phase_vocoder(
     `by_resampling`.
     """
     padding = max(0, VOCODER_WINDOW - len(wave))
-    shifted = _librosa_pitch_shift()(
-        np.pad(wave, (0, padding)),
-        sr=rate_hz,
-        n_steps=12 * math.log2(factor),
-        n_fft=VOCODER_WINDOW,
-    )
+    with warnings.catch_warnings():
+        # librosa 1.0 passes itself an argument that it warns of.
+        warnings.filterwarnings("ignore", "The `hop_length`", FutureWarning)
+        shifted = _librosa_pitch_shift()(
+            np.pad(wave, (0, padding)),
+            sr=rate_hz,
+            n_steps=12 * math.log2(factor),
+            n_fft=VOCODER_WINDOW,
+        )
     return resampled(shifted[: len(wave)], rate_hz, new_rate_hz)
 
 

@@ -178,6 +178,9 @@ def test_what_a_program_was_started_to_ignore_stays_ignored():
 def test_a_forked_child_has_the_handlers_of_the_system():
     found = run(
         """
+import warnings
+
+warnings.simplefilter("ignore")  # of threads, from Python 3.12 on
 child = os.fork()
 if child == 0:
     signal.pause()
