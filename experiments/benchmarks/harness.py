@@ -249,7 +249,10 @@ def probe_device() -> tuple[str, str]:
         "print(jax.device_count(), 'x', jax.devices()[0].device_kind)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        check=True,
     )
     backend, device = done.stdout.splitlines()[-2:]
     return backend, device

@@ -52,7 +52,7 @@ def main() -> None:
         features="dwt(sample_rate_hz=8000,seconds=5.0,scale=12)",
         at="image",
     ).draft()
-    train = draft.source.open().dataset("train", draft.stage.name)
+    train = draft.source.resolve().dataset("train", draft.stage.name)
     x, y = train.x[:_NUM_IMAGES], train.y[:_NUM_IMAGES]
     _, y = np.unique(y, return_inverse=True)
     num_classes = int(y.max()) + 1

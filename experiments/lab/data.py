@@ -104,7 +104,7 @@ class Source:
     sizes: Mapping[str, int]
     build: Callable[[], None] | None = None
 
-    def open(self) -> Data:
+    def resolve(self) -> Data:
         """The records, built if need be and checked against the code."""
         if self.build is not None:
             find_or_make("records", self.folder, self.build, _without_digests)

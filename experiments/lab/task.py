@@ -209,7 +209,7 @@ class Draft:
 
     def resolve(self) -> "System":
         """The classifier and its data, built and trained if need be."""
-        task, records = self.task, self.source.open()
+        task, records = self.task, self.source.resolve()
         noise = noise_laws.law(
             task.noise, sigma=task.sigma, stage=self.stage, records=records
         )

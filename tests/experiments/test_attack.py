@@ -55,7 +55,7 @@ def test_without_a_defence_one_plain_network_is_trained_for_every_stage(home):
     def folder_of(defence, at):
         task = Task(home=home, corpus=SMALL["corpus"], defence=defence, at=at)
         draft = task.draft()
-        return draft.training(draft.source.open(), draft.noise).folder
+        return draft.training(draft.source.resolve(), draft.noise).folder
 
     folders = {
         (defence, at): folder_of(defence, at)

@@ -127,8 +127,8 @@ def test_the_imperceptible_attack_is_run_at_the_waveform_only(home):
     names = [text.split("(")[0] for text in texts]
     assert names == ["pgd", "carlini_wagner", "imperceptible"]
     with flagsaver.flagsaver(home=str(home), **SMALL):
-        draft = requests.task().draft()
-        elsewhere = smoothed_attack.default_attacks(draft, num_steps=20)
+        there = requests.task().draft()
+        elsewhere = smoothed_attack.default_attacks(there, num_steps=20)
     assert len(elsewhere) == 2
     request = smoothed_attack.SmoothedAttackRequest(texts)
     smoothed_attack.check(draft, request)

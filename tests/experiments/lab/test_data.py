@@ -36,10 +36,10 @@ def test_records_of_a_corpus_of_whole_clips(tmp_path, capsys):
     )
     source = task.draft().source
     assert source.sizes == {"train": 20, "validation": 2, "test": 2}
-    folder = source.open().folder
+    folder = source.resolve().folder
     assert "20 whole training clips of 2 classes of esc50(" in capsys.readouterr().err
     assert records.info(folder).splits == {"train": 20, "validation": 2, "test": 2}
-    assert source.open().folder == folder
+    assert source.resolve().folder == folder
     assert "(found)" in capsys.readouterr().err
 
 
@@ -93,5 +93,5 @@ def test_records_of_an_earlier_version_keep_their_digest(tmp_path, capsys):
     # Folders of classifiers and the settings of runs bear it.
     assert data.records_digest(tmp_path / "set") == "7928eb1df8a2277b"
     given = data.source_of_records(str(tmp_path / "set"), record_sets.REPRESENTATION)
-    dataclasses.replace(given, build=lambda: None).open()
+    dataclasses.replace(given, build=lambda: None).resolve()
     assert "(found; an older version built them" in capsys.readouterr().err

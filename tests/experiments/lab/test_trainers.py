@@ -26,7 +26,7 @@ def test_of_two_trainings_of_one_classifier_the_second_finds_the_first(
         records_folder=str(tmp_path / "set"),
         front_end=record_sets.REPRESENTATION,
     ).draft()
-    training = draft.training(draft.source.open(), draft.noise)
+    training = draft.training(draft.source.resolve(), draft.noise)
     monkeypatch.setattr(
         checkpoint, "save", lambda folder, saved, **_: folder.mkdir(parents=True)
     )

@@ -137,7 +137,7 @@ def task(tmp_path_factory):
 
 
 def test_statistics_of_records(task):
-    data = task.draft().source.open()
+    data = task.draft().source.resolve()
     table = statistics_table(data, num_examples=3)
     named = {row[0]: row for row in table.rows}
     assert len(table.rows) == 6
