@@ -54,8 +54,8 @@ def by_phase_vocoder(
     """
     padding = max(0, VOCODER_WINDOW - len(wave))
     with warnings.catch_warnings():
-        # librosa 1.0 passes itself an argument that it warns of.
-        warnings.filterwarnings("ignore", "The `hop_length`", FutureWarning)
+        # librosa 1.0 passes itself arguments that it warns of.
+        warnings.filterwarnings("ignore", r"The `\w+` parameter", FutureWarning)
         shifted = _librosa_pitch_shift()(
             np.pad(wave, (0, padding)),
             sr=rate_hz,

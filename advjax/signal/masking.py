@@ -81,8 +81,8 @@ def masking_threshold(
     """
     scale = _scale(sample_rate_hz)
     power = 8 / 3 * _power(wave)
-    # Not max: its gradient looks for entries that equal it, and where a compiler computes
-    # the powers twice in two ways it finds none, and divides by zero.
+    # Not max: its gradient looks for entries that equal it. Where a compiler computes
+    # the powers twice, in two ways, it finds none and divides by zero.
     peak = power.ravel()[jnp.argmax(power)] + _FLOOR
     levels = PEAK_DB + 10 * (jnp.log10(power + _FLOOR) - jnp.log10(peak))
     theta = jax.vmap(lambda frame: _frame_threshold(frame, scale))(levels)
