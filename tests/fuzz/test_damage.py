@@ -53,8 +53,8 @@ def _outcome(original: Original, folder, before) -> tuple[str, object]:
         return "fault", f"{(_peak() - memory) >> 20} MiB"
     if after == before:
         return "same", None
-    # Votes that are not taken are counted anew, and it is told.
-    if after == {} and original.name == "votes":
+    # Votes that are not taken are counted anew, a training starts anew: both is told.
+    if after == {} and original.name in ("votes", "training"):
         return "done again", None
     return "silent", after
 
