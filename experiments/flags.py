@@ -393,5 +393,5 @@ def value_or(flag: flags.FlagHolder, default: Any) -> Any:
 
 
 def is_set(flag: flags.FlagHolder) -> bool:
-    """Whether the flag has another value than its default."""
+    """True if the flag has another value than its default."""
     return not flags.FLAGS[flag.name].using_default_value

@@ -23,7 +23,7 @@ from advjax.types import AnyCallable, Key
 
 
 class AttackResume(NamedTuple):
-    """What an earlier start has attacked, and where this one keeps its state.
+    """Attacks of an earlier start, and the place where this one keeps its state.
 
     Attributes:
         done: ids that need no row.

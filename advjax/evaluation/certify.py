@@ -25,7 +25,7 @@ from advjax.types import AnyCallable, Key
 
 
 class CertifyResume(NamedTuple):
-    """What an earlier start has certified, and where this one keeps its votes.
+    """Certificates of an earlier start, and the place where this one keeps its votes.
 
     Attributes:
         done: ids that need no row.

@@ -138,12 +138,12 @@ class SmoothedAttackRow(NamedTuple):
 
     @property
     def flipped(self) -> bool:
-        """Whether the vote named another class; abstentions are none."""
+        """True if the vote named another class; abstentions are none."""
         return self.predict not in (self.label, -1)
 
     @property
     def inside(self) -> bool:
-        """Whether there is a perturbation and the certificate covers it."""
+        """True if there is a perturbation and the certificate covers it."""
         return 0 < self.l2 <= self.radius
 
 

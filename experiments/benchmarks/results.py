@@ -83,7 +83,7 @@ class Ratio(NamedTuple):
 
 
 def ratio(result: Result, other: Result, quantity: str = "wall_s") -> Ratio:
-    """How many times as fast as `other` the result is, of turns of the same round.
+    """The speed in multiples of that of `other`, by turns of the same round.
 
     The interval is the percentile bootstrap of the median (Efron 1979). Of few rounds
     it is no more than their extremes.

@@ -1,4 +1,4 @@
-"""What can be heard beside a task's clips, and what attacks on them add."""
+"""The smallest audible noise beside a task's clips, and what attacks on them add."""
 
 import functools
 import pathlib

@@ -76,13 +76,13 @@ def report(
 
 
 def _units(settings: Mapping[str, Any]) -> str:
-    """What radii of a run are in: the stage's units, and a norm other than l2."""
+    """The units of a run's radii: those of the stage, and a norm other than l2."""
     stage, norm = settings["noise_enters_at"], settings["noise"]["norm"]
     return stage if norm == "l2" else f"{stage}, {norm}"
 
 
 def _tones(settings: Mapping[str, Any]) -> str:
-    """What radii in the ellipsoid's norm are for a tone, in words."""
+    """Radii in the ellipsoid's norm as those of a tone, in words."""
     tones = settings["noise"]["tone_db"].items()
     each = ", ".join(f"{float(db):+.1f} dB at {hz} Hz" for hz, db in tones)
     return (

@@ -18,7 +18,7 @@ _OCTAVES_HZ = (125, 250, 500, 1000, 2000, 4000)
 
 
 class Certification(NamedTuple):
-    """How to certify."""
+    """Settings of a certification."""
 
     num_selection: int
     num_estimation: int

@@ -9,7 +9,7 @@ from advjax.smoothing import Noise
 
 
 class Facts(NamedTuple):
-    """How a defence is trained with.
+    """Facts about the training of a defence.
 
     Attributes:
         at_input: it enters nowhere, so that a network of it is trained at its own input

@@ -131,7 +131,7 @@ class Study:
 
 
 class Choice(NamedTuple):
-    """What to do of a study.
+    """The part of a study to run.
 
     Attributes:
         out: the folder of the study.
@@ -183,7 +183,7 @@ def run(study: Study, choice: Choice, environment: Mapping[str, Any]) -> None:
 
 
 class State(NamedTuple):
-    """How far a cell is.
+    """The progress of a cell.
 
     Attributes:
         cell: the cell.
@@ -222,7 +222,7 @@ class _Grid:
         return self.out / "cells" / cell.path
 
     def state(self, cell: Cell) -> State:
-        """How far a cell is, by its file.
+        """The progress of a cell, by its file.
 
         Raises:
             ValueError: a step was done with other settings.
@@ -311,7 +311,7 @@ class _Grid:
 
 
 def plan(states: Sequence[State], cost: Cost | None) -> str:
-    """What there is to run, as text.
+    """The cells to run, as text.
 
     Args:
         states: of the cells.

@@ -36,7 +36,7 @@ def attacked_points(system: System, num_points: int) -> list[evaluation.Point]:
 
 
 def is_certified(folder: pathlib.Path) -> bool:
-    """Whether a folder has a certificate for every point of its run."""
+    """True if a folder has a certificate for every point of its run."""
     return (folder / "run.json").exists() and not runs.num_missing(folder)
 
 

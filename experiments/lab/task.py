@@ -167,7 +167,7 @@ class Draft:
         return defences.full_text(task.defence, sigma=task.sigma, noise=task.noise)
 
     def training(self, records: Data, noise: Noise) -> trainers.Training:
-        """How the classifier is trained on the records, under the noise.
+        """The training of the classifier on the records, under the noise.
 
         A plain network serves every stage: it is trained at its own input, under one
         name.

@@ -1,4 +1,4 @@
-"""How classifiers are trained: a table of trainers, and a folder for each classifier.
+"""Training of classifiers: a table of trainers, and a folder for each classifier.
 
 A network is trained by gradients; the classical pipeline is fitted stage by stage, and
 a guarded network is trained behind its first stages.
@@ -197,7 +197,7 @@ def _stage_recipe(training: Training) -> fitting.SvmRecipe:
 
 
 class Trainer(NamedTuple):
-    """How a kind of classifier is trained.
+    """The trainer of a kind of classifier.
 
     Attributes:
         train: makes the classifier of a training, an untrained module and training

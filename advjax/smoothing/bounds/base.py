@@ -99,12 +99,12 @@ class Bound(abc.ABC):
     def settings(
         self, noise: Noise, plan: "VotePlan", placement: Placement
     ) -> Mapping[str, Any]:
-        """What certificates depend on beside the plan and the tile, for JSON."""
+        """Settings of certificates beside the plan and the tile, for JSON."""
         return {}
 
 
 class VotePlan(NamedTuple):
-    """How many votes a certificate takes, and what bounds them.
+    """The votes of a certificate, and their bound.
 
     Attributes:
         num_selection: votes that choose the class (n0).

@@ -13,7 +13,7 @@ _ACCELERATOR_TILE = 1000
 
 
 class Placement(NamedTuple):
-    """How noisy copies are laid out on the devices.
+    """The layout of noisy copies on the devices.
 
     Attributes:
         tile: noisy copies of one example evaluated at once; None for the default of

@@ -50,7 +50,7 @@ class Result(NamedTuple):
 
 
 class NeededRow(NamedTuple):
-    """What one attack needed on one clip: a line of needed.tsv."""
+    """The budget that one attack needed on one clip: a line of needed.tsv."""
 
     corpus: str
     representation: str
@@ -90,7 +90,7 @@ def read(cell: Cell, folder: pathlib.Path) -> Result:
 
 
 def is_complete(folder: pathlib.Path) -> bool:
-    """Whether a folder of an earlier version has all results of a cell."""
+    """True if a folder of an earlier version has all results of a cell."""
     return "accuracy" in cell_files.results(folder)
 
 

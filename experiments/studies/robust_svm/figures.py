@@ -12,7 +12,7 @@ from experiments.studies.robust_svm.steps import Planned, read_attacked, run_nam
 def draw_pgd(
     cells: Mapping[str, pathlib.Path], pgd: Planned, path: pathlib.Path, title: str
 ) -> bool:
-    """Whether there was anything to draw of accuracy over PGD's budgets.
+    """True if there was anything to draw of accuracy over PGD's budgets.
 
     Args:
         cells: folders by the name in the legend.

@@ -46,7 +46,7 @@ class Planned(NamedTuple):
 
 
 class Evaded(NamedTuple):
-    """What an attack on the machine's own input came to.
+    """The result of an attack on the machine's own input.
 
     Attributes:
         attack: "evasion", "label flips" or "random flips".
@@ -215,7 +215,7 @@ class Evade(Step):
 
 
 def _encoded(classifier: Classifier, x) -> np.ndarray:
-    """What the machine sees, standardised."""
+    """The machine's inputs, standardised."""
     module: SurfSvm = classifier.module
 
     def standardised(module, images):
@@ -271,7 +271,7 @@ class Attacked(NamedTuple):
 
 
 def read_attacked(folder: pathlib.Path) -> Attacked | None:
-    """What a run found; None while it lacks rows."""
+    """The result of a run; None while it lacks rows."""
     if not (folder / "run.json").exists() or runs.num_missing(folder):
         return None
     rows = ATTACK_ROWS.read(folder)

@@ -102,7 +102,7 @@ def report(
 
 
 def is_complete(folder: pathlib.Path) -> bool:
-    """Whether a folder of an earlier version has the results of a cell."""
+    """True if a folder of an earlier version has the results of a cell."""
     return "accuracy" in cell_files.results(folder)
 
 

@@ -162,7 +162,7 @@ def transfer_table(
 
 
 class Survival(NamedTuple):
-    """What a transform does, pooled over networks.
+    """The effect of a transform, pooled over networks.
 
     Attributes:
         returned: by attack, examples that get the clean clip's answer again.

@@ -38,7 +38,7 @@ class Plan(NamedTuple):
 
     @property
     def targeted(self) -> bool:
-        """Whether it leads to a class."""
+        """True if it leads to a class."""
         return "targeted=True" in self.text
 
 

@@ -25,7 +25,7 @@ class ClipRun(NamedTuple):
 
 
 def is_complete(folder: pathlib.Path) -> bool:
-    """Whether a folder has a row for each of its clips."""
+    """True if a folder has a row for each of its clips."""
     if not (folder / "run.json").exists():
         return False
     wanted = runs.description(folder)["settings"]["jobs"]

@@ -66,7 +66,7 @@ class Thresholds(Step):
 
 
 def is_complete(folder: pathlib.Path) -> bool:
-    """Whether a folder of an earlier version has all rows of a cell."""
+    """True if a folder of an earlier version has all rows of a cell."""
     if steps.is_certified(folder):
         return _smoothed_attacks(folder) is not None
     smallest = folder / "smallest"
