@@ -71,6 +71,11 @@ def results(folder: pathlib.Path) -> dict[str, Any]:
     return content
 
 
+def has_accuracy(folder: pathlib.Path) -> bool:
+    """True if a folder, of an earlier version too, has the results of `Measure`."""
+    return "accuracy" in results(folder)
+
+
 def add(folder: pathlib.Path, task: Any, name: str, step: Mapping[str, Any]) -> None:
     """Write a finished step into a cell's file."""
     content = read(folder)

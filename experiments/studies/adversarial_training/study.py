@@ -16,7 +16,7 @@ The publication's grid, for an accelerator: --preset=publication.
 """
 
 from experiments import app, flags, requests
-from experiments.lab import grid, steps
+from experiments.lab import cell_files, grid, steps
 from experiments.lab.cells import Cell, product
 from experiments.lab.task import Task
 from experiments.studies import image_corpora
@@ -89,7 +89,7 @@ STUDY = grid.Study(
     steps=work,
     report=tables.report,
     together=("training",),
-    complete=tables.is_complete,
+    complete=cell_files.has_accuracy,
     costs={"small": grid.Cost(525, "2 cores of an AMD EPYC")},
 )
 

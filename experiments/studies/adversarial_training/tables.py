@@ -17,6 +17,7 @@ from experiments.lab import cell_files
 from experiments.lab.budget_scan import Needed, needed
 from experiments.lab.cells import Cell
 from experiments.lab.grid import Found
+from experiments.lab.pivot import pivot
 
 NAMES = {
     "stft": "STFT",
@@ -87,11 +88,6 @@ def read(cell: Cell, folder: pathlib.Path) -> Result:
         cell_files.results(folder),
         {name: needed(folder / name) for name in scans},
     )
-
-
-def is_complete(folder: pathlib.Path) -> bool:
-    """True if a folder of an earlier version has all results of a cell."""
-    return "accuracy" in cell_files.results(folder)
 
 
 def pairs(results: Sequence[Result]) -> list[Pair]:
@@ -316,15 +312,21 @@ def draw(found: Sequence[Pair], path: pathlib.Path) -> None:
 
 def _grid(found: Sequence[Pair], cell, notes: Sequence[str]) -> tables.Table:
     """A row for each corpus and representation, a column for each network."""
-    networks = [
-        name for name in NAMES if any(pair.plain.network == name for pair in found)
-    ]
-    rows = []
-    for title in dict.fromkeys(_of(pair.plain) for pair in found):
-        mine = [pair for pair in found if _of(pair.plain) == title]
-        groups = [[p for p in mine if p.plain.network == name] for name in networks]
-        rows.append([title, *(cell(g) if g else tables.DASH for g in groups)])
-    return tables.Table(["data", *(NAMES[name] for name in networks)], rows, notes)
+    networks = {pair.plain.network for pair in found}
+
+    def text(data: str, network: str) -> str | None:
+        every = [
+            p for p in found if _of(p.plain) == data and p.plain.network == network
+        ]
+        return cell(every) if every else None
+
+    return pivot(
+        "data",
+        {_of(pair.plain): _of(pair.plain) for pair in found},
+        {name: title for name, title in NAMES.items() if name in networks},
+        text,
+        notes,
+    )
 
 
 def _shared(pair: Pair) -> Iterator[str]:

@@ -25,7 +25,7 @@ full size.
 from collections.abc import Iterator
 
 from experiments import app, flags, requests
-from experiments.lab import grid, steps
+from experiments.lab import cell_files, grid, steps
 from experiments.lab.cells import Cell, product
 from experiments.lab.certify_settings import Certification
 from experiments.lab.task import Task
@@ -142,7 +142,7 @@ STUDY = grid.Study(
     steps=work,
     report=report,
     together=("classifier",),
-    complete=tables.is_complete,
+    complete=cell_files.has_accuracy,
     costs={"small": grid.Cost(90, "2 cores of an AMD EPYC")},
 )
 

@@ -101,11 +101,6 @@ def report(
     _write_every_row(found.out)
 
 
-def is_complete(folder: pathlib.Path) -> bool:
-    """True if a folder of an earlier version has the results of a cell."""
-    return "accuracy" in cell_files.results(folder)
-
-
 class AttackedRow(NamedTuple):
     """One attack on one clip of one cell: a line of attacked.tsv."""
 

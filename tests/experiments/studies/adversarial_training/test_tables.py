@@ -5,6 +5,7 @@ import pytest
 
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS, AttackRow
+from experiments.lab import cell_files
 from experiments.lab.budget_scan import Needed, needed
 from experiments.lab.cells import Cell
 from experiments.lab.grid import Found
@@ -60,7 +61,7 @@ def found(out):
     names = ["/".join(file.parent.parts[-5:]) for file in files]
     folders = {name: out / "cells" / name for name in names}
     cells = {Cell(name): folder for name, folder in folders.items()}
-    assert all(map(study.is_complete, folders.values()))
+    assert all(map(cell_files.has_accuracy, folders.values()))
     return Found(out, PRESETS["small"]._replace(eps=EPS), cells)
 
 
