@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from advjax.layers.base import Network
 from advjax.layers.blocks import BatchNorm, Conv, add_bias, max_pool, relu
 from advjax.probabilities import log_mean_softmax
+from advjax.signal.extrema import greatest
 from advjax.signal.fourier import stft
 from advjax.signal.mel import slaney_filterbank
 
@@ -48,7 +49,7 @@ def kapre_mel_db(
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
     bands = jnp.dot(power, _filters(), precision="highest")
     levels = 10 / np.log(10) / 2 * jnp.log(bands + np.float32(LEAST**2))
-    return jnp.maximum(levels - levels.max(), -RANGE_DB)
+    return jnp.maximum(levels - greatest(levels), -RANGE_DB)
 
 
 @functools.cache

@@ -19,6 +19,7 @@ from advjax.representations.base import Representation
 from advjax.representations.waveform import Waveform
 from advjax.signal.constant_q import constant_q_power
 from advjax.signal.decibels import safe_log
+from advjax.signal.extrema import greatest
 from advjax.signal.fourier import stft
 from advjax.signal.mel import slaney_filterbank
 from advjax.types import Features, Source
@@ -38,7 +39,7 @@ def relative_db(
 ) -> Float[Array, "frames bins"]:
     """Levels in dB below the greatest entry, `floor` added to the power inside."""
     logs = safe_log(power, floor)
-    return 10 / math.log(10) * (logs - logs.max())
+    return 10 / math.log(10) * (logs - greatest(logs))
 
 
 @final

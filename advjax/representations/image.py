@@ -11,6 +11,7 @@ from advjax.representations.chroma import Tonnetz
 from advjax.representations.magnitude import Magnitude
 from advjax.representations.waveform import Waveform
 from advjax.signal.decibels import level_db
+from advjax.signal.extrema import greatest, least
 from advjax.types import Bounds, Features, Source
 
 _FLAT = 1e-6
@@ -54,12 +55,12 @@ class Image(Representation):
         values = x[..., 0]
         if self.decibels:
             levels = level_db(values, self.floor)
-            values = jnp.maximum(levels, levels.max() - self.range_db)
-        least = values.min()
-        extent = values.max() - least
+            values = jnp.maximum(levels, greatest(levels) - self.range_db)
+        darkest = least(values)
+        extent = greatest(values) - darkest
         # Divided by the extent alone, so that the greatest entry is 1.
         flat = extent < _FLAT
-        shown = (values - least) / jnp.where(flat, 1.0, extent)
+        shown = (values - darkest) / jnp.where(flat, 1.0, extent)
         shown = jnp.where(flat, 0.0, shown)
         return jax.image.resize(shown, (self.frames, self.bins), "linear")[..., None]
 

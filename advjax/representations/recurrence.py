@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from advjax.representations.base import Representation
 from advjax.representations.waveform import Waveform
+from advjax.signal.extrema import greatest
 from advjax.types import Bounds, Features, Source, Wave
 
 _FLAT = 1e-12
@@ -67,9 +68,9 @@ class CrossRecurrence(Representation):
             jax.lax.dynamic_slice_in_dim, padded, slice_size=self.segment
         )
         distances = mean_distances(jax.vmap(cut)(starts).ravel(), size=self.size)
-        greatest = distances.max()
-        flat = greatest < _FLAT
-        plot = jnp.where(flat, 0.0, distances / jnp.where(flat, 1.0, greatest))
+        farthest = greatest(distances)
+        flat = farthest < _FLAT
+        plot = jnp.where(flat, 0.0, distances / jnp.where(flat, 1.0, farthest))
         return plot[..., None]
 
     @property

@@ -22,6 +22,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from advjax.signal.extrema import greatest
 from advjax.signal.fourier import stft
 from advjax.signal.samples import FULL_SCALE
 
@@ -81,9 +82,7 @@ def masking_threshold(
     """
     scale = _scale(sample_rate_hz)
     power = 8 / 3 * _power(wave)
-    # Not max: its gradient looks for entries that equal it. Where a compiler computes
-    # the powers twice, in two ways, it finds none and divides by zero.
-    peak = power.ravel()[jnp.argmax(power)] + _FLOOR
+    peak = greatest(power) + _FLOOR
     levels = PEAK_DB + 10 * (jnp.log10(power + _FLOOR) - jnp.log10(peak))
     theta = jax.vmap(lambda frame: _frame_threshold(frame, scale))(levels)
     return MaskingThreshold(theta, peak)
