@@ -10,6 +10,7 @@ from flax import linen as nn
 from flax import struct
 
 from advjax.representations import Representation
+from advjax.reprs import changed_fields
 from advjax.types import Features, Logits, LogitsFn, PyTree
 
 
@@ -28,6 +29,11 @@ class Classifier:
     module: nn.Module = struct.field(pytree_node=False)
     representation: Representation = struct.field(pytree_node=False)
     labels: tuple[str, ...] = struct.field(pytree_node=False)
+
+    def __repr__(self) -> str:
+        """The network, what it takes in, and the number of classes; no weights."""
+        network, stage = changed_fields(self.module), self.representation.name
+        return f"Classifier({network}, {stage}, {len(self.labels)} labels)"
 
     def logits(self, features: Features) -> Logits:
         """Logits of one example at the network's own input."""

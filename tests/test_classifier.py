@@ -53,6 +53,12 @@ def test_logits_are_equal_from_every_stage(wave):
         np.testing.assert_allclose(again, whole, atol=1e-4)
 
 
+def test_repr_shows_no_weights():
+    assert repr(classifier()) == (
+        "Classifier(ResCNN(num_classes=3, width=2, embedding_size=8), mfbe, 3 labels)"
+    )
+
+
 def test_bfloat16_is_the_networks_alone(wave):
     found = classifier()
     exact = logits(found.logits_fn("waveform"), wave)

@@ -30,6 +30,7 @@ from advjax.attacks.checks import (
     look_like_probabilities,
 )
 from advjax.attacks.objectives import LOSSES, is_adversarial
+from advjax.reprs import call_or_fields
 from advjax.types import (
     AnyArray,
     AnyCallable,
@@ -152,6 +153,7 @@ class Attack(NamedTuple):
         fixed_budget: whether the attack keeps within a budget; without, it looks for
             the smallest perturbation and ignores the budget.
         black_box: whether it only asks for outputs, never for gradients.
+        call: the call that made the attack, shown as its `repr`; see `keep_call`.
     """
 
     init: InitFn
@@ -162,6 +164,9 @@ class Attack(NamedTuple):
     targeted: bool = False
     fixed_budget: bool = True
     black_box: bool = False
+    call: str = ""
+
+    __repr__ = call_or_fields
 
 
 class AttackResult(NamedTuple):

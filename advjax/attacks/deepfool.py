@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 from advjax.attacks.balls import norm2, unit
 from advjax.attacks.base import Attack, Common, begin, check_options, choose
 from advjax.attacks.objectives import is_adversarial
+from advjax.reprs import keep_call
 from advjax.types import Bounds, Features, Label, Logits
 
 
@@ -47,6 +48,7 @@ class DeepFoolState(NamedTuple):
     steepest: Float[Array, ""]
 
 
+@keep_call
 def deepfool(
     *,
     norm: str = "l2",

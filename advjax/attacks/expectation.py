@@ -9,6 +9,7 @@ from jaxtyping import Array, Int
 
 from advjax.attacks.base import Attack, Common, State
 from advjax.probabilities import log_mean_softmax
+from advjax.reprs import keep_call
 from advjax.types import Features, Key, Logits, LogitsFn
 
 
@@ -33,6 +34,7 @@ class ExpectationState(NamedTuple):
         return self.inner.common._replace(queries=self.queries)
 
 
+@keep_call
 def expectation(
     attack: Attack,
     *,

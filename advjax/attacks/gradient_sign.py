@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 from advjax.attacks.balls import ball
 from advjax.attacks.base import Attack, Common, begin, check_options
 from advjax.attacks.objectives import attack_loss, is_adversarial
+from advjax.reprs import keep_call
 from advjax.types import Bounds, Features, Key
 
 
@@ -22,6 +23,7 @@ class GradientSignState(NamedTuple):
     best_loss: Float[Array, ""]
 
 
+@keep_call
 def pgd(
     *,
     num_steps: int = 40,
@@ -133,6 +135,7 @@ def pgd(
     )
 
 
+@keep_call
 def fgsm(
     *,
     norm: str = "linf",
@@ -156,6 +159,7 @@ def fgsm(
     )
 
 
+@keep_call
 def bim(
     *,
     num_steps: int = 10,

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 from advjax.attacks.base import Attack, Common, begin, check_options, choose
 from advjax.attacks.objectives import cross_entropy, is_adversarial, margin
 from advjax.optimisers import promoting
+from advjax.reprs import keep_call
 from advjax.signal.masking import (
     FULL_SCALE,
     MaskingThreshold,
@@ -42,6 +43,7 @@ class ImperceptibleState(NamedTuple):
     best: Float[Array, ""]
 
 
+@keep_call
 def imperceptible(
     *,
     sample_rate_hz: int,

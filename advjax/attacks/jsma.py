@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from advjax.attacks.base import Attack, Common, begin, check_options
 from advjax.attacks.objectives import is_adversarial
+from advjax.reprs import keep_call
 from advjax.types import Bounds, Label, Logits
 
 
@@ -17,6 +18,7 @@ class JsmaState(NamedTuple):
     common: Common
 
 
+@keep_call
 def jsma(
     *,
     pairs: bool = True,

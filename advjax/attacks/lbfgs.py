@@ -11,6 +11,7 @@ from advjax.attacks.base import Attack, Common, begin, check_options, choose
 from advjax.attacks.objectives import cross_entropy, is_adversarial
 from advjax.attacks.search import Search, advance_search, begin_search
 from advjax.optimisers import promoting
+from advjax.reprs import keep_call
 from advjax.types import Bounds, Features, Label, Logits
 
 
@@ -53,6 +54,7 @@ class LbfgsState(NamedTuple):
     best: Float[Array, ""]
 
 
+@keep_call
 def lbfgs(
     *,
     num_searches: int = 12,

@@ -9,6 +9,7 @@ from jaxtyping import Array, Int
 from advjax.attacks.balls import norm2
 from advjax.attacks.base import Attack, Common, begin, check_options
 from advjax.attacks.objectives import is_adversarial
+from advjax.reprs import keep_call
 from advjax.types import Bounds, Key
 
 
@@ -20,6 +21,7 @@ class NoiseState(NamedTuple):
     num_draws: Int[Array, ""]
 
 
+@keep_call
 def noise(
     *,
     law: str = "gaussian",

@@ -18,6 +18,7 @@ from scipy.spatial.distance import pdist
 
 from advjax.attacks.base import Attack
 from advjax.attacks.gradient_sign import pgd
+from advjax.reprs import keep_call
 from advjax.surf_svm.machine import Kernel
 from advjax.types import Bounds, Features, Label, LogitsFn
 
@@ -28,6 +29,7 @@ STILL = 1e-3
 """Label flips have settled when no weight of the linear programme moves further."""
 
 
+@keep_call
 def evasion(
     *,
     benign: Float[Array | np.ndarray, "points *features"] | None = None,

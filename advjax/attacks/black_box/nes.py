@@ -17,6 +17,7 @@ from advjax.attacks.black_box.estimator import (
     gradient_estimate,
 )
 from advjax.attacks.objectives import LOSSES, margin
+from advjax.reprs import keep_call
 from advjax.types import Bounds, Features, Key, Label, Logits
 
 
@@ -36,6 +37,7 @@ class NesState(NamedTuple):
     best_loss: Float[Array, ""]
 
 
+@keep_call
 def nes(
     *,
     num_samples: int = 50,

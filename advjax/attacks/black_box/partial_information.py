@@ -18,6 +18,7 @@ from advjax.attacks.black_box.estimator import (
     evaluate,
     gradient_estimate,
 )
+from advjax.reprs import keep_call
 from advjax.types import Bounds, Features, Key
 
 _NUM_SHRINKS = 8
@@ -60,6 +61,7 @@ class PartialInformationState(NamedTuple):
     estimates: Estimates
 
 
+@keep_call
 def partial_information(
     *,
     starts: Float[Array | np.ndarray, "classes *features"],

@@ -5,9 +5,11 @@ from advjax.attacks.carlini_wagner.descent import Options, variables
 from advjax.attacks.carlini_wagner.l0 import l0
 from advjax.attacks.carlini_wagner.l2 import l2
 from advjax.attacks.carlini_wagner.linf import linf
+from advjax.reprs import keep_call
 from advjax.types import Bounds
 
 
+@keep_call
 def carlini_wagner(
     *,
     norm: str = "l2",
