@@ -17,7 +17,7 @@ from experiments.lab import cell_files
 from experiments.lab.budget_scan import Needed, needed
 from experiments.lab.cells import Cell
 from experiments.lab.grid import Found
-from experiments.lab.pivot import pivot
+from experiments.lab.study_tables import pivot
 
 NAMES = {
     "stft": "STFT",
