@@ -5,8 +5,8 @@
 
 Noise at three stages and of five standard deviations, each on a plain network and on
 one trained with that noise. A cell certifies its network and measures its accuracy with
-and without noise; the last cell, `inputs`, shows what noise, random perturbations and
-another STFT do to the inputs.
+and without noise; the last cell, `inputs`, has the effect of noise, of random
+perturbations and of another STFT on the inputs.
 
 --preset=small (width 8, 40 points, n = 1,000) takes about eight minutes a cell on one
 core. Expect 85 % of the crops certified at l2 = 1 at mfbe, sigma = 0.5, and 55 % at
@@ -15,7 +15,7 @@ l2 = 0.05 at the waveform, sigma = 0.05. The publication's table of 921 speakers
   python -m experiments.studies.certified_speakers --preset=publication \\
       --corpus="librispeech(subsets=('train-clean-360',))" --corpus_dir=LibriSpeech
 
-What better training buys, and what attacks leave of certificates: `defended_speakers`.
+`defended_speakers` has better trainings, and attacks on the certificates.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ flags.declare(__name__, *sizes.FLAGS)
 
 
 def cells(size: Speakers) -> list[Cell]:
-    """Mel energies first: they carry the main result."""
+    """Every stage, training and sigma; mel energies, the main result, come first."""
     return [
         *product(
             stage=("mfbe", "magnitude", "waveform"),
@@ -44,7 +44,7 @@ def cells(size: Speakers) -> list[Cell]:
 
 
 def task(cell: Cell, size: Speakers) -> Task:
-    """The network of a cell, and where the noise enters."""
+    """The network of a cell, and the stage where noise enters."""
     return dataclasses.replace(
         size.base, at=cell["stage"], sigma=cell["sigma"], defence=cell["training"]
     )
@@ -66,7 +66,7 @@ STUDY = grid.Study(
     task=task,
     steps=work,
     report=certified_report.report,
-    complete=steps.is_certified,
+    complete=steps.is_whole,
     costs={"small": grid.Cost(480, "a core of an AMD EPYC")},
 )
 

@@ -1,4 +1,4 @@
-"""Images of environmental sound, as Esmaeilpour's group makes them, and their tasks."""
+"""Tasks on images of environmental sound, as in the papers of Esmaeilpour's group."""
 
 import dataclasses
 import pathlib
@@ -18,26 +18,23 @@ CORPORA = {
 
 
 def folders() -> dict[str, str]:
-    """The folder of each corpus that was given.
+    """The folder of each corpus that a flag names.
 
     Raises:
-        ValueError: none was.
+        ValueError: no flag names one.
     """
-    given = {
-        "esc50": flags.ESC50_DIR.value,
-        "urbansound8k": flags.URBANSOUND8K_DIR.value,
-    }
-    found = {name: folder for name, folder in given.items() if folder}
+    given = {"esc50": flags.ESC50_DIR, "urbansound8k": flags.URBANSOUND8K_DIR}
+    found = {name: flag.value for name, flag in given.items() if flag.value}
     if not found:
         raise ValueError("give --esc50_dir=FOLDER, --urbansound8k_dir=FOLDER, or both")
     return found
 
 
 def fold_names() -> list[str]:
-    """The official folds to test on, as cells are called.
+    """The official folds to test on, such as "fold1".
 
     Raises:
-        ValueError: one is no number.
+        ValueError: a fold that is no number.
     """
     for text in flags.FOLDS.value:
         if not text.strip().isdigit():
@@ -46,7 +43,7 @@ def fold_names() -> list[str]:
 
 
 def short_recipe(num_steps: int, validate_every: int) -> Recipe:
-    """A training on a cosine schedule, without early stopping."""
+    """The recipe of a training on a cosine schedule, without early stopping."""
     return Recipe(
         num_steps=num_steps,
         batch_size=32,
@@ -57,7 +54,7 @@ def short_recipe(num_steps: int, validate_every: int) -> Recipe:
 
 
 def recipe_of(recipe: Recipe) -> Recipe:
-    """A recipe with what the flags change."""
+    """A recipe with the changes of the flags."""
     given = {"num_steps": flags.NUM_STEPS.value, "batch_size": flags.BATCH_SIZE.value}
     return dataclasses.replace(recipe, **{k: v for k, v in given.items() if v})
 
@@ -72,14 +69,12 @@ def task(corpus: str, input: str, *, fold: str, scale: float, **settings: Any) -
         scale: divides the sides of the images.
         **settings: of the `Task`.
     """
-    options = {**CORPORA[corpus], "scale": scale}
-    spelled = ",".join(f"{name}={value!r}" for name, value in options.items())
-    features = f"{input}({spelled})"
+    options = {**CORPORA[corpus], "scale": scale}.items()
+    features = f"{input}({','.join(f'{name}={value!r}' for name, value in options)})"
     shift = None if flags.PITCH_SHIFT.value == "none" else flags.PITCH_SHIFT.value
-    number = int(fold.removeprefix("fold"))
     return Task(
         home=pathlib.Path(flags.HOME.value),
-        corpus=f"{corpus}(fold={number},pitch_shift={shift!r})",
+        corpus=f"{corpus}(fold={fold.removeprefix('fold')},pitch_shift={shift!r})",
         corpus_dir=folders()[corpus],
         features=features,
         at=catalog.pick(features, FRONT_ENDS).name,

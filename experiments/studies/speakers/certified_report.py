@@ -1,4 +1,4 @@
-"""The tables and figures of the study of certified speakers, from its cells."""
+"""Tables and figures of the study of certified speakers."""
 
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -17,20 +17,21 @@ PUBLISHED_NOISY = {0.01: "0.89", 0.05: "0.62", 0.10: "0.38", 0.25: "0.17"}
 
 def report(found: Found) -> Iterator[str]:
     """A table for each stage and training, a figure for each stage, then the rest."""
-    every = dict(found.cells)
-    looked_at = [every.pop(cell) for cell in found.cells if cell.path == "inputs"]
-    ordered = sorted(every.items(), key=lambda pair: pair[0]["sigma"])
-    runs = {cell: _run(cell, folder) for cell, folder in ordered}
+    every = {cell: f for cell, f in found.cells.items() if cell.path != "inputs"}
+    runs = {
+        cell: certify_report.read_run(every[cell], f"σ = {cell['sigma']:g}")
+        for cell in sorted(every, key=lambda cell: cell["sigma"])
+    }
+
+    def runs_of(stage, training):
+        wanted = (stage, training)
+        return [r for c, r in runs.items() if (c["stage"], c["training"]) == wanted]
+
     yield "# Certified speakers"
     for stage in ("waveform", "magnitude", "mfbe"):
         curves = []
         for training in ("plain", "gaussian"):
-            mine = [
-                run
-                for cell, run in runs.items()
-                if (cell["stage"], cell["training"]) == (stage, training)
-            ]
-            if mine:
+            if mine := runs_of(stage, training):
                 yield f"## Noise at the {stage}, {training} training"
                 yield tables.as_markdown(tables.certified_accuracy_table(mine))
             curves += [run._replace(label=f"{training}, {run.label}") for run in mine]
@@ -50,13 +51,9 @@ def report(found: Found) -> Iterator[str]:
     )
     yield "## Largest certifiable radius, alpha = 0.001"
     yield tables.as_markdown(caps)
-    for folder in looked_at:
-        beside = [
-            runs[cell]
-            for cell in every
-            if (cell["stage"], cell["training"]) == ("mfbe", "gaussian")
-        ]
-        yield inputs.markdown(inputs.stored(folder), beside)
+    for cell, folder in found.cells.items():
+        if cell.path == "inputs":
+            yield inputs.markdown(inputs.stored(folder), runs_of("mfbe", "gaussian"))
     yield from caveats.of_runs([*every.values()])
 
 
@@ -70,10 +67,9 @@ def augmentation_table(cells: Mapping[Cell, pathlib.Path]) -> tables.Table:
             continue
         same = (stage, training) == ("waveform", "gaussian")
         published = PUBLISHED_NOISY.get(sigma, "") if same else ""
-        numbers = [
-            tables.share_text(Share(**results[name])) for name in ("clean", "noisy")
-        ]
-        rows.append([stage, training, f"{sigma:g}", *numbers, published])
+        shares = [Share(**results[name]) for name in ("clean", "noisy")]
+        texts = map(tables.share_text, shares)
+        rows.append([stage, training, f"{sigma:g}", *texts, published])
     return tables.Table(
         ["noise at", "training", "σ", "clean", "noisy", "publication"],
         rows,
@@ -82,7 +78,3 @@ def augmentation_table(cells: Mapping[Cell, pathlib.Path]) -> tables.Table:
             tables.INTERVAL_NOTE,
         ],
     )
-
-
-def _run(cell: Cell, folder: pathlib.Path):
-    return certify_report.read_run(folder, f"σ = {cell['sigma']:g}")

@@ -1,9 +1,9 @@
 """A network on inputs it was not trained on: random perturbations, other front ends.
 
-Two tables of O'Reilly (2020) beside his certificates: how much of a random perturbation
-of a given l2 norm a network bears, on few coordinates or on all of them, and how far
-another STFT moves its input without changing its answers. Points are waveforms, as
-`System.test_points` of a task at the waveform gives them.
+Two tables of O'Reilly (2020): accuracy under random perturbations of a given l2 norm,
+on few coordinates or on all of them, and behind another STFT, with the distance by
+which it moves the network's input. Points are waveforms, as `System.test_points` of a
+task at the waveform gives them.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from advjax import evaluation, smoothing
 from advjax.metrics.distortion import radius_snr_db
@@ -42,6 +42,8 @@ FRONT_ENDS = (
 # Source: the publication's page, "Evaluating Guarantees". It does not say what
 # differed; the network was that of 921 speakers, whose accuracy was 0.96.
 PUBLISHED_FRONT_END = ("publication's, unnamed", "12", "", "", "0.964", "")
+NUM_ESTIMATION, ALPHA = 10_000, 1e-3
+"""Votes and failure probability of the certificates that front ends are compared to."""
 
 
 def perturbation_table(
@@ -62,7 +64,7 @@ def perturbation_table(
         points: test points at the waveform.
         stage: where the perturbation enters.
         norms: l2, in the units of the stage; default: powers of 2 from 0.5 to about
-            the mean norm of the points there, so to perturbations as strong as inputs.
+            the mean norm of the points there.
         shares: of the coordinates; at least one coordinate is perturbed.
 
     Raises:
@@ -71,20 +73,18 @@ def perturbation_table(
     if not all(0 < share <= 1 for share in shares):
         raise ValueError(f"shares of coordinates lie in (0, 1], not {list(shares)}")
     x = features_at(system.representation.stage(stage), points)
-    y = np.asarray([point.label for point in points])
-    lengths = np.linalg.norm(x.reshape(len(x), -1), axis=1)
+    length = np.linalg.norm(x.reshape(len(x), -1), axis=1).mean()
     if norms is None:
-        norms = 2.0 ** np.arange(-1, max(np.rint(np.log2(lengths.mean())), -1) + 1)
+        norms = 2.0 ** np.arange(-1, max(np.rint(np.log2(length)), -1) + 1)
     logits_fn = system.classifier.logits_fn(stage)
     root = jax.random.key(system.task.seed)
     keys = jnp.stack([evaluation.example_key(root, point.id) for point in points])
-
-    def accuracy(changed) -> str:
-        answers = evaluation.logits_of_batch(logits_fn, changed).argmax(axis=1)
-        return tables.share_text(share_of(answers == y))
-
     counts = [max(1, round(share * x[0].size)) for share in shares]
-    units = [unit_perturbations(keys, x.shape[1:], count) for count in counts]
+    units = [np.asarray(unit_perturbations(keys, x.shape[1:], n)) for n in counts]
+
+    def accuracy(changed):
+        return _accuracy(_predictions(logits_fn, changed), points)
+
     rows = [["0", "inf", *[accuracy(x)] * len(shares)]]
     for norm in norms:
         snr = np.mean([radius_snr_db(each, float(norm)) for each in x])
@@ -96,20 +96,30 @@ def perturbation_table(
         [
             f"perturbed at the {stage}, on a share of its {x[0].size:,} coordinates; "
             f"accuracy on {len(points)} crops, whose mean norm there is "
-            f"{lengths.mean():.1f}; SNR: mean over the crops",
+            f"{length:.1f}; SNR: mean over the crops",
             tables.INTERVAL_NOTE,
         ],
     )
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def unit_perturbations(
     keys: Key, shape: tuple[int, ...], num_coordinates: int
-) -> Float[np.ndarray, "examples *features"]:
+) -> Float[Array, "examples *features"]:
     """A random perturbation of l2 norm 1 for each key, on `num_coordinates` entries.
 
     Uniform values, on entries drawn without replacement.
     """
-    return np.asarray(_unit_perturbations(keys, np.int32(num_coordinates), shape))
+
+    def one(key):
+        key_place, key_value = jax.random.split(key)
+        size = math.prod(shape)
+        chosen = jax.random.permutation(key_place, size) < num_coordinates
+        drawn = jax.random.uniform(key_value, (size,), minval=-1.0, maxval=1.0)
+        delta = jnp.where(chosen, drawn, 0.0)
+        return (delta / jnp.sqrt(jnp.sum(jnp.square(delta)))).reshape(shape)
+
+    return jax.vmap(one)(keys)
 
 
 def front_end_table(
@@ -117,10 +127,8 @@ def front_end_table(
     points: Sequence[evaluation.Point],
     *,
     front_ends: Sequence[Mapping[str, object]] = FRONT_ENDS,
-    num_estimation: int = 10_000,
-    alpha: float = 1e-3,
 ) -> tables.Table:
-    """How a network fares behind front ends that it was not trained on: a row for each.
+    """A network behind front ends that it was not trained on: a row for each.
 
     Beside each distance stands the least sigma whose largest certificate reaches it.
 
@@ -128,43 +136,30 @@ def front_end_table(
         system: whose network it is; its input is made from magnitude spectrograms.
         points: test points at the waveform.
         front_ends: options of `Magnitude` that differ from the network's own.
-        num_estimation: votes behind the certificate of that sigma.
-        alpha: its failure probability.
 
     Raises:
         ValueError: the input is not made from magnitudes, or a front end changes its
             shape.
     """
     representation = system.representation
-    y = np.asarray([point.label for point in points])
     logits_fn = system.classifier.logits_fn(representation.name)
     # Before any work, so that a wrong one does not cost a wait.
     others = [alternate(representation, **options) for options in front_ends]
     own = features_at(representation, points)
-    own_answers = evaluation.logits_of_batch(logits_fn, own).argmax(axis=1)
-    factor = smoothing.max_radius(1.0, num_estimation, alpha)
-    rows = [
-        [
-            "the network's own",
-            "0",
-            "0",
-            "",
-            tables.share_text(share_of(own_answers == y)),
-            "",
-        ]
-    ]
+    before = _predictions(logits_fn, own)
+    factor = smoothing.max_radius(1.0, NUM_ESTIMATION, ALPHA)
+    rows = [["the network's own", "0", "0", "", _accuracy(before, points), ""]]
     for options, other in zip(front_ends, others, strict=True):
         x = features_at(other, points)
-        answers = evaluation.logits_of_batch(logits_fn, x).argmax(axis=1)
+        after = _predictions(logits_fn, x)
         distance = np.linalg.norm((x - own).reshape(len(x), -1), axis=1)
+        numbers = (distance.mean(), distance.max(), distance.mean() / factor)
         rows.append(
             [
                 ", ".join(f"{name}={value}" for name, value in options.items()),
-                f"{distance.mean():.2f}",
-                f"{distance.max():.2f}",
-                f"{distance.mean() / factor:.2f}",
-                tables.share_text(share_of(answers == y)),
-                tables.share_text(share_of(answers == own_answers)),
+                *(f"{number:.2f}" for number in numbers),
+                _accuracy(after, points),
+                tables.share_text(share_of(after == before)),
             ]
         )
     if representation.name == "mfbe":
@@ -173,7 +168,7 @@ def front_end_table(
         f"{len(points)} crops; l2: from the network's own features, in units of "
         f"{representation.name}; same answer: as behind its own front end",
         "σ needed: noise whose largest certificate is the mean l2, with "
-        f"n = {num_estimation:,} and alpha = {alpha:g}",
+        f"n = {NUM_ESTIMATION:,} and alpha = {ALPHA:g}",
         tables.INTERVAL_NOTE,
     ]
     header = ["front end", "mean l2", "max l2", "σ needed", "accuracy", "same answer"]
@@ -182,14 +177,20 @@ def front_end_table(
 
 def certified_below(table: tables.Table, runs: Sequence[Run]) -> tables.Table:
     """A table of front ends with certified runs, at the network's input, below."""
-    if not runs:
-        return table
+    rows = list(table.rows)
+    for run in runs:
+        radius = run.cap if np.isfinite(run.cap) else float(run.rows.radius.max())
+        # Equal but for rounding: the radius came from a vote table, the cap from a
+        # formula.
+        reached = run.rows.radius >= radius * (1 - 1e-9)
+        share = tables.share_text(share_of(run.rows.correct & reached))
+        rows.append([f"certified, {run.label}", "", f"{radius:.2f}", "", share, ""])
     note = (
         "certified: the largest radius that a run could certify, and its certified "
         "accuracy there"
     )
-    rows = [*table.rows, *map(_certified_row, runs)]
-    return table._replace(rows=rows, notes=[*table.notes, note])
+    notes = [*table.notes, note] if runs else table.notes
+    return table._replace(rows=rows, notes=notes)
 
 
 def alternate(representation: Representation, **options: object) -> Representation:
@@ -228,7 +229,7 @@ def features_at(
         ValueError: there are none, or they are at another stage.
     """
     if not points:
-        raise ValueError("there is nothing to change: give at least one point")
+        raise ValueError("no points to change: give at least one point")
     for point in points:
         if point.x.shape != (stage.num_samples,):
             raise ValueError(
@@ -238,27 +239,12 @@ def features_at(
     return np.stack([np.asarray(_apply(stage, point.x)) for point in points])
 
 
-def _certified_row(run: Run) -> list[str]:
-    radius = run.cap if np.isfinite(run.cap) else float(run.rows.radius.max())
-    # Equal but for rounding: one comes from a table of votes, the other from a formula.
-    reached = run.rows.radius >= radius * (1 - 1e-9)
-    share = tables.share_text(share_of(run.rows.correct & reached))
-    return [f"certified, {run.label}", "", f"{radius:.2f}", "", share, ""]
+def _predictions(logits_fn, x):
+    return evaluation.logits_of_batch(logits_fn, x).argmax(axis=1)
+
+
+def _accuracy(predictions, points) -> str:
+    return tables.share_text(share_of(predictions == [point.label for point in points]))
 
 
 _apply = jax.jit(lambda stage, wave: stage.apply(wave), static_argnums=0)
-
-
-@functools.partial(jax.jit, static_argnums=2)
-def _unit_perturbations(
-    keys: Key, num_coordinates: Int[Array, ""], shape: tuple[int, ...]
-) -> Float[Array, "examples *features"]:
-    def one(key):
-        key_place, key_value = jax.random.split(key)
-        size = math.prod(shape)
-        chosen = jax.random.permutation(key_place, size) < num_coordinates
-        drawn = jax.random.uniform(key_value, (size,), minval=-1.0, maxval=1.0)
-        delta = jnp.where(chosen, drawn, 0.0)
-        return (delta / jnp.sqrt(jnp.sum(jnp.square(delta)))).reshape(shape)
-
-    return jax.vmap(one)(keys)

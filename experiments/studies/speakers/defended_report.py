@@ -1,4 +1,4 @@
-"""The tables and the figure of the study of defended speakers, from its cells."""
+"""Tables and figure of the study of defended speakers."""
 
 import dataclasses
 import math
@@ -11,36 +11,30 @@ import numpy as np
 from advjax.metrics.certified import average_certified_radius
 from advjax.metrics.shares import Share, share_of
 from advjax.reports import figures, tables
-from advjax.runs import folder as runs
 from advjax.runs.columns import Rows
 from advjax.runs.row_types import ATTACK_ROWS, SMOOTHED_ATTACKS, Run
-from experiments.lab import (
-    audibility,
-    caveats,
-    cell_files,
-    certify_report,
-    smoothed_attack_report,
-    steps,
-)
+from experiments.lab import audibility, caveats, cell_files, certify_report
 from experiments.lab.cells import Cell
 from experiments.lab.data import spread
 from experiments.lab.grid import Found, Job, Step
+from experiments.lab.smoothed_attack_report import bound_curves
+from experiments.lab.steps import is_whole
 from experiments.studies.speakers import heuristics
 
 SIGMAS = {"mfbe": 0.5, "magnitude": 0.5, "waveform": 0.01}
-"""Where the study of certified speakers has networks that know most clips in noise."""
+"""Noise in which the networks of the study of certified speakers know most clips."""
 CERTIFIED, ATTACKED = (1.0, 2.0, 2.4), (2.0, 4.0)
 """Norms of the tables in sigmas. 2.46 is the cap of 1,000 votes."""
 
 
 class Curves(NamedTuple):
-    """A finished cell: what is certified, if anything, and right under attack.
+    """The certificates of a finished cell, if any, and its accuracy under attack.
 
     Attributes:
         clean: accuracy without attack, of the smoothed classifier where there is one.
         certified: its certificates.
         left: the accuracy under PGD of the norms `ATTACKED`.
-        attacked: what is left at any norm under all that was tried.
+        attacked: accuracy over the norm under all attacks of the cell.
     """
 
     clean: Share
@@ -56,7 +50,7 @@ class Thresholds(Step):
     num_points: int
 
     def run(self, job: Job) -> dict[str, Any]:
-        """Find them, rising."""
+        """Return the norms, rising."""
         records = job.resolve().data
         source, rate = records.split("test"), records.info.representation.sample_rate_hz
         places = spread(len(source), min(self.num_points, len(source)))
@@ -67,65 +61,58 @@ class Thresholds(Step):
 
 def is_complete(folder: pathlib.Path) -> bool:
     """True if a folder of an earlier version has all rows of a cell."""
-    if steps.is_certified(folder):
+    if is_whole(folder):
         return _smoothed_attacks(folder) is not None
-    smallest = folder / "smallest"
-    return (smallest / "run.json").exists() and not runs.num_missing(smallest)
+    return is_whole(folder / "smallest")
 
 
 def report(found: Found) -> Iterator[str]:
     """A table for each stage, the figure, and the table of the heuristics."""
-    every = {c: f for c, f in found.cells.items() if c.path.count("heuristics") == 0}
+    every = {c: f for c, f in found.cells.items() if "heuristics" not in c.path}
     curves = {cell: read(folder) for cell, folder in every.items()}
     yield "# Defended speakers"
     for stage in SIGMAS:
         if any(cell["stage"] == stage for cell in curves):
             yield f"## Noise and perturbations at the {stage}"
             yield tables.as_markdown(stage_table(stage, curves))
-    if draw_meaning(curves, every, found.out / "meaning.png"):
+    heard = [cell_files.results(folder).get("heard") for folder in every.values()]
+    if lines := meaning({cell.path: each for cell, each in curves.items()}, heard):
+        figures.attacked_accuracy_plot(
+            lines,
+            found.out / "meaning.png",
+            x_label="l2 norm at the waveform (full scale 1)",
+            y_label="share of clips",
+            title="What is certified, attacked, and heard",
+            logarithmic=True,
+        )
         yield "![certified, attacked, heard](meaning.png)"
     if table := heuristics.table(found.out / "heuristics"):
         yield "## Heuristics under the same attacks"
         yield tables.as_markdown(table)
-    yield from caveats.of_runs(
-        [file.parent for folder in every.values() for file in _runs(folder)]
-    )
+    folders = [f for each in every.values() for f in (each, each / "smallest")]
+    yield from caveats.of_runs([f for f in folders if (f / "run.json").exists()])
 
 
 def read(folder: pathlib.Path) -> Curves:
     """The rows of a finished cell."""
-    attacked = _smoothed_attacks(folder)
-    return _read_plain(folder) if attacked is None else _read_smoothed(folder, attacked)
-
-
-def _read_smoothed(folder: pathlib.Path, attacked: pathlib.Path) -> Curves:
-    run = certify_report.read_run(folder)
-    rows = list(SMOOTHED_ATTACKS.read(attacked))
-    curve, _ = smoothed_attack_report.bound_curves(run, rows)
     left = []
-    for multiple in ATTACKED:
-        tried = [row for row in rows if row.budget == f"{multiple:g} sigma"]
-        held = sum(row.predict == row.label for row in tried)
-        left.append(Share(held, len(run.rows)))
-    return Curves(share_of(run.rows.correct), run, left, curve)
-
-
-def _read_plain(folder: pathlib.Path) -> Curves:
-    left = []
+    if attacks := _smoothed_attacks(folder):
+        run = certify_report.read_run(folder)
+        rows = list(SMOOTHED_ATTACKS.read(attacks))
+        for multiple in ATTACKED:
+            tried = [row for row in rows if row.budget == f"{multiple:g} sigma"]
+            held = sum(row.predict == row.label for row in tried)
+            left.append(Share(held, len(run.rows)))
+        attacked, _ = bound_curves(run, rows)
+        return Curves(share_of(run.rows.correct), run, left, attacked)
     for multiple in ATTACKED:
         rows = ATTACK_ROWS.read(folder / f"{multiple:g}")
         left.append(share_of((rows.clean == rows.label) & ~rows.success))
     rows = ATTACK_ROWS.read(folder / "smallest")
-    right = rows.clean == rows.label
-    falls = np.sort(rows.l2[right & rows.success])
-    accuracy = (right.sum() - np.arange(len(falls) + 1)) / len(right)
-    curve = figures.AttackedCurve(
-        "plain network, not smoothed, under DeepFool",
-        np.append(0.0, falls),
-        accuracy,
-        stepped=True,
-    )
-    return Curves(share_of(right), None, left, curve)
+    clean = share_of(rows.clean == rows.label)
+    falls = np.sort(rows.l2[(rows.clean == rows.label) & rows.success])
+    title = "plain network, not smoothed, under DeepFool"
+    return Curves(clean, None, left, _falling(title, falls, clean))
 
 
 def _smoothed_attacks(folder: pathlib.Path) -> pathlib.Path | None:
@@ -135,45 +122,35 @@ def _smoothed_attacks(folder: pathlib.Path) -> pathlib.Path | None:
     return next(iter(sorted(folder.glob("smoothed_attacks-*"))), None)
 
 
-def _runs(folder: pathlib.Path) -> list[pathlib.Path]:
-    return [*folder.glob("run.json"), *folder.glob("smallest/run.json")]
+def _falling(title: str, falls: Sequence[float], start: Share) -> figures.AttackedCurve:
+    """A share that begins at `start` and loses a clip at each of these norms."""
+    accuracy = (start.count - np.arange(len(falls) + 1)) / start.total
+    return figures.AttackedCurve(title, np.append(0.0, falls), accuracy, stepped=True)
 
 
 def stage_table(stage: str, found: Mapping[Cell, Curves]) -> tables.Table:
-    """A line for each training: certified, and what PGD leaves."""
-    radii = [multiple * SIGMAS[stage] for multiple in CERTIFIED]
-    plain_acr = math.nan
+    """A line for each training: certified accuracies, and accuracy under PGD."""
+    sigma = SIGMAS[stage]
     here = {c["training"]: curves for c, curves in found.items() if c["stage"] == stage}
-    if "gaussian" in here:
-        plain_acr = _acr(here["gaussian"].certified)
+    base = _acr(here["gaussian"].certified) if "gaussian" in here else math.nan
     lines = []
     for training, curves in here.items():
-        run = curves.certified
-        certified, acr, gap = [tables.DASH] * len(radii), tables.DASH, tables.DASH
-        if run is not None:
-            rows = run.rows
-            certified = [
-                tables.share_text(share_of(rows.correct & (rows.radius >= radius)))
-                for radius in radii
-            ]
-            acr = f"{_acr(run):.4f}"
-            gap = f"{(_acr(run) - plain_acr) / (run.cap - plain_acr):+.2f}"
-        lines.append(
-            [
-                training,
-                tables.share_text(curves.clean),
-                *certified,
-                acr,
-                gap,
-                *map(tables.share_text, curves.left),
-            ]
-        )
+        certified = [tables.DASH] * (len(CERTIFIED) + 2)
+        if run := curves.certified:
+            reached = [run.rows.radius >= multiple * sigma for multiple in CERTIFIED]
+            shares = [share_of(run.rows.correct & each) for each in reached]
+            gap = (_acr(run) - base) / (run.cap - base)
+            certified = [*map(tables.share_text, shares), f"{_acr(run):.4f}"]
+            certified.append(f"{gap:+.2f}")
+        clean, *left = map(tables.share_text, (curves.clean, *curves.left))
+        lines.append([training, clean, *certified, *left])
+    radii = [f"r={multiple * sigma:g}" for multiple in CERTIFIED]
     return tables.Table(
-        ["training", "clean", *(f"r={r:g}" for r in radii), "ACR", "of the gap"]
-        + [f"PGD {multiple * SIGMAS[stage]:g}" for multiple in ATTACKED],
+        ["training", "clean", *radii, "ACR", "of the gap"]
+        + [f"PGD {multiple * sigma:g}" for multiple in ATTACKED],
         lines,
         [
-            f"noise of sigma {SIGMAS[stage]:g} at {stage}; plain is not smoothed; r: "
+            f"noise of sigma {sigma:g} at {stage}; plain is not smoothed; r: "
             "certified accuracy; of the gap: of what lies between gaussian's average "
             "certified radius (ACR) and the cap; PGD: right under l2 PGD of that norm, "
             "on the mean over noise where smoothed",
@@ -186,58 +163,33 @@ def _acr(run: Run) -> float:
     return average_certified_radius(run.rows.correct, run.rows.radius)
 
 
-def draw_meaning(
-    found: Mapping[Cell, Curves],
-    folders: Mapping[Cell, pathlib.Path],
-    path: pathlib.Path,
-) -> bool:
-    """Draw radii at the waveform, attacks, and hearing, if there are any radii.
+def meaning(
+    found: Mapping[str, Curves], heard: Sequence[Sequence[float] | None]
+) -> list[figures.AttackedCurve]:
+    """Certified radii at the waveform, attacks there, and hearing, if there are radii.
 
     Args:
-        found: the finished cells.
-        folders: theirs.
-        path: of the PNG.
+        found: the finished cells by name.
+        heard: of each cell, the smallest audible norms, if it has them.
     """
-    by_name = {cell.path: curves for cell, curves in found.items()}
     curves = []
     for stage in ("waveform", "magnitude"):
-        cell = by_name.get(f"{stage}/gaussian")
+        cell = found.get(f"{stage}/gaussian")
         if cell and (at_waveform := _radius_at_waveform(cell.certified)) is not None:
-            radius, accuracy = figures.curve(at_waveform)
-            curves.append(
-                figures.AttackedCurve(
-                    f"certified, noise {SIGMAS[stage]:g} at the {stage}",
-                    radius,
-                    np.append(accuracy[1:], accuracy[-1]),
-                    stepped=True,
-                )
-            )
-    if smoothed := by_name.get("waveform/gaussian"):
+            _, certified = bound_curves(at_waveform, [])
+            label = f"certified, noise {SIGMAS[stage]:g} at the {stage}"
+            curves.append(certified._replace(label=label))
+    if smoothed := found.get("waveform/gaussian"):
         label = "the smoothed classifier at the waveform under PGD"
         curves.append(smoothed.attacked._replace(label=label))
-    if plain := by_name.get("waveform/plain"):
+    if plain := found.get("waveform/plain"):
         curves.append(plain.attacked)
-    if not curves:
-        return False
-    for folder in folders.values():
-        if heard := cell_files.results(folder).get("heard"):
-            curves.append(
-                figures.AttackedCurve(
-                    "share of clips beside which nothing of this norm is heard",
-                    np.append(0.0, heard),
-                    np.append(1.0, 1 - np.arange(1, len(heard) + 1) / len(heard)),
-                    stepped=True,
-                )
-            )
-    figures.attacked_accuracy_plot(
-        curves,
-        path,
-        x_label="l2 norm at the waveform (full scale 1)",
-        y_label="share of clips",
-        title="What is certified, attacked, and heard",
-        logarithmic=True,
-    )
-    return True
+    if curves:
+        title = "share of clips beside which nothing of this norm is heard"
+        for norms in filter(None, heard):
+            start = Share(len(norms), len(norms))
+            curves.append(_falling(title, norms, start))
+    return curves
 
 
 def _radius_at_waveform(run: Run) -> Run | None:
@@ -247,5 +199,4 @@ def _radius_at_waveform(run: Run) -> Run | None:
         return None
     bound = np.median(run.rows.radius[positive] / run.rows.radius_wave[positive])
     columns = {**run.rows.columns, "radius": run.rows.radius / bound}
-    rows = Rows(run.rows.row_type, columns)
-    return run._replace(rows=rows, cap=run.cap / bound)
+    return run._replace(rows=Rows(run.rows.row_type, columns), cap=run.cap / bound)

@@ -2,19 +2,21 @@
 
 Each system, a plain network or a smoothed one, is attacked at the waveform: by l2 PGD
 at two signal-to-noise ratios and by the imperceptible attack, on the mean over its
-noise where it is smoothed. Then clips and what the attacks made of them go through each
-transform, and the system answers. The attacks do not know of the transforms.
+noise where it is smoothed. Then clean clips and adversarial ones go through each
+transform, and the system predicts their classes. The attacks do not know of the
+transforms.
 
-Answers are kept, a file for each system and attack, under a digest of what decides
-them.
+Predictions are kept, a file for each system and attack, under a digest of their
+settings.
 """
 
 import dataclasses
 import functools
+import itertools
 import json
 import pathlib
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -39,20 +41,21 @@ CHANGES = (
     NONE, "mp3(kbps=64)", "resample(rate_hz=8000)", "white_noise(snr_db=20)",
     SMALL_ROOM, MASKED,
 )  # fmt: skip
-NUM_VOTES = 100
-"""Of a smoothed system's answer: enough to name a class that leads clearly."""
-ALPHA = 1e-3
+NUM_VOTES, ALPHA = 100, 1e-3
+"""Of a smoothed system's prediction: enough votes to name a class with a clear lead."""
+
+Waves = Mapping[str, Float32[np.ndarray, "time"]]
 
 
 class Answer(NamedTuple):
-    """One line: a system's answer to one clip behind one transform.
+    """One line: a system's prediction on one clip behind one transform.
 
     Attributes:
         transform: one of `CHANGES`.
         id: the clip's.
         label: its speaker.
-        answer: the class, or -1 for an abstention.
-        snr_db: of what the attack added; inf for nothing.
+        answer: the predicted class, or -1 for an abstention.
+        snr_db: of the attack's perturbation; inf without one.
     """
 
     transform: str
@@ -65,20 +68,18 @@ class Answer(NamedTuple):
 def columns(num_steps: int) -> dict[str, tuple[str | None, str | None]]:
     """Each column's attack and its budget; none for clean clips."""
     pgd = f"pgd(norm='l2', num_steps={num_steps}, stop='last')"
+    heard = f"imperceptible(num_steps=({2 * num_steps}, {4 * num_steps}))"
     return {
         "clean": (None, None),
         "PGD 40 dB": (pgd, "40dB"),
         "PGD 30 dB": (pgd, "30dB"),
-        "imperceptible": (
-            f"imperceptible(num_steps=({2 * num_steps}, {4 * num_steps}))",
-            None,
-        ),
+        "imperceptible": (heard, None),
     }
 
 
 @dataclasses.dataclass(frozen=True)
 class Heuristics(Step):
-    """Answers of a system at the waveform behind every transform.
+    """Predictions of a system at the waveform behind every transform.
 
     Attributes:
         num_points: test clips.
@@ -92,19 +93,84 @@ class Heuristics(Step):
     num_draws: int
 
     def run(self, job: Job) -> None:
-        """Attack and ask what has no file of answers."""
-        system = job.resolve()
+        """Attack and predict where the file of an attack is missing."""
+        system, name = job.resolve(), job.cell["training"]
         points = attacked_points(system, self.num_points)
         for column, (text, budget) in columns(self.num_steps).items():
-            file = _file(job.out / "heuristics", job.cell["training"], column)
-            _answers(system, points, text, budget, num_draws=self.num_draws, file=file)
+            file = _file(job.out / "heuristics", name, column)
+            decided_by = (
+                system.classifier.digest(), str(text), str(budget), json.dumps(CHANGES),
+                f"{self.num_draws} {system.task.sigma} {NUM_VOTES} {system.task.seed}",
+                json.dumps([point.id for point in points]),
+            )  # fmt: skip
+            digest = cached_rows.digest_of(decided_by)
+            if cached_rows.read(file, Answer, digest) is None:
+                waves = {point.id: point.x for point in points}
+                if text is not None:
+                    waves = self._attacked(system, points, text, budget)
+                title = f"{name} {text or 'clean'}"
+                cached_rows.write(
+                    file, self._answers(system, points, waves, title), digest
+                )
+
+    def _attacked(
+        self,
+        system: System,
+        points: Sequence[evaluation.Point],
+        text: str,
+        budget: str | None,
+    ) -> Waves:
+        """The adversarial example of each clip, or the clip where there is none."""
+        built, sizes, num_slots = attack.build(system, text), None, None
+        if built.fixed_budget:
+            sizes = [budgets.size(budget, p.x, built.norm) for p in points]
+        if count := self.num_draws:
+            built = expectation(built, sample=system.noise.sample, num_samples=count)
+            num_slots = max(1, default_slots() // count)
+        found = {}
+        with Progress(text, total=len(points), unit="clips") as line:
+            for row, x_adv in evaluation.attack_points(
+                built,
+                system.logits_fn(),
+                points,
+                jax.random.fold_in(jax.random.key(system.task.seed), 2),
+                budgets=sizes,
+                num_slots=num_slots,
+                resume=evaluation.AttackResume(on_round=lambda: line.advance(0)),
+            ):
+                found[row.id] = x_adv
+                line.advance()
+        return found
+
+    def _answers(
+        self,
+        system: System,
+        points: Sequence[evaluation.Point],
+        waves: Waves,
+        title: str,
+    ) -> list[Answer]:
+        predict = _predictor(system, smoothed=self.num_draws > 0)
+        rate, seed, found = system.representation.sample_rate_hz, system.task.seed, []
+        total = len(CHANGES) * len(points)
+        with Progress(title, total=total, unit="predictions") as line:
+            for change, point in itertools.product(CHANGES, points):
+                id, wave = point.id, waves[point.id]
+                draw = [seed, zlib.crc32(f"{change} {id}".encode())]
+                changed = _transform(change, rate)(
+                    wave, rate, np.random.default_rng(draw)
+                )
+                snr_db = radius_snr_db(point.x, float(np.linalg.norm(wave - point.x)))
+                answer = predict(changed, id)
+                found.append(Answer(change, id, point.label, answer, snr_db))
+                line.advance()
+        return found
 
 
 def table(folder: pathlib.Path) -> tables.Table | None:
-    """A line for each system and transform: right answers without and with attack.
+    """A line for each system and transform: accuracy without and with attack.
 
     Args:
-        folder: of a folder of answers for each system.
+        folder: of a folder of predictions for each system.
     """
     names, lines, counts = list(columns(0)), [], set()
     for system in sorted(folder.glob("*/"), key=lambda path: path.name != "plain"):
@@ -113,12 +179,9 @@ def table(folder: pathlib.Path) -> tables.Table | None:
             continue
         by_column = [cached_rows.read(file, Answer) for file in files]
         for change in CHANGES:
-            cells = []
-            for answers in by_column:
-                right = [a.answer == a.label for a in answers if a.transform == change]
-                cells.append(tables.share_text(Share(sum(right), len(right))))
-                counts.add(len(right))
-            lines.append([system.name, change, *cells])
+            shares = [_right(rows, change) for rows in by_column]
+            counts.update(share.total for share in shares)
+            lines.append([system.name, change, *map(tables.share_text, shares)])
         heard = [f"{np.median([a.snr_db for a in each]):.1f}" for each in by_column]
         lines.append([system.name, "SNR in dB, median", "", *heard[1:]])
     if not lines:
@@ -136,81 +199,17 @@ def table(folder: pathlib.Path) -> tables.Table | None:
     )
 
 
+def _right(rows: Sequence[Answer], change: str) -> Share:
+    hits = [row.answer == row.label for row in rows if row.transform == change]
+    return Share(sum(hits), len(hits))
+
+
 def _file(folder: pathlib.Path, system: str, column: str) -> pathlib.Path:
     return folder / system / f"{column.replace(' ', '_')}.tsv"
 
 
-def _answers(
-    system: System,
-    points: Sequence[evaluation.Point],
-    attack: str | None,
-    budget: str | None,
-    *,
-    num_draws: int,
-    file: pathlib.Path,
-) -> list[Answer]:
-    """The kept answers, or new ones; without draws the network is not smoothed."""
-    decided_by = (
-        system.classifier.digest(), str(attack), str(budget), json.dumps(CHANGES),
-        f"{num_draws} {system.task.sigma} {NUM_VOTES} {system.task.seed}",
-        json.dumps([point.id for point in points]),
-    )  # fmt: skip
-    digest = cached_rows.digest_of(decided_by)
-    if (kept := cached_rows.read(file, Answer, digest)) is not None:
-        return kept
-    waves = {point.id: point.x for point in points}
-    if attack is not None:
-        waves = _attacked(system, points, attack, budget, num_draws=num_draws)
-    answer_of = _answer_of(system, smoothed=num_draws > 0)
-    rate, found = system.representation.sample_rate_hz, []
-    title = f"{file.parent.name} {attack or 'clean'}"
-    with Progress(title, total=len(CHANGES) * len(points), unit="answers") as line:
-        for change in CHANGES:
-            transform = _transform(change, rate)
-            for point in points:
-                wave = waves[point.id]
-                seed = [system.task.seed, zlib.crc32(f"{change} {point.id}".encode())]
-                changed = transform(wave, rate, np.random.default_rng(seed))
-                answer = answer_of(changed, point.id)
-                added = radius_snr_db(point.x, float(np.linalg.norm(wave - point.x)))
-                found.append(Answer(change, point.id, point.label, answer, added))
-                line.advance()
-    cached_rows.write(file, found, digest)
-    return found
-
-
-def _attacked(
-    system: System,
-    points: Sequence[evaluation.Point],
-    text: str,
-    budget: str | None,
-    *,
-    num_draws: int,
-) -> dict[str, Float32[np.ndarray, "time"]]:
-    """What the attack made of each clip; the clip itself where it found nothing."""
-    built, sizes = attack.build(system, text), None
-    if built.fixed_budget:
-        sizes = [budgets.size(budget, p.x, built.norm) for p in points]
-    if num_draws:
-        built = expectation(built, sample=system.noise.sample, num_samples=num_draws)
-    found = {}
-    with Progress(text, total=len(points), unit="clips") as line:
-        for row, x_adv in evaluation.attack_points(
-            built,
-            system.logits_fn(),
-            points,
-            jax.random.fold_in(jax.random.key(system.task.seed), 2),
-            budgets=sizes,
-            num_slots=max(1, default_slots() // num_draws) if num_draws else None,
-            resume=evaluation.AttackResume(on_round=lambda: line.advance(0)),
-        ):
-            found[row.id] = x_adv
-            line.advance()
-    return found
-
-
-def _answer_of(system: System, *, smoothed: bool) -> Callable[[np.ndarray, str], int]:
-    """(wave, id) -> class: the network's answer, or that of its vote."""
+def _predictor(system: System, *, smoothed: bool) -> Callable[[np.ndarray, str], int]:
+    """(wave, id) -> class: the network's prediction, or that of its vote."""
     logits_fn = system.logits_fn()
     if not smoothed:
         return lambda wave, id: int(
@@ -223,18 +222,14 @@ def _answer_of(system: System, *, smoothed: bool) -> Callable[[np.ndarray, str],
     ).prediction  # fmt: skip
 
 
+@functools.cache
 def _transform(change: str, sample_rate_hz: int) -> Transform:
-    """What a clip goes through; one draw where it is noise."""
+    """The change of a clip; one draw where it is noise."""
     if change == NONE:
         return lambda wave, rate, rng: wave
     if change != MASKED:
         return catalog.pick(change, TRANSFORMS)
-    sample = _masked(sample_rate_hz)
+    sample = jax.jit(smoothing.masked(sample_rate_hz=sample_rate_hz).sample)
     return lambda wave, rate, rng: np.asarray(
         sample(jax.random.key(rng.integers(2**31)), wave)
     )
-
-
-@functools.cache
-def _masked(sample_rate_hz: int):
-    return jax.jit(smoothing.masked(sample_rate_hz=sample_rate_hz).sample)

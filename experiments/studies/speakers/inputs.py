@@ -1,6 +1,6 @@
 """Inputs of a speaker classifier, clean, noisy and perturbed: O'Reilly (2020).
 
-The part of the publication that is not the certification grid: the statistics of every
+The part of the publication beside the certification grid: the statistics of every
 representation, one clip under noise as a figure and as WAVs, random perturbations of
 given norm, and the network behind front ends that it was not trained on.
 """
@@ -33,35 +33,32 @@ from experiments.studies.speakers.changed_inputs import (
 SIGMAS = (0.01, 0.05, 0.10, 0.25, 0.50)
 
 # The publication's page, table "10-Speaker Subset Statistics" of train-clean-360:
-# least, greatest, 1st and 99th percentile, mean, deviation. It gives no norms.
+# least, greatest, 1st and 99th percentile, mean, standard deviation. It gives no norms.
 PUBLISHED_STATISTICS = {
     "waveform": ("-0.989", "0.985", "-0.199", "0.197", "-2.278e-05", "0.062"),
     "magnitude": ("0", "76.949", "0", "2.186", "0.170", "0.491"),
     "mfbe": ("-3.668", "7.934", "-0.848", "4.630", "-1.982e-11", "1.0"),
 }
 FIGURE = "noisy_inputs.png"
+FRONT_ENDS = "## Other front ends"
 
 
 def at_waveform(task: Task) -> Task:
-    """The same network with waveforms for test points, as every part wants them."""
+    """The same network with waveforms for test points."""
     root = task.draft().representation.chain()[0].name
     return dataclasses.replace(task, at=root, trained_at=task.trained_at or task.at)
 
 
-def statistics_table(
-    records: Data, *, split: str = "test", num_examples: int = 300
-) -> tables.Table:
+def statistics_table(records: Data, *, num_examples: int = 300) -> tables.Table:
     """Range, percentiles and moments of every representation, the publication's below.
 
     Args:
-        records: what is measured.
-        split: "train", "validation" or "test".
-        num_examples: at most so many records, spread evenly over the split.
+        records: the data.
+        num_examples: at most so many records, spread evenly over the test split.
     """
-    source = records.split(split)
+    source = records.split("test")
     count = min(num_examples, len(source))
-    picks = spread(len(source), count)
-    clips = [source[int(index)]["audio"] for index in picks]
+    clips = [source[int(index)]["audio"] for index in spread(len(source), count)]
     rows = []
     for stage in records.info.representation.chain():
         x = np.stack([evaluation.stage_features(stage, clip) for clip in clips])
@@ -72,7 +69,7 @@ def statistics_table(
         ["representation", "shape", "min", "max", "1 %", "99 %", "mean", "s.d.", "l2"],
         rows,
         [
-            f"{count} crops of the {split} split; 1 % and 99 %: percentiles of all "
+            f"{count} crops of the test split; 1 % and 99 %: percentiles of all "
             "entries; l2: mean norm of an input",
             "publication: ten speakers of LibriSpeech train-clean-360",
         ],
@@ -80,11 +77,11 @@ def statistics_table(
 
 
 def statistics(x: Float[np.ndarray, "examples *features"]) -> list[str]:
-    """Least, greatest, 1st and 99th percentile, mean, deviation, mean l2 norm."""
+    """Least, greatest, 1st and 99th percentile, mean, standard deviation, mean l2."""
     # In float64: a waveform's mean drowns in a sum of millions of float32 values.
-    mean, deviation = x.mean(dtype=np.float64), x.std(dtype=np.float64)
+    moments = x.mean(dtype=np.float64), x.std(dtype=np.float64)
     norms = np.linalg.norm(x.reshape(len(x), -1).astype(np.float64), axis=1)
-    numbers = (x.min(), x.max(), *np.percentile(x, [1, 99]), mean, deviation)
+    numbers = (x.min(), x.max(), *np.percentile(x, [1, 99]), *moments)
     return [*(f"{number:.3g}" for number in numbers), f"{norms.mean():.2f}"]
 
 
@@ -97,69 +94,63 @@ def noisy_inputs(
 ) -> tables.Table:
     """A row for each stage and sigma; writes noisy_inputs.png and WAVs into `out`.
 
-    The figure shows what the network takes in when noise enters at each stage. A WAV
-    goes back from the stage to the waveform by the inverses of the chain, which borrow
-    phases, frame levels and fine structure from the clean clip; a stage that has no
-    inverse has no WAV. All sigmas scale one draw of noise.
+    The figure shows the network's input when noise enters at each stage. A WAV is
+    resynthesised from the stage by the inverses of the chain, which borrow phases,
+    frame levels and fine structure from the clean clip; a stage without an inverse has
+    no WAV. All sigmas scale one draw of noise.
 
-    Nothing is normalised, and noise is not clipped on the way to the network. On the
-    way back a negative magnitude turns its phase around, and a negative mel energy
+    Noise is neither normalised nor clipped on the way to the network. In the
+    resynthesis a negative magnitude turns its phase around, and a negative mel energy
     counts as none; a WAV saturates at full scale, and such samples are counted. So the
-    network is asked about each file, too.
+    table has a prediction on each file, too.
 
     Args:
-        system: whose network is asked.
+        system: whose network it is.
         point: a test point at the waveform.
         out: a folder; made if missing.
         sigmas: standard deviations, in the units of each stage.
     """
-    representation = system.representation
-    chain, last = representation.chain(), representation.name
+    representation, classifier = system.representation, system.classifier
+    chain, last, rate = (
+        representation.chain(), representation.name, representation.sample_rate_hz
+    )  # fmt: skip
     clean = {stage.name: features_at(stage, [point])[0] for stage in chain}
     out.mkdir(parents=True, exist_ok=True)
-    write_wav(out / "clean.wav", point.x, representation.sample_rate_hz)
+    write_wav(out / "clean.wav", point.x, rate)
     key = evaluation.example_key(jax.random.key(system.task.seed), point.id)
-    classifier = system.classifier
     from_wave, labels = classifier.logits_fn(chain[0].name), classifier.labels
     seen, rows = [], []
     for number, stage in enumerate(chain):
+        x, stage_key = clean[stage.name], jax.random.fold_in(key, number)
         for sigma in sigmas:
-            x = clean[stage.name]
-            law, stage_key = smoothing.gaussian(sigma), jax.random.fold_in(key, number)
-            noisy = _sample(law.sample, stage_key, x)
+            noisy = _sample(smoothing.gaussian(sigma).sample, stage_key, x)
             seen.append(np.asarray(onward(representation, stage.name, noisy)))
             moved = np.linalg.norm(seen[-1] - clean[last])
             row = [stage.name, f"{sigma:g}", _decibels(x, noisy), f"{moved:.2f}"]
             wave = waveform_of(stage, noisy, clean)
-            if wave is not None:
-                name = f"{stage.name}_sigma{sigma:g}.wav"
-                clipped = write_wav(out / name, wave, representation.sample_rate_hz)
-                # What was written, not what was computed.
-                file = read_wav(out / name)
-                answer = evaluation.logits_of_batch(
-                    from_wave, file[None], batch_size=1
-                ).argmax()
-                row += [_decibels(point.x, file), f"{clipped}", labels[answer], name]
-            rows.append(row + [""] * (8 - len(row)))
+            if wave is None:
+                rows.append(row + [""] * 4)
+                continue
+            name = f"{stage.name}_sigma{sigma:g}.wav"
+            clipped = write_wav(out / name, wave, rate)
+            file = read_wav(out / name)
+            logits = evaluation.logits_of_batch(from_wave, file[None], batch_size=1)
+            heard = labels[logits.argmax()]
+            rows.append([*row, _decibels(point.x, file), f"{clipped}", heard, name])
     _draw(representation, clean[last], np.stack(seen), rows, out / FIGURE)
-    logits_fn = classifier.logits_fn(last)
-    answers = evaluation.logits_of_batch(logits_fn, np.stack(seen)).argmax(axis=1)
+    logits = evaluation.logits_of_batch(classifier.logits_fn(last), np.stack(seen))
+    for row, prediction in zip(rows, logits.argmax(axis=1), strict=True):
+        row.insert(4, labels[prediction])
     header = ["noise at", "σ", "SNR", f"l2 at {last}", "answer"]
     return tables.Table(
         [*header, "SNR of WAV", "clipped", "answer to WAV", "WAV"],
-        [
-            [*row[:4], labels[answer], *row[4:]]
-            for row, answer in zip(rows, answers, strict=True)
-        ],
+        rows,
         [
             f"clip {point.id} of speaker {labels[point.label]}; SNR: where the noise "
             "enters, in dB; l2: how far the network's input moves; answer: its speaker",
             f"clipped: samples of {len(point.x):,} beyond full scale in the WAV",
         ],
     )
-
-
-FRONT_ENDS = "## Other front ends"
 
 
 def sections(
@@ -169,7 +160,7 @@ def sections(
     num_points: int = 40,
     sigmas: Sequence[float] = SIGMAS,
 ) -> list[tuple[str, tables.Table]]:
-    """Every table below its heading in Markdown; the files of a figure are in `out`.
+    """Every table below its heading in Markdown; writes figure and WAVs into `out`.
 
     Args:
         task: whose network it is; the publication's was trained without noise.
@@ -185,11 +176,12 @@ def sections(
         ("## Statistics", statistics_table(system.data)),
         (f"## Noisy inputs\n\n![what the network takes in]({FIGURE})", noisy),
     ]
-    heading = f"## Random perturbations\n\nTraining of the network: {system.defence}."
     for stage in chain:
-        table = perturbation_table(system, points, stage.name)
-        found.append((f"{heading}\n\n### At the {stage.name}".lstrip(), table))
-        heading = ""
+        heading = f"### At the {stage.name}"
+        if stage is chain[0]:
+            trained = f"Training of the network: {system.defence}."
+            heading = f"## Random perturbations\n\n{trained}\n\n{heading}"
+        found.append((heading, perturbation_table(system, points, stage.name)))
     if len(chain) > 2:
         found.append((FRONT_ENDS, front_end_table(system, points)))
     return found
@@ -219,12 +211,12 @@ class Inputs(Step):
     num_points: int = 40
 
     def run(self, job: Job) -> dict[str, Any]:
-        """Find and draw everything."""
+        """Return the tables; draw the figure."""
         return {"sections": sections(job.task, job.out, num_points=self.num_points)}
 
 
 def stored(folder: pathlib.Path) -> list[tuple[str, tables.Table]]:
-    """The sections that `Inputs` found."""
+    """The sections of a finished cell with `Inputs`."""
     found = cell_files.results(folder)["sections"]
     return [(heading, tables.Table(**table)) for heading, table in found]
 

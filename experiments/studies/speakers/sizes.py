@@ -15,38 +15,23 @@ FLAGS = (
     *flags.GRID_FLAGS,
     *flags.RUN_FLAGS,
 )
-
-
-class Size(NamedTuple):
-    """A preset, and the size of attacks.
-
-    Attributes:
-        preset: of the task and its certificates.
-        num_steps: of PGD; the imperceptible attack takes six times as many.
-        num_draws: noisy copies in the mean that a step on a smoothed classifier sees.
-    """
-
-    preset: presets.Preset
-    num_steps: int
-    num_draws: int
-
-
 PRESETS = {
-    "small": Size(presets.SMALL, num_steps=10, num_draws=8),
-    "medium": Size(presets.MEDIUM, num_steps=40, num_draws=16),
-    "publication": Size(presets.PUBLICATION, num_steps=100, num_draws=16),
+    "small": (presets.SMALL, 10, 8),
+    "medium": (presets.MEDIUM, 40, 16),
+    "publication": (presets.PUBLICATION, 100, 16),
 }
+"""Sizes of the task and its certificates, `num_steps` and `num_draws` of `Speakers`."""
 
 
 class Speakers(NamedTuple):
-    """A size with what the flags change.
+    """A preset with the changes of the flags.
 
     Attributes:
         base: the task, but for the noise and the training of a cell.
         certification: how to certify.
         num_points: test crops a cell.
-        num_steps: as in `Size`.
-        num_draws: as in `Size`.
+        num_steps: of PGD; the imperceptible attack takes six times as many.
+        num_draws: noisy copies in the mean that a step on a smoothed classifier sees.
     """
 
     base: Task
@@ -56,9 +41,9 @@ class Speakers(NamedTuple):
     num_draws: int
 
 
-def sized(size: Size) -> Speakers:
+def sized(size: tuple[presets.Preset, int, int]) -> Speakers:
     """The sizes of this start."""
-    preset = size.preset
+    preset, num_steps, num_draws = size
     base = requests.task(size=preset)
     crops = {**base.crops, "train": flags.value_or(flags.CROPS, base.crops["train"])}
     votes = flags.value_or(flags.VOTES, preset.num_estimation)
@@ -66,6 +51,6 @@ def sized(size: Size) -> Speakers:
         dataclasses.replace(base, crops=crops),
         Certification(preset.num_selection, votes),
         flags.value_or(flags.NUM_POINTS, max(preset.num_points, 40)),
-        size.num_steps,
-        size.num_draws,
+        num_steps,
+        num_draws,
     )

@@ -26,13 +26,13 @@ def test_certificates_accuracies_and_inputs(tmp_path, capsys):
     given = SMALL | {"home": str(tmp_path / "home"), "out": str(out)}
     with flagsaver.flagsaver(**given, cells="mfbe/gaussian/0.5, inputs"):
         certified_speakers.main()
-        told = capsys.readouterr()
+        output = capsys.readouterr()
         certified_speakers.main()
         again = capsys.readouterr()
-    assert again.out == told.out == (out / "study.md").read_text()
+    assert again.out == output.out == (out / "study.md").read_text()
     assert "0 of 2 cells to run" in again.err and "training" not in again.err
     for line in ("| σ = 0.5 | 3 |", "| mfbe | gaussian | 0.5 |", "| certified, σ = 0."):
-        assert line in told.out
+        assert line in output.out
     assert (out / "mfbe.png").exists() and (out / "noisy_inputs.png").exists()
     results = cell_files.results(out / "cells/mfbe/gaussian/0.5")
     assert results["clean"]["total"] == 40
@@ -46,9 +46,9 @@ def test_a_pattern_without_cells_is_refused(tmp_path):
         certified_speakers.main()
 
 
-def test_a_dry_run_tells_all_cells_and_makes_nothing(tmp_path, capsys):
+def test_a_dry_run_lists_all_cells_and_makes_nothing(tmp_path, capsys):
     with flagsaver.flagsaver(**SMALL, home=str(tmp_path), dry_run=True):
         certified_speakers.main()
-    told = capsys.readouterr().out
-    assert "waveform/plain/0.01" in told and "31 of 31 cells to run" in told
+    output = capsys.readouterr().out
+    assert "waveform/plain/0.01" in output and "31 of 31 cells to run" in output
     assert not any(tmp_path.iterdir())

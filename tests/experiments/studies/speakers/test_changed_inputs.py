@@ -57,13 +57,13 @@ def rate(cell):
 
 def test_a_perturbation_has_norm_1_on_its_coordinates():
     keys = jax.random.split(jax.random.key(0), 5)
-    some = unit_perturbations(keys, (8, 25), 20)
+    some = np.asarray(unit_perturbations(keys, (8, 25), 20))
     assert some.shape == (5, 8, 25)
     np.testing.assert_allclose(np.linalg.norm(some, axis=(1, 2)), 1.0, rtol=1e-6)
     np.testing.assert_array_equal((some != 0).sum(axis=(1, 2)), 20)
     assert ((some[0] != 0) != (some[1] != 0)).any()
     # Uniform, not normal: the fourth moment is 9/5 of the second one's square, not 3.
-    every = unit_perturbations(keys, (8, 25), 200)
+    every = np.asarray(unit_perturbations(keys, (8, 25), 200))
     assert np.mean(every**4) / np.mean(every**2) ** 2 == pytest.approx(1.8, abs=0.15)
 
 
