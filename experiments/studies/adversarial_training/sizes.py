@@ -13,8 +13,6 @@ from experiments.studies.image_corpora import short_recipe
 
 REPRESENTATIONS = ("stft", "dwt", "stft_tonnetz", "dwt_tonnetz")
 NETWORKS = ("googlenet", "alexnet", "resnet18", "resnet34", "resnet56", "vgg16")
-EPS = 0.03
-"""linf norm of adversarial training, of images in [0, 1]."""
 
 
 class Size(NamedTuple):
@@ -22,21 +20,21 @@ class Size(NamedTuple):
 
     Attributes:
         scale: every side of an image is divided by it.
-        representations: those of the grid.
-        networks: the options of each network.
         recipe: of every training.
-        num_points: clips that are attacked in a cell, at most.
+        num_points: at most so many clips are attacked in a cell.
         attacks: the options of attacks that are not run as their authors do.
-        eps: linf norm of adversarial training.
+        representations: those of the grid.
+        networks: with their options.
+        eps: linf norm of adversarial training, of images in [0, 1].
     """
 
     scale: float
-    representations: tuple[str, ...]
-    networks: tuple[str, ...]
     recipe: Recipe
     num_points: int
     attacks: Mapping[str, str]
-    eps: float = EPS
+    representations: tuple[str, ...] = REPRESENTATIONS
+    networks: tuple[str, ...] = NETWORKS
+    eps: float = 0.03
 
 
 PRESETS = {
@@ -60,7 +58,6 @@ PRESETS = {
     ),
     "medium": Size(
         scale=7,
-        representations=REPRESENTATIONS,
         networks=(
             "alexnet(width=48,resize=None)",
             "resnet18(width=32,resize=None)",
@@ -74,13 +71,11 @@ PRESETS = {
             "C&W": "carlini_wagner(num_searches=5,num_steps=500)",
         },
     ),
-    # Adam at 1e-3 and early stopping after 20 validations: readings of ours, since the
-    # publication gives no recipe. Pairs of all of JSMA's 2 million entries cannot be
+    # The publication gives no recipe: Adam at 1e-3 and early stopping after 20
+    # validations are our choice. Pairs of all of JSMA's 2 million entries cannot be
     # scored, so single entries are taken.
     "publication": Size(
         scale=1,
-        representations=REPRESENTATIONS,
-        networks=NETWORKS,
         recipe=Recipe(num_steps=20_000, batch_size=32, validate_every=200),
         num_points=200,
         attacks={
@@ -93,7 +88,7 @@ PRESETS = {
 
 
 def scans(attacks: Mapping[str, str]) -> dict[str, Scan]:
-    """The publication's six attacks, by their names there, and how they are scanned.
+    """The scans of the publication's six attacks, by their names there.
 
     Budgets of the sign attacks rise by a factor of the square root of 2 from 2^-14 of
     the range of an image. Those of the partial-information attack begin at the 0.05
@@ -111,19 +106,17 @@ def scans(attacks: Mapping[str, str]) -> dict[str, Scan]:
 
 
 def sized(size: Size) -> Size:
-    """A size with what the flags change.
+    """A size with the changes of the flags.
 
     Raises:
-        ValueError: a representation or a network that there is not.
+        ValueError: an unknown representation or network.
     """
     for text in flags.NETWORK.value or ():
         catalog.pick(text, MODELS, num_classes=2)
     for name in flags.REPRESENTATION.value or ():
         if name not in REPRESENTATIONS:
-            raise ValueError(
-                f"--representation: no {name!r}; there are: "
-                f"{', '.join(REPRESENTATIONS)}"
-            )
+            known = ", ".join(REPRESENTATIONS)
+            raise ValueError(f"--representation: no {name!r}; there are: {known}")
     return size._replace(
         scale=flags.SCALE.value or size.scale,
         representations=tuple(flags.REPRESENTATION.value or size.representations),

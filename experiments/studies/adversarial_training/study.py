@@ -4,10 +4,10 @@
       --esc50_dir=ESC-50 --urbansound8k_dir=UrbanSound8K --out=results
 
 The grid {corpus} x {representation} x {network} x {plain, adversarial} x {six attacks}:
-trains every network plainly and on a clean + FGSM loss, and finds the perturbation that
-each attack needs to change its prediction. study.md has the publication's three tables
-with the range of its own entries, success.png success over the perturbation allowed,
-and needed.tsv a line for every attack on every clip.
+trains every network plainly and on a clean + FGSM loss, and searches the perturbation
+that each attack needs to change its prediction. study.md has the publication's three
+tables with the range of its own entries, success.png success over the budget, and
+needed.tsv a line for every attack on every clip.
 
 --preset=small (images of 1/14, narrow networks, one fold) takes about eight minutes a
 cell on 2 cores; --share=0/4 to --share=3/4 divide the cells among starts. Expect
@@ -21,12 +21,7 @@ from experiments.lab.cells import Cell, product
 from experiments.lab.task import Task
 from experiments.studies import image_corpora
 from experiments.studies.adversarial_training import tables
-from experiments.studies.adversarial_training.sizes import (
-    PRESETS,
-    Size,
-    scans,
-    sized,
-)
+from experiments.studies.adversarial_training.sizes import PRESETS, Size, scans, sized
 
 FLAGS = (
     *(flags.NUM_STEPS, flags.BATCH_SIZE, flags.OUT, flags.REPRESENTATION),
@@ -38,7 +33,7 @@ FLAGS = (
 
 
 def cells(size: Size) -> list[Cell]:
-    """Every cell of the grid, a network's two trainings one after the other."""
+    """Every cell of the grid; a network's two trainings follow each other."""
     return product(
         corpus=image_corpora.folders(),
         representation=size.representations,
@@ -66,18 +61,15 @@ def work(cell: Cell, size: Size) -> dict[str, grid.Step]:
     """Accuracy, then every attack that --attacks names.
 
     Raises:
-        ValueError: it names another one.
+        ValueError: --attacks names an unknown attack.
     """
     found = scans(size.attacks)
     wanted = flags.ATTACKS.value or found
-    if unknown := set(wanted) - set(found):
-        raise ValueError(
-            f"--attacks: no {', '.join(sorted(unknown))}; there are: {', '.join(found)}"
-        )
-    scanned = {
+    if unknown := ", ".join(sorted(set(wanted) - set(found))):
+        raise ValueError(f"--attacks: no {unknown}; there are: {', '.join(found)}")
+    return {"measure": steps.Measure()} | {
         name: steps.ScanBudgets(name, found[name], size.num_points) for name in wanted
     }
-    return {"measure": steps.Measure(), **scanned}
 
 
 STUDY = grid.Study(

@@ -1,5 +1,6 @@
-"""The tables and figure of the adversarial-training study, from the cells' rows."""
+"""Tables and figure of the adversarial-training study."""
 
+import collections
 import contextlib
 import itertools
 import pathlib
@@ -35,19 +36,26 @@ NAMES = {
 }
 ATTACKS = ("FGSM", "BIM", "JSMA", "DeepFool", "PIA", "C&W")  # the publication's order
 LEVEL = 0.9
-L0_SHARE = 0.01  # of the entries: the limit of attacks that count them, our choice
+"""Area under success that defines a budget: the publication's."""
+L0_SHARE = 0.01
+"""Limit of attacks that count entries, as a share of them: our choice."""
 
 
 class Result(NamedTuple):
-    """One finished cell: the results in `cell.json`, and what each attack needed."""
+    """A finished cell: the results in `cell.json`, and the sizes each attack needed."""
 
     corpus: str
     representation: str
     network: str
     fold: int
     training: str
-    told: dict[str, Any]
+    results: dict[str, Any]
     attacks: dict[str, Needed]
+
+    @property
+    def data(self) -> str:
+        """Title of the corpus and the representation."""
+        return f"{NAMES[self.corpus]}, {NAMES[self.representation]}"
 
 
 class NeededRow(NamedTuple):
@@ -74,6 +82,11 @@ class Pair(NamedTuple):
     plain: Result
     adversarial: Result
 
+    @property
+    def attacks(self) -> list[str]:
+        """The attacks that both networks have been through."""
+        return [name for name in self.plain.attacks if name in self.adversarial.attacks]
+
 
 def read(cell: Cell, folder: pathlib.Path) -> Result:
     """A finished cell."""
@@ -91,39 +104,33 @@ def read(cell: Cell, folder: pathlib.Path) -> Result:
 
 
 def pairs(results: Sequence[Result]) -> list[Pair]:
-    """The networks of which both trainings are there."""
-    of = {each[:5]: each for each in results}
+    """The networks that have both trainings."""
+    twins = {each[:4]: each for each in results if each.training == "adversarial"}
     return [
-        Pair(each, of[*each[:4], "adversarial"])
+        Pair(each, twins[each[:4]])
         for each in results
-        if each.training == "plain" and (*each[:4], "adversarial") in of
+        if each.training == "plain" and each[:4] in twins
     ]
 
 
-def limit_of(norm: str, *, eps: float, num_entries: int) -> float:
-    """The limited budget: `eps` in linf, and what it amounts to in other norms.
-
-    A step of eps along every sign has the l2 norm eps * sqrt(entries). Counting entries
-    has nothing to do with eps: there it is a share of them.
-    """
-    limits = {"linf": eps, "l2": eps * num_entries**0.5, "l0": L0_SHARE * num_entries}
-    return limits[norm]
-
-
 def fooled_within(result: Result, attack: str, eps: float) -> Share:
-    """The attacked examples that the attack fools within the limit."""
-    found = result.attacks[attack]
-    limit = limit_of(found.norm, eps=eps, num_entries=result.told["num_entries"])
+    """The attacked clips that an attack fools within the limit.
+
+    The limit is `eps` in linf, eps * sqrt(entries) in l2 (the norm of a step of eps
+    along every sign), and in l0, which has no such relation, `L0_SHARE` of the entries.
+    """
+    found, entries = result.attacks[attack], result.results["num_entries"]
+    limits = {"linf": eps, "l2": eps * entries**0.5, "l0": L0_SHARE * entries}
     # Norms were measured in float32 and budgets written to six digits.
-    return share_of(found.sizes <= limit * (1 + 1e-5))
+    return share_of(found.sizes <= limits[found.norm] * (1 + 1e-5))
 
 
 def ratio(pair: Pair, attack: str) -> float:
-    """How much more perturbation the attack needs on the adversarially trained twin.
+    """The perturbation needed on the adversarially trained twin over the plain one's.
 
-    Of each network, the mean over the examples fooled within its own budget at which
-    the success curve's area is 0.9, or over all fooled ones where none is. NaN where
-    nothing was fooled.
+    Means over the clips fooled within the network's own budget at which the area under
+    success is `LEVEL`, or over all fooled clips where there is no such budget. NaN
+    where no clip was fooled.
     """
     counted = []
     for result in pair:
@@ -160,118 +167,113 @@ def report(found: Found) -> Iterator[str]:
 
 
 def write_needed(results: Sequence[Result], file: pathlib.Path) -> None:
-    """Write a line for every attack on every clip: what tables and figure count."""
-    NEEDED.write(
-        file,
-        [
-            NeededRow(*result[:5], name, id, found.norm, size, queries)
-            for result in results
-            for name, found in result.attacks.items()
-            for id, size, queries in zip(
-                found.ids, found.sizes, found.queries, strict=True
-            )
-        ],
-    )
+    """Write a line for every attack on every clip: the data of tables and figure."""
+    rows = [
+        NeededRow(*result[:5], name, id, found.norm, size, queries)
+        for result in results
+        for name, found in result.attacks.items()
+        for id, size, queries in zip(found.ids, found.sizes, found.queries, strict=True)
+    ]
+    NEEDED.write(file, rows)
 
 
 def accuracy_table(found: Sequence[Pair]) -> tables.Table:
     """Table 1 of the publication: accuracy of the plain network and its drop."""
 
     def cell(group):
-        plain = 100 * np.mean([pair.plain.told["accuracy"] for pair in group])
-        other = 100 * np.mean([pair.adversarial.told["accuracy"] for pair in group])
-        return f"{plain:.1f}{_interval(group)}, ({plain - other:.1f})"
+        plain, other = (
+            100 * np.mean([result.results["accuracy"] for result in side])
+            for side in zip(*group, strict=True)
+        )
+        every = [pair.plain.results for pair in group]
+        interval = ""
+        if all("num_test" in each for each in every):
+            right = sum(round(each["accuracy"] * each["num_test"]) for each in every)
+            share = Share(right, sum(each["num_test"] for each in every))
+            interval = " " + tables.percent_text(share).partition(" ")[2]
+        return f"{plain:.1f}{interval}, ({plain - other:.1f})"
 
-    return _grid(
-        found,
-        cell,
-        [
-            "on all test clips of the fold, none of them shifted; drops in points; in "
-            "brackets the plain network's 95 % interval, from the test clips of all "
-            "folds (Clopper and Pearson 1934)",
-            "publication: drops of 6.9 to 29.2",
-        ],
-    )
-
-
-def _interval(group: Sequence[Pair]) -> str:
-    """Of the plain networks' accuracy; empty where cells do not tell their clips."""
-    told = [pair.plain.told for pair in group]
-    if not all("num_test" in each for each in told):
-        return ""
-    right = sum(round(each["accuracy"] * each["num_test"]) for each in told)
-    share = Share(right, sum(each["num_test"] for each in told))
-    return " " + tables.percent_text(share).partition(" ")[2]
+    notes = [
+        "on all test clips of the fold, none of them shifted; drops in points; in "
+        "brackets the plain network's 95 % interval, from the test clips of all "
+        "folds (Clopper and Pearson 1934)",
+        "publication: drops of 6.9 to 29.2",
+    ]
+    return _network_table(found, cell, notes)
 
 
 def fooling_table(found: Sequence[Pair], eps: float) -> tables.Table:
     """Table 2: mean fooling rate of all attacks within the limit, plain in brackets."""
 
+    def rate(result):
+        every = [fooled_within(result, name, eps) for name in result.attacks]
+        return np.mean([share.value for share in every])
+
     def cell(group):
-        rates = [
-            100 * np.mean([_rate(result, eps) for result in side])
-            for side in zip(*group, strict=True)
-        ]
-        return f"{rates[1]:.1f}, (plain {rates[0]:.1f})"
+        sides = zip(*group, strict=True)
+        plain, other = (100 * np.mean([*map(rate, side)]) for side in sides)
+        return f"{other:.1f}, (plain {plain:.1f})"
 
-    return _grid(
-        found,
-        cell,
-        [
-            f"limits: linf {eps:g}, l2 {eps:g} sqrt(entries), "
-            f"l0 {L0_SHARE:.0%} of the entries; lower is more robust",
-            "means over attacks of the same clips; the last table has each attack's "
-            "rate with its interval",
-            "publication: 49.3 to 76.4, with limits that it does not state",
-        ],
-    )
-
-
-def _rate(result: Result, eps: float) -> float:
-    return np.mean([fooled_within(result, name, eps).value for name in result.attacks])
+    notes = [
+        f"limits: linf {eps:g}, l2 {eps:g} sqrt(entries), "
+        f"l0 {L0_SHARE:.0%} of the entries; lower is more robust",
+        "means over attacks of the same clips; the last table has each attack's "
+        "rate with its interval",
+        "publication: 49.3 to 76.4, with limits that it does not state",
+    ]
+    return _network_table(found, cell, notes)
 
 
 def ratio_table(found: Sequence[Pair]) -> tables.Table:
     """Table 3: perturbation needed with adversarial training over that without."""
 
     def cell(group):
-        every = [ratio(pair, name) for pair in group for name in _shared(pair)]
-        return f"{np.nanmean(every):.3f}" if np.isfinite(every).any() else tables.DASH
+        every = [ratio(pair, name) for pair in group for name in pair.attacks]
+        return f"{np.nanmean(every):.3f}" if np.isfinite(every).any() else None
 
-    return _grid(
-        found,
-        cell,
-        [
-            "means over the attacks; each at the budget where success over the budget "
-            "has an area of 0.9, see the last table",
-            "publication: 1.231 to 2.892",
-        ],
+    notes = [
+        "means over the attacks; each at the budget where success over the budget "
+        "has an area of 0.9, see the last table",
+        "publication: 1.231 to 2.892",
+    ]
+    return _network_table(found, cell, notes)
+
+
+def _network_table(found: Sequence[Pair], cell, notes: Sequence[str]) -> tables.Table:
+    """A row for each corpus and representation, a column for each network."""
+    groups = collections.defaultdict(list)
+    for pair in found:
+        groups[pair.plain.data, pair.plain.network].append(pair)
+    data = dict.fromkeys(data for data, _ in groups)
+    networks = {network for _, network in groups}
+    return pivot(
+        "data",
+        {title: title for title in data},
+        {name: title for name, title in NAMES.items() if name in networks},
+        lambda *key: cell(groups[key]) if key in groups else None,
+        notes,
     )
 
 
 def attack_table(found: Sequence[Pair], eps: float) -> tables.Table:
-    """A row for each network and attack: what the three tables are made of."""
+    """A row for each network and attack: the entries behind the three tables."""
     rows = []
     for pair in found:
-        for name in _shared(pair):
+        for name in pair.attacks:
             sides = [result.attacks[name] for result in pair]
             budgets = [budget_for_auc(side.sizes, LEVEL) for side in sides]
+            limited = [fooled_within(result, name, eps) for result in pair]
+            ever = [share_of(np.isfinite(side.sizes)) for side in sides]
+            star = "" if np.isfinite(budgets).all() else "*"
             rows.append(
                 [
-                    _of(pair.plain),
+                    pair.plain.data,
                     f"{NAMES[pair.plain.network]}, fold {pair.plain.fold}",
                     f"{name} ({sides[0].norm})",
                     *(f"{len(side.sizes)}" for side in sides),
-                    *(
-                        tables.percent_text(fooled_within(each, name, eps))
-                        for each in pair
-                    ),
-                    *(
-                        tables.percent_text(share_of(np.isfinite(side.sizes)))
-                        for side in sides
-                    ),
-                    *(_number(budget) for budget in budgets),
-                    _number(ratio(pair, name)) + "*" * (not np.isfinite(budgets).all()),
+                    *map(tables.percent_text, limited + ever),
+                    *map(_number, budgets),
+                    _number(ratio(pair, name)) + star,
                     f"{np.mean(sides[1].queries):.0f}",
                 ]
             )
@@ -279,63 +281,32 @@ def attack_table(found: Sequence[Pair], eps: float) -> tables.Table:
         "data", "network", "attack", "clips", "adv.", "fooled, limited", "adv.",
         "fooled at all", "adv.", "budget", "adv.", "ratio", "queries",
     ]  # fmt: skip
-    return tables.Table(
-        header,
-        rows,
-        [
-            "clips: attacked, all of them classified right; budget: the one at which "
-            f"the area under success is {LEVEL}; each for the plain network, then for "
-            "its adversarially trained twin; queries: passes a clip of the twin",
-            f"*: so many clips resist that no budget has an area of {LEVEL}; the ratio "
-            "is that of all clips fooled",
-            tables.INTERVAL_NOTE,
-        ],
-    )
+    notes = [
+        "clips: attacked, all of them classified right; budget: the one at which "
+        f"the area under success is {LEVEL}; each for the plain network, then for "
+        "its adversarially trained twin; queries: passes a clip of the twin",
+        f"*: so many clips resist that no budget has an area of {LEVEL}; the ratio "
+        "is that of all clips fooled",
+        tables.INTERVAL_NOTE,
+    ]
+    return tables.Table(header, rows, notes)
 
 
 def draw(found: Sequence[Pair], path: pathlib.Path) -> None:
-    """Nothing; a figure with a panel for each data set and attack."""
-    rows = list(dict.fromkeys(_of(pair.plain) for pair in found))
-    attacks = list(dict.fromkeys(name for pair in found for name in _shared(pair)))
-    drawn: dict[tuple[str, str], list[figures.Staircase]] = {}
+    """Draw success over the budget, a panel for each data set and attack."""
+    drawn = collections.defaultdict(list)
     for pair in found:
-        for name, result in itertools.product(_shared(pair), pair):
+        for name, result in itertools.product(pair.attacks, pair):
             label = f"{NAMES[result.network]}, {result.training}"
-            norm = result.attacks[name].norm
-            drawn.setdefault((_of(result), name), []).append(
-                figures.Staircase(label, result.attacks[name].sizes, norm)
-            )
+            sizes, norm = result.attacks[name].sizes, result.attacks[name].norm
+            drawn[result.data, name].append(figures.Staircase(label, sizes, norm))
     figures.staircase_plot(
-        drawn, path, rows=rows, columns=attacks, y_label="share of clips fooled"
+        drawn,
+        path,
+        rows=list(dict.fromkeys(data for data, _ in drawn)),
+        columns=list(dict.fromkeys(name for _, name in drawn)),
+        y_label="share of clips fooled",
     )
-
-
-def _grid(found: Sequence[Pair], cell, notes: Sequence[str]) -> tables.Table:
-    """A row for each corpus and representation, a column for each network."""
-    networks = {pair.plain.network for pair in found}
-
-    def text(data: str, network: str) -> str | None:
-        every = [
-            p for p in found if _of(p.plain) == data and p.plain.network == network
-        ]
-        return cell(every) if every else None
-
-    return pivot(
-        "data",
-        {_of(pair.plain): _of(pair.plain) for pair in found},
-        {name: title for name, title in NAMES.items() if name in networks},
-        text,
-        notes,
-    )
-
-
-def _shared(pair: Pair) -> Iterator[str]:
-    """The attacks that both networks have been through."""
-    return (name for name in pair.plain.attacks if name in pair.adversarial.attacks)
-
-
-def _of(result: Result) -> str:
-    return f"{NAMES[result.corpus]}, {NAMES[result.representation]}"
 
 
 def _number(value: float) -> str:

@@ -66,7 +66,7 @@ def test_shares_are_disjoint_and_keep_a_networks_trainings_together(corpora):
         ({"network": ["vgg16(width=4)", "vgg16(width=8)"]}, "an --out of its own"),
     ],
 )
-def test_wrong_choices_are_told_before_any_work(tmp_path, given, message):
+def test_wrong_choices_are_refused_before_any_work(tmp_path, given, message):
     folder = {"esc50_dir": str(tmp_path)} if given else {}
     with (
         flagsaver.flagsaver(home=str(tmp_path), out=str(tmp_path), **folder, **given),
@@ -91,12 +91,12 @@ def test_a_cell_and_its_twin_on_real_clips(advjax_data, tmp_path, capsys):
     }
     with flagsaver.flagsaver(**given):
         study.main()
-        told = capsys.readouterr()
-        assert "| ESC-50, STFT |" in told.out
+        output = capsys.readouterr()
+        assert "| ESC-50, STFT |" in output.out
         # A second start finds everything done.
         study.main()
         again = capsys.readouterr()
-    assert again.out == told.out
+    assert again.out == output.out
     assert "training resnet56" not in again.err
     folder = tmp_path / "out/cells/esc50/stft/resnet56/fold1/plain"
     cell = cell_files.results(folder)

@@ -41,8 +41,8 @@ def write_cell(out, name, *, accuracy, fgsm, l2):
         write_run(folder / "FGSM" / f"{budget}", rows, norm="linf", budget=str(budget))
     rows = [row(i, success=size < np.inf, l2=size) for i, size in enumerate(l2)]
     write_run(folder / "C&W" / "smallest", rows, norm="l2", budget=None)
-    told = {"accuracy": accuracy, "num_entries": 100, "num_test": 20}
-    (folder / "cell.json").write_text(json.dumps(told))
+    output = {"accuracy": accuracy, "num_entries": 100, "num_test": 20}
+    (folder / "cell.json").write_text(json.dumps(output))
 
 
 @pytest.fixture
