@@ -7,6 +7,14 @@ from jaxtyping import Float
 
 from advjax.attacks import Attack, eps_for_dbfs, eps_for_snr
 
+_PATTERN = re.compile(
+    r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(dB|dBFS|)\s*",
+    re.ASCII | re.IGNORECASE,
+)
+_UNITS = {"db": "dB", "dbfs": "dBFS", "": None}
+_RANGES = {"dB": (-100.0, 300.0), "dBFS": (-300.0, 20.0), None: (0.0, 1e30)}
+_NAMES = {"dB": "a ratio in dB", "dBFS": "a level in dBFS", None: "a norm"}
+
 
 def size(text: str, x: Float[np.ndarray, "*features"], norm: str) -> float:
     """The budget of one example, in the attack's norm and the units of its stage.
@@ -18,7 +26,7 @@ def size(text: str, x: Float[np.ndarray, "*features"], norm: str) -> float:
         norm: "linf" or "l2".
 
     Raises:
-        ValueError: a text of another form, or a negative norm.
+        ValueError: see `parse`.
     """
     value, unit = parse(text)
     if unit == "dB":
@@ -32,41 +40,28 @@ def parse(text: str) -> tuple[float, str | None]:
     """The number and the unit of a budget: "dB", "dBFS", or None for a norm.
 
     Raises:
-        ValueError: a text of another form, or a negative norm.
+        ValueError: a text of another form, or a number out of range.
     """
-    number = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
-    found = re.fullmatch(
-        rf"\s*({number})\s*(dB|dBFS)?\s*", text, re.ASCII | re.IGNORECASE
-    )
-    if not found:
+    read = _PATTERN.fullmatch(text)
+    if not read:
         raise ValueError(
-            f"--budget: cannot read the budget {text!r}: write 20dB for a "
-            "signal-to-noise ratio, -40dBFS for a level, or a norm such as 0.01"
+            f"--budget={text!r} cannot be read: write 20dB for a signal-to-noise "
+            "ratio, -40dBFS for a level, or a norm such as 0.01"
         )
-    value, unit = float(found[1]), _UNITS[(found[2] or "").casefold()]
+    value, unit = float(read[1]), _UNITS[read[2].casefold()]
     low, high = _RANGES[unit]
     if not low <= value <= high:
-        what = {
-            "dB": f"a signal-to-noise ratio is {low:g} to {high:g} dB",
-            "dBFS": f"a level is {low:g} to {high:g} dBFS",
-            None: "a norm is finite and not a negative norm",
-        }
         raise ValueError(
-            f"--budget: the budget {text!r} means nothing: {what[unit]}; write 20dB, "
-            "-40dBFS, or a norm such as 0.01"
+            f"--budget={text!r} is out of range: give {_NAMES[unit]} from {low:g} to "
+            f"{high:g}"
         )
     return value, unit
-
-
-_UNITS = {"db": "dB", "dbfs": "dBFS", "": None}
-_RANGES = {"dB": (-100.0, 300.0), "dBFS": (-300.0, 20.0), None: (0.0, 1e30)}
 
 
 def label(text: str) -> str:
     """The budget as folders and tables name it: its unit in the usual letters."""
     _, unit = parse(text)
-    number = text.strip()[: len(text.strip()) - len(unit or "")].strip()
-    return f"{number}{unit or ''}"
+    return f"{_PATTERN.fullmatch(text)[1]}{unit or ''}"
 
 
 def check(text: str | None, name: str, built: Attack) -> None:
@@ -86,7 +81,6 @@ def check(text: str | None, name: str, built: Attack) -> None:
     low, high = built.bounds
     if unit is None and built.norm == "linf" and value >= high - low:
         raise ValueError(
-            f"a linf norm of {value:g} allows any input between the bounds {low:.4g} "
-            f"and {high:.4g}: give less, or --budget={value:g}dB for a signal-to-noise "
-            "ratio"
+            f"--budget={text} allows any input between the bounds {low:.4g} and "
+            f"{high:.4g}: give less, or {value:g}dB for a signal-to-noise ratio"
         )

@@ -1,4 +1,4 @@
-"""Rows that a program finds once, in a file under a digest of what decides them.
+"""Rows that a program computes once, in a file under a digest of their settings.
 
 The first line has that digest, and one of the lines below it; files of earlier versions
 have the first alone.
@@ -27,10 +27,13 @@ def digest_of(decided_by: Iterable[str]) -> str:
 def read(
     file: pathlib.Path, row_type: type[Row], digest: str | None = None
 ) -> list[Row] | None:
-    """The rows of a file that `write` made under that digest, or any; None without.
+    """The rows of a file of `write`; None without one.
 
-    Where a digest is given the rows can be found again: a damaged file is told, and
-    None.
+    Args:
+        file: of `write`.
+        row_type: of its lines.
+        digest: of the rows wanted: None is returned where the file has another digest
+            or, with a line on the console, is damaged. By default any rows are read.
 
     Raises:
         Damaged: no digest is given, and the file is not as it was written.
@@ -50,7 +53,7 @@ def read(
     except Damaged as error:
         if digest is None:
             raise
-        say(f"{error}: its rows are found anew")
+        say(f"{error}: its rows are computed again")
         return None
 
 

@@ -17,43 +17,30 @@ from typing import Any
 
 import numpy as np
 
+from advjax.runtime import json_files
 from advjax.runtime.atomic import new_file
 from advjax.runtime.damage import Damaged
-from advjax.runtime.json_files import (
-    Anything,
-    Fields,
-    Number,
-    Table,
-    Text,
-    check,
-    read_json,
-)
+from advjax.runtime.json_files import Anything, Number, Table
 from experiments.lab.console import say
 
 FILE = "cell.json"
-_STEP = Fields(
+_STEP = json_files.Fields(
     {
-        "settings": Table(),
+        **{name: Table() for name in ("settings", "result", "environment")},
+        **{name: Number(0) for name in ("seconds", "peak_gib")},
         "given": Anything(),
-        "result": Table(),
-        "seconds": Number(0),
-        "peak_gib": Number(0),
-        "environment": Table(),
     }
 )
-_STEPS = Table(_STEP, key=Text())
+_STEPS = Table(_STEP, key=json_files.Text())
+# Settings of a task that decide where its data lie, and not their content.
 _FOLDERS = ("home", "corpus_dir")
-"""Settings of a task that decide where its data lie, not what they are."""
 
 
 def read(folder: pathlib.Path) -> dict[str, Any]:
-    """The content of a cell's file; no steps where there is no such file.
-
-    A damaged file is told and has no steps: each of them finds its rows again.
-    """
+    """The content of a cell's file; no steps where the file is missing or damaged."""
     try:
-        content = read_json(folder / FILE, Table())
-        check(content.get("steps", {}), _STEPS, name=folder / FILE)
+        content = json_files.read_json(folder / FILE, Table())
+        json_files.check(content.get("steps", {}), _STEPS, name=folder / FILE)
     except FileNotFoundError:
         content = {}
     except Damaged as error:
@@ -79,7 +66,7 @@ def has_accuracy(folder: pathlib.Path) -> bool:
 def add(folder: pathlib.Path, task: Any, name: str, step: Mapping[str, Any]) -> None:
     """Write a finished step into a cell's file."""
     content = read(folder)
-    steps = {**content["steps"], name: {**step, "peak_gib": round(peak_gib(), 3)}}
+    steps = {**content["steps"], name: {**step, "peak_gib": round(_peak_gib(), 3)}}
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({**content, "task": task, "steps": steps}, indent=2)
     with new_file(folder / FILE) as aside:
@@ -112,13 +99,13 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def peak_gib() -> float:
-    """Most memory that this program has had so far: the device's, or else its own."""
+def _peak_gib() -> float:
+    """Peak memory of this program so far: the device's, or else the host's."""
     import jax
 
-    told = jax.local_devices()[0].memory_stats() or {}
-    if "peak_bytes_in_use" in told:
-        return told["peak_bytes_in_use"] / 2**30
+    device = jax.local_devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in device:
+        return device["peak_bytes_in_use"] / 2**30
     try:
         import resource
     except ImportError:  # as on Windows

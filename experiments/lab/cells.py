@@ -30,11 +30,10 @@ def product(**axes: Iterable[Hashable]) -> list[Cell]:
 
     A cell's name joins its values, a choice from a catalog without its options.
     """
-    cells = []
-    for values in itertools.product(*axes.values()):
-        path = "/".join(map(_name, values))
-        cells.append(Cell(path, tuple(zip(axes, values, strict=True))))
-    return cells
+    return [
+        Cell("/".join(map(_name, values)), tuple(zip(axes, values, strict=True)))
+        for values in itertools.product(*axes.values())
+    ]
 
 
 def choose(
@@ -45,14 +44,17 @@ def choose(
     Args:
         cells: of the grid.
         patterns: names with wildcards, separated by commas.
-        share: "I/N". Cells without values, which read the others, are left out of a
-            share.
-        together: axes whose cells one start takes all of.
+        share: "I/N", with I from 0 to N - 1. Cells without values, which read the
+            others, are left out of a share.
+        together: axes whose cells belong to one start.
 
     Raises:
         ValueError: a share that cannot be read, or one without a cell.
     """
-    index, count = parse_share(share)
+    read = re.fullmatch(r"(\d+)/(\d+)", share)
+    if not read or int(read[1]) >= int(read[2]):
+        raise ValueError(f"--share={share}: write I/N with I from 0 to N - 1")
+    index, count = int(read[1]), int(read[2])
     units: dict[Any, list[Cell]] = {}
     for cell in cells:
         unit = tuple(pair for pair in cell.values if pair[0] not in together)
@@ -72,18 +74,6 @@ def choose(
             f"--cells={patterns!r} matches no cell; they are called like {examples}"
         )
     return chosen
-
-
-def parse_share(text: str) -> tuple[int, int]:
-    """I and N of "I/N".
-
-    Raises:
-        ValueError: another text, or an I that is not below N.
-    """
-    found = re.fullmatch(r"(\d+)/(\d+)", text)
-    if not found or int(found[1]) >= int(found[2]):
-        raise ValueError(f"--share={text}: write I/N with I from 0 to N - 1")
-    return int(found[1]), int(found[2])
 
 
 def _name(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Studies as grids: cells that run once and resume, and one report of what is finished.
+"""Studies as grids: cells that run once and resume, and a report of finished cells.
 
 A study is plain data: its cells, presets, a task and steps for each cell, and a report.
 
@@ -12,7 +12,7 @@ A study is plain data: its cells, presets, a task and steps for each cell, and a
     )
 
 Each cell has a folder below `cells`. Its `cell.json` has the settings of the cell and,
-of each finished step, the result and its cost: files alone tell what is left to do.
+of each finished step, the result and its cost: files alone say which steps are left.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Cost(NamedTuple):
-    """Expected cost of a cell, as measured once.
+    """Measured cost of a cell.
 
     Attributes:
         seconds: on that machine.
@@ -78,11 +78,11 @@ class Step:
     """A piece of work in a cell: a frozen dataclass whose fields are its settings."""
 
     def given(self, job: Job) -> Any:
-        """Results of other cells that this one depends on; new ones run it again."""
+        """Results of other cells that this step depends on; new ones run it again."""
         return None
 
     def run(self, job: Job) -> Mapping[str, Any] | None:
-        """Do what is missing of the work; return results for `cell.json`, if any."""
+        """Do the work that is missing; return results for `cell.json`, if any."""
         raise NotImplementedError
 
 
@@ -111,10 +111,10 @@ class Study:
         task: gives the task of a cell, or None.
         steps: gives the steps of a cell by name, in their order.
         report: yields the parts of study.md, and draws its figures.
-        sized: what flags make of a preset.
+        sized: applies flags to a preset.
         together: axes whose cells one start takes all of with --share.
         costs: of a cell, by preset.
-        complete: whether the folder of a cell without a `cell.json`, as earlier
+        complete: True if the folder of a cell without steps in `cell.json`, as earlier
             versions left it, can be reported.
     """
 
@@ -136,9 +136,9 @@ class Choice(NamedTuple):
     Attributes:
         out: the folder of the study.
         cells: names of cells with wildcards, separated by commas.
-        share: "I/N": of what is shared, every N-th one, from the I-th one on.
+        share: "I/N": every N-th of the cells that can be shared, from the I-th one on.
         preset: the name of the sizes.
-        dry_run: only say what there is to do.
+        dry_run: only print the cells that are left.
     """
 
     out: pathlib.Path
@@ -160,23 +160,25 @@ def run(study: Study, choice: Choice, environment: Mapping[str, Any]) -> None:
     say(f"preset      {choice.preset} (--preset: {', '.join(study.presets)})")
     grid = _Grid(study, choice, study.sized(study.presets[choice.preset]), environment)
     chosen = choose(grid.cells, choice.cells, choice.share, study.together)
+    states = [*map(grid.state, chosen)]
     if choice.dry_run:
-        print(plan([*map(grid.state, chosen)], study.costs.get(choice.preset)))
+        print(plan(states, study.costs.get(choice.preset)))
         return
-    left = [cell for cell in chosen if grid.state(cell).left]
-    say(f"study       {choice.out}: {len(left)} of {len(chosen)} cells to run")
+    num_left = sum(bool(state.left) for state in states)
+    say(f"study       {choice.out}: {num_left} of {len(chosen)} cells to run")
     # Only its estimate is shown: cells have progress lines of their own.
-    pace = Progress("cells", total=len(left), unit="cells", stream=io.StringIO())
+    pace = Progress("cells", total=num_left, unit="cells", stream=io.StringIO())
     with pace:
         for cell in chosen:
             # Cells before may have given this one more to work on.
-            if not grid.state(cell).left:
+            state = grid.state(cell)
+            if not state.left:
                 continue
             ahead = pace.remaining_s
             more = "" if ahead is None else f", about {duration(ahead)} left"
-            number = min(pace.done + 1, len(left))
-            say(f"cell        {number} of {len(left)}: {cell.path}{more}")
-            grid.run(cell)
+            number = min(pace.done + 1, num_left)
+            say(f"cell        {number} of {num_left}: {cell.path}{more}")
+            grid.run(state)
             grid.write_report()
             pace.advance()
     print(grid.report(), end="")
@@ -186,18 +188,21 @@ class State(NamedTuple):
     """The progress of a cell.
 
     Attributes:
-        cell: the cell.
-        left: names of the steps to run.
-        done: names of the finished steps.
-        seconds: spent on these.
-        gib: their peak memory.
+        job: the cell.
+        left: the steps to run, by name.
+        done: the finished steps as `cell.json` has them.
     """
 
-    cell: Cell
-    left: Sequence[str]
-    done: Sequence[str]
-    seconds: float
-    gib: float
+    job: Job
+    left: Mapping[str, Step]
+    done: Sequence[Mapping[str, Any]]
+
+    @property
+    def cost(self) -> Cost:
+        """Cost of the finished steps."""
+        seconds = sum(step["seconds"] for step in self.done)
+        gib = max((step["peak_gib"] for step in self.done), default=0.0)
+        return Cost(seconds, "the finished cells", gib)
 
 
 class _Grid:
@@ -214,12 +219,21 @@ class _Grid:
                 "its own"
             )
 
-    def job(self, cell: Cell) -> Job:
+    def _read(self, cell: Cell):
+        """A cell, its steps, those in its file, and settings that differ there."""
+        folder = self.out / "cells" / cell.path
         task = self.study.task(cell, self.preset)
-        return Job(cell, task, self.folder(cell), self.out, self.environment)
-
-    def folder(self, cell: Cell) -> pathlib.Path:
-        return self.out / "cells" / cell.path
+        job = Job(cell, task, folder, self.out, self.environment)
+        steps, file = self.study.steps(cell, self.preset), cell_files.read(folder)
+        kept, lines = file["steps"], []
+        if kept:
+            both = [name for name in kept if name in steps]
+            there = {name: kept[name]["settings"] for name in both}
+            here = {"task": task, **{name: steps[name] for name in both}}
+            lines = descriptions.differences(
+                {"task": file["task"], **there}, cell_files.plain(here)
+            )
+        return job, steps, kept, lines
 
     def state(self, cell: Cell) -> State:
         """The progress of a cell, by its file.
@@ -227,43 +241,37 @@ class _Grid:
         Raises:
             ValueError: a step was done with other settings.
         """
-        job, file = self.job(cell), cell_files.read(self.folder(cell))
-        steps, kept = self.study.steps(cell, self.preset), file["steps"]
-        if lines := self._differences(job, file, steps):
+        job, steps, kept, lines = self._read(cell)
+        if lines:
             raise ValueError(
                 f"{job.folder} was made with other settings:\n"
                 + "\n".join(lines)
                 + "\nGive the same flags again or another --out, or remove it."
             )
-        done = [
-            name
+        left = {
+            name: step
             for name, step in steps.items()
-            if name in kept and cell_files.plain(step.given(job)) == kept[name]["given"]
-        ]
-        return State(
-            cell,
-            [name for name in steps if name not in done],
-            done,
-            sum(kept[name]["seconds"] for name in done),
-            max((kept[name]["peak_gib"] for name in done), default=0.0),
-        )
+            if name not in kept
+            or cell_files.plain(step.given(job)) != kept[name]["given"]
+        }
+        done = [kept[name] for name in steps if name not in left]
+        return State(job, left, done)
 
-    def run(self, cell: Cell) -> None:
-        """Run what is left of a cell."""
-        left, job = self.state(cell).left, self.job(cell)
-        steps = self.study.steps(cell, self.preset)
-        for name in left:
-            begun, given = time.perf_counter(), steps[name].given(job)
-            result = steps[name].run(job)
-            step = {
-                "settings": steps[name],
+    def run(self, state: State) -> None:
+        """Run the remaining steps of a cell."""
+        job = state.job
+        for name, step in state.left.items():
+            begun, given = time.perf_counter(), step.given(job)
+            result = step.run(job)
+            entry = {
+                "settings": step,
                 "given": given,
                 "result": result or {},
                 "seconds": round(time.perf_counter() - begun, 3),
                 "environment": self.environment,
             }
             task = cell_files.plain(job.task)
-            cell_files.add(job.folder, task, name, cell_files.plain(step))
+            cell_files.add(job.folder, task, name, cell_files.plain(entry))
         import jax
 
         # Programs of one cell hardly serve another, and hold half a gigabyte.
@@ -289,25 +297,13 @@ class _Grid:
         """The folder of each cell that can be reported."""
         found = {}
         for cell in self.cells:
-            job, file = self.job(cell), cell_files.read(self.folder(cell))
-            steps = self.study.steps(cell, self.preset)
-            whole = file["steps"].keys() >= steps.keys()
-            if not file["steps"]:
+            job, steps, kept, lines = self._read(cell)
+            whole = kept.keys() >= steps.keys() and not lines
+            if not kept:
                 whole = job.folder.is_dir() and self.study.complete(job.folder)
-            elif whole:
-                whole = not self._differences(job, file, steps)
             if whole:
                 found[cell] = job.folder
         return found
-
-    def _differences(self, job: Job, file, steps: Mapping[str, Step]) -> list[str]:
-        if not file["steps"]:
-            return []
-        kept = {n: s["settings"] for n, s in file["steps"].items() if n in steps}
-        now = {name: cell_files.plain(steps[name]) for name in kept}
-        there = {"task": file["task"], **kept}
-        here = {"task": cell_files.plain(job.task), **now}
-        return descriptions.differences(there, here)
 
 
 def plan(states: Sequence[State], cost: Cost | None) -> str:
@@ -317,28 +313,29 @@ def plan(states: Sequence[State], cost: Cost | None) -> str:
         states: of the cells.
         cost: expected of a cell, for those that have none like them here.
     """
-    whole = [state for state in states if not state.left]
-    seconds, where, gib = cost or (None, "", None)
+    whole = [state.cost for state in states if not state.left]
     if whole:
-        seconds = sum(state.seconds for state in whole) / len(whole)
-        gib, where = max(state.gib for state in whole), "the finished cells"
+        mean = sum(each.seconds for each in whole) / len(whole)
+        cost = Cost(mean, whole[0].machine, max(each.gib for each in whole))
+    pace, memory = tables.DASH, tables.DASH
+    if cost:
+        pace = f"about {duration(cost.seconds)}"
+        memory = memory if cost.gib is None else f"about {cost.gib:.1f} GiB"
     rows = []
     for state in states:
-        of = len(state.left) + len(state.done)
-        done = f"{len(state.done)} of {of} steps" if state.left else "finished"
-        if not state.left:
-            numbers = [f"took {duration(state.seconds)}", f"{state.gib:.1f} GiB"]
+        if state.left:
+            of = len(state.left) + len(state.done)
+            texts = [f"{len(state.done)} of {of} steps", pace, memory]
         else:
-            numbers = [
-                tables.DASH if seconds is None else f"about {duration(seconds)}",
-                tables.DASH if gib is None else f"about {gib:.1f} GiB",
-            ]
-        rows.append([state.cell.path, done, *numbers])
+            took = duration(state.cost.seconds)
+            texts = ["finished", f"took {took}", f"{state.cost.gib:.1f} GiB"]
+        rows.append([state.job.cell.path, *texts])
     left = len(states) - len(whole)
     notes = [f"{left} of {len(states)} cells to run"]
-    if left and seconds is not None:
-        notes[0] += f", about {duration(left * seconds)}, judging by {where}"
-    if left and None in (seconds, gib):
+    if left and cost:
+        total = duration(left * cost.seconds)
+        notes[0] += f", about {total}, judging by {cost.machine}"
+    if left and tables.DASH in (pace, memory):
         notes.append(f"{tables.DASH}: known here once a cell is finished")
     return tables.as_text(
         tables.Table(["cell", "state", "time", "memory"], rows, notes)

@@ -1,5 +1,6 @@
-"""Sizes of a task: a demonstration, a study on one accelerator, the publication."""
+"""Presets of a task: a demonstration, a study on an accelerator, published sizes."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ class Preset(NamedTuple):
     """Sizes of everything that flags may leave out.
 
     Attributes:
-        name: what --preset calls it.
+        name: the value of --preset.
         model: the network.
         crops: examples of a class in each split.
         recipe: of the training.
@@ -44,36 +45,29 @@ SMALL = Preset(
     num_estimation=1000,
     num_points=30,
 )
-MEDIUM = Preset(
+MEDIUM = SMALL._replace(
     name="medium",
     model="rescnn(width=32)",
     crops={"train": 300, "validation": 30, "test": 50},
-    recipe=Recipe(
-        num_steps=3_000,
-        batch_size=96,
-        learning_rate=2e-3,
-        schedule="cosine",
-        validate_every=100,
-        stop_patience=0,
+    recipe=dataclasses.replace(
+        SMALL.recipe, num_steps=3_000, batch_size=96, validate_every=100
     ),
-    num_selection=100,
     num_estimation=10_000,
     num_points=100,
 )
-# Crops, epochs, batch, n0, n and points of O'Reilly and deep-speaker; 6,000 crops in
-# batches of 96 are 62 steps an epoch.
-PUBLICATION = Preset(
+# Crops, epochs, batch, n0, n and points of O'Reilly (2020) and deep-speaker; 6,000
+# crops in batches of 96 are 62 steps an epoch.
+PUBLICATION = MEDIUM._replace(
     name="publication",
     model="rescnn(width=64)",
     crops={"train": 600, "validation": 60, "test": 100},
     recipe=Recipe(num_steps=62_000, batch_size=96, validate_every=62),
     num_selection=500,
-    num_estimation=10_000,
     num_points=300,
 )
 PRESETS = {preset.name: preset for preset in (SMALL, MEDIUM, PUBLICATION)}
 
 
 def preset_of(backend: str) -> Preset:
-    """The default of programs on a JAX backend."""
+    """The default preset of programs on a JAX backend."""
     return SMALL if backend == "cpu" else PUBLICATION

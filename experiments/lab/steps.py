@@ -1,19 +1,19 @@
-"""Steps of studies: measurements, certificates and attacks in the folder of a cell."""
+"""Steps of studies: accuracies, certificates and attacks in the folder of a cell."""
 
 import dataclasses
 import functools
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from advjax import evaluation
 from advjax.runs import folder as runs
+from advjax.runs.row_types import ATTACK_ROWS
 from experiments.lab import (
     attack,
-    budget_scan,
     cell_files,
     certify,
     held_out,
@@ -31,12 +31,12 @@ from experiments.lab.task import System
 
 
 def attacked_points(system: System, num_points: int) -> list[evaluation.Point]:
-    """Test points spread over the split: so many, or all if there are fewer."""
+    """Test points spread over the split: `num_points` of them, or all if fewer."""
     return system.test_points(min(num_points, len(system.data.split("test"))))
 
 
-def is_certified(folder: pathlib.Path) -> bool:
-    """True if a folder has a certificate for every point of its run."""
+def is_whole(folder: pathlib.Path) -> bool:
+    """True if a folder has a run with a row for each of its points."""
     return (folder / "run.json").exists() and not runs.num_missing(folder)
 
 
@@ -78,7 +78,7 @@ class HeldOut(Step):
     """Accuracy on all test clips, without and with one draw of noise."""
 
     def run(self, job: Job) -> Mapping[str, Any]:
-        """Measure it; results are pairs of hits and clips."""
+        """Return pairs of right clips and all clips."""
         return held_out.held_out_accuracy(job.resolve())._asdict()
 
 
@@ -88,9 +88,9 @@ class Certify(Step):
 
     Attributes:
         request: how to certify.
-        num_points: how many; fewer if there are fewer.
+        num_points: at most so many points.
         within: the folder of the run below the cell's; the cell's own if empty.
-        defence: another training than the cell's, if any.
+        defence: of the certified network, where it is not the cell's.
     """
 
     request: Certification
@@ -123,7 +123,7 @@ class SmoothedAttack(Step):
     request: SmoothedAttackRequest
 
     def run(self, job: Job) -> Mapping[str, Any]:
-        """Attack what has no row; the result is the name of the run's folder.
+        """Attack the points that have no row; return the name of the run's folder.
 
         Raises:
             ValueError: attacks contradict more certificates than chance allows.
@@ -143,8 +143,8 @@ class Attack(Step):
         text: a choice from `ATTACKS`.
         runs: the budget of each run by the name of its folder; None for an attack that
             looks for the smallest perturbation.
-        num_points: test points to attack; fewer if there are fewer.
-        num_slots: of them at once; None for the backend's default.
+        num_points: at most so many points.
+        num_slots: points attacked at once; None for the backend's default.
         keep_examples: keep the adversarial examples.
     """
 
@@ -155,20 +155,12 @@ class Attack(Step):
     keep_examples: bool = False
 
     def run(self, job: Job) -> None:
-        """Attack what has no row; all budgets run one compiled program."""
-        system = job.resolve()
-        points = attacked_points(system, self.num_points)
-        built = attack.build(system, self.text)
+        """Attack the points that have no row, with one compiled program."""
+        points = attacked_points(job.resolve(), self.num_points)
+        built = attack.build(job.resolve(), self.text)
         for name, budget in self.runs.items():
-            prepared = attack.prepare(
-                system,
-                attack.AttackRequest(self.text, budget, num_slots=self.num_slots),
-                points,
-                workdir=job.folder / name,
-                environment=job.environment,
-                built=built,
-            )
-            attack.run(prepared, keep_examples=self.keep_examples)
+            request = attack.AttackRequest(self.text, budget, num_slots=self.num_slots)
+            _attack(job, request, built, points, name, keep_examples=self.keep_examples)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,8 +170,8 @@ class ScanBudgets(Step):
     Attributes:
         name: of the scan's folder.
         scan: the attack and its budgets.
-        num_points: clips to attack, spread over those.
-        num_slots: of them at once.
+        num_points: at most so many clips, spread over these.
+        num_slots: clips attacked at once.
     """
 
     name: str
@@ -188,21 +180,48 @@ class ScanBudgets(Step):
     num_slots: int = 8
 
     def run(self, job: Job) -> None:
-        """Attack what has no row."""
-        system = job.resolve()
+        """Attack the clips that have no row, with one compiled program."""
+        system, scan = job.resolve(), self.scan
         every = system.test_points(None)
         x = np.stack([point.x for point in every])
         logits = evaluation.logits_of_batch(system.logits_fn(), x)
         right = logits.argmax(axis=1) == [point.label for point in every]
         known = np.flatnonzero(right)
         chosen = known[spread(len(known), min(self.num_points, len(known)))]
-        if len(chosen):
-            say(f"{job.cell.path}: {self.name} on {len(chosen)} clips")
-            budget_scan.scan_budgets(
-                system,
-                self.scan,
-                [every[i] for i in chosen],
-                job.folder / self.name,
-                num_slots=self.num_slots,
-                environment=job.environment,
+        if not len(chosen):
+            return
+        say(f"{job.cell.path}: {self.name} on {len(chosen)} clips")
+        left, built = [every[i] for i in chosen], attack.build(system, scan.attack)
+        for budget in scan.budgets or (None,):
+            text = None if budget is None else f"{budget:.6g}"
+            request = attack.AttackRequest(scan.attack, text, num_slots=self.num_slots)
+            folder = _attack(
+                job, request, built, left, f"{self.name}/{text or 'smallest'}"
             )
+            rows = ATTACK_ROWS.read(folder)
+            fooled = {id for id, won in zip(rows.id, rows.success, strict=True) if won}
+            left = [point for point in left if point.id not in fooled]
+            if not left:
+                return
+
+
+def _attack(
+    job: Job,
+    request: attack.AttackRequest,
+    built: Any,
+    points: Sequence[evaluation.Point],
+    name: str,
+    *,
+    keep_examples: bool = False,
+) -> pathlib.Path:
+    """Run one attack at one budget in a folder of the cell; return the folder."""
+    prepared = attack.prepare(
+        job.resolve(),
+        request,
+        points,
+        workdir=job.folder / name,
+        environment=job.environment,
+        built=built,
+    )
+    attack.run(prepared, keep_examples=keep_examples)
+    return prepared.folder

@@ -5,7 +5,10 @@ import pytest
 from advjax import evaluation
 from advjax.attacks import batches, fgsm, run
 from advjax.training import Recipe
-from experiments.lab.budget_scan import Scan, needed, scan_budgets
+from experiments.lab.budget_scan import Scan, needed
+from experiments.lab.cells import Cell
+from experiments.lab.grid import Job
+from experiments.lab.steps import ScanBudgets
 from experiments.lab.task import Task
 
 BUDGETS = (0.001, 0.003, 0.01, 0.03)
@@ -24,6 +27,13 @@ def system(tmp_path_factory, need_array_record):
     return task.resolve()
 
 
+def scan(system, folder, attack, budgets=(), num_points=100):
+    """Run a step; return the folder of the scan."""
+    job = Job(Cell("cell"), system.task, folder, folder, {}, system)
+    ScanBudgets("scan", Scan(attack, budgets), num_points, num_slots=4).run(job)
+    return folder / "scan"
+
+
 def right_ones(system):
     points = system.test_points(None)
     logits = evaluation.logits_of_batch(
@@ -35,11 +45,11 @@ def right_ones(system):
 
 def test_every_clip_needs_the_first_budget_that_fools_it(system, tmp_path):
     points = right_ones(system)
-    scan = Scan("fgsm", BUDGETS)
     before = batches._programs.cache_info().misses
-    scan_budgets(system, scan, points, tmp_path, num_slots=4, environment={})
+    folder = scan(system, tmp_path, "fgsm", BUDGETS)
     assert batches._programs.cache_info().misses == before + 1
-    found = needed(tmp_path)
+    found = needed(folder)
+    assert found.ids == tuple(sorted(point.id for point in points))
     assert found.norm == "linf"
 
     attack, logits_fn = (
@@ -63,16 +73,9 @@ def test_every_clip_needs_the_first_budget_that_fools_it(system, tmp_path):
 
 
 def test_a_finished_scan_attacks_nothing_again(system, tmp_path, capsys):
-    points = system.test_points(4)
     for _ in range(2):
         capsys.readouterr()
-        scan_budgets(
-            system,
-            Scan("deepfool(max_steps=3)"),
-            points,
-            tmp_path,
-            num_slots=4,
-            environment={},
-        )
+        folder = scan(system, tmp_path, "deepfool(max_steps=3)", num_points=4)
     assert "0 of 4 points to attack" in capsys.readouterr().err
-    assert needed(tmp_path).norm == "l2"
+    found = needed(folder)
+    assert found.norm == "l2" and len(found.ids) == 4

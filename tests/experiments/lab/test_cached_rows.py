@@ -52,7 +52,7 @@ def test_odd_texts_and_numbers_come_back(tmp_path):
         (b"-1\t3.0\n", b""), (b"3.0", b'"3.0'), (b"c", b"\0"), (b"3.0", b"x" * 200_000),
     ],
 )  # fmt: skip
-def test_changed_rows_are_told_and_found_anew(tmp_path, capsys, old, new):
+def test_changed_rows_are_reported_and_computed_again(tmp_path, capsys, old, new):
     file = tmp_path / "rows.tsv"
     cached_rows.write(file, ROWS, "d")
     content = file.read_bytes()
@@ -60,7 +60,7 @@ def test_changed_rows_are_told_and_found_anew(tmp_path, capsys, old, new):
     file.write_bytes(content.replace(old, new))
     assert cached_rows.read(file, Row, "d") is None
     said = capsys.readouterr().err
-    assert str(file) in said and "found anew" in said
+    assert str(file) in said and "again" in said
     # A report, which cannot find them, does not leave them out.
     with pytest.raises(ValueError, match=str(file)):
         cached_rows.read(file, Row)

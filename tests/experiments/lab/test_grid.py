@@ -1,4 +1,4 @@
-"""The logic of grids, with steps that write files; then a study as a user writes it."""
+"""Grids with steps that write files."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ from experiments.lab import cell_files, cells, grid
 
 @dataclasses.dataclass(frozen=True)
 class Count(grid.Step):
-    """Appends a line to a file; stops before it the first time, if told to."""
+    """Append a line to a file; `stop` interrupts the first start before it."""
 
     number: int
     stop: bool = False
@@ -28,7 +28,7 @@ class Count(grid.Step):
 
 @dataclasses.dataclass(frozen=True)
 class Sum(grid.Step):
-    """Adds up what other cells have found."""
+    """Add the results of other cells."""
 
     sources: tuple[str, ...]
 
@@ -85,14 +85,14 @@ def test_cells_are_called_by_their_values_and_know_them():
 
 def test_each_cell_runs_once_and_the_report_has_all_of_them(tmp_path, capsys):
     run(tmp_path)
-    told = capsys.readouterr()
-    assert "preset      small (--preset: small, publication)" in told.err
-    assert "cell        5 of 5: sum" in told.err
-    assert told.out == (tmp_path / "study.md").read_text()
-    assert told.out.split("\n\n")[1:] == ["a/0.5 1", "a/1 1", "b/0.5 1", "b/1 1\n"]
+    output = capsys.readouterr()
+    assert "preset      small (--preset: small, publication)" in output.err
+    assert "cell        5 of 5: sum" in output.err
+    assert output.out == (tmp_path / "study.md").read_text()
+    assert output.out.split("\n\n")[1:] == ["a/0.5 1", "a/1 1", "b/0.5 1", "b/1 1\n"]
     run(tmp_path)
     again = capsys.readouterr()
-    assert again.out == told.out and "0 of 5 cells to run" in again.err
+    assert again.out == output.out and "0 of 5 cells to run" in again.err
     assert set(map(len, lines(tmp_path).values())) == {1}
     file = json.loads((tmp_path / "cells/a/1/cell.json").read_text())
     assert file["steps"]["count"]["environment"] == {"git": "here"}
@@ -157,7 +157,7 @@ def test_a_part_is_named_by_patterns(tmp_path):
         ({"preset": "medium"}, "this study has small, publication"),
     ],
 )
-def test_wrong_choices_are_told(tmp_path, choice, message):
+def test_wrong_choices_are_refused(tmp_path, choice, message):
     with pytest.raises(ValueError, match=message):
         run(tmp_path, **choice)
     assert not any(tmp_path.iterdir())
@@ -185,18 +185,18 @@ def test_a_cell_runs_again_when_its_sources_have_changed(tmp_path):
     assert cell_files.results(found)["sum"] == 2
 
 
-def test_a_dry_run_tells_what_is_left_and_writes_nothing(tmp_path, capsys):
+def test_a_dry_run_lists_the_cells_left_and_writes_nothing(tmp_path, capsys):
     costs = {"small": grid.Cost(600, "two cores", 1.5)}
     run(tmp_path / "none", study(costs=costs), dry_run=True)
-    told = capsys.readouterr().out
-    assert "about 10 min 00 s" in told and "about 1.5 GiB" in told
-    assert "5 of 5 cells to run, about 50 min 00 s, judging by two cores" in told
+    output = capsys.readouterr().out
+    assert "about 10 min 00 s" in output and "about 1.5 GiB" in output
+    assert "5 of 5 cells to run, about 50 min 00 s, judging by two cores" in output
     assert not (tmp_path / "none").exists()
     run(tmp_path, study(costs=costs), cells="a/*")
     capsys.readouterr()
     run(tmp_path, dry_run=True)
-    told = capsys.readouterr().out
-    assert told.count("finished") == 3 and "judging by the finished cells" in told
+    output = capsys.readouterr().out
+    assert output.count("finished") == 3 and "judging by the finished cells" in output
 
 
 def test_files_of_earlier_versions_keep_their_results(tmp_path):
@@ -210,7 +210,7 @@ def test_files_of_earlier_versions_keep_their_results(tmp_path):
     assert (found["accuracy"], found["number"]) == (0.5, 1)
 
 
-def test_a_damaged_file_is_told_and_its_cell_run_again(tmp_path, capsys):
+def test_a_damaged_file_is_reported_and_its_cell_run_again(tmp_path, capsys):
     run(tmp_path, cells="a/1")
     (tmp_path / "cells/a/1/cell.json").write_text("{")
     run(tmp_path, cells="a/1")

@@ -51,8 +51,8 @@ def test_a_study_takes_at_most_60_lines():
 def test_a_killed_study_goes_on_and_ends_as_a_whole_one(tmp_path):
     pytest.importorskip("array_record.python.array_record_data_source")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    told = run(whole)
-    assert "cell        2 of 2: gaussian" in told.stderr
+    output = run(whole)
+    assert "cell        2 of 2: gaussian" in output.stderr
     process = subprocess.Popen(
         [*COMMAND, f"--home={killed}"], cwd=ROOT, env=ENVIRONMENT
     )
@@ -71,11 +71,11 @@ def test_a_killed_study_goes_on_and_ends_as_a_whole_one(tmp_path):
     again = run(killed)
     assert "1 of 2 cells to run" in again.stderr
     assert rows(killed) == rows(whole)
-    assert again.stdout == told.stdout
+    assert again.stdout == output.stdout
     begun = os.times()
     done = run(killed)
     ended = os.times()
-    assert "0 of 2 cells to run" in done.stderr and done.stdout == told.stdout
+    assert "0 of 2 cells to run" in done.stderr and done.stdout == output.stdout
     assert "records   " not in done.stderr and "classifier" not in done.stderr
     # Its own time, whatever else runs on the machine.
     assert sum(ended[2:4]) - sum(begun[2:4]) < 10
