@@ -244,3 +244,41 @@ def check_key(key: Any, name: str = "key") -> None:
         raise ValueError(
             f"{name}={given}: give one key of JAX, as jax.random.key(0) makes it."
         )
+
+
+def check_labels(y: Any, num_classes: int, *, shape: tuple[int, ...]) -> Any:
+    """Labels or targets in int32.
+
+    Args:
+        y: class numbers.
+        num_classes: of the classifier.
+        shape: what `y` must have.
+
+    Raises:
+        ValueError: another type or shape, or, of labels that are not traced, a number
+            that is no class.
+    """
+    given = y if hasattr(y, "dtype") else np.asarray(y)
+    if not jnp.issubdtype(given.dtype, jnp.integer):
+        raise ValueError(
+            f"the labels hold {given.dtype}: give the number of each class as an "
+            "integer, counted from 0"
+        )
+    if given.shape != shape:
+        wanted = f"{shape[0]} of them, one an example" if shape else "one for x"
+        hint = (
+            ", as one-hot rows give by .argmax(-1)" if given.ndim > len(shape) else ""
+        )
+        raise ValueError(
+            f"the labels have shape {list(given.shape)}: give the class number, "
+            f"{wanted}{hint}"
+        )
+    if not is_traced(given):
+        numbers = np.asarray(given)
+        wrong = numbers[(numbers < 0) | (numbers >= num_classes)]
+        if wrong.size:
+            raise ValueError(
+                f"label {wrong.flat[0]} is no class of this classifier, which tells "
+                f"{num_classes} apart: give numbers from 0 to {num_classes - 1}"
+            )
+    return given.astype(np.int32)

@@ -110,7 +110,7 @@ def everywhere(f):
     example = [smoothing.Example(X[0], KEY)]
     return {
         "certify": lambda: smoothing.certify(
-            f, X[0], KEY, noise=NOISE, tile=5, **votes
+            f, X[0], KEY, noise=NOISE, placement=placement, **votes
         ),
         **{
             f"certify_each, {bound}": lambda bound=bound: list(
@@ -121,7 +121,10 @@ def everywhere(f):
             for bound in smoothing.BOUNDS
         },
         "predict": lambda: smoothing.predict(
-            f, X[0], KEY, noise=NOISE, num_samples=50, alpha=0.01, tile=5
+            f, X[0], KEY, noise=NOISE, num_samples=50, alpha=0.01, placement=placement
+        ),
+        "certify_batch": lambda: smoothing.certify_batch(
+            f, X[:1], Y[:1], KEY, noise=NOISE, **votes
         ),
         "fitting_tile": lambda: smoothing.fitting_tile(f, X[0], noise=NOISE, tile=5),
         "certify_shift": lambda: smoothing.certify_shift(f, X[0], max_shift=1),

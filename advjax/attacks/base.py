@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from advjax.arguments import (
     check_key,
+    check_labels,
     float_example,
     in_float32,
     inside_a_trace,
@@ -26,7 +27,6 @@ from advjax.attacks.checks import (
     check_finite,
     check_finite_logits,
     check_in_bounds,
-    check_labels,
     look_like_probabilities,
 )
 from advjax.attacks.objectives import LOSSES, is_adversarial

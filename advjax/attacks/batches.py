@@ -22,7 +22,13 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int
 
-from advjax.arguments import check_key, float_example, in_float32, num_classes
+from advjax.arguments import (
+    check_key,
+    check_labels,
+    float_example,
+    in_float32,
+    num_classes,
+)
 from advjax.attacks.base import (
     Attack,
     AttackResult,
@@ -36,7 +42,6 @@ from advjax.attacks.checks import (
     check_finite,
     check_finite_logits,
     check_in_bounds,
-    check_labels,
     example_like,
     look_like_probabilities,
 )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from advjax.arguments import float_example, in_float32, is_traced, num_classes
+from advjax.arguments import check_labels, float_example, in_float32, num_classes
 from advjax.attacks.objectives import cross_entropy
 from advjax.callables import join, split
 from advjax.runtime.compilation import compiler_options
@@ -95,44 +95,6 @@ def check_finite(x: Float[np.ndarray, "examples *features"]) -> None:
             f"example {bad[0]} holds NaN or infinity ({bad.size} such in all): no "
             "attack on it means anything. Check how it was read"
         )
-
-
-def check_labels(y: Any, num_classes: int, *, shape: tuple[int, ...]) -> Any:
-    """Labels or targets in int32.
-
-    Args:
-        y: class numbers.
-        num_classes: of the classifier.
-        shape: what `y` must have.
-
-    Raises:
-        ValueError: another type or shape, or, of labels that are not traced, a number
-            that is no class.
-    """
-    given = y if hasattr(y, "dtype") else np.asarray(y)
-    if not jnp.issubdtype(given.dtype, jnp.integer):
-        raise ValueError(
-            f"the labels hold {given.dtype}: give the number of each class as an "
-            "integer, counted from 0"
-        )
-    if given.shape != shape:
-        wanted = f"{shape[0]} of them, one an example" if shape else "one for x"
-        hint = (
-            ", as one-hot rows give by .argmax(-1)" if given.ndim > len(shape) else ""
-        )
-        raise ValueError(
-            f"the labels have shape {list(given.shape)}: give the class number, "
-            f"{wanted}{hint}"
-        )
-    if not is_traced(given):
-        numbers = np.asarray(given)
-        wrong = numbers[(numbers < 0) | (numbers >= num_classes)]
-        if wrong.size:
-            raise ValueError(
-                f"label {wrong.flat[0]} is no class of this classifier, which tells "
-                f"{num_classes} apart: give numbers from 0 to {num_classes - 1}"
-            )
-    return given.astype(np.int32)
 
 
 def zero_gradient_shares(

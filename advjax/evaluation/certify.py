@@ -12,8 +12,6 @@ from advjax.evaluation.points import Point, example_key
 from advjax.metrics.distortion import radius_snr_db
 from advjax.runs.row_types import CertificateRow
 from advjax.smoothing import (
-    DEFAULT_PLACEMENT,
-    NO_VOTES,
     Example,
     Noise,
     Placement,
@@ -21,6 +19,8 @@ from advjax.smoothing import (
     VotePlan,
     certify_each,
 )
+from advjax.smoothing.counting.placement import DEFAULT_PLACEMENT
+from advjax.smoothing.counting.tally import NO_VOTES
 from advjax.types import AnyCallable, Key
 
 

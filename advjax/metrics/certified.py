@@ -1,4 +1,4 @@
-"""What a column of certificates amounts to: accuracies, rates and mean radii.
+"""Accuracies, rates and mean radii of a column of certificates.
 
 An abstention (a negative prediction) is never correct and has radius 0. Everything is
 NumPy in float64 on the host: there is one number per certified point.
@@ -21,7 +21,8 @@ def certified_accuracy(
     """The share of points that are correct with a certified radius of at least r.
 
     Args:
-        correct: whether the smoothed classifier gave the label; false if it abstained.
+        correct: true if the smoothed classifier predicts the label; false if it
+            abstains.
         radius: certified radius of each point, in the units of the representation.
         radii: the values of r, in the same units.
 
@@ -37,18 +38,47 @@ def certified_accuracy(
     return beyond.astype(np.float64) / correct.size
 
 
+def accuracy_curve(
+    correct: Bool[np.ndarray, "rows"],
+    radius: Float[np.ndarray, "rows"],
+    max_radius: float = math.inf,
+) -> tuple[Float[np.ndarray, "corners"], Float[np.ndarray, "corners"]]:
+    """The corners of the certified accuracy: radii from 0 up, and accuracy at each one.
+
+    Each accuracy holds on the interval that ends at its radius. The curve ends at
+    `max_radius`, where it may still be high: nothing is known beyond. Without a largest
+    radius it falls to 0 after the largest radius of a correct point.
+
+    Args:
+        correct: as for `certified_accuracy`.
+        radius: likewise.
+        max_radius: the largest radius that could have been certified.
+
+    Raises:
+        ValueError: there are no rows.
+    """
+    corners = np.concatenate([[0.0], np.unique(radius[correct])])
+    accuracy = certified_accuracy(correct, radius, corners)
+    # Equal but for rounding: radii come from a table, the largest one from a formula.
+    if corners[-1] < max_radius * (1 - 1e-9):
+        corners, accuracy = np.append(corners, corners[-1]), np.append(accuracy, 0.0)
+        if math.isfinite(max_radius):
+            corners, accuracy = np.append(corners, max_radius), np.append(accuracy, 0.0)
+    return corners, accuracy
+
+
 def certified_accuracy_lower_bound(
     accuracy: Float[np.ndarray, "radii"], *, num_points: int, alpha: float, rho: float
 ) -> Float[np.ndarray, "radii"]:
-    """What the certified accuracies are at least, for all certificates at once.
+    """Lower bounds on certified accuracies that allow for wrong certificates.
 
-    Each certificate may be wrong with probability alpha; with probability at least
+    Each certificate may be wrong with probability alpha. With probability at least
     1 - rho over the noise, the share of points that are truly robust at a given radius
-    is at least this. Below 0 the bound says nothing and 0 is returned.
+    is at least this bound. A bound below 0 is returned as 0.
 
     Args:
         accuracy: certified accuracies as `certified_accuracy` gives them.
-        num_points: how many points were certified.
+        num_points: number of certified points.
         alpha: failure probability of one certificate.
         rho: failure probability of this bound, at any one radius.
 

@@ -1,5 +1,14 @@
-"""Randomized smoothing: certified predictions for any function of one example."""
+"""Randomized smoothing: certified predictions for any function of one example.
 
+    certify(logits_fn, x, key, noise=gaussian(0.25))        one example
+    certify_batch(logits_fn, x, y, key, noise=...)          labelled examples
+    predict(logits_fn, x, key, noise=...)                   a class without a radius
+
+`certify_each` is for programs: it takes other bounds and placements, and continues
+from the votes of an earlier start.
+"""
+
+from advjax.smoothing.batch import Certificates, certify_batch
 from advjax.smoothing.bounds import (
     BOUNDS,
     Bound,
@@ -8,30 +17,15 @@ from advjax.smoothing.bounds import (
     VotePlan,
 )
 from advjax.smoothing.bounds.clopper_pearson import (
-    clopper_pearson_lower,
     max_radius,
     num_for_radius,
     votes_needed,
 )
-from advjax.smoothing.bounds.confidence_sequence import sequential_lower
 from advjax.smoothing.bounds.reach import RadiusNeeds, Reach, reach
-from advjax.smoothing.certify import (
-    ABSTAIN,
-    Certificate,
-    Prediction,
-    certificate,
-    certify,
-    certify_each,
-    predict,
-)
+from advjax.smoothing.certify import ABSTAIN, Certificate, certify, certify_each
 from advjax.smoothing.counting.memory import fitting_tile
-from advjax.smoothing.counting.placement import (
-    DEFAULT_CHUNK,
-    DEFAULT_PLACEMENT,
-    Placement,
-    default_tile,
-)
-from advjax.smoothing.counting.tally import NO_VOTES, Example, Tally
+from advjax.smoothing.counting.placement import Placement, default_tile
+from advjax.smoothing.counting.tally import Example, Tally
 from advjax.smoothing.counting.votes import count_votes
 from advjax.smoothing.laws import (
     NOISES,
@@ -47,21 +41,18 @@ from advjax.smoothing.laws.coloured import (
     ellipsoid_norm,
     gains_of,
     mean_spectrum,
-    spectral_gains,
     tone_radius_db,
 )
-from advjax.smoothing.laws.f_divergence import kl_radius, renyi_radius
+from advjax.smoothing.predict import Prediction, predict
 from advjax.smoothing.shift import ShiftCertificate, certify_shift
 
 __all__ = [
     "ABSTAIN",
     "BOUNDS",
-    "DEFAULT_CHUNK",
-    "DEFAULT_PLACEMENT",
     "NOISES",
-    "NO_VOTES",
     "Bound",
     "Certificate",
+    "Certificates",
     "ClopperPearson",
     "Example",
     "Noise",
@@ -73,11 +64,10 @@ __all__ = [
     "ShiftCertificate",
     "Tally",
     "VotePlan",
-    "certificate",
     "certify",
+    "certify_batch",
     "certify_each",
     "certify_shift",
-    "clopper_pearson_lower",
     "coloured",
     "count_votes",
     "default_tile",
@@ -86,7 +76,6 @@ __all__ = [
     "gain",
     "gains_of",
     "gaussian",
-    "kl_radius",
     "masked",
     "max_radius",
     "mean_spectrum",
@@ -94,10 +83,11 @@ __all__ = [
     "pcm16",
     "predict",
     "reach",
-    "renyi_radius",
-    "sequential_lower",
-    "spectral_gains",
     "tone_radius_db",
     "uniform",
     "votes_needed",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

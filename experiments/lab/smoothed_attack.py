@@ -173,7 +173,8 @@ def rows_of(
     ):
         found = smoothing.predict(
             logits_fn, x_adv, evaluation.example_key(key_vote, row.id), noise=noise,
-            num_samples=num_votes, alpha=alpha, tile=tile, mesh=mesh,
+            num_samples=num_votes, alpha=alpha,
+            placement=smoothing.Placement(tile, mesh=mesh),
         )  # fmt: skip
         yield by_id[row.id].row._replace(
             l2=row.l2,

@@ -79,7 +79,7 @@ def with_chunk(
     copies = _TIMED_TILES * placement.num_devices * placement.tile
     votes = functools.partial(
         smoothing.count_votes, logits_fn, points[0].x, key, noise=noise,
-        num_samples=copies, tile=placement.tile, mesh=placement.mesh,
+        num_samples=copies, placement=placement,
     )  # fmt: skip
     votes()
     if request.profile is not None:

@@ -55,7 +55,7 @@ def test_rows_keep_their_votes_and_say_how_many_were_drawn(home):
     assert (found.votes <= found.n).all()
     # The best look proves no less than the last one.
     last = [
-        float(smoothing.sequential_lower(int(votes), int(n), 0.01))
+        smoothing.Sequential.lower(int(votes), int(n), 0.01)
         for votes, n in zip(found.votes, found.n, strict=True)
     ]
     assert (found.p_lower >= last).all()

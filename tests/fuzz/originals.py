@@ -29,7 +29,8 @@ from advjax.runs.row_types import (
     SmoothedAttackRow,
 )
 from advjax.runtime.parallel import Process
-from advjax.smoothing import Tally, clopper_pearson_lower
+from advjax.smoothing import Tally
+from advjax.smoothing.bounds.clopper_pearson import clopper_pearson_lower
 from advjax.training import checkpoints
 from data_prep.clips import decode
 from experiments.lab import adversarial_examples, vote_checkpoints

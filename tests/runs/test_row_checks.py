@@ -18,7 +18,7 @@ from advjax.runs.row_types import (
     CertificateRow,
     SmoothedAttackRow,
 )
-from advjax.smoothing import clopper_pearson_lower
+from advjax.smoothing.bounds.clopper_pearson import clopper_pearson_lower
 
 RESULTS = pathlib.Path(__file__).parents[2] / "experiments" / "results"
 SIGMA, N, ALPHA = 0.25, 100, 0.01

@@ -8,6 +8,7 @@ from flax import nnx
 from scipy import stats
 
 from advjax import smoothing
+from advjax.runtime import parallel
 from advjax.smoothing import (
     ABSTAIN,
     ClopperPearson,
@@ -18,7 +19,6 @@ from advjax.smoothing import (
     certify,
     certify_each,
     gaussian,
-    predict,
     reach,
     uniform,
 )
@@ -44,9 +44,10 @@ def plan_of(num_estimation, radii=()):
 def certificates(ratio, *, num, num_estimation):
     logits_fn, x = half_space(NORMAL, OFFSET), at_distance(ratio)
     # A tile of the size of the whole count: here a dispatch costs more than the votes.
+    placement = Placement(min(1000, num_estimation))
     options = {"noise": NOISE, "num_estimation": num_estimation}
     return [
-        certify(logits_fn, x, key, tile=min(1000, num_estimation), **options)
+        certify(logits_fn, x, key, placement=placement, **options)
         for key in jax.random.split(jax.random.key(11), num)
     ]
 
@@ -75,9 +76,9 @@ def test_mean_certified_radius_of_a_half_space(ratio, num_estimation, num, expec
 
 @pytest.mark.parametrize("alpha", [0.05, 1e-3])
 def test_certificates_are_wrong_at_most_alpha_of_the_time(alpha):
-    num, options = 2_000, {"noise": NOISE, "num_estimation": 1_000}
+    num = 2_000
     votes = [c.votes for c in certificates(1.0, num=num, num_estimation=1_000)]
-    radii = [smoothing.certificate(1, k, alpha=alpha, **options).radius for k in votes]
+    radii = [NOISE.radius(ClopperPearson.lower(k, 1_000, alpha)) for k in votes]
     truth = distance(NORMAL, OFFSET, at_distance(1.0))
     assert p_value(sum(radius > truth for radius in radii), num, alpha) > 1e-4
     # The judge can reject: the share of votes in place of its lower bound is too bold.
@@ -90,8 +91,13 @@ def test_uniform_noise_certifies_the_l1_distance():
     law, x = uniform(0.5), jnp.array([0.2, 0.0])
     found = [
         certify(
-            half_space([1.0, 0.0]), x, key, noise=law, num_estimation=5_000, tile=500
-        )
+            half_space([1.0, 0.0]),
+            x,
+            key,
+            noise=law,
+            num_estimation=5_000,
+            placement=Placement(500),
+        )  # fmt: skip
         for key in jax.random.split(jax.random.key(5), 100)
     ]
     radii = np.array([c.radius for c in found])
@@ -102,7 +108,7 @@ def test_uniform_noise_certifies_the_l1_distance():
 
 def test_the_fields_agree_with_each_other():
     c = certificates(1.0, num=1, num_estimation=1000)[0]
-    assert c.p_lower == smoothing.clopper_pearson_lower(c.votes, 1000, 1e-3)
+    assert c.p_lower == ClopperPearson.lower(c.votes, 1000, 1e-3)
     assert c.radius == pytest.approx(SIGMA * stats.norm.ppf(c.p_lower), rel=1e-12)
 
 
@@ -127,19 +133,19 @@ def test_on_the_plane_it_abstains():
         assert 0.3 < c.p_lower < 0.5
 
 
-def test_same_key_same_certificate_whatever_the_chunk():
-    def once(seed, **options):
+def test_same_key_same_certificate_whatever_the_chunk_and_the_devices():
+    def once(seed, *chunk_and_mesh):
         return certify(
             half_space(NORMAL, OFFSET),
             at_distance(1.0),
             jax.random.key(seed),
             noise=NOISE,
             num_estimation=1000,
-            tile=10,
-            **options,
+            placement=Placement(10, *chunk_and_mesh),
         )
 
-    assert once(0) == once(0, chunk=3) == once(0, chunk=1)
+    assert once(0) == once(0, 3) == once(0, 1)
+    assert once(0) == once(0, None, parallel.local_mesh())
     assert len({once(seed).votes for seed in range(5)}) > 1
 
 
@@ -147,7 +153,7 @@ def test_selection_and_estimation_draw_afresh():
     # Were the noise shared, a selection as large as the estimation would see its votes.
     logits_fn, x, key = half_space(NORMAL, OFFSET), at_distance(1.0), jax.random.key(0)
     halves = jax.random.split(key)
-    options = {"noise": NOISE, "num_samples": 500, "tile": 20}
+    options = {"noise": NOISE, "num_samples": 500, "placement": Placement(20)}
     counts = [smoothing.count_votes(logits_fn, x, half, **options) for half in halves]
     c = certify(logits_fn, x, key, noise=NOISE, num_selection=500, num_estimation=500)
     assert c.votes == counts[1][1] != counts[0][1]
@@ -169,22 +175,39 @@ def test_three_lines_for_a_network_of_ones_own():
 
 
 def test_a_certificate_goes_on_from_any_tally():
-    seen, options = [], {"noise": NOISE, "num_estimation": 250, "tile": 20, "chunk": 5}
-    arguments = half_space(NORMAL, OFFSET), at_distance(1.0), jax.random.key(0)
-    whole = certify(*arguments, on_tally=seen.append, **options)
+    seen, x, key = [], at_distance(1.0), jax.random.key(0)
+
+    def certified(notes, *tally):
+        ((_, found),) = certify_each(
+            half_space(NORMAL, OFFSET), [Example(x, key, *tally)], noise=NOISE,
+            plan=plan_of(250), placement=Placement(20, 5),
+            on_tally=lambda number, tally: notes.append(tally),
+        )  # fmt: skip
+        return found
+
+    whole = certified(seen)
     assert [(t.num_selection, t.num_estimation) for t in seen] == [
         (100, 0), (100, 100), (100, 200), (100, 250),
     ]  # fmt: skip
     for tally in seen:
         again = []
-        found = certify(*arguments, tally=tally, on_tally=again.append, **options)
-        assert found == whole
+        assert certified(again, tally) == whole
         assert [*seen[: seen.index(tally) + 1], *again] == seen
+
+
+def test_progress_shows_the_votes(capsys):
+    arguments = half_space(NORMAL, OFFSET), at_distance(1.0), jax.random.key(0)
+    options = {"noise": NOISE, "num_estimation": 130, "placement": Placement(20)}
+    silent = certify(*arguments, **options)
+    assert capsys.readouterr().err == ""
+    assert certify(*arguments, **options, progress=True) == silent
+    assert "certify: 230 votes" in capsys.readouterr().err
 
 
 def test_several_examples_are_each_alone():
     logits_fn, options = half_space(NORMAL, OFFSET), {"noise": NOISE}
-    votes = {"num_estimation": 130, "tile": 20, "chunk": 2}
+    placement = Placement(tile=20, chunk=2)
+    votes = {"num_estimation": 130, "placement": placement}
     keys = jax.random.split(jax.random.key(3), 3)
     xs = [at_distance(d) for d in (0.1, 1.0, 2.0)]
     alone = [
@@ -195,7 +218,7 @@ def test_several_examples_are_each_alone():
         logits_fn,
         map(Example, xs, keys),
         plan=plan_of(130),
-        placement=Placement(tile=20, chunk=2),
+        placement=placement,
         **options,
     )
     assert list(found) == list(enumerate(alone))
@@ -228,35 +251,6 @@ def test_an_example_that_fails_leaves_those_before_it_their_certificates():
         next(found)
 
 
-def test_predict_answers_or_abstains():
-    logits_fn, key = half_space(NORMAL, OFFSET), jax.random.key(0)
-    sure = predict(logits_fn, at_distance(1.0), key, noise=NOISE, num_samples=100)
-    assert sure.prediction == 1
-    votes = sure.votes
-    assert sure.p_value == stats.binomtest(votes, 100, 0.5).pvalue <= 1e-3
-    torn = predict(logits_fn, at_distance(0.0), key, noise=NOISE, num_samples=100)
-    assert torn.prediction == ABSTAIN
-    assert torn.p_value > 1e-3
-
-
-def test_predict_of_eleven_unanimous_votes():
-    still = Noise(lambda key, x: x, None, "l2")
-    logits_fn, x, key = half_space(NORMAL, OFFSET), at_distance(1.0), jax.random.key(0)
-    assert predict(logits_fn, x, key, noise=still, num_samples=11).prediction == 1
-    with pytest.raises(ValueError, match="at least 11"):
-        predict(logits_fn, x, key, noise=still, num_samples=10)
-
-
-def test_predict_counts_invalid_copies_as_a_rival():
-    def logits(x):
-        return jnp.stack([jnp.where(x[0] > 0, jnp.nan, 1.0), 0 * x[0]])
-
-    prediction = predict(
-        logits, jnp.zeros(1), jax.random.key(0), noise=NOISE, num_samples=1000
-    )
-    assert prediction.prediction == ABSTAIN
-
-
 def test_plan_states_cap_votes_and_needs():
     found = reach(NOISE, plan_of(10_000, (0.0, 0.25, 0.5, 0.75, 1.0)))
     assert found.max_radius == pytest.approx(3.1986 * SIGMA, abs=5e-5)
@@ -272,12 +266,10 @@ def test_plan_states_cap_votes_and_needs():
     for planned in found.radii[:-1]:
         least = planned.votes_needed
         enough, short = (
-            smoothing.certificate(1, k, noise=NOISE, num_estimation=10_000, alpha=1e-3)
-            for k in (least, least - 1)
+            ClopperPearson.lower(k, 10_000, 1e-3) for k in (least, least - 1)
         )
-        assert enough.prediction == 1
-        assert enough.radius >= planned.radius
-        assert short.prediction == ABSTAIN or short.radius < planned.radius
+        assert enough >= 0.5 and NOISE.radius(enough) >= planned.radius
+        assert short < 0.5 or NOISE.radius(short) < planned.radius
 
 
 def test_plan_of_uniform_noise():

@@ -11,7 +11,7 @@ from advjax.classifier import Classifier, initialise
 from advjax.models import Guarded, SurfSvm
 from advjax.representations import Image, Magnitude, Waveform
 from advjax.runtime.parallel import data_mesh
-from advjax.smoothing import count_votes, gaussian
+from advjax.smoothing import Placement, count_votes, gaussian
 from advjax.surf_svm import network, surf
 
 SMALL = {"width": 2, "zones": 3, "max_points": 16, "num_words": 6, "num_support": 5}
@@ -53,10 +53,11 @@ def test_several_devices_count_the_votes_of_one(made):
     found = made()
     count = functools.partial(
         count_votes, found.logits_fn("image"), IMAGES[0], jax.random.key(1),
-        noise=gaussian(0.1), num_samples=16, tile=4,
+        noise=gaussian(0.1), num_samples=16,
     )  # fmt: skip
     # With batches of singular value problems, this never ends.
-    np.testing.assert_array_equal(count(mesh=data_mesh()), count())
+    alone, shared = Placement(4), Placement(4, mesh=data_mesh())
+    np.testing.assert_array_equal(count(placement=shared), count(placement=alone))
 
 
 @pytest.mark.parametrize("encoder", network.ENCODERS)

@@ -76,7 +76,7 @@ class Bound(abc.ABC):
         """Each example's number and all the votes that its certificate rests on.
 
         Args:
-            logits_fn: one example to one row of logits, see `count_votes`.
+            logits_fn: one example to one row of logits, see `certify`.
             examples: what to count votes for.
             noise: the noise distribution.
             plan: the numbers of votes.

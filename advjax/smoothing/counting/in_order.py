@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import jax
 
 from advjax.arguments import check_key
-from advjax.smoothing.counting.placement import DEFAULT_CHUNK, Placement, default_tile
+from advjax.smoothing.counting.placement import Placement
 from advjax.smoothing.counting.tally import (
     Example,
     OnTally,
@@ -28,14 +28,14 @@ def count_in_order(
     placement: Placement,
     on_tally: OnTally | None = None,
 ) -> Iterator[tuple[int, Tally]]:
-    """Each example's number and whole tally, in their order.
+    """Yield each example's number and whole tally, in their order.
 
     The next example's votes are queued on the device before the last ones of an example
     are read.
 
     Args:
-        logits_fn: one example to one row of logits, see `count_votes`.
-        examples: what to count votes for, each from its own tally on.
+        logits_fn: one example to one row of logits, see `certify`.
+        examples: each is counted on from its own tally.
         noise: the noise distribution.
         num_selection: votes that choose the class.
         num_estimation: fresh votes that bound its probability.
@@ -46,13 +46,6 @@ def count_in_order(
         ValueError: what `count_votes` refuses, or finite logits on no noisy copy.
         MemoryError: a tile does not fit the device.
     """
-    tile, chunk = placement.tile, placement.chunk
-    options = {
-        "noise": noise,
-        "tile": default_tile() if tile is None else tile,
-        "chunk": DEFAULT_CHUNK if chunk is None else chunk,
-        "mesh": placement.mesh,
-    }
     tallies = {}
 
     def queued():
@@ -67,8 +60,10 @@ def count_in_order(
             for half, key, first, last in halves:
                 if first == last:
                     continue
-                rest = {"first": first, "num_samples": last - first}
-                for part in queue_votes(logits_fn, example.x, key, **rest, **options):
+                for part in queue_votes(
+                    logits_fn, example.x, key, noise=noise, num_samples=last - first,
+                    placement=placement, first=first,
+                ):  # fmt: skip
                     yield (number, half), part
             yield (number, None), None
 

@@ -25,7 +25,7 @@ def fitting_tile(
     the free memory. A tile that should fit is tried, and halved if it does not.
 
     Args:
-        logits_fn: one example to one row of logits, see `count_votes`.
+        logits_fn: one example to one row of logits, see `certify`.
         x: an example; the others need as much.
         noise: the noise distribution.
         tile: the largest tile wanted; None for `default_tile()`.

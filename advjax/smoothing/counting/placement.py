@@ -5,6 +5,8 @@ from typing import NamedTuple
 import jax
 from jax.sharding import Mesh
 
+from advjax.runtime import parallel
+
 DEFAULT_CHUNK = 40
 """Tiles that each device takes per dispatch: a fraction of a second to a few."""
 
@@ -20,7 +22,8 @@ class Placement(NamedTuple):
             the bound and the backend. Another tile draws other noise.
         chunk: how often each device evaluates `tiles_at_once` tiles per dispatch; None
             for `DEFAULT_CHUNK`. It does not change the result.
-        mesh: devices that share the tiles. They do not change the result.
+        mesh: devices that share the tiles; None for one, where the example is. They do
+            not change the result.
         tiles_at_once: of a bound that stops early, tiles that each device evaluates
             side by side; None for as many as make `default_tile()` copies. It decides
             memory, and how logits round.
@@ -39,8 +42,21 @@ class Placement(NamedTuple):
         """Devices that share the tiles."""
         return 1 if self.mesh is None else self.mesh.size
 
+    def complete(self) -> "Placement":
+        """The placement with the backend's tile and chunk where none are given."""
+        return self._replace(
+            tile=default_tile() if self.tile is None else self.tile,
+            chunk=DEFAULT_CHUNK if self.chunk is None else self.chunk,
+        )
+
 
 DEFAULT_PLACEMENT = Placement()
+"""The default tile, on one device."""
+
+
+def whole_process() -> Placement:
+    """The default tile, on all devices of this process."""
+    return Placement(mesh=parallel.local_mesh())
 
 
 def default_tile() -> int:

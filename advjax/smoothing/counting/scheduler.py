@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Int
 
 from advjax.arguments import check_key
-from advjax.smoothing.counting.placement import DEFAULT_CHUNK, Placement, default_tile
+from advjax.smoothing.counting.placement import Placement, default_tile
 from advjax.smoothing.counting.slots import Slots, SlotTile, fill, put, slot_counter
 from advjax.smoothing.counting.tally import (
     Example,
@@ -60,7 +60,7 @@ def count_until(
     """Each example's number and tally, as soon as it is decided.
 
     Args:
-        logits_fn: one example to one row of logits, see `count_votes`.
+        logits_fn: one example to one row of logits, see `certify`.
         examples: what to count votes for, all of one shape, each from its own tally on.
         noise: the noise distribution.
         num_selection: votes that choose the class, of each example.
@@ -73,8 +73,7 @@ def count_until(
             finite logits on no noisy copy at all.
         MemoryError: a dispatch does not fit the device.
     """
-    tile, chunk = placement.tile, placement.chunk
-    chunk = DEFAULT_CHUNK if chunk is None else chunk
+    tile, chunk, *_ = placement.complete()
     tiles_at_once = placement.tiles_at_once or max(1, default_tile() // tile)
     row = tiles_at_once * placement.num_devices
     num_slots = placement.num_slots or _SLOTS_PER_TILE * row

@@ -83,7 +83,7 @@ def slot_counter(
     what it returns waits for the votes.
 
     Args:
-        logits_fn: one example to one row of logits, see `count_votes`.
+        logits_fn: one example to one row of logits, see `certify`.
         noise: the noise distribution.
         tile: noisy copies in a tile.
         tiles_at_once: tiles that each device evaluates side by side.

@@ -8,8 +8,8 @@ was interrupted. Another tile draws other noise and is another, equally valid, s
 
 One compiled program serves every range, chunk, scale of noise and, for classifiers
 given as pytrees, every set of weights. Each copy has its own key, because a noise
-distribution is a function of one example; on small convolutional networks on CPU that
-measured equal, within the timing's spread, to one draw for the whole tile.
+distribution is a function of one example. On small convolutional networks on CPU this
+took as long, within the timing's spread, as one draw for the whole tile.
 """
 
 import collections
@@ -30,7 +30,7 @@ from advjax.arguments import (
     num_classes_of,
 )
 from advjax.callables import split
-from advjax.smoothing.counting.placement import DEFAULT_CHUNK
+from advjax.smoothing.counting.placement import DEFAULT_PLACEMENT, Placement
 from advjax.smoothing.counting.tiles import counting_program, num_classes, tile_votes
 from advjax.smoothing.laws.base import AnyNoise, check_noise
 from advjax.types import AnyArray, AnyCallable, Features, Key
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 class Part(NamedTuple):
-    """Votes of the copies of one dispatch, which the device may still be counting.
+    """Votes of the copies of one dispatch; the device may still be counting them.
 
     Attributes:
         counts: votes of each class.
@@ -58,35 +58,25 @@ def count_votes(
     *,
     noise: AnyNoise,
     num_samples: int,
-    tile: int,
-    chunk: int = DEFAULT_CHUNK,
+    placement: Placement = DEFAULT_PLACEMENT,
     first: int = 0,
-    mesh: Mesh | None = None,
-    on_chunk: Callable[[int, Int[np.ndarray, "classes"]], None] | None = None,
 ) -> Int[np.ndarray, "classes"]:
-    """How many of the noisy copies first..first + num_samples - 1 each class wins.
+    """Votes of each class among the noisy copies first..first + num_samples - 1.
 
     A copy whose largest logit is not finite (a NaN anywhere, or an overflow) votes for
     no class: it would win class 0 otherwise. The counts then sum to less than
     `num_samples`, which only lowers what they certify. Logits of -inf may lose.
 
     Args:
-        logits_fn: one example to one row of logits. A pytree callable (Flax NNX or
-            Equinox module, `jax.tree_util.Partial` over weights, `functools.partial`)
-            has its arrays traced: one program for all weights. Any other function is
-            compiled once together with what it closes over, as under `jax.jit`: one
-            whose closure is trained further must be defined anew.
+        logits_fn: one example to one row of logits, see `certify`.
         x: one example, floating and finite.
         key: the key of this count.
         noise: the noise distribution.
         num_samples: noisy copies to count.
-        tile: copies evaluated at once. It decides memory, and which noise is drawn.
-        chunk: tiles that each device takes per dispatch.
+        placement: the layout of the copies on the devices. Its tile decides memory, and
+            which noise is drawn.
         first: number of the first copy to count. A count up to copy m and another
             with `first=m` add up to the uninterrupted one, wherever m lies in a tile.
-        mesh: devices that share the tiles; None for where `x` is.
-        on_chunk: called after each dispatch with the number of copies counted so far
-            and their votes: what a later call with `first` continues from.
 
     Returns:
         int64 counts on the host.
@@ -97,15 +87,10 @@ def count_votes(
         MemoryError: a tile does not fit the device.
     """
     queued = queue_votes(
-        logits_fn, x, key, noise=noise, num_samples=num_samples, tile=tile,
-        chunk=chunk, first=first, mesh=mesh,
+        logits_fn, x, key, noise=noise, num_samples=num_samples, placement=placement,
+        first=first,
     )  # fmt: skip
-    total = 0
-    for _, counts, stop in read_late((None, part) for part in queued):
-        total = total + counts
-        if on_chunk is not None:
-            on_chunk(stop - first, total)
-    return total
+    return sum(counts for _, counts, _ in read_late((None, part) for part in queued))
 
 
 def queue_votes(
@@ -115,22 +100,21 @@ def queue_votes(
     *,
     noise: AnyNoise,
     num_samples: int,
-    tile: int,
-    chunk: int = DEFAULT_CHUNK,
+    placement: Placement = DEFAULT_PLACEMENT,
     first: int = 0,
-    mesh: Mesh | None = None,
 ) -> Iterator[Part]:
-    """The parts of `count_votes`, each queued on the device when it is requested.
+    """Yield the parts of `count_votes`, each queued on the device when requested.
 
     Arguments and errors are those of `count_votes`. Reading `counts` waits for them;
     `read_late` reads them while the device works on the next part.
     """
+    tile, chunk, mesh, *_ = placement.complete()
     x = as_example(x, num_samples=num_samples, tile=tile, chunk=chunk, first=first)
     check_key(key)
     program, operands = bind(logits_fn, x, key, noise, tile, mesh)
     last = first + num_samples
     end_tile = -(-last // tile)
-    stride = chunk * (1 if mesh is None else mesh.size)
+    stride = chunk * placement.num_devices
     for start in range(first // tile, end_tile, stride):
         stop = min(start + stride, end_tile)
         bounds = np.asarray([start, stop, first, last], np.int32)
@@ -144,11 +128,11 @@ def queue_votes(
 def read_late(
     queued: Iterable[tuple[T, Part | None]],
 ) -> Iterator[tuple[T, Int[np.ndarray, "classes"] | None, int]]:
-    """Each part's tag, its counts on the host, and where it stops.
+    """Yield each part's tag, its counts on the host, and where it stops.
 
-    A part is read once the next one is queued, so that the device never waits for the
-    host, from one example to the next either. A tag without a part (None, 0) comes when
-    all parts before it are read. So does the failure of a later part.
+    A part is read once the next one is queued, of the next example too: the device
+    never waits for the host. A tag without a part gives None and 0, after all parts
+    before it are read. The failure of a later part is raised at that time, too.
     """
     waiting, queued = collections.deque(), iter(queued)
     while True:
@@ -176,7 +160,7 @@ def _read(item):
 
 
 def bind(logits_fn, x, key, noise, tile, mesh):
-    """The compiled count and all its arguments but the bounds."""
+    """The compiled count and all its arguments except the bounds."""
     arrays, static = partition(logits_fn, noise, x)
     operands = (arrays, x, key)
     if mesh is not None:
@@ -187,7 +171,7 @@ def bind(logits_fn, x, key, noise, tile, mesh):
 def partition(
     logits_fn: AnyCallable, noise: AnyNoise, x: Features
 ) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """Arrays, and all besides arrays, of a classifier and of a noise distribution.
+    """Arrays and static parts of a classifier and of a noise distribution.
 
     Raises:
         ValueError: no noise distribution, or no function from `x` to logits.
@@ -207,7 +191,7 @@ def as_example(
     chunk: int,
     first: int,
 ) -> Features:
-    """The example for a count; refuses what `count_votes` refuses."""
+    """The example for a count, after the checks of `count_votes`."""
     for name, value in (("num_samples", num_samples), ("tile", tile), ("chunk", chunk)):
         if value < 1:
             raise ValueError(f"{name}={value}: give at least 1.")
@@ -221,16 +205,16 @@ def as_example(
     x = x if hasattr(x, "dtype") else np.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(
-            f"the input holds {x.dtype}: smoothing adds real noise, so convert the "
+            f"the input holds {x.dtype} and smoothing adds real noise: convert the "
             "example to float32 first."
         )
     if x.dtype == np.float64 and not jax.config.jax_enable_x64:
         x = float_example(x)
-    # On the host: a device at work on the example before would be waited for.
+    # On the host: a device would first finish its work on the example before.
     if not np.isfinite(np.asarray(x)).all():
         raise ValueError(
-            "the input holds NaN or infinity: no noise around it means anything. "
-            "Check how this example was read."
+            "the input holds NaN or infinity and cannot be smoothed: check how this "
+            "example was read."
         )
     return jnp.asarray(x)
 
@@ -242,7 +226,6 @@ def _program(tile: int, mesh: Mesh | None) -> Callable[..., Int[Array, "classes"
     Its arguments: the static and the traced part of (classifier, noise), the example,
     the key, and the int32 first tile, end tile, first copy and end copy.
     """
-
     return counting_program(functools.partial(_count_tiles, tile), mesh)
 
 
@@ -264,10 +247,10 @@ def _count_tiles(tile, static, device, num_devices, arrays, x, key, bounds):
 
 
 def explain(error: jax.errors.JaxRuntimeError) -> Exception:
-    """The error, or what to do about it where memory ran out."""
+    """The error, or advice if memory ran out."""
     if "RESOURCE_EXHAUSTED" not in str(error):
         return error
     return MemoryError(
-        "one tile of noisy copies does not fit the device: choose a smaller tile. "
-        "(Fewer tiles per dispatch do not help, they run one after the other.)"
+        "one tile of noisy copies does not fit the device: choose a smaller tile, as "
+        "`smoothing.fitting_tile` finds it. Fewer tiles per dispatch do not help."
     )

@@ -19,9 +19,9 @@ from advjax.smoothing import (
     gaussian,
     max_radius,
     reach,
-    sequential_lower,
 )
 from advjax.smoothing.bounds import confidence_sequence
+from advjax.smoothing.bounds.confidence_sequence import sequential_lower
 from tests.problems import distance, half_space
 
 SIGMA, ALPHA = 0.25, 1e-3
@@ -68,7 +68,7 @@ def test_each_example_stops_where_its_own_votes_say():
     assert sorted(found) == list(range(len(DEPTHS)))
     for number, example in enumerate(examples()):
         key_selection, key_estimation = jax.random.split(example.key)
-        options = {"noise": NOISE, "tile": 20}
+        options = {"noise": NOISE, "placement": Placement(20)}
         chosen = count_votes(
             LOGITS_FN, example.x, key_selection, num_samples=100, **options
         )

@@ -10,19 +10,26 @@ import pytest
 from flax import nnx
 from scipy import stats
 
+from advjax import smoothing
 from advjax.runtime import parallel
 from advjax.smoothing import (
     Noise,
-    count_votes,
+    Placement,
     default_tile,
     fitting_tile,
     gaussian,
 )
 from advjax.smoothing.counting import memory
+from advjax.smoothing.counting.votes import queue_votes, read_late
 from tests.problems import half_space, linear
 
 KEY = jax.random.key(7)
 NOISE = gaussian(0.5)
+
+
+def count_votes(*arguments, tile, chunk=None, mesh=None, **options):
+    placement = Placement(tile, chunk, mesh)
+    return smoothing.count_votes(*arguments, placement=placement, **options)
 
 
 class SmallNet(nn.Module):
@@ -256,15 +263,18 @@ def test_a_logit_of_minus_infinity_may_lose():
     np.testing.assert_array_equal(votes, [0, 40])
 
 
-def test_progress_counts_up_to_all_copies():
-    seen, options = [], {"chunk": 9, "first": 5, "num_samples": 300}
-    total = net_votes(on_chunk=lambda *told: seen.append(told), **options)
+def test_parts_add_up_to_all_copies():
+    options = {"first": 5, "num_samples": 300}
+    total = net_votes(chunk=9, **options)
+    queued = queue_votes(
+        small_net(), an_image(), KEY, noise=NOISE, placement=Placement(10, 9), **options
+    )
+    seen = [(stop, votes) for _, votes, stop in read_late((None, p) for p in queued)]
     # Tiles 0..30 in dispatches of nine; the first starts at copy 5.
-    assert [num_done for num_done, _ in seen] == [85, 175, 265, 300]
-    np.testing.assert_array_equal(seen[-1][1], total)
-    num_done, votes = seen[1]
-    rest = net_votes(first=5 + num_done, num_samples=300 - num_done)
-    np.testing.assert_array_equal(votes + rest, total)
+    assert [stop for stop, _ in seen] == [90, 180, 270, 305]
+    np.testing.assert_array_equal(sum(votes for _, votes in seen), total)
+    rest = net_votes(first=180, num_samples=125)
+    np.testing.assert_array_equal(seen[0][1] + seen[1][1] + rest, total)
 
 
 def test_default_tile_suits_the_backend():
@@ -365,15 +375,16 @@ def test_a_tile_that_fails_to_allocate_is_halved(monkeypatch):
 def test_ten_million_votes_continue_one_another_in_constant_memory():
     """n = 10,000,000 on one input, as a whole and in ten parts."""
     logits_fn, x, num = half_space([1.0, 0.0], 0.3), jnp.zeros(2), 10**7
-    options = {"noise": NOISE, "tile": 1000, "chunk": 100}
-    used = []
-
-    def note(*_):
+    options = {"noise": NOISE, "placement": Placement(1000, 100)}
+    used, whole = [], 0
+    queued = queue_votes(logits_fn, x, KEY, num_samples=num, **options)
+    for _, votes, _ in read_late((None, part) for part in queued):
+        whole = whole + votes
         used.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-
-    whole = count_votes(logits_fn, x, KEY, num_samples=num, on_chunk=note, **options)
     parts = [
-        count_votes(logits_fn, x, KEY, first=first, num_samples=10**6, **options)
+        smoothing.count_votes(
+            logits_fn, x, KEY, first=first, num_samples=10**6, **options
+        )
         for first in range(0, num, 10**6)
     ]
     np.testing.assert_array_equal(np.sum(parts, axis=0), whole)

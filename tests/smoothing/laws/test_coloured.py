@@ -5,8 +5,13 @@ import pytest
 from scipy import linalg, stats
 
 from advjax.signal.masking import threshold_in_quiet_db
-from advjax.smoothing import coloured, ellipsoid_norm, spectral_gains
-from advjax.smoothing.laws.coloured import a_weighting_db, mean_spectrum, tone_radius_db
+from advjax.smoothing import coloured, ellipsoid_norm
+from advjax.smoothing.laws.coloured import (
+    a_weighting_db,
+    mean_spectrum,
+    spectral_gains,
+    tone_radius_db,
+)
 
 RATE = 16_000
 

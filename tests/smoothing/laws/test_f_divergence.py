@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, stats
 
-from advjax.smoothing import Noise, certificate, gaussian, kl_radius, renyi_radius
-from advjax.smoothing.laws.f_divergence import ORDERS
+from advjax.smoothing import Noise, VotePlan, gaussian, reach
+from advjax.smoothing.bounds import ClopperPearson
+from advjax.smoothing.laws.f_divergence import ORDERS, kl_radius, renyi_radius
 from advjax.smoothing.laws.gaussian import gaussian_radius
 
 BOUNDS = [0.5 + 1e-3, 0.6, 0.9, 0.99, 0.999, 0.001 ** (1 / 100_000), 1 - 1e-9]
@@ -91,5 +92,6 @@ def test_hockey_sticks_reach_neyman_and_pearson(p):
 def test_a_divergence_is_a_radius_of_a_law(radius):
     assert radius(0.25, 0.5) == radius(0.25, 0.1) == 0.0
     law = Noise(gaussian(0.25).sample, functools.partial(radius, 0.25), "l2")
-    found = certificate(1, 990, noise=law, num_estimation=1_000, alpha=1e-3)
-    assert found.radius == radius(0.25, found.p_lower) > 0
+    plan = VotePlan(100, 1_000, 1e-3, ClopperPearson())
+    p_lower = ClopperPearson.lower(1_000, 1_000, 1e-3)
+    assert reach(law, plan).max_radius == radius(0.25, p_lower) > 0

@@ -10,7 +10,9 @@ import pytest
 from scipy import linalg, stats
 
 from advjax import smoothing
-from advjax.smoothing import Noise, coloured, gain, pcm16, spectral_gains, uniform
+from advjax.smoothing import Noise, Placement, coloured, gain, pcm16, uniform
+from advjax.smoothing.bounds.clopper_pearson import clopper_pearson_lower
+from advjax.smoothing.laws.coloured import spectral_gains
 from tests.problems import distance, half_space
 
 NUM_SAMPLES = 16
@@ -101,10 +103,8 @@ def test_certificates_approach_the_exact_radius(name):
     problem, votes = PROBLEMS[name](), int(votes_of(name).sum())
     num = NUM_TRIALS * NUM_VOTES
     assert stats.binomtest(votes, num, problem.p).pvalue > 1e-3
-    found = smoothing.certificate(
-        1, votes, noise=problem.law, num_estimation=num, alpha=1e-3
-    )
-    assert 0.98 * problem.radius < found.radius <= problem.radius
+    found = problem.law.radius(float(clopper_pearson_lower(votes, num, 1e-3)))
+    assert 0.98 * problem.radius < found <= problem.radius
     assert problem.law.radius(problem.p) == pytest.approx(problem.radius, rel=1e-6)
 
 
@@ -117,7 +117,7 @@ def test_certify_takes_the_law(name):
         jax.random.key(0),
         noise=problem.law,
         num_estimation=2_000,
-        tile=500,
+        placement=Placement(500),
     )
     assert found.prediction == 1
     assert 0.7 * problem.radius < found.radius <= problem.radius
@@ -132,10 +132,10 @@ def test_certificates_are_wrong_at_most_alpha_of_the_time(name):
         return stats.binomtest(wrong, NUM_TRIALS, alpha, alternative="greater").pvalue
 
     for alpha in (0.05, 1e-3):
-        options = {"noise": problem.law, "num_estimation": NUM_VOTES, "alpha": alpha}
-        found = [smoothing.certificate(1, int(k), **options) for k in votes]
-        assert p_value([c.radius for c in found], alpha) > 1e-4
-        assert np.mean([c.radius > 0 for c in found]) > 0.9
+        p_lower = clopper_pearson_lower(votes, NUM_VOTES, alpha)
+        found = [problem.law.radius(p) for p in p_lower.tolist()]
+        assert p_value(found, alpha) > 1e-4
+        assert np.mean([radius > 0 for radius in found]) > 0.9
         # The judge can reject: the share of votes instead of its bound is too bold.
         bold = [problem.law.radius(k / NUM_VOTES) for k in votes]
         assert p_value(bold, alpha) < 1e-4
