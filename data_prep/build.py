@@ -68,11 +68,11 @@ def build(
     options: Mapping[str, Any] | None = None,
     stream: Any = None,
 ) -> records.Info:
-    """What was built in `folder`: records of every split that is asked for.
+    """Build records of every split that is asked for, in `folder`.
 
     Args:
         corpus: whose utterances are cut into examples.
-        representation: what the features are; its waveform says how long an example is.
+        representation: of the features; its waveform sets the length of an example.
         folder: a new folder.
         crops_per_class: examples a class gets in each split; a split that is left out,
             or has no utterances in this corpus, is not built. Of a corpus of whole

@@ -250,12 +250,12 @@ def _crop(recording: _Recording, start: int, num_samples: int) -> Crop:
 
 
 def _num_starts(length: int, num_samples: int) -> int:
-    """How many different examples an utterance of this length holds; at least one."""
+    """Number of different examples in an utterance of this length, at least one."""
     return max(1, length - num_samples + 1)
 
 
 def _shares(room: list[int], num_crops: int) -> list[int]:
-    """How many crops each utterance gets, nearly in proportion to its room.
+    """Number of crops of each utterance, nearly in proportion to its room.
 
     One each, and every further crop to the utterance with the most room for each crop
     that it has: Adams's method of apportionment, which leaves nobody without.

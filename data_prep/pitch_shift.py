@@ -72,7 +72,7 @@ SHIFTS: dict[str, Callable[..., Float32[np.ndarray, "new_time"]]] = {
 
 
 def check_way(way: str) -> None:
-    """Nothing, or ValueError where `way` is not in `SHIFTS`."""
+    """Raise ValueError if `way` is not in `SHIFTS`."""
     if way not in SHIFTS:
         raise ValueError(
             f"no pitch shift {way!r}; choose {' or '.join(SHIFTS)}, or None for none"

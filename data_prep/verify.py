@@ -26,7 +26,7 @@ NUM_RECORDS = 100
 
 
 class Verification(NamedTuple):
-    """What was found.
+    """Result of a verification.
 
     `worst` is the largest difference between a stored and a recomputed feature,
     relative to its magnitude where that is above 1, and `worst_id` the record it is in;
@@ -48,7 +48,7 @@ def verify(
     seed: int = 0,
     stream: Any = None,
 ) -> Verification:
-    """What a look at every record, and at the features of some, found.
+    """Check every record, and the features of some.
 
     Every id must occur once, every label be one of the classes, every class have
     records in every split (of those that the corpus does not test, all but the test

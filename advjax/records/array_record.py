@@ -110,7 +110,7 @@ def write(
 
 
 def header(folder: pathlib.Path) -> dict[str, Any]:
-    """What the writer stored beside the records, with the size of each split."""
+    """Metadata stored beside the records, with the size of each split."""
     metadata = read_json(folder / HEADER_FILES[0], HEADER)
     described = read_json(folder / HEADER_FILES[1], _DESCRIBED)
     splits = {

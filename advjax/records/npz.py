@@ -54,7 +54,7 @@ def write(
 
 
 def header(folder: pathlib.Path) -> dict[str, Any]:
-    """What the writer stored beside the records, with the size of each split."""
+    """Metadata stored beside the records, with the size of each split."""
     sized = dataclasses.replace(HEADER, required=HEADER.required | {"splits": SPLITS})
     return read_json(folder / HEADER_FILES[0], sized)
 

@@ -1,4 +1,4 @@
-"""What a record is, what is said about a set of them, and how they are handed out."""
+"""Records, the description of a set of records, and sources that read them."""
 
 import functools
 import operator
@@ -37,10 +37,10 @@ class Example(TypedDict):
 
 
 class Info(NamedTuple):
-    """What a folder of records holds.
+    """Description of a folder of records.
 
-    `splits` maps each split to its number of records; `metadata` is what the writer
-    said about their making.
+    `splits` maps each split to its number of records; `metadata` describes how the
+    records were made.
     """
 
     name: str

@@ -52,7 +52,7 @@ def write(
     metadata: Mapping[str, Any] | None = None,
     file_format: str = "array_record",
 ) -> Info:
-    """What was written to `folder`, which appears only when everything is in it.
+    """Write records to `folder`, which appears only when it is complete.
 
     Args:
         folder: a new folder; an interrupted build leaves nothing under this name.
@@ -108,10 +108,10 @@ def write(
 
 
 def info(folder: Path, *, expect: Representation | None = None) -> Info:
-    """What `folder` holds, after checking it against the code.
+    """Description of the records in `folder`, checked against the code.
 
     Args:
-        folder: what `write` was given.
+        folder: the folder given to `write`.
         expect: the representation that the reader needs; any if None.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a representation is, and the two locks that tie stored records to it."""
+"""Representations, and the definition and probe that tie stored records to them."""
 
 import abc
 import dataclasses
@@ -64,7 +64,7 @@ class Representation(abc.ABC):
 
     @property
     def units(self) -> str:
-        """What one unit of an entry is, in a few words for tables and figures."""
+        """Unit of an entry, in a few words for tables and figures."""
         return self.name
 
     def chain(self) -> tuple["Representation", ...]:

@@ -109,6 +109,6 @@ class Stacked(Representation):
 
     @property
     def bounds(self) -> Bounds:
-        """What holds for both."""
+        """Smallest and largest value of either image."""
         lows, highs = zip(self.first.bounds, self.second.bounds, strict=True)
         return (min(lows), max(highs))

@@ -1,4 +1,4 @@
-"""How far a stage can move when the waveform moves: bounds from both sides.
+"""Lipschitz constants of stages, bounded from above and from below.
 
 A radius r certified at a stage is one of r / L at the waveform, when L bounds the
 distance of two arrays of the stage by L times that of their waveforms. Magnitudes are

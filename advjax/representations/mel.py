@@ -32,7 +32,7 @@ def _band_energies(source, num_bands: int, magnitude):
 
 
 def _each_bin(gain, filters):
-    """What bands are multiplied with, spread over the bins that they are made of."""
+    """Gain of each bin: the mean gain of its bands, weighted by their filters."""
     weights = filters / np.maximum(filters.sum(axis=1, keepdims=True), 1e-6)
     covered = (filters.sum(axis=1) > 0)[None, :]
     return jnp.where(covered, gain @ weights.T, 1.0)

@@ -1,4 +1,4 @@
-"""How far the loudest moments of a clip are from one another: a recurrence plot."""
+"""Recurrence plots: distances between the loudest moments of a clip."""
 
 import dataclasses
 import functools

@@ -85,7 +85,7 @@ def new_file(
 
 
 def _linked(aside: pathlib.Path, path: pathlib.Path) -> bool:
-    """Whether `path` is now the file `aside`; an error if it was another one before."""
+    """Link `path` to `aside`; False if links are refused, an error if it exists."""
     try:
         os.link(aside, path)
     except FileExistsError:

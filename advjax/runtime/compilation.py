@@ -1,4 +1,4 @@
-"""How programs are compiled: the options that help each backend, and the disk cache."""
+"""Compiler options that help each backend, and the compilation cache on disk."""
 
 import functools
 import pathlib
@@ -20,7 +20,7 @@ _CPU_OPTIONS = {
 
 
 def leave_xla_alone() -> None:
-    """Nothing; from here on `compiler_options` offers none."""
+    """Make `compiler_options` empty from here on."""
     _CPU_OPTIONS.clear()
     compiler_options.cache_clear()
 

@@ -55,7 +55,7 @@ def num_cores() -> int:
 
 
 def device_per_core() -> None:
-    """Nothing; a CPU becomes a device for each core, if nobody has said how many.
+    """Make the CPU one device for each core, unless a number is configured.
 
     To be called before anything asks JAX for a device. Inside a compiled loop XLA
     spreads products and convolutions over the cores, but no other operation: two
@@ -117,7 +117,7 @@ def start_processes(
     *,
     cluster: bool = False,
 ) -> None:
-    """Nothing; joins this process with the others. None given: it stays alone.
+    """Join this process with the others; without arguments it stays alone.
 
     To be called before anything asks JAX for a device. What compiled code prints (Gloo
     tells who is connected) then goes to the standard error, so that the standard output
@@ -203,7 +203,7 @@ def _keep_stdout_for_results() -> None:
 
 
 def first_does(what: str, action: Callable[[], _T]) -> _T:
-    """What `action` returns: the first process runs it, and after it all the others.
+    """Run `action` in the first process, then in the others, and return its result.
 
     For what is made once and then found by all, in folders that all of them see.
 
@@ -242,7 +242,7 @@ def first_says(what: str, question: Callable[[], bool]) -> bool:
 
 
 def all_do(what: str, action: Callable[[], _T]) -> _T:
-    """What `action` returns, once it has returned in every process.
+    """Run `action` in all processes; return its result once all have finished.
 
     Args:
         what: a name for it, the same in every process, and for nothing else.
@@ -261,7 +261,7 @@ def all_do(what: str, action: Callable[[], _T]) -> _T:
 
 
 def part_ways() -> None:
-    """Nothing; from here on no process needs another, nor hears of it.
+    """End the communication between processes; each goes on alone.
 
     All processes have to come here, so `all_do` something first. Collectives over
     devices of several processes are over, those over `local_mesh` go on.
@@ -333,9 +333,9 @@ def _tell(what: str, here: Process, text: str = "done") -> None:
 
 
 def _hear(what: str, index: int) -> str:
-    """What process `index` tells of `what`, however long it takes to do it.
+    """Wait for the message of process `index` about `what`, however long it takes.
 
-    Asked again and again, and not by a collective: those time out, and training takes
+    The store is asked again and again: a collective would time out, as training takes
     hours. A process that is killed ends the others through JAX's own heartbeat.
     """
     client = _store().client

@@ -63,7 +63,7 @@ class Progress:
         return self
 
     def advance(self, count: int = 1, *, note: str | None = None) -> None:
-        """Nothing; counts `count` more pieces and shows the line if it is time to.
+        """Count `count` more pieces, and show the line if it is due.
 
         Args:
             count: pieces done since the last call.
@@ -96,7 +96,7 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Nothing; ends with a line of what was done, also when the task failed."""
+        """End with a summary line, also when the task failed."""
         spent_s = self._clock() - self._begin
         pieces = self.done - self._done_before
         rate = f", {pieces / spent_s:.3g} {self.unit}/s" if spent_s > 0 else ""

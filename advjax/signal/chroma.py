@@ -18,7 +18,7 @@ _CENTRE_OCTAVE, _OCTAVE_DEVIATION = 5.0, 2.0
 def chroma_filterbank(
     *, num_fft: int, sample_rate_hz: int
 ) -> Float[np.ndarray, "bins classes"]:
-    """How much of each transform bin goes to each pitch class, float32.
+    """Weight of each transform bin in each pitch class, float32.
 
     A bin is a Gaussian bump over the circle of semitones, as wide as the distance to
     the next bin where that is more than a semitone. Bins sum to 1 in squares, then low

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 
 def num_frames(num_samples: int, length: int, hop: int) -> int:
-    """How many frames cover `num_samples`: 1 + ceil((num_samples - length) / hop)."""
+    """Number of frames over the samples: 1 + ceil((num_samples - length) / hop)."""
     return 1 + max(0, -(-(num_samples - length) // hop))
 
 

@@ -1,4 +1,4 @@
-"""What a clip hides from the ear: the threshold in quiet and that of masking.
+"""Masking thresholds: the power below which a sound beside a clip is inaudible.
 
 The psychoacoustic model 1 of MPEG-1 as attacks on speech recognition use it: every
 frame's spectral peaks raise the threshold around them, on the Bark scale.
@@ -39,7 +39,7 @@ Frames = Float[Array, "frames bins"]
 
 
 class MaskingThreshold(NamedTuple):
-    """What is heard beside a clip.
+    """Masking threshold of a clip.
 
     Attributes:
         power: the least audible power of every frame and bin; 96 dB are 10^9.6.

@@ -1,4 +1,4 @@
-"""What every corpus offers: labelled utterances in three splits, loaded one by one.
+"""Corpora: labelled utterances in three splits, loaded one by one.
 
 A corpus is any object with a `name`, its `labels`, whether its utterances are used
 `whole`, what was `left_out`, and `utterances(split)`, a sequence of `Utterance`. An
@@ -137,7 +137,7 @@ def _printable(utterance: Utterance) -> Utterance:
 
 
 def check_split(split: str) -> None:
-    """Nothing, or ValueError where `split` is not one of `SPLITS`."""
+    """Raise ValueError if `split` is not one of `SPLITS`."""
     if split not in SPLITS:
         raise ValueError(f"no split {split!r}; choose one of {', '.join(SPLITS)}")
 

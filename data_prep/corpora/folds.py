@@ -160,7 +160,7 @@ def _split_of_folds(
     validation_fold: int | None,
     table: pathlib.Path,
 ) -> dict[int, str]:
-    """What each fold is for."""
+    """Split of each fold."""
     classes: dict[int, set[int]] = {}
     for clip in clips:
         classes.setdefault(clip.fold, set()).add(clip.target)

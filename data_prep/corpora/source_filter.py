@@ -37,7 +37,7 @@ OPEN_QUOTIENT, OPENING_SHARE = 0.56, 0.40 / 0.56
 
 
 class Speaker(NamedTuple):
-    """What stays the same in all utterances of a speaker."""
+    """Traits of a speaker, the same in all utterances."""
 
     f0_hz: float
     tract_scale: float  # of every formant: 17.5 cm / tract length
@@ -173,10 +173,11 @@ def poles(
 def tract_poles(
     formants_hz: Float[np.ndarray, "frames 3"], traits: Speaker
 ) -> Complex64[np.ndarray, "frames bins"]:
-    """What a speaker's tract divides by, given the formants of a standard tract.
+    """Denominator of a vocal tract's filter, from the formants of a standard tract.
 
-    Its length scales all formants and the speaker's offsets move each. A formant that
-    would pass 7.5 kHz stays there and loses its sharpness instead of folding over.
+    The tract's length scales all formants and the speaker's offsets move each. A
+    formant that would pass 7.5 kHz stays there and loses its sharpness instead of
+    folding over.
     """
     scale = traits.tract_scale * (1.0 + traits.formant_offsets)
     upper = UPPER_FORMANTS_HZ * scale[3:]
