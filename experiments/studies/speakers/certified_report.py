@@ -9,7 +9,9 @@ from advjax.reports import figures, tables
 from experiments.lab import caveats, cell_files, certify_report
 from experiments.lab.cells import Cell
 from experiments.lab.grid import Found
+from experiments.lab.study_tables import sections
 from experiments.studies.speakers import inputs
+from experiments.studies.speakers.changed_inputs import certified_below
 
 # Gaussian-augmented waveform models of the publication: accuracies without attack.
 PUBLISHED_NOISY = {0.01: "0.89", 0.05: "0.62", 0.10: "0.38", 0.25: "0.17"}
@@ -31,9 +33,9 @@ def report(found: Found) -> Iterator[str]:
     for stage in ("waveform", "magnitude", "mfbe"):
         curves = []
         for training in ("plain", "gaussian"):
-            if mine := runs_of(stage, training):
-                yield f"## Noise at the {stage}, {training} training"
-                yield tables.as_markdown(tables.certified_accuracy_table(mine))
+            mine = runs_of(stage, training)
+            title = f"Noise at the {stage}, {training} training"
+            yield from sections({title: tables.certified_accuracy_table(mine)})
             curves += [run._replace(label=f"{training}, {run.label}") for run in mine]
         if curves:
             figures.certified_accuracy_plot(
@@ -43,17 +45,20 @@ def report(found: Found) -> Iterator[str]:
                 title=f"Certified accuracy with noise at the {stage}",
             )
             yield f"![certified accuracy, noise at the {stage}]({stage}.png)"
-    if (augmented := augmentation_table(every)).rows:
-        yield "## Accuracy under augmentation"
-        yield tables.as_markdown(augmented)
     caps = tables.maximum_radius_table(
         lambda sigma, n: smoothing.max_radius(sigma, n, 1e-3), alpha=1e-3
     )
-    yield "## Largest certifiable radius, alpha = 0.001"
-    yield tables.as_markdown(caps)
-    for cell, folder in found.cells.items():
-        if cell.path == "inputs":
-            yield inputs.markdown(inputs.stored(folder), runs_of("mfbe", "gaussian"))
+    yield from sections(
+        {
+            "Accuracy under augmentation": augmentation_table(every),
+            "Largest certifiable radius, alpha = 0.001": caps,
+        }
+    )
+    for folder in (f for cell, f in found.cells.items() if cell.path == "inputs"):
+        for heading, table in inputs.stored(folder):
+            if heading == inputs.FRONT_ENDS:
+                table = certified_below(table, runs_of("mfbe", "gaussian"))
+            yield f"{heading}\n\n{tables.as_markdown(table)}"
     yield from caveats.of_runs([*every.values()])
 
 

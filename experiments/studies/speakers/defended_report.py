@@ -19,6 +19,7 @@ from experiments.lab.data import spread
 from experiments.lab.grid import Found, Job, Step
 from experiments.lab.smoothed_attack_report import bound_curves
 from experiments.lab.steps import is_whole
+from experiments.lab.study_tables import sections
 from experiments.studies.speakers import heuristics
 
 SIGMAS = {"mfbe": 0.5, "magnitude": 0.5, "waveform": 0.01}
@@ -71,10 +72,8 @@ def report(found: Found) -> Iterator[str]:
     every = {c: f for c, f in found.cells.items() if "heuristics" not in c.path}
     curves = {cell: read(folder) for cell, folder in every.items()}
     yield "# Defended speakers"
-    for stage in SIGMAS:
-        if any(cell["stage"] == stage for cell in curves):
-            yield f"## Noise and perturbations at the {stage}"
-            yield tables.as_markdown(stage_table(stage, curves))
+    titles = {stage: f"Noise and perturbations at the {stage}" for stage in SIGMAS}
+    yield from sections({titles[at]: stage_table(at, curves) for at in SIGMAS})
     heard = [cell_files.results(folder).get("heard") for folder in every.values()]
     if lines := meaning({cell.path: each for cell, each in curves.items()}, heard):
         figures.attacked_accuracy_plot(
@@ -86,9 +85,8 @@ def report(found: Found) -> Iterator[str]:
             logarithmic=True,
         )
         yield "![certified, attacked, heard](meaning.png)"
-    if table := heuristics.table(found.out / "heuristics"):
-        yield "## Heuristics under the same attacks"
-        yield tables.as_markdown(table)
+    table = heuristics.table(found.out / "heuristics")
+    yield from sections({"Heuristics under the same attacks": table})
     folders = [f for each in every.values() for f in (each, each / "smallest")]
     yield from caveats.of_runs([f for f in folders if (f / "run.json").exists()])
 

@@ -166,7 +166,7 @@ class Heuristics(Step):
         return found
 
 
-def table(folder: pathlib.Path) -> tables.Table | None:
+def table(folder: pathlib.Path) -> tables.Table:
     """A line for each system and transform: accuracy without and with attack.
 
     Args:
@@ -184,8 +184,6 @@ def table(folder: pathlib.Path) -> tables.Table | None:
             lines.append([system.name, change, *map(tables.share_text, shares)])
         heard = [f"{np.median([a.snr_db for a in each]):.1f}" for each in by_column]
         lines.append([system.name, "SNR in dB, median", "", *heard[1:]])
-    if not lines:
-        return None
     clips = " or ".join(map(str, sorted(counts)))
     return tables.Table(
         ["training", "behind", *names],

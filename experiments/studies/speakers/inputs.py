@@ -17,14 +17,12 @@ from jaxtyping import Float
 from advjax import evaluation, smoothing
 from advjax.metrics.distortion import radius_snr_db
 from advjax.reports import figures, tables
-from advjax.runs.row_types import Run
 from experiments.lab import cell_files
 from experiments.lab.audio import onward, read_wav, waveform_of, write_wav
 from experiments.lab.data import Data, spread
 from experiments.lab.grid import Job, Step
 from experiments.lab.task import System, Task
 from experiments.studies.speakers.changed_inputs import (
-    certified_below,
     features_at,
     front_end_table,
     perturbation_table,
@@ -185,23 +183,6 @@ def sections(
     if len(chain) > 2:
         found.append((FRONT_ENDS, front_end_table(system, points)))
     return found
-
-
-def markdown(
-    found: Sequence[tuple[str, tables.Table]], runs: Sequence[Run] = ()
-) -> str:
-    """Sections as Markdown.
-
-    Args:
-        found: headings and tables.
-        runs: certified at the network's input, to stand below the front ends.
-    """
-    parts = []
-    for heading, table in found:
-        if heading == FRONT_ENDS:
-            table = certified_below(table, runs)
-        parts += [heading, tables.as_markdown(table)]
-    return "\n\n".join(parts)
 
 
 @dataclasses.dataclass(frozen=True)

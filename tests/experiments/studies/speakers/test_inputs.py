@@ -8,13 +8,13 @@ from scipy.io import wavfile
 
 from advjax.classifier import Classifier
 from advjax.evaluation import Point
+from advjax.reports import tables
 from advjax.representations import LogMel, Magnitude, MelEnergies, Waveform
 from advjax.signal.samples import from_int16, to_int16
 from experiments.lab import trainers
 from experiments.lab.task import Task
 from experiments.studies.speakers.inputs import (
     at_waveform,
-    markdown,
     noisy_inputs,
     sections,
     statistics,
@@ -167,7 +167,7 @@ def test_the_whole_study(task, tmp_path, monkeypatch):
 
     monkeypatch.setattr(trainers, "find_or_train", untrained)
     found = sections(task, tmp_path / "out", num_points=40, sigmas=(0.1,))
-    text = markdown(found)
+    text = "\n\n".join(f"{head}\n\n{tables.as_markdown(t)}" for head, t in found)
     for title in ("Statistics", "Noisy inputs", "Random perturb", "Other front ends"):
         assert f"## {title}" in text
     for stage in ("waveform", "magnitude", "mfbe"):
