@@ -5,14 +5,14 @@
 
 Runs every attack that both have, with the same budgets and step counts, on test
 examples that the network gets right, and prints for each the success rate and the
-median distance of the successes, both measured by us. This judges strength, not speed:
-see `experiments.benchmarks.attacks` for that. --out=FILE.md also writes the table, and
-the same as JSON.
+median distance of the successes, both computed from our logits. This judges strength,
+not speed: see `experiments.benchmarks.attacks` for that. --out=FILE.md also writes the
+table, and the same as JSON.
 
 Needs Foolbox: pip install 'advjax[test]'
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -29,18 +29,11 @@ from experiments.benchmarks import flags as bench
 from experiments.benchmarks import results, strength
 from experiments.benchmarks.strength import Problem
 from experiments.lab.console import say
-from experiments.lab.data import spread
 
 flags.declare(
     __name__,
-    flags.CW_STEPS,
-    bench.NUM_EXAMPLES,
-    bench.SNR_DB,
-    bench.CW_RATE,
-    flags.OUT,
-    *flags.MODEL_FLAGS,
-    *flags.DATA_FLAGS,
-    *flags.RUN_FLAGS,
+    *(flags.CW_STEPS, bench.NUM_EXAMPLES, bench.SNR_DB, bench.CW_RATE, flags.OUT),
+    *(*flags.MODEL_FLAGS, *flags.DATA_FLAGS, *flags.RUN_FLAGS),
 )
 
 
@@ -49,9 +42,9 @@ class Pair(NamedTuple):
 
     Attributes:
         ours: with the bounds bound.
-        theirs: its name in Foolbox' module of attacks.
+        theirs: its name in Foolbox's module of attacks.
         options: of theirs.
-        snr_db: of its budget, relative to the others'.
+        snr_db: added to the signal-to-noise ratio of the budgets.
     """
 
     ours: Attack
@@ -70,7 +63,7 @@ class Verdict(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether ours succeeds as often and, within 2 %, from as near."""
+        """True if ours succeeds as often and, within 2 %, from as near."""
         ours, theirs = self.distance
         near = not theirs > 0 or ours <= 1.02 * theirs
         return self.success[0] >= self.success[1] and near
@@ -120,9 +113,7 @@ def judge(
     snr_db: float,
     cw_steps: int,
     cw_rate: float = 1e-2,
-    only: tuple[str, ...] | None = None,
-    on_verdict: Callable[[Verdict], None] | None = None,
-) -> list[Verdict]:
+) -> Iterator[Verdict]:
     """A verdict for each attack that both have.
 
     Args:
@@ -130,11 +121,9 @@ def judge(
         x: clean examples that it gets right, [examples, *features].
         y: their labels.
         bounds: least and greatest value of an entry, finite.
-        snr_db: of the budgets, relative to the example of median level.
+        snr_db: signal-to-noise ratio of the budgets at the example of median level.
         cw_steps: steps of Carlini-Wagner for each of its nine constants.
         cw_rate: its learning rate.
-        only: names; None for all.
-        on_verdict: called with each as soon as it is there.
     """
     failures.need("foolbox")
     import foolbox
@@ -144,10 +133,7 @@ def judge(
     levels = np.linalg.norm(x.reshape(len(x), -1), axis=1)
     example = x[int(np.argsort(levels)[len(x) // 2])]
     keys = jax.random.split(jax.random.key(0), len(x))
-    verdicts = []
     for name, pair in pairs(bounds, cw_steps=cw_steps, cw_rate=cw_rate).items():
-        if only is not None and name not in only:
-            continue
         norm, budget = pair.ours.norm, None
         if pair.ours.fixed_budget:
             level = snr_db + pair.snr_db
@@ -162,59 +148,50 @@ def judge(
                 model, jnp.asarray(x), jnp.asarray(y), epsilons=budget
             )
         problem = Problem(logits_fn, x, y, False, norm, bounds, budget)
-        outcomes = [
-            strength.judge(problem, np.asarray(each)) for each in (ours, theirs)
-        ]
-        success = tuple(each.rate() for each in outcomes)
-        # No success has no distance.
-        distance = tuple(
-            each.median() if each.success.any() else 0.0 for each in outcomes
-        )
-        verdicts.append(Verdict(name, norm, success, distance))
-        if on_verdict is not None:
-            on_verdict(verdicts[-1])
-    return verdicts
+        both = [strength.judge(problem, np.asarray(each)) for each in (ours, theirs)]
+        success = tuple(each.rate() for each in both)
+        # Without a success there is no distance.
+        distance = tuple(each.median() if each.rate() else 0.0 for each in both)
+        yield Verdict(name, norm, success, distance)
 
 
 def table(verdicts: list[Verdict]) -> tables.Table:
     """A row for each attack."""
-    return tables.Table(
-        ["attack", "success", "Foolbox", "median distance", "Foolbox", "as strong"],
+    header = ["attack", "success", "Foolbox", "median distance", "Foolbox", "as strong"]
+    rows = [
         [
-            [
-                v.name,
-                *(f"{rate:.3f}" for rate in v.success),
-                *(f"{size:.4g}" for size in v.distance),
-                "yes" if v.holds else "no",
-            ]
-            for v in verdicts
-        ],
-        [
-            "distance: of the successes, in the units of the stage; as strong: no less "
-            "success, and no more than 2 % further"
-        ],
+            v.name,
+            *(f"{rate:.3f}" for rate in v.success),
+            *(f"{size:.4g}" for size in v.distance),
+            "yes" if v.holds else "no",
+        ]
+        for v in verdicts
+    ]
+    note = (
+        "distance: of the successes, in the units of the stage; as strong: no less "
+        "success, and no more than 2 % further"
     )
+    return tables.Table(header, rows, [note])
 
 
 def main() -> None:
     """Judge, then print."""
     system = requests.task(defence="plain").resolve()
-    bounds = system.stage.bounds
-    points = system.test_points(None)
-    x, y = np.stack([p.x for p in points]), np.asarray([p.label for p in points])
-    logits_fn = system.logits_fn()
-    right = np.flatnonzero(strength.winners(logits_fn, x) == y)
-    kept = right[spread(len(right), bench.NUM_EXAMPLES.value)]
-    verdicts = judge(
-        logits_fn, x[kept], y[kept], bounds=bounds, snr_db=bench.SNR_DB.value,
+    x, y = strength.examples(system, bench.NUM_EXAMPLES.value)
+    verdicts = []
+    for verdict in judge(
+        system.logits_fn(), x, y,
+        bounds=system.stage.bounds,
+        snr_db=bench.SNR_DB.value,
         cw_steps=flags.value_or(flags.CW_STEPS, 200),
         cw_rate=flags.value_or(bench.CW_RATE, 1e-2),
-        on_verdict=lambda verdict: say(str(verdict)),
-    )  # fmt: skip
-    text, setting = tables.as_markdown(table(verdicts)), results.setting(["foolbox"])
-    facts = {"verdicts": [verdict._asdict() for verdict in verdicts]}
+    ):  # fmt: skip
+        verdicts.append(verdict)
+        say(str(verdict))
+    facts = {"verdicts": verdicts}
     one = results.Contest("attacks beside Foolbox's", "examples", (), facts)
-    print(results.write(flags.OUT.value, "strength", [one], text, setting))
+    setting = results.setting(["foolbox"])
+    print(results.write(flags.OUT.value, "strength", [one], table(verdicts), setting))
 
 
 if __name__ == "__main__":

@@ -6,12 +6,11 @@ Computes every representation from the waveform, for clips of a synthetic voice 
 as the representation takes them: the features alone, and the features with the gradient
 at the waveform, which an attack on the waveform needs. The rivals read their constants
 from the representation; their features and gradients are compared with ours before
-anything is timed. Then all take turns, every turn in another order. The first call,
-which compiles, is apart. The last column relates ours to a ceiling measured in the same
-turns: the bare transforms and mel products of as many frames, ready in memory.
+anything is timed. The first call, which compiles, is apart. The ceiling is measured in
+the same turns: the bare transforms and mel products of as many frames, in memory.
 
-Prints a Markdown table. --out=FOLDER also writes it there, as table.md, every turn as
-front_end.json, and front_end.png.
+Prints a Markdown table. --out=FOLDER also writes it there, as front_end.md, every turn
+as front_end.json, and front_end.png.
 
 PyTorch 2.13.0 comes with pip install 'advjax[bench]', python_speech_features with
 'advjax[test]'; --rivals leaves out what is not there.
@@ -34,14 +33,14 @@ from advjax.representations import (
     Representation,
     definition,
 )
-from advjax.runtime import parallel
+from advjax.runtime import failures, parallel
 from advjax.runtime.compilation import compiler_options
 from advjax.signal.mel import mel_filterbank
 from experiments import app, flags
 from experiments.benchmarks import flags as bench
 from experiments.benchmarks import harness, problems, results
-from experiments.benchmarks.results import Contest
-from experiments.benchmarks.rivals import front_ends
+from experiments.benchmarks.results import Contest, Result
+from experiments.benchmarks.rivals import pytorch
 from experiments.benchmarks.rivals.front_ends import AT_ONCE, RIVALS, Pass
 
 _TIMED = ["magnitude", "mfbe", "logmel"]
@@ -55,20 +54,18 @@ flags.declare(
 TOLERANCE = {"features": 1e-4, "gradient": 1e-3}
 """Greatest difference from ours, relative to the largest of our values: float32 sums in
 another order. The gradient of a magnitude turns with its phase, which near zero is mere
-rounding: how often that shows depends on the clip."""
+rounding; the clip decides how often that shows."""
 TURN_S = 0.03
-"""Seconds of a turn at least: a call with one clip is over before the clock is sure."""
+"""Least seconds of a turn: a call with one clip is too short for the clock."""
 LOOP_CLIPS = 32
-"""What goes through the clips one by one takes part up to this many: its rate stays."""
+"""Most clips of the rivals that loop over clips: more do not change their rate."""
 SETTLE_S = 0.04
-"""Before each turn: threads of OpenBLAS and OpenMP look for more work about that long
-after a call. Ours took 1.6 times as long straight after a NumPy product."""
+"""Pause before each turn: threads of OpenBLAS and OpenMP look for more work about that
+long after a call. Ours took 1.6 times as long straight after a NumPy product."""
 HOPELESS = 3.0
-"""PyTorch has several ways, of which only the fastest counts."""
+"""Times the fastest way of the same rival, beyond which a way takes no turns."""
 _IN_PARTS = f"ours, {AT_ONCE} at once"
 _LOOPS = ("librosa", "python_speech_features")
-_FAMILIES = ("PyTorch", *_LOOPS)
-"""Kinds of rivals, with which the names of their ways begin."""
 
 
 def main() -> None:
@@ -76,38 +73,27 @@ def main() -> None:
     table = {name: REPRESENTATIONS[name] for name in _TIMED}
     chosen = flags.REPRESENTATION.value or _TIMED
     representations = {text: catalog.pick(text, table) for text in chosen}
-    counts = [_count(text) for text in bench.CLIPS.value]
-    libraries = bench.RIVALS.value or list(RIVALS)
-    front_ends.check(libraries)
-    # What compiling takes is measured, whatever an earlier start has left.
-    jax.config.update("jax_enable_compilation_cache", False)
+    counts = bench.counts(bench.CLIPS)
+    libraries = bench.names(bench.RIVALS, RIVALS)
+    failures.need(*libraries)
+    if "torch" in libraries:
+        pytorch.start()
+    problems.compile_afresh()
     contests = []
     for name, representation in representations.items():
         for count in counts:
             clips, cotangent = problems.voices(representation, count, flags.SEED.value)
             for wanted in (None, cotangent):
-                one = compete(
-                    name, representation, clips, wanted,
-                    libraries=libraries, num_turns=bench.TURNS.value,
+                contests.append(
+                    compete(
+                        name, representation, clips, wanted,
+                        libraries=libraries, num_turns=bench.TURNS.value,
+                    )
                 )  # fmt: skip
-                contests.append(one)
-    panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for one in contests:
-        panel = panels.setdefault(f"{one.facts['name']}, {one.facts['pass']}", {})
-        for kind in ("ours", _IN_PARTS, *_FAMILIES):
-            if (best := one.best(kind)) is not None:
-                panel.setdefault(kind, []).append((one.facts["clips"], best.rate))
     print(results.write(
-        flags.OUT.value, "front_end", contests, tables.as_markdown(summary(contests)),
-        results.setting(libraries), markdown="table.md", panels=panels,
-        x_label="clips in a call",
+        flags.OUT.value, "front_end", contests, summary(contests),
+        results.setting(libraries), x="clips",
     ))  # fmt: skip
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"--clips={text}: give whole numbers of 1 or more")
-    return int(text)
 
 
 def compete(
@@ -121,37 +107,22 @@ def compete(
 ) -> Contest:
     """The contest at one representation, kind of pass and count of clips.
 
-    Args:
-        name: of the representation in reports.
-        representation: what to compute.
-        clips: waveforms [clips, time].
-        cotangent: of the features, [clips, frames, bins], for their gradient too.
-        libraries: names in `RIVALS`.
-        num_turns: of each contestant.
+    It takes waveforms [clips, time] and, for the gradient too, a cotangent of the
+    features [clips, frames, bins].
 
     Raises:
         ValueError: a rival's features or gradients are not ours.
     """
     kind = "features" if cotangent is None else "gradient"
     title = f"{name}, {kind}, {len(clips)} clips"
-    calls = {"ours": our_pass(representation, clips, cotangent)}
+    calls = {"ours": {"ours": our_pass(representation, clips, cotangent)}}
     if len(clips) > AT_ONCE:
-        calls[_IN_PARTS] = our_pass(representation, clips, cotangent, at_once=AT_ONCE)
+        parts = our_pass(representation, clips, cotangent, at_once=AT_ONCE)
+        calls[_IN_PARTS] = {_IN_PARTS: parts}
     for library in libraries:
         if library not in _LOOPS or len(clips) <= LOOP_CLIPS:
-            calls |= RIVALS[library](representation, clips, cotangent)
-    contestants = [
-        harness.in_process(
-            by,
-            by if by in ("ours", _IN_PARTS) else by.split()[0],
-            call,
-            batch=len(clips),
-        )
-        for by, call in calls.items()
-    ] + [
-        harness.in_process(by, "ceiling", call, batch=len(clips))
-        for by, call in bare_passes(representation, len(clips), libraries).items()
-    ]
+            calls[library] = RIVALS[library](representation, clips, cotangent)
+    calls["ceiling"] = bare_passes(representation, len(clips))
     difference: dict[str, dict[str, float]] = {}
 
     def check(entrants: Sequence[harness.Entrant]) -> None:
@@ -164,17 +135,23 @@ def compete(
             )
 
     found = harness.contest(
-        contestants, rounds=num_turns, size=units_of_turns, check=check,
-        settle_s=SETTLE_S, title=title,
+        (
+            harness.in_process(by, kind, call, batch=len(clips))
+            for kind, ways in calls.items()
+            for by, call in ways.items()
+        ),
+        rounds=num_turns, size=units_of_turns, check=check, settle_s=SETTLE_S,
+        title=title,
     )  # fmt: skip
     facts = {
-        "name": name,
-        "pass": kind,
+        "panel": f"{name}, {kind}",
         "clips": len(clips),
         "clip_s": representation.num_samples / representation.sample_rate_hz,
         "representation": definition(representation),
         "difference": difference,
     }
+    if least_s := bare_s(found) * (1 if cotangent is None else 2):
+        facts["ceiling"] = 1 / least_s
     return Contest(title, "clips", found, facts)
 
 
@@ -187,7 +164,7 @@ def units_of_turns(entrants: Sequence[harness.Entrant]) -> list[int]:
         fastest[kind] = min(fastest.get(kind, one.last.wall_s), one.last.wall_s)
     return [
         0
-        if one.contestant.kind in _FAMILIES
+        if one.contestant.kind in RIVALS
         and one.last.wall_s > HOPELESS * fastest[one.contestant.kind]
         else count
         for one, count in zip(entrants, units, strict=True)
@@ -205,13 +182,10 @@ def our_pass(
     *,
     at_once: int | None = None,
 ) -> Pass:
-    """The representation, compiled for a batch.
+    """The representation, compiled for waveforms [clips, time].
 
-    Args:
-        representation: what to compute.
-        clips: waveforms [clips, time].
-        cotangent: of the features, [clips, frames, bins], for their gradient too.
-        at_once: so many clips after each other, or None for all at once.
+    A cotangent of the features, [clips, frames, bins], asks for their gradient too.
+    `at_once` clips are computed after each other; by default all at once.
     """
 
     def both(wave, weights):
@@ -233,10 +207,8 @@ def our_pass(
     return lambda: jax.block_until_ready(compiled(*given))
 
 
-def bare_passes(
-    representation: Representation, count: int, libraries: Sequence[str]
-) -> dict[str, Pass]:
-    """The transforms and mel products of so many clips and nothing else."""
+def bare_passes(representation: Representation, count: int) -> dict[str, Pass]:
+    """The bare transforms and mel products of the frames of so many clips."""
     chain = {member.name: member for member in representation.chain()}
     if "magnitude" not in chain:
         return {}
@@ -244,27 +216,21 @@ def bare_passes(
     num_rows = count * magnitude.feature_shape[0]
     rng = np.random.default_rng(0)
     frames = rng.normal(size=(num_rows, magnitude.num_fft)).astype(np.float32)
+    transform = functools.partial(scipy.fft.rfft, workers=parallel.num_cores())
     calls = {
         "transform XLA": _xla(jnp.fft.rfft, frames),
-        "transform SciPy": lambda: scipy.fft.rfft(frames, workers=parallel.num_cores()),
+        "transform SciPy": functools.partial(transform, frames),
     }
-    if "torch" in libraries:
-        calls["transform PyTorch"] = front_ends.torch_bare("rfft", frames)
-    if not isinstance(representation, MelEnergies | LogMel):
-        return calls
-    filters = mel_filterbank(
-        num_bands=representation.num_bands,
-        num_fft=magnitude.num_fft,
-        sample_rate_hz=magnitude.sample_rate_hz,
-    )
-    power = rng.random(size=(num_rows, len(filters)), dtype=np.float32)
-    product = functools.partial(jnp.matmul, precision="highest")
-    calls |= {
-        "product XLA": _xla(product, power, filters),
-        "product NumPy": lambda: power @ filters,
-    }
-    if "torch" in libraries:
-        calls["product PyTorch"] = front_ends.torch_bare("matmul", power, filters)
+    if isinstance(representation, MelEnergies | LogMel):
+        filters = mel_filterbank(
+            num_bands=representation.num_bands,
+            num_fft=magnitude.num_fft,
+            sample_rate_hz=magnitude.sample_rate_hz,
+        )
+        power = rng.random(size=(num_rows, len(filters)), dtype=np.float32)
+        product = functools.partial(jnp.matmul, precision="highest")
+        calls["product XLA"] = _xla(product, power, filters)
+        calls["product NumPy"] = functools.partial(np.matmul, power, filters)
     return calls
 
 
@@ -273,42 +239,28 @@ def _xla(operation, *given: np.ndarray) -> Pass:
     return lambda: jax.block_until_ready(compiled(*on_device))
 
 
-def least_s(one: Contest) -> float | None:
-    """Seconds a clip of the bare operations of a pass, each by its fastest.
+def bare_s(found: Sequence[Result]) -> float:
+    """Seconds a clip of the bare operations of a forward pass, each by its fastest.
 
     The gradient needs each once more, transposed.
     """
-    bare = [result for result in one.results if result.kind == "ceiling"]
-    fastest = [
+    bare = [result for result in found if result.kind == "ceiling"]
+    return sum(
         min(times)
         for operation in ("transform", "product")
         if (times := [r.median_s for r in bare if operation in r.name])
-    ]
-    return sum(fastest) * (2 if one.facts["pass"] == "gradient" else 1) or None
-
-
-_HEADER = (
-    "representation",
-    "pass",
-    "clips",
-    "ours: first call, s",
-    "clips/s",
-    "s of audio/s",
-    f"{AT_ONCE} at once, clips/s",
-    *(f"{family}, clips/s" for family in _FAMILIES),
-    "best rival",
-    "differ by",
-    "times the best rival",
-    "by CPU time",
-    "by fastest turns",
-    f"{AT_ONCE} at once, times",
-    "of the bare operations' speed",
-)
+    )
 
 
 def summary(contests: Sequence[Contest]) -> tables.Table:
-    """A row for each contest."""
-    clip_s = {one.facts["name"]: one.facts["clip_s"] for one in contests}
+    """A row for the fastest way of each kind in each contest."""
+    clip_s = {
+        one.facts["panel"].rpartition(",")[0]: one.facts["clip_s"] for one in contests
+    }
+    greatest = dict.fromkeys(TOLERANCE, 0.0)
+    for one in contests:
+        for what, by in one.facts["difference"].items():
+            greatest[what] = max(greatest[what], *by.values(), 0.0)
     notes = [
         "features: from the waveform; gradient: the features, and the gradient of a "
         "weighted sum of them at the waveform. Clips of a synthetic voice, "
@@ -317,50 +269,15 @@ def summary(contests: Sequence[Contest]) -> tables.Table:
         f"{AT_ONCE} at once: jax.lax.map over parts of the batch",
         "PyTorch: the fastest of torch.stft and frames with torch.fft.rfft, each with "
         f"all clips at once and with {AT_ONCE}, with one thread and with all",
-        "differ by: the greatest difference of any other way from ours, relative to "
-        "our largest value; refused beyond "
-        + ", ".join(f"{limit:.0e} ({name})" for name, limit in TOLERANCE.items()),
-        results.rounds_note(contests[0]),
-        f"a turn takes {TURN_S:g} s at least; by fastest turns: the ratio that other "
-        "programs on the machine disturb least",
-        "of the bare operations' speed: the time of the transforms and mel products of "
-        "as many frames that lie ready in memory, by the fastest of XLA, PyTorch and "
-        "SciPy (twice that with the gradient), over the time of ours",
-        f"{tables.DASH}: left out, without gradients, or a loop over clips, whose rate "
-        f"more than {LOOP_CLIPS} of them do not change",
+        "greatest difference of any other way from ours, relative to our largest value:"
+        + ", ".join(f" {each:.0e} ({what})" for what, each in greatest.items()),
+        f"a turn takes {TURN_S:g} s at least; librosa and python_speech_features have "
+        f"no gradients, and loop over at most {LOOP_CLIPS} clips",
+        "the ceiling: the transforms and mel products of as many frames in memory, by "
+        "the faster of XLA and SciPy with NumPy; twice that time with the gradient",
     ]
-    return tables.Table(_HEADER, [_row(one) for one in contests], notes)
-
-
-def _row(one: Contest) -> list[str]:
-    ours, in_parts, rival = one.best("ours"), one.best(_IN_PARTS), one.best(*_FAMILIES)
-    against = [tables.DASH] * 6
-    if rival is not None:
-        differences = [
-            each for by in one.facts["difference"].values() for each in by.values()
-        ]
-        fastest = [r.per_unit().min() for r in one.results if r.kind in _FAMILIES]
-        against = [
-            rival.name,
-            f"{max(differences):.0e}",
-            str(results.ratio(ours, rival)),
-            str(results.ratio(ours, rival, "cpu_s")),
-            f"{min(fastest) / ours.per_unit().min():.2f}",
-            str(results.ratio(in_parts, rival)) if in_parts else tables.DASH,
-        ]
-    bests = [in_parts, *(one.best(family) for family in _FAMILIES)]
-    least = least_s(one)
-    return [
-        one.facts["name"],
-        one.facts["pass"],
-        str(one.facts["clips"]),
-        f"{ours.first.wall_s:.2f}",
-        f"{ours.rate:,.0f}",
-        f"{one.facts['clip_s'] * ours.rate:,.0f}",
-        *(tables.DASH if best is None else f"{best.rate:,.0f}" for best in bests),
-        *against,
-        tables.DASH if least is None else f"{least / ours.median_s:.2f}",
-    ]
+    against = {"the best rival": list(RIVALS)}
+    return results.table(contests, against, notes=notes, only_best=True)
 
 
 if __name__ == "__main__":

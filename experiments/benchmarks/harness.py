@@ -1,9 +1,9 @@
 """Interleaved contests: several ways to do the same work, timed in turns.
 
 `contest` starts every `Contestant`, in this process or in processes of its own, lets
-`check` compare their results before anything is timed, and then lets them take turns,
-every round in another order: what slows the machine slows all alike. `ratio` compares
-two results round by round; `results` has it, the tables and the files.
+`check` compare their results before anything is timed, and then lets them take turns.
+Every round has another order, so that machine noise hits all contestants alike.
+`results` has the ratios, the table and the files.
 """
 
 import contextlib
@@ -21,29 +21,27 @@ from experiments.benchmarks.results import Result
 from experiments.benchmarks.work import Turn, Work, measure
 from experiments.lab.console import say
 
-_NOTHING: Mapping[str, Any] = {}
-
 
 class Contestant(NamedTuple):
     """One way to do the work.
 
     Attributes:
         name: in tables and figures.
-        kind: "ours", "ceiling", or a kind of rival; of each kind the fastest counts.
-        build: gives the work; a function of a module, where there are processes.
+        kind: "ours", "ceiling", or a kind of rival.
+        build: makes the work; a function of a module, where there are processes.
         options: of `build`.
         batch: units of the first call; a process does whole batches.
-        num_processes: that share the work at the same time; 0: it is done here.
-        environment: variables of these processes that differ; None for one left out.
+        num_processes: that share the work at the same time; 0 for this process.
+        environment: variables of these processes that differ; None removes one.
     """
 
     name: str
     kind: str
     build: Callable[..., Work]
-    options: Mapping[str, Any] = _NOTHING
+    options: Mapping[str, Any] = {}
     batch: int = 1
     num_processes: int = 0
-    environment: Mapping[str, str | None] = _NOTHING
+    environment: Mapping[str, str | None] = {}
 
 
 def in_process(
@@ -63,7 +61,7 @@ class Entrant:
     """A contestant that has started; a context that ends its processes.
 
     Attributes:
-        contestant: what has started.
+        contestant: the contestant.
         facts: those of its work.
         last: its last call.
         result: of that call, unless other processes did it.
@@ -94,7 +92,7 @@ class Entrant:
         batch, count = self.contestant.batch, len(self._processes)
         share = -(-units // count // batch) * batch
         for process in self._processes:
-            # One that has ended is told of by the answer that it does not give.
+            # `_answers` reports a process that has ended.
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.write(json.dumps({"units": share} | more) + "\n")
                 process.stdin.flush()
@@ -111,8 +109,8 @@ class Entrant:
         lines = [process.stdout.readline() for process in self._processes]
         if not all(lines):
             raise ValueError(
-                f"the contestant {self.contestant.name!r} ended before its turn: its "
-                "own message is above"
+                f"the process of the contestant {self.contestant.name!r} ended before "
+                "its turn: its own message is above"
             )
         return [json.loads(line) for line in lines]
 
@@ -133,8 +131,25 @@ class Entrant:
                 process.wait()
 
 
+def _start(contestant: Contestant) -> subprocess.Popen:
+    build = contestant.build
+    module = build.__module__
+    if module == "__main__":
+        module = sys.modules[module].__spec__.name
+    spec = {"build": [module, build.__qualname__], "options": dict(contestant.options)}
+    environment = os.environ | contestant.environment
+    program = "from experiments.benchmarks import work; work.serve()"
+    return subprocess.Popen(
+        [sys.executable, "-c", program, json.dumps(spec)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        env={name: value for name, value in environment.items() if value is not None},
+    )
+
+
 Size = Callable[[Sequence[Entrant]], Sequence[int]]
-"""Units of a turn of each; 0: its last call is its only turn."""
+"""Units of a turn of each; 0 for one whose last call is its only turn."""
 
 
 def one_batch(entrants: Sequence[Entrant]) -> list[int]:
@@ -143,17 +158,14 @@ def one_batch(entrants: Sequence[Entrant]) -> list[int]:
 
 
 def turns_of(seconds: float) -> Size:
-    """Whole batches for about so many seconds, judging by a second call."""
+    """Whole batches for about so many seconds, estimated from a second call."""
 
     def size(entrants: Sequence[Entrant]) -> list[int]:
-        batches = one_batch(entrants)
-        trials = [
-            entrant.run(batch) for entrant, batch in zip(entrants, batches, strict=True)
-        ]
-        return [
-            batch * max(1, round(seconds * trial.rate / batch))
-            for batch, trial in zip(batches, trials, strict=True)
-        ]
+        units = []
+        for entrant, batch in zip(entrants, one_batch(entrants), strict=True):
+            rate = entrant.run(batch).rate
+            units.append(batch * max(1, round(seconds * rate / batch)))
+        return units
 
     return size
 
@@ -164,18 +176,16 @@ def contest(
     rounds: int,
     size: Size = one_batch,
     check: Callable[[Sequence[Entrant]], None] | None = None,
-    observe: Callable[[Entrant], None] | None = None,
     settle_s: float = 0.0,
     title: str = "",
 ) -> tuple[Result, ...]:
     """The results of all contestants, in their order.
 
     Args:
-        contestants: what to time, with different names.
+        contestants: ways to do the same work, with different names.
         rounds: turns of each.
         size: units of each one's turns, after `check`.
         check: raises where the first calls have not done the same.
-        observe: called after each turn, out of the timed part.
         settle_s: seconds to wait before each turn.
         title: before every line of progress.
     """
@@ -188,23 +198,17 @@ def contest(
             say(f"{title}  {contestant.name}: first call {first_s:.3g} s")
         if check is not None:
             check(entrants)
-        units, turns = list(size(entrants)), [[] for _ in entrants]
-
-        def note(index: int) -> None:
-            turns[index].append(entrants[index].last)
-            if observe is not None:
-                observe(entrants[index])
-
+        units = size(entrants)
+        turns: list[list[Turn]] = [
+            [] if count else [entrant.last]
+            for entrant, count in zip(entrants, units, strict=True)
+        ]
         racing = [index for index, count in enumerate(units) if count]
-        for index in range(len(entrants)):
-            if index not in racing:
-                note(index)
         for number in range(rounds):
             for place in range(len(racing)):
                 index = racing[(number + place) % len(racing)]
                 time.sleep(settle_s)
-                entrants[index].run(units[index])
-                note(index)
+                turns[index].append(entrants[index].run(units[index]))
             rates = (
                 f"{entrants[index].contestant.name} {turns[index][-1].rate:.4g}"
                 for index in racing
@@ -225,59 +229,18 @@ def differences(
         ValueError: a shape is another, or a difference is greater than `tolerance`.
     """
     (name, first), *others = ((by, np.asarray(each)) for by, each in arrays.items())
-    found = {}
+    scale = max(float(np.abs(first).max()), np.finfo(np.float32).tiny)
+    greatest = {}
     for other, array in others:
         if array.shape != first.shape:
             raise ValueError(
                 f"{what} of {other!r} have shape {array.shape}, of {name!r} "
                 f"{first.shape}: not the same work"
             )
-        scale = max(float(np.abs(first).max()), np.finfo(np.float32).tiny)
-        found[other] = float(np.abs(array - first).max()) / scale
-        if not found[other] <= tolerance:
+        greatest[other] = float(np.abs(array - first).max()) / scale
+        if not greatest[other] <= tolerance:
             raise ValueError(
-                f"{what} of {other!r} and {name!r} differ by {found[other]:.1e} of the "
-                f"largest; {tolerance:.0e} is allowed: not the same work"
+                f"{what} of {other!r} and {name!r} differ by {greatest[other]:.1e} of "
+                f"the largest; {tolerance:.0e} is allowed: not the same work"
             )
-    return found
-
-
-def probe_device() -> tuple[str, str]:
-    """JAX's backend and device, asked of a process: this one stays off both."""
-    program = (
-        "import jax; print(jax.default_backend()); "
-        "print(jax.device_count(), 'x', jax.devices()[0].device_kind)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-        check=True,
-    )
-    backend, device = done.stdout.splitlines()[-2:]
-    return backend, device
-
-
-def _start(contestant: Contestant) -> subprocess.Popen:
-    build = contestant.build
-    module = build.__module__
-    if module == "__main__":
-        module = sys.modules[module].__spec__.name
-    spec = {"build": [module, build.__qualname__], "options": dict(contestant.options)}
-    environment = dict(os.environ)
-    for name, value in contestant.environment.items():
-        environment.pop(name, None)
-        if value is not None:
-            environment[name] = value
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "from experiments.benchmarks import work; work.serve()",
-            json.dumps(spec),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-        env=environment,
-    )
+    return greatest

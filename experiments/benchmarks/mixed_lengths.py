@@ -6,13 +6,13 @@ Takes all clips of a corpus, at 32 kHz, and VGG13 with a quarter of its channels
 log-mel chunks; its weights are the initial ones, on which no time depends. Each clip is
 attacked by PGD with --pgd_steps gradients, in two ways: padded to whole chunks and
 batched with clips of as many chunks, the number of slots chosen so that a batch has
---batch_chunks of them; and padded to the longest clip. The floor is what the chunks of
-all clips would take at the rate of full batches of the fastest bucket, padding within a
-clip's last chunk included, since the network's front end asks for whole ones.
+--batch_chunks of them; and padded to the longest clip. The ceiling is the rate at which
+full batches of the fastest bucket would attack the chunks of all clips, padding within
+a clip's last chunk included, since the network's front end asks for whole ones.
 
-Every way runs once before it is timed, which compiles its programs; then they take
-turns. Prints a Markdown table; --out=FOLDER also writes mixed_lengths.md there, every
-turn as mixed_lengths.json, and mixed_lengths.png.
+Every way runs once before it is timed, which compiles its programs. Prints a Markdown
+table; --out=FOLDER also writes mixed_lengths.md there, every turn as
+mixed_lengths.json, and mixed_lengths.png.
 """
 
 import functools
@@ -21,10 +21,9 @@ import pathlib
 import jax
 import numpy as np
 
-from advjax.attacks import eps_for_snr, pgd, run_batch
+from advjax.attacks import Attack, eps_for_snr, pgd, run_batch
 from advjax.classifier import Classifier, initialise
 from advjax.models import VGG13
-from advjax.reports import tables
 from advjax.representations import LogMelChunks
 from advjax.representations.chunks import CHUNK_SAMPLES
 from experiments import app, flags
@@ -39,10 +38,11 @@ flags.declare(
 )
 
 WIDTH = 16
+_SORTED, _LONGEST = "sorted buckets", "all as long as the longest"
 
 
 def main() -> None:
-    """Time both ways and the floor in turns."""
+    """Time both ways and full batches of each length in turns."""
     corpus = flags.CORPUS.value if flags.is_set(flags.CORPUS) else "fsdkaggle2018"
     front_end = LogMelChunks()
     sounds = clips.load(
@@ -55,7 +55,10 @@ def main() -> None:
     module = VGG13(num_classes=len(sounds.labels), width=WIDTH)
     variables = initialise(module, front_end, jax.random.key(0))
     classifier = Classifier(variables, module, front_end, sounds.labels)
-    attack_all = functools.partial(_attack, classifier.logits_fn("waveform"))
+    num_steps = flags.value_or(bench.PGD_STEPS, 10)
+    attack_all = functools.partial(
+        _attack, pgd(num_steps=num_steps, stop="last"), classifier.logits_fn("waveform")
+    )
     groups = clips.by_length((clip, clip) for clip in every)
     waves = {
         length // CHUNK_SAMPLES: np.stack(
@@ -64,11 +67,6 @@ def main() -> None:
         for length, group in groups.items()
     }
     long = np.stack([clips.padded_wave(clip.audio, max(groups)) for clip in every])
-    # Full batches of each length, for the rate that the floor is made of.
-    full = {
-        chunks: np.resize(x, (2 * _slots(chunks), x.shape[1]))
-        for chunks, x in waves.items()
-    }
     wasted = {
         _SORTED: clips.padding_waste(every),
         _LONGEST: 1 - sum(len(clip.audio) for clip in every) / long.size,
@@ -78,49 +76,39 @@ def main() -> None:
         all_clips(_SORTED, "ours", lambda: [attack_all(x) for x in waves.values()]),
         all_clips(_LONGEST, "longest", lambda: attack_all(long)),
     ]
-    for chunks, x in full.items():
-        run = functools.partial(attack_all, x)
+    for chunks, x in waves.items():
+        full = np.resize(x, (2 * _slots(chunks), x.shape[1]))
+        run = functools.partial(attack_all, full)
         contestants.append(
-            harness.in_process(f"{chunks} chunks", "ceiling", run, batch=len(x))
+            harness.in_process(f"{chunks} chunks", "ceiling", run, batch=len(full))
         )
     found = harness.contest(contestants, rounds=bench.TURNS.value)
-    one = results.Contest("mixed lengths", "clips", found, {"padding": wasted})
     chunk_s = min(
-        result.median_s / chunks for chunks, result in zip(full, found[2:], strict=True)
+        result.median_s / chunks
+        for chunks, result in zip(waves, found[2:], strict=True)
     )
-    floor_s = chunk_s * sum(chunks * len(x) for chunks, x in waves.items())
-
-    def total_s(result: results.Result) -> float:
-        return len(every) * result.median_s
-
+    num_chunks = sum(chunks * len(x) for chunks, x in waves.items())
+    facts = {"padding": wasted, "ceiling": len(every) / (chunk_s * num_chunks)}
+    one = results.Contest("mixed lengths", "clips", found, facts)
     columns = {
-        "s": lambda result: f"{total_s(result):.2f}",
+        "s": lambda result: f"{len(every) * result.median_s:.2f}",
         "padding, % of samples": lambda result: f"{100 * wasted[result.name]:.1f}",
-        "over the floor": lambda result: f"{total_s(result) / floor_s:.2f}",
     }
     lengths = ", ".join(f"{len(x)} of {chunks}" for chunks, x in waves.items())
     notes = [
-        f"{len(every)} clips of {sounds.name}: {lengths} chunks; {_num_steps()} "
-        f"gradients a clip; the floor: {floor_s:.2f} s"
+        f"{len(every)} clips of {sounds.name}: {lengths} chunks; {num_steps} gradients "
+        "a clip; the ceiling: full batches of the fastest length"
     ]
-    table = results.table(one, {"longest": _LONGEST}, columns, notes)
-    text, setting = tables.as_markdown(table), results.setting()
-    print(results.write(flags.OUT.value, "mixed_lengths", [one], text, setting))
-
-
-_SORTED, _LONGEST = "sorted buckets", "all as long as the longest"
-
-
-def _num_steps() -> int:
-    return flags.value_or(bench.PGD_STEPS, 10)
+    table = results.table([one], {_LONGEST: ["longest"]}, columns, notes)
+    setting = results.setting()
+    print(results.write(flags.OUT.value, "mixed_lengths", [one], table, setting))
 
 
 def _slots(chunks: int) -> int:
     return max(1, bench.BATCH_CHUNKS.value // chunks)
 
 
-def _attack(logits_fn, x) -> None:
-    attack = _built(_num_steps())
+def _attack(attack: Attack, logits_fn, x: np.ndarray) -> None:
     budgets = [float(eps_for_snr(row, snr_db=30.0, norm="linf")) for row in x]
     labels = np.zeros(len(x), np.int32)
     keys = jax.random.split(jax.random.key(0), len(x))
@@ -129,10 +117,6 @@ def _attack(logits_fn, x) -> None:
         attack, logits_fn, x, labels, keys, np.float32(budgets), num_slots=slots
     ):
         pass
-
-
-# One object, so that its compiled programs are found again.
-_built = functools.cache(lambda steps: pgd(num_steps=steps, stop="last"))
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@
 The image is the one of the study, 1568x1308, in a batch of one; the network has its
 full width and 50 classes; the step is that of `fused_adversarial` and Adam, as `fit`
 compiles it. Each step is compiled for the inputs that the network resizes by itself and
-for images of their own size. Nothing is run: the figures are those of XLA's account of
-the compiled program, and belong to the backend that it was compiled for. Weights,
-gradients and Adam's averages are in them.
+for images of their own size. The program is not run: the figures are those of XLA's
+account of the compiled program, and belong to the backend that it was compiled for.
+They include weights, gradients and Adam's averages.
 
 Prints a Markdown table. --out=FOLDER also writes it there, as network_memory.md, and
 as network_memory.json.
@@ -24,6 +24,7 @@ from advjax.reports import tables
 from advjax.training import Recipe
 from advjax.types import Batch
 from experiments import app, flags
+from experiments.benchmarks import flags as bench
 from experiments.benchmarks import problems, results
 from experiments.lab.console import say
 
@@ -34,15 +35,13 @@ SIZES = (1568, 1308)
 """Of a spectrogram or scalogram beside the tonnetz, in the publication of Sallo,
 Esmaeilpour and Cardinal."""
 EPS = 0.03
-"""Of images in [0, 1]. No step's memory depends on it."""
-
-_UNPOLISHED = {
+"""Budget of images in [0, 1]. No step's memory depends on it."""
+UNPOLISHED = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
 }
-"""What is never run need not be fast. XLA gives out memory before it makes machine
-code, so the figures are the same, in a third of the time."""
-
+"""XLA assigns memory before it makes machine code, so that the figures are the same
+without optimised code, in a third of the time."""
 FOR_IMAGES = ("alexnet", "googlenet", "vgg16", "resnet18", "resnet34", "resnet56")
 
 
@@ -53,42 +52,34 @@ def main() -> None:
         "compile, s",
     )  # fmt: skip
     rows = []
-    for name in flags.NETWORK.value or FOR_IMAGES:
-        if name not in FOR_IMAGES:
-            raise ValueError(
-                f"no network {name!r} for images; there are: {', '.join(FOR_IMAGES)}"
-            )
-        for resized in (True, False):
-            options = {} if resized else {"resize": None}
+    for name in bench.names(flags.NETWORK, FOR_IMAGES):
+        for options in ({}, {"resize": None}):
             module = MODELS[name](num_classes=NUM_CLASSES, **options)
             start = time.perf_counter()
             count, state, whole = step_memory(module, SIZES)
-            rows.append(
-                [
-                    name,
-                    f"{count:,}",
-                    f"resized to {module.resize}" if resized else "native",
-                    f"{whole / 2**30:.2f}",
-                    f"{state / 2**30:.2f}",
-                    f"{time.perf_counter() - start:.0f}",
-                ]
-            )
+            rows.append([
+                name,
+                f"{count:,}",
+                f"resized to {module.resize}" if module.resize else "native",
+                f"{whole / 2**30:.2f}",
+                f"{state / 2**30:.2f}",
+                f"{time.perf_counter() - start:.0f}",
+            ])  # fmt: skip
             say("  ".join(rows[-1]))
-    notes = [
+    note = (
         f"batch of one image of {SIZES[0]}x{SIZES[1]}, {NUM_CLASSES} classes, "
         f"fused_adversarial and Adam; XLA's account for {jax.default_backend()}, "
         f"JAX {jax.__version__}"
-    ]
-    text = tables.as_markdown(tables.Table(header, rows, notes))
+    )
+    table = tables.Table(header, rows, [note])
     facts = {"networks": [dict(zip(header, row, strict=True)) for row in rows]}
     one = results.Contest("memory of a step", "steps", (), facts)
-    print(
-        results.write(flags.OUT.value, "network_memory", [one], text, results.setting())
-    )
+    setting = results.setting()
+    print(results.write(flags.OUT.value, "network_memory", [one], table, setting))
 
 
 def step_memory(module, sizes: tuple[int, int]) -> tuple[int, int, int]:
-    """Parameters, bytes that one step gives the next, and bytes of the whole step."""
+    """Parameters, bytes of the state between steps, and bytes of the whole step."""
     batch = Batch(
         jax.ShapeDtypeStruct((1, *sizes, 1), jnp.float32),
         jax.ShapeDtypeStruct((1,), jnp.int32),
@@ -100,7 +91,7 @@ def step_memory(module, sizes: tuple[int, int]) -> tuple[int, int, int]:
         params = variables["params"]
         return params, variables.get("batch_stats", {}), optimizer.init(params)
 
-    step = problems.training_step(module, gradients, optimizer, **_UNPOLISHED)
+    step = problems.training_step(module, gradients, optimizer, **UNPOLISHED)
     key = jax.random.key(0)
     state = jax.eval_shape(initialise, key, batch.x)
     memory = step.lower(state, batch, key).compile().memory_analysis()

@@ -1,4 +1,4 @@
-"""Results of contests: ratios by round, tables, figures and JSON."""
+"""Results of contests: ratios by round, the table, the figure and the files."""
 
 import contextlib
 import importlib.metadata
@@ -17,13 +17,12 @@ from experiments import app
 from experiments.benchmarks.work import Turn
 from experiments.lab.console import say
 
-_NOTHING: Mapping[str, Any] = {}
 _DRAWS = 4000
-"""Of the bootstrap, from a fixed seed."""
+"""Resamples of the bootstrap, which has a fixed seed."""
 
 
 class Result(NamedTuple):
-    """A contestant after the contest.
+    """Turns of one contestant.
 
     Attributes:
         name: the contestant's.
@@ -37,7 +36,7 @@ class Result(NamedTuple):
     kind: str
     first: Turn
     turns: tuple[Turn, ...]
-    facts: Mapping[str, Any] = _NOTHING
+    facts: Mapping[str, Any] = {}
 
     def per_unit(self, quantity: str = "wall_s") -> np.ndarray:
         """Seconds a unit of each turn, by "wall_s" or "cpu_s"."""
@@ -55,27 +54,38 @@ class Result(NamedTuple):
 
 
 class Contest(NamedTuple):
-    """Results that belong together, and what they are of."""
+    """Results of the same work.
+
+    Attributes:
+        title: in tables and figures.
+        unit: of the work, in the plural.
+        results: of all contestants.
+        facts: of the contest, as JSON holds them. "ceiling" is the rate, in units a
+            second, that the machine permits.
+    """
 
     title: str
     unit: str
     results: tuple[Result, ...]
-    facts: Mapping[str, Any] = _NOTHING
+    facts: Mapping[str, Any] = {}
 
     def best(self, *kinds: str) -> Result | None:
         """The fastest of these kinds by the median; None if there is none."""
         some = [result for result in self.results if result.kind in kinds]
         return max(some, key=lambda result: result.rate, default=None)
 
+    def bests(self) -> list[Result]:
+        """The fastest of each kind but the ceiling, in the order of the contest."""
+        kinds = dict.fromkeys(result.kind for result in self.results)
+        return [self.best(kind) for kind in kinds if kind != "ceiling"]
+
 
 class Ratio(NamedTuple):
-    """Median of the ratios of all rounds, its 95 % interval, and their extremes."""
+    """Median of the ratios of all rounds, and its 95 % interval."""
 
     value: float
     low: float
     high: float
-    least: float
-    greatest: float
 
     def __str__(self) -> str:
         """The value and its interval, as a cell of a table."""
@@ -85,101 +95,89 @@ class Ratio(NamedTuple):
 def ratio(result: Result, other: Result, quantity: str = "wall_s") -> Ratio:
     """The speed in multiples of that of `other`, by turns of the same round.
 
-    The interval is the percentile bootstrap of the median (Efron 1979). Of few rounds
-    it is no more than their extremes.
+    The interval is the percentile bootstrap of the median (Efron 1979). With few rounds
+    it reaches to their extremes.
     """
     # A single turn stands beside every round of the other.
     rounds = other.per_unit(quantity) / np.maximum(result.per_unit(quantity), 1e-12)
     draws = np.random.default_rng(0).choice(rounds, (_DRAWS, len(rounds)))
     low, high = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
-    found = (np.median(rounds), low, high, rounds.min(), rounds.max())
-    return Ratio(*map(float, found))
+    return Ratio(float(np.median(rounds)), float(low), float(high))
 
 
 def table(
-    of: Contest,
-    against: Mapping[str, str],
-    columns: Mapping[str, Callable[[Result], str]] = _NOTHING,
+    contests: Sequence[Contest],
+    against: Mapping[str, Sequence[str]],
+    columns: Mapping[str, Callable[[Result], str]] = {},
     notes: Sequence[str] = (),
+    *,
+    only_best: bool = False,
 ) -> tables.Table:
-    """A row for each contestant but the ceiling.
+    """A row for each contestant of each contest; a ceiling is a column.
 
     Args:
-        of: what to report.
-        against: kinds of rivals, and what their best is called.
-        columns: more of them, by header.
-        notes: below the table, before the one on turns.
+        contests: to report, of the same unit.
+        against: name of a rival, and the kinds of which the fastest is meant.
+        columns: further ones: the header, and the cell of a result.
+        notes: below the table, before those on its own columns.
+        only_best: leave out all but the fastest of each kind.
     """
-    rivals = {name: of.best(kind) for kind, name in against.items()}
-    rivals = {name: rival for name, rival in rivals.items() if rival is not None}
-    header = ["contestant", f"{of.unit}/s", "first call, s", "cores", *columns]
-    for name in rivals:
-        header += [f"times {name}", "by CPU time"]
+    titled = len(contests) > 1
+    bounded = any("ceiling" in one.facts for one in contests)
     rows = []
-    for result in of.results:
-        if result.kind == "ceiling":
-            continue
-        busy = result.per_unit("cpu_s") / np.maximum(result.per_unit(), 1e-12)
-        rows.append(
-            [result.name, f"{result.rate:.4g}", f"{result.first.wall_s:.2f}"]
-            + [f"{np.median(busy):.1f}", *(cell(result) for cell in columns.values())]
-        )
-        for rival in rivals.values():
-            rows[-1] += [str(ratio(result, rival)), str(ratio(result, rival, "cpu_s"))]
-    return tables.Table(
-        header,
-        rows,
-        [
-            *notes,
-            rounds_note(of),
-            "cores: CPU seconds a second, user and system; by CPU time: the ratio that "
-            "other programs on the machine change less",
-        ],
-    )
-
-
-def rounds_note(of: Contest) -> str:
-    """Below every table."""
-    rounds = max(len(result.turns) for result in of.results)
-    return (
+    for one in contests:
+        every = [result for result in one.results if result.kind != "ceiling"]
+        for result in one.bests() if only_best else every:
+            busy = result.per_unit("cpu_s") / np.maximum(result.per_unit(), 1e-12)
+            cells = [one.title] if titled else []
+            cells += [result.name, f"{result.rate:.4g}", f"{result.first.wall_s:.2f}"]
+            cells.append(f"{np.median(busy):.1f}")
+            if bounded:
+                most = one.facts.get("ceiling")
+                cells.append(f"{result.rate / most:.2f}" if most else tables.DASH)
+            cells += [cell(result) for cell in columns.values()]
+            for kinds in against.values():
+                rival = one.best(*kinds)
+                cells += [
+                    tables.DASH if rival is None else str(ratio(result, rival, by))
+                    for by in ("wall_s", "cpu_s")
+                ]
+            rows.append(cells)
+    header = ["contest"] if titled else []
+    header += ["contestant", f"{contests[0].unit}/s", "first call, s", "cores"]
+    header += ["of the ceiling"] if bounded else []
+    header += columns
+    for name in against:
+        header += [f"times {name}", "by CPU time"]
+    rounds = max(len(result.turns) for one in contests for result in one.results)
+    own = [
         f"medians of {rounds} rounds, every round in another order; ratios are of "
         "turns of the same round, in brackets the 95 % interval of their median "
-        "(bootstrap)"
-    )
+        "(bootstrap)",
+        "cores: CPU seconds a second, user and system; by CPU time: the ratio that "
+        "other programs on the machine change less",
+    ]
+    return tables.Table(header, rows, [*notes, *own])
 
 
-def setting(packages: Iterable[str] = (), device: str | None = None) -> dict[str, Any]:
-    """Processor, device and versions that figures depend on.
+def setting(packages: Iterable[str] = ()) -> dict[str, Any]:
+    """Processor, device and versions, on which the figures depend.
 
     Args:
         packages: those of the rivals, beside our own; left out where not installed.
-        device: where JAX computes; None to ask JAX here.
     """
-    if device is None:
-        device = app.environment()["device"]
-    versions = {}
-    for name in ("jax", "jaxlib", "flax", "numpy", "scipy", *packages):
+    where = app.environment()
+    versions = dict(where["versions"])
+    for package in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
+            versions[package] = importlib.metadata.version(package)
     name, instructions = _processor()
-    return {
+    return where | {
         "processor": name,
         "instruction_set": instructions,
         "cores": parallel.num_cores(),
-        "device": device,
-        "python": platform.python_version(),
         "versions": versions,
-        "git": app.revision(),
     }
-
-
-def setting_text(of: Mapping[str, Any]) -> str:
-    """A setting in one line."""
-    versions = ", ".join(f"{name} {each}" for name, each in of["versions"].items())
-    return (
-        f"{of['processor']} ({of['instruction_set']}), {of['cores']} cores, JAX on "
-        f"{of['device']}; Python {of['python']}; {versions}; commit {of['git']}."
-    )
 
 
 _INSTRUCTIONS = {
@@ -202,107 +200,78 @@ def _processor() -> tuple[str, str]:
     return about.get("model name", fallback), widest or platform.machine()
 
 
-Panels = Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
-"""Of a figure by title: points by label."""
-
-
-def rounds_panels(contests: Iterable[Contest]) -> Panels:
-    """Units a second of every contestant, round by round."""
-    return {
-        of.title: {
-            result.name: list(enumerate((1 / result.per_unit()).tolist(), start=1))
-            for result in of.results
-        }
-        for of in contests
-    }
-
-
 def write(
     out: str | os.PathLike[str] | None,
     name: str,
     contests: Sequence[Contest],
-    text: str,
+    shown: str | tables.Table,
     where: Mapping[str, Any],
     *,
-    markdown: str | None = None,
-    panels: Panels | None = None,
-    x_label: str = "round",
-    y_label: str | None = None,
+    x: str | None = None,
 ) -> str:
-    """The whole report; where `out` is given, write it, every turn, and a figure.
+    """The report in Markdown; where `out` is given, write it, every turn, and a figure.
 
     Args:
         out: a folder, or the file for the text, beside which the others go.
         name: of the files, without ending.
-        contests: for the JSON file.
-        text: in Markdown; the setting is added.
+        contests: for the JSON file and the figure.
+        shown: the table, or text in Markdown; the setting is added.
         where: the setting.
-        markdown: name of the text's file, if it is another.
-        panels: of the figure; default `rounds_panels`. Without results there is none.
-        x_label: of the figure.
-        y_label: of the figure; default the first contest's units a second.
+        x: the fact of the contests that the figure shows rates over, in a panel for
+            each "panel"; by default a panel is a contest, and x the rounds.
     """
-    text = f"{text.rstrip()}\n\n{setting_text(where)}\n"
+    text = shown if isinstance(shown, str) else tables.as_markdown(shown)
+    versions = ", ".join(f"{name} {each}" for name, each in where["versions"].items())
+    text += (
+        f"\n\n{where['processor']} ({where['instruction_set']}), {where['cores']} "
+        f"cores, JAX on {where['device']}; Python {where['python']}; {versions}; "
+        f"commit {where['git']}.\n"
+    )
     if out is None:
         return text
     folder = pathlib.Path(out)
     if folder.suffix == ".md":
-        folder, markdown, name = folder.parent, folder.name, folder.stem
+        folder, name = folder.parent, folder.stem
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / (markdown or f"{name}.md")).write_text(text, encoding="utf-8")
-    save(folder / f"{name}.json", contests, where)
-    if panels or any(of.results for of in contests):
-        draw(
-            folder / f"{name}.png",
-            panels or rounds_panels(contests),
-            x_label=x_label,
-            y_label=y_label or f"{contests[0].unit}/s",
-        )
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    spelled = json.dumps({"setting": where, "contests": _as_json(contests)}, indent=1)
+    (folder / f"{name}.json").write_text(spelled + "\n", encoding="utf-8")
+    if any(one.results for one in contests):
+        try:
+            figures.log_log_plot(
+                _panels(contests, x),
+                folder / f"{name}.png",
+                x_label=x or "round",
+                y_label=f"{contests[0].unit}/s",
+            )
+        except ModuleNotFoundError as error:
+            say(f"no figure: {error.name} is missing")
     return text
 
 
-def draw(path: pathlib.Path, panels: Panels, **labels: str) -> None:
-    """Draw panels of lines on logarithmic axes, or say that nothing here draws."""
-    try:
-        figures.log_log_plot(panels, path, **labels)
-    except ModuleNotFoundError as error:
-        say(f"no figure: {error.name} is missing")
+def _as_json(value: Any) -> Any:
+    """The value as JSON holds it, named tuples as objects."""
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, Mapping):
+        return {name: _as_json(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(each) for each in value]
+    return value
 
 
-def save(
-    path: pathlib.Path, contests: Sequence[Contest], where: Mapping[str, Any]
-) -> None:
-    """Write the setting and every turn as JSON."""
-    spelled = {
-        "setting": where,
-        "contests": [
-            of._asdict()
-            | {
-                "results": [
-                    result._asdict()
-                    | {
-                        "first": result.first._asdict(),
-                        "turns": [turn._asdict() for turn in result.turns],
-                    }
-                    for result in of.results
-                ]
+def _panels(contests: Sequence[Contest], x: str | None) -> dict[str, Any]:
+    """Points (x, units a second) by panel and label."""
+    panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for one in contests:
+        if x is None:
+            panels[one.title] = {
+                result.name: list(enumerate((1 / result.per_unit()).tolist(), start=1))
+                for result in one.results
             }
-            for of in contests
-        ],
-    }
-    path.write_text(json.dumps(spelled, indent=1) + "\n", encoding="utf-8")
-
-
-def load(path: pathlib.Path) -> tuple[tuple[Contest, ...], dict[str, Any]]:
-    """The contests and the setting that `save` wrote."""
-
-    def restored(each: dict[str, Any]) -> Result:
-        turns = tuple(Turn(**turn) for turn in each.pop("turns"))
-        return Result(first=Turn(**each.pop("first")), turns=turns, **each)
-
-    spelled = json.loads(path.read_text(encoding="utf-8"))
-    contests = tuple(
-        Contest(results=tuple(map(restored, of.pop("results"))), **of)
-        for of in spelled["contests"]
-    )
-    return contests, spelled["setting"]
+            continue
+        panel = panels.setdefault(one.facts["panel"], {})
+        for result in one.bests():
+            points = panel.setdefault(result.kind, [])
+            panel[result.kind] = sorted([*points, (one.facts[x], result.rate)])
+    return panels

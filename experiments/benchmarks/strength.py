@@ -6,20 +6,41 @@ import numpy as np
 
 from advjax import evaluation
 from advjax.types import Bounds, LogitsFn
+from experiments.lab.data import spread
+from experiments.lab.task import System
 
 TOLERANCE = 0.02
 """Success rates and median distances that differ by less count as equal."""
 
 
+def examples(system: System, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Test examples that the network gets right, spread over the split, and labels.
+
+    Raises:
+        ValueError: fewer are classified right.
+    """
+    points = system.test_points(None)
+    x = np.stack([point.x for point in points]).astype(np.float32)
+    y = np.asarray([point.label for point in points], np.int32)
+    right = np.flatnonzero(predictions(system.logits_fn(), x) == y)
+    if len(right) < count:
+        raise ValueError(
+            f"--num_examples={count}: the network gets {len(right)} test examples "
+            "right; give at most as many"
+        )
+    kept = right[spread(len(right), count)]
+    return x[kept], y[kept]
+
+
 class Problem(NamedTuple):
-    """The same for all that attack it.
+    """Examples and rules that all attacks share.
 
     Attributes:
-        logits_fn: the judge: one example to logits.
+        logits_fn: the judge, from one example to logits.
         x: clean examples [examples, *features].
         y: their labels or, if `targeted`, the classes to reach.
-        targeted: which of the two `y` is.
-        norm: that of the distances.
+        targeted: True if `y` are classes to reach.
+        norm: of the distances.
         bounds: least and greatest value of an entry.
         budget: the greatest distance allowed, or None.
     """
@@ -34,7 +55,7 @@ class Problem(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Of an attack on the first examples of a problem.
+    """Outcome of an attack on the first examples of a problem.
 
     Attributes:
         success: [examples], by the problem's logits.
@@ -55,14 +76,17 @@ class Outcome(NamedTuple):
 
 
 def judge(problem: Problem, x_adv: np.ndarray) -> Outcome:
-    """The outcome of adversarial examples; one that breaks the rules is no success."""
+    """The outcome of candidates [examples, *features].
+
+    One outside the bounds or the budget is no success.
+    """
     count = len(x_adv)
     x, y = problem.x[:count], problem.y[:count]
-    top = winners(problem.logits_fn, x_adv)
+    top = predictions(problem.logits_fn, x_adv)
     hit = top == y if problem.targeted else top != y
     moved = (x_adv - x).reshape(count, -1).astype(np.float64)
     low, high = problem.bounds
-    # What a rival's rescaling to [0, 1] and back may do to an entry in float32.
+    # Error in float32 of a rival's rescaling to [0, 1] and back.
     rounding = 1e-6 * (high - low)
     distance = {
         "linf": lambda: np.abs(moved).max(axis=1),
@@ -77,10 +101,10 @@ def judge(problem: Problem, x_adv: np.ndarray) -> Outcome:
 
 
 def standing(one: Outcome, other: Outcome, *, by_distance: bool) -> str:
-    """Whether `one` is "weaker", "equal" or "stronger" than `other`.
+    """The standing of `one` beside `other`: "weaker", "equal" or "stronger".
 
-    On the examples that both have, by success rate and then by median distance, which
-    does not count for attacks within a budget.
+    It is decided on the examples that both have, by success rate and then by median
+    distance, which does not count for attacks within a budget.
     """
     count = min(len(one.success), len(other.success))
     gain = one.rate(count) - other.rate(count)
@@ -94,6 +118,6 @@ def standing(one: Outcome, other: Outcome, *, by_distance: bool) -> str:
     return "stronger" if ratio < 1 - TOLERANCE else "equal"
 
 
-def winners(logits_fn: LogitsFn, x: np.ndarray) -> np.ndarray:
+def predictions(logits_fn: LogitsFn, x: np.ndarray) -> np.ndarray:
     """The class with the largest logit of each example."""
     return evaluation.logits_of_batch(logits_fn, x, batch_size=len(x)).argmax(axis=1)

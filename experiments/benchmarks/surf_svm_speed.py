@@ -11,8 +11,8 @@ mahotas has no upright descriptors: the loop turns its own, and so does one of o
 mahotas' refinement moves points elsewhere, so that predictions differ somewhat; the
 share of equal predictions is reported.
 
-Everything runs once before it is timed; then all take turns, and the table has medians.
---out=FOLDER also writes surf_svm_speed.md there, every turn as JSON, and a figure.
+Everything runs once before it is timed. --out=FOLDER also writes surf_svm_speed.md
+there, every turn as JSON, and a figure.
 """
 
 import functools
@@ -23,7 +23,6 @@ import numpy as np
 from advjax import evaluation
 from advjax.classifier import Classifier
 from advjax.models import SurfSvm
-from advjax.reports import tables
 from advjax.runtime import failures
 from advjax.surf_svm.fitting import SvmRecipe, fit
 from experiments import app, flags
@@ -34,7 +33,7 @@ from experiments.lab.task import Task
 
 NETWORK = SurfSvm(num_classes=10, width=8, num_words=128)
 RECIPE = SvmRecipe(num_steps=50, costs=(1.0,))
-_NUM_IMAGES = 80
+NUM_IMAGES = 80
 flags.declare(
     __name__, bench.TURNS, flags.ESC50_DIR, flags.OUT, flags.HOME, flags.CACHE
 )
@@ -53,64 +52,60 @@ def main() -> None:
         at="image",
     ).draft()
     train = draft.source.resolve().dataset("train", draft.stage.name)
-    x, y = train.x[:_NUM_IMAGES], train.y[:_NUM_IMAGES]
-    _, y = np.unique(y, return_inverse=True)
-    num_classes = int(y.max()) + 1
-    network = NETWORK.clone(num_classes=num_classes)
-    turned = network.clone(upright=False)
+    x = train.x[:NUM_IMAGES]
+    known, y = np.unique(train.y[:NUM_IMAGES], return_inverse=True)
+    network = NETWORK.clone(num_classes=len(known))
+    labels = tuple(map(str, range(len(known))))
 
     def fitted(network: SurfSvm) -> Classifier:
-        return fit(
-            network, draft.representation, x, y,
-            labels=tuple(map(str, range(num_classes))), recipe=RECIPE,
-        )  # fmt: skip
+        return fit(network, draft.representation, x, y, labels=labels, recipe=RECIPE)
+
+    def logits(classifier: Classifier) -> np.ndarray:
+        logits_fn = classifier.logits_fn("image")
+        return evaluation.logits_of_batch(logits_fn, x, batch_size=40)
+
+    def predicting(network: SurfSvm):
+        return functools.partial(logits, fitted(network))
 
     loop, images = SurfLoop(network, RECIPE), x[..., 0]
     in_process = functools.partial(harness.in_process, batch=len(x))
     fits = harness.contest(
         [
-            in_process("fit, ours", "ours", functools.partial(fitted, network)),
-            in_process("fit, plain loop", "loop", lambda: loop.fit(images, y)),
+            in_process("ours", "ours", functools.partial(fitted, network)),
+            in_process("plain loop", "loop", lambda: loop.fit(images, y)),
         ],
         rounds=max(1, bench.TURNS.value // 2),
+        title="fit",
     )
     equal = {}
 
     def note_equal(entrants) -> None:
-        _, theirs, loops = (entrant.result.argmax(axis=1) for entrant in entrants)
-        equal["equal predictions"] = float(np.mean(theirs == loops))
+        _, ours, theirs = (entrant.result.argmax(axis=1) for entrant in entrants)
+        equal["equal predictions"] = float(np.mean(ours == theirs))
 
+    turned = network.clone(upright=False)
     predictions = harness.contest(
         [
-            in_process("ours", "ours", functools.partial(_logits, fitted(network), x)),
-            in_process(
-                "ours, turned as mahotas", "ours",
-                functools.partial(_logits, fitted(turned), x),
-            ),
+            in_process("ours", "ours", predicting(network)),
+            in_process("ours, turned as mahotas", "ours", predicting(turned)),
             in_process("plain loop", "loop", lambda: loop.logits(images)),
         ],
         rounds=bench.TURNS.value,
         check=note_equal,
-    )  # fmt: skip
+        title="prediction",
+    )
     contests = [
         results.Contest("fit", "clips", fits),
         results.Contest("prediction", "clips", predictions, equal),
     ]
-    shown = (
-        tables.as_markdown(results.table(one, {"loop": "the plain loop"}))
-        for one in contests
-    )
-    text = (
-        f"{len(x)} images of {x.shape[1]} x {x.shape[2]}. Equal predictions of both "
-        f"with turned descriptors: {100 * equal['equal predictions']:.0f} %.\n\n"
-        + "\n\n".join(shown)
-    )
+    notes = [
+        f"{len(x)} images of {x.shape[1]} x {x.shape[2]}; with turned descriptors "
+        f"{100 * equal['equal predictions']:.0f} % of the predictions are those of the "
+        "loop"
+    ]
+    table = results.table(contests, {"the plain loop": ["loop"]}, notes=notes)
     setting = results.setting(["mahotas", "scikit-learn"])
-    print(results.write(flags.OUT.value, "surf_svm_speed", contests, text, setting))
-
-
-def _logits(classifier: Classifier, x) -> np.ndarray:
-    return evaluation.logits_of_batch(classifier.logits_fn("image"), x, batch_size=40)
+    print(results.write(flags.OUT.value, "surf_svm_speed", contests, table, setting))
 
 
 if __name__ == "__main__":

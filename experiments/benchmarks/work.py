@@ -1,6 +1,6 @@
-"""Work that contestants do, timed where it is done: here or in a process of its own.
+"""Work of contestants, timed in this process or in one of its own.
 
-This file imports little: a contestant's process holds what its work needs.
+This file imports little: a contestant's process holds only what its work needs.
 """
 
 import importlib
@@ -11,11 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-_NOTHING: Mapping[str, Any] = {}
-
 
 def process_peak_bytes() -> int:
-    """The most memory that this process has held so far."""
+    """Most memory of this process so far."""
     # Kilobytes on Linux, bytes on macOS.
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
@@ -25,14 +23,14 @@ class Work(NamedTuple):
     """Work that is ready to be timed.
 
     Attributes:
-        run: does so many units, waits for the result and returns it. `Entrant.run`
-            hands further arguments through.
+        run: does so many units, waits for the result and returns it. Further
+            arguments are those of `Entrant.run`.
         facts: for `check` and reports, as JSON holds them.
         peak_bytes: memory of the work so far.
     """
 
     run: Callable[..., Any]
-    facts: Mapping[str, Any] = _NOTHING
+    facts: Mapping[str, Any] = {}
     peak_bytes: Callable[[], int] = process_peak_bytes
 
 
@@ -42,9 +40,9 @@ class Turn(NamedTuple):
     Attributes:
         units: of work that it did.
         wall_s: seconds on the clock.
-        cpu_s: seconds of all cores, user and system, in all processes of the work,
-            those included that it started and that have ended.
-        peak_bytes: memory of these processes so far.
+        cpu_s: seconds of all cores, user and system, in all processes of the work and
+            in those that it started and that have ended.
+        peak_bytes: most memory of the processes so far.
     """
 
     units: int
@@ -59,7 +57,7 @@ class Turn(NamedTuple):
 
 
 def measure(work: Work, units: int, more: Mapping[str, Any]) -> tuple[Turn, Any]:
-    """One call of the work on the clock, and its result."""
+    """Time one call of the work; return the turn and the result."""
     start, cpu_start = time.perf_counter(), _cpu_s()
     result = work.run(units, **more)
     wall_s, cpu_s = time.perf_counter() - start, _cpu_s() - cpu_start

@@ -17,8 +17,8 @@ def test_no_attack_is_weaker_than_foolbox():
     pytest.importorskip("foolbox")
     from experiments.benchmarks import foolbox_judge
 
-    verdicts = foolbox_judge.judge(
-        F, X, Y, bounds=(-1.0, 1.0), snr_db=16.0, cw_steps=60
+    verdicts = list(
+        foolbox_judge.judge(F, X, Y, bounds=(-1.0, 1.0), snr_db=16.0, cw_steps=60)
     )
     assert len(verdicts) == 10
     assert all(verdict.holds for verdict in verdicts), verdicts

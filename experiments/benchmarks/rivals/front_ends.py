@@ -5,16 +5,23 @@ The spectrum is the rival's own; from the power spectrum on, PyTorch and NumPy h
 same names for the same few operations, and share `_from_power`.
 
 A rival is a function that gives, by name, the ways to do one pass over some clips: a
-`Pass` each. It gives none where it has nothing that computes the representation.
+`Pass` each. It gives none where it does not compute the representation.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from advjax.representations import LogMel, Magnitude, MelEnergies, Representation
-from advjax.runtime import failures, parallel
+from advjax.representations import (
+    LogMel,
+    Magnitude,
+    MelEnergies,
+    Representation,
+    Scalogram,
+)
+from advjax.runtime import parallel
 from advjax.signal.fourier import WINDOWS
 from advjax.signal.framing import num_frames
 from advjax.signal.mel import mel_filterbank
@@ -24,35 +31,32 @@ Pass = Callable[[], tuple[Any, ...]]
 """Computes and waits: features [clips, frames, bins], and gradients [clips, time]."""
 
 AT_ONCE = 8
-"""Of 2, 4 and 8 clips, what PyTorch's features were fastest with on one core of an AMD
-EPYC with 512 kB of L2 cache: up to a fifth faster than 32."""
+"""Of 2, 4 and 8 clips, the fastest for PyTorch's features on one core of an AMD EPYC
+with 512 kB of L2 cache: up to a fifth faster than 32."""
 
 
 def torch_passes(
     representation: Representation, clips: np.ndarray, cotangent: np.ndarray | None
 ) -> dict[str, Pass]:
-    """PyTorch: `torch.stft`, and frames of our own with `torch.fft.rfft`.
+    """PyTorch: `torch.stft`, and frames with `torch.fft.rfft`.
 
     Each with all clips at once and with `AT_ONCE`, whose spectra stay in the cache; and
     each with one thread and with all: the threads wait for each other after every
     operation, which costs more than it gives for a few clips, or on a busy machine.
 
     Args:
-        representation: what to compute.
+        representation: the features to compute.
         clips: waveforms [clips, time].
-        cotangent: what multiplies the features before the sum whose gradient is asked
-            for, [clips, frames, bins]; None for the features alone.
+        cotangent: weights of the sum whose gradient is computed too, [clips, frames,
+            bins]; None for the features alone.
     """
     import torch
 
     finish = _from_power(representation, torch, pytorch.tensor)
     if finish is None:
         return {}
-    wave, weights = (
-        pytorch.tensor(clips),
-        None if cotangent is None else pytorch.tensor(cotangent),
-    )
-    spectra = _torch_spectra(representation.stage("magnitude"))
+    wave = pytorch.tensor(clips)
+    weights = None if cotangent is None else pytorch.tensor(cotangent)
 
     def features(spectrum, x):
         z = spectrum(x)
@@ -71,43 +75,23 @@ def torch_passes(
             gradients += torch.autograd.grad(y, x, weight)
         return torch.cat(values), torch.cat(gradients)
 
-    one, cores = forward if weights is None else gradient, parallel.num_cores()
+    def waiting(spectrum, at_once, threads):
+        torch.set_num_threads(threads)
+        arrays = (forward if weights is None else gradient)(spectrum, at_once)
+        pytorch.wait()
+        return arrays
+
+    cores = parallel.num_cores()
     threads = {1, cores} if pytorch.device() == "cpu" else {cores}
+    spectra = _torch_spectra(representation.stage("magnitude"))
     return {
-        f"{name}, {at_once} at once, threads: {count}": _waiting(
-            one, spectrum, at_once, threads=count
+        f"{name}, {at_once} at once, threads: {count}": functools.partial(
+            waiting, spectrum, at_once, count
         )
         for name, spectrum in spectra.items()
         for at_once in sorted({len(clips), min(len(clips), AT_ONCE)})
         for count in sorted(threads)
     }
-
-
-def torch_bare(operation: str, *given: np.ndarray) -> Pass:
-    """PyTorch's "rfft" or "matmul" of these arrays."""
-    import torch
-
-    tensors = [pytorch.tensor(x) for x in given]
-    run = {"rfft": torch.fft.rfft, "matmul": torch.matmul}[operation]
-
-    def forward():
-        with torch.inference_mode():
-            return (run(*tensors),)
-
-    return _waiting(forward, threads=parallel.num_cores())
-
-
-def _waiting(call: Callable, *arguments, threads: int) -> Pass:
-    """The call on so many threads, over when its arrays are there."""
-    import torch
-
-    def waiting():
-        torch.set_num_threads(threads)
-        arrays = call(*arguments)
-        pytorch.wait()
-        return arrays
-
-    return waiting
 
 
 def _torch_spectra(magnitude: Magnitude) -> dict[str, Callable]:
@@ -121,7 +105,7 @@ def _torch_spectra(magnitude: Magnitude) -> dict[str, Callable]:
     long_window = pad(window, (0, num_fft - length))
 
     def emphasised(x, frame_length: int):
-        tail = _padding(magnitude, frame_length)
+        tail = padding(magnitude, frame_length)
         return pad(x - magnitude.preemphasis * pad(x[:, :-1], (1, 0)), (0, tail))
 
     def stft(x):
@@ -144,35 +128,42 @@ def _torch_spectra(magnitude: Magnitude) -> dict[str, Callable]:
     return {"PyTorch stft": stft, "PyTorch frames": frames}
 
 
+def librosa_spectra(magnitude: Magnitude, dtype=np.float32) -> Callable:
+    """librosa's pre-emphasis and transforms: [..., time] to [..., bins, frames]."""
+    import librosa
+
+    num_fft, tail = magnitude.num_fft, padding(magnitude, magnitude.num_fft)
+    window = np.zeros(num_fft, dtype)
+    window[: magnitude.frame_length] = WINDOWS[magnitude.window](magnitude.frame_length)
+
+    def spectra(wave):
+        if magnitude.preemphasis:
+            before_first = np.zeros((*wave.shape[:-1], 1), dtype)
+            wave = librosa.effects.preemphasis(
+                wave, coef=magnitude.preemphasis, zi=before_first
+            )
+        padded = np.pad(wave, [(0, 0)] * (wave.ndim - 1) + [(0, tail)])
+        return librosa.stft(
+            padded, n_fft=num_fft, hop_length=magnitude.hop, window=window, center=False
+        )
+
+    return spectra
+
+
 def librosa_passes(
     representation: Representation, clips: np.ndarray, cotangent: np.ndarray | None
 ) -> dict[str, Pass]:
     """librosa's pre-emphasis and transform, NumPy after; it has no gradients.
 
-    Its own mel filters are others than those of python_speech_features, which ours are.
+    Its own mel filters are not those of python_speech_features, which ours are.
     """
-    import librosa
-
     finish = _from_power(representation, np, np.asarray)
     if finish is None or cotangent is not None:
         return {}
-    magnitude = representation.stage("magnitude")
-    num_fft = magnitude.num_fft
-    window = np.zeros(num_fft, np.float32)
-    window[: magnitude.frame_length] = WINDOWS[magnitude.window](magnitude.frame_length)
-    before_first = np.zeros((len(clips), 1), np.float32)
+    spectra = librosa_spectra(representation.stage("magnitude"))
 
     def forward():
-        wave = librosa.effects.preemphasis(
-            clips, coef=magnitude.preemphasis, zi=before_first
-        )
-        spectrum = librosa.stft(
-            np.pad(wave, ((0, 0), (0, _padding(magnitude, num_fft)))),
-            n_fft=num_fft,
-            hop_length=magnitude.hop,
-            window=window,
-            center=False,
-        )
+        spectrum = spectra(clips)
         power = np.square(spectrum.real) + np.square(spectrum.imag)
         return (finish(np.swapaxes(power, 1, 2)),)
 
@@ -210,26 +201,24 @@ def speech_features_passes(
         return finish(energies)
 
     one = mel if finish else spectrum
-
-    def forward():
-        return (np.stack([one(wave) for wave in clips]),)
-
-    return {"python_speech_features": forward}
+    return {
+        "python_speech_features": lambda: (np.stack([one(wave) for wave in clips]),)
+    }
 
 
-def _padding(magnitude: Magnitude, length: int) -> int:
+def padding(framed: Magnitude | Scalogram, length: int) -> int:
     """Zeros after a clip that fill the last frame, when frames have `length` samples.
 
     There are as many frames as ours, whatever the length.
     """
-    count = num_frames(magnitude.num_samples, magnitude.frame_length, magnitude.hop)
-    return (count - 1) * magnitude.hop + length - magnitude.num_samples
+    count = num_frames(framed.num_samples, framed.frame_length, framed.hop)
+    return (count - 1) * framed.hop + length - framed.num_samples
 
 
 def _from_power(representation: Representation, xp, array) -> Callable | None:
     """From power spectra [..., bins] to features, in the module `xp`.
 
-    None for a representation that nobody has written down here yet.
+    None for a representation without a rival.
     """
     if isinstance(representation, Magnitude):
         return lambda power: xp.sqrt(power + representation.floor)
@@ -242,7 +231,7 @@ def _from_power(representation: Representation, xp, array) -> Callable | None:
         num_fft=magnitude.num_fft,
         sample_rate_hz=magnitude.sample_rate_hz,
     )
-    # What is linear goes where it costs least: into the filters, and behind them.
+    # The scale and the floor are linear: cheapest in the filters and behind them.
     scaled = filters / np.float32(magnitude.num_fft)
     bias = array(magnitude.floor * scaled.sum(axis=0))
     scaled = array(scaled)
@@ -264,24 +253,9 @@ def _from_energies(representation: Representation, xp) -> Callable | None:
     return known.get(type(representation))
 
 
-def check(libraries: Sequence[str]) -> None:
-    """Check that the libraries are there and can compute where JAX does.
-
-    Raises:
-        ValueError: one is unknown, or PyTorch does not see JAX's device.
-        ModuleNotFoundError: one is not installed.
-    """
-    for library in libraries:
-        if library not in RIVALS:
-            raise ValueError(f"--rivals={library}: choose among {', '.join(RIVALS)}")
-    failures.need(*libraries)
-    if "torch" in libraries:
-        pytorch.start()
-
-
 RIVALS: Mapping[str, Callable[..., dict[str, Pass]]] = {
     "torch": torch_passes,
     "librosa": librosa_passes,
     "python_speech_features": speech_features_passes,
 }
-"""By the name of the package that has to be there."""
+"""Rivals by the package that each needs."""

@@ -1,9 +1,9 @@
-"""The image front ends again, with librosa, PyWavelets, NumPy and SciPy; and exactly.
+"""The image front ends again: a rival in float32, and the definitions in float64.
 
-Every constant is read from the representation. Both pipelines take one clip and have
-the same steps from the spectrogram on; the exact one has float64 all along and the
-Morlet transform of its definition, where the rival has `pywt.cwt`, whose wavelet is a
-table of 2^16 points looked up without interpolation.
+The rival is made of librosa, PyWavelets and NumPy. Every constant is read from the
+representation. Both pipelines take one clip and have the same steps from the
+spectrogram on. The exact one computes the Morlet transform of its definition; the rival
+has `pywt.cwt`, whose wavelet is a table of 2^16 points looked up without interpolation.
 """
 
 import concurrent.futures
@@ -25,15 +25,15 @@ from advjax.representations import (
     Tonnetz,
     Waveform,
 )
-from advjax.signal.fourier import WINDOWS
 from advjax.signal.framing import num_frames
 from advjax.signal.wavelets import pooling_deviations
+from experiments.benchmarks.rivals.front_ends import librosa_spectra, padding
 
 Pipeline = Callable[[np.ndarray], np.ndarray]
 """From a clip [time] to its features [frames, bins]."""
 
 PRECISION = 16
-"""Of pywt.cwt; at its default of 12 the transform is off by a tenth and more."""
+"""Of pywt.cwt; at its default of 12 the transform is off by a tenth or more."""
 
 
 def in_threads(pipeline: Pipeline, clips: np.ndarray, threads: int) -> np.ndarray:
@@ -58,10 +58,8 @@ def _pipeline(representation: Representation, dtype) -> Pipeline:
     if isinstance(representation, Waveform):
         return lambda wave: wave.astype(dtype)
     if isinstance(representation, Stacked):
-        first, second = (
-            _pipeline(member, dtype)
-            for member in (representation.first, representation.second)
-        )
+        first = _pipeline(representation.first, dtype)
+        second = _pipeline(representation.second, dtype)
         return lambda wave: np.concatenate([first(wave), second(wave)], axis=1)
     before = _pipeline(representation.source, dtype)
     step = _STEPS[type(representation)](representation, dtype)
@@ -69,38 +67,17 @@ def _pipeline(representation: Representation, dtype) -> Pipeline:
 
 
 def _magnitude(magnitude: Magnitude, dtype) -> Pipeline:
-    length, hop = magnitude.frame_length, magnitude.hop
-    count = num_frames(magnitude.num_samples, length, hop)
-    padding = (count - 1) * hop + length - magnitude.num_samples
-    if length != magnitude.num_fft or magnitude.preemphasis:
-        raise ValueError("librosa's frames are as long as its transform")
-    window = WINDOWS[magnitude.window](length).astype(dtype)
-
-    def step(wave):
-        spectrum = librosa.stft(
-            np.pad(wave, (0, padding)),
-            n_fft=magnitude.num_fft,
-            hop_length=hop,
-            window=window,
-            center=False,
-        )
-        return np.abs(spectrum).T
-
-    return step
+    spectra = librosa_spectra(magnitude, dtype)
+    return lambda wave: np.abs(spectra(wave)).T
 
 
 def _chroma(chroma: Chroma, dtype) -> Pipeline:
-    def step(magnitude):
-        found = librosa.feature.chroma_stft(
-            S=np.square(magnitude.T), sr=chroma.sample_rate_hz, tuning=0, dtype=dtype
-        )
-        return found.T
-
-    return step
+    options = {"sr": chroma.sample_rate_hz, "tuning": 0, "dtype": dtype}
+    chroma_stft = functools.partial(librosa.feature.chroma_stft, **options)
+    return lambda magnitude: chroma_stft(S=np.square(magnitude.T)).T
 
 
-def _tonnetz(tonnetz: Tonnetz, dtype) -> Pipeline:
-    del tonnetz
+def _tonnetz(_: Tonnetz, dtype) -> Pipeline:
     return lambda chroma: librosa.feature.tonnetz(chroma=chroma.T).T.astype(dtype)
 
 
@@ -108,7 +85,7 @@ def _scalogram(scalogram: Scalogram, dtype) -> Pipeline:
     rows = _pywt_rows if dtype == np.float32 else _exact_rows
     length, hop = scalogram.frame_length, scalogram.hop
     count = num_frames(scalogram.num_samples, length, hop)
-    tail = (count - 1) * hop + length - scalogram.num_samples
+    tail = padding(scalogram, length)
     weights = _pooling_weights(scalogram, dtype)
 
     def step(wave):

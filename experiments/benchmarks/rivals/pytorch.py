@@ -1,6 +1,6 @@
-"""PyTorch where ours computes, and a ResCNN in it with the weights of one of ours.
+"""PyTorch on JAX's device, and a twin of our ResCNN with the same weights.
 
-PyTorch is imported where it is used: everything else can be imported without it.
+PyTorch is imported inside the functions: the module can be imported without it.
 """
 
 import jax
@@ -12,10 +12,11 @@ from advjax.runtime import failures, parallel
 
 BLOCKS = 3
 """Identity blocks of a stage, as in `ResCNN`."""
+_LAYERS = [f"ConvNormClip_{i}" for i in range(4 * (1 + 2 * BLOCKS))]
 
 
 def device() -> str:
-    """The device of PyTorch that is JAX's: "cpu", or "cuda" where JAX has another."""
+    """PyTorch's name of JAX's device: "cpu", or "cuda" for any accelerator."""
     return "cpu" if jax.default_backend() == "cpu" else "cuda"
 
 
@@ -40,7 +41,7 @@ def start(seed: int = 0) -> None:
 
 
 def tensor(x, *, channels_first: bool = False):
-    """An array on that device; channels from the last axis to the second if asked."""
+    """A tensor on JAX's device; `channels_first` moves the last axis to the second."""
     import torch
 
     x = np.asarray(x)
@@ -49,12 +50,12 @@ def tensor(x, *, channels_first: bool = False):
 
 
 def array(x) -> np.ndarray:
-    """What `tensor(x, channels_first=True)` was made of."""
+    """The array of a tensor, the second axis moved to the last."""
     return np.moveaxis(x.detach().cpu().numpy(), 1, -1)
 
 
 def wait() -> None:
-    """Wait until the device has done its work."""
+    """Wait for the device."""
     if device() != "cpu":
         import torch
 
@@ -65,7 +66,7 @@ def parity(classifier: Classifier, x, tolerance: float) -> float:
     """The greatest difference of our logits and the twin's.
 
     Raises:
-        ValueError: it is greater than `tolerance`: not the same network.
+        ValueError: it is greater than `tolerance`.
     """
     import torch
 
@@ -74,7 +75,10 @@ def parity(classifier: Classifier, x, tolerance: float) -> float:
     ours = classifier.module.apply(classifier.variables, x, train=False)
     difference = float(np.abs(np.asarray(ours) - theirs).max())
     if not difference <= tolerance:
-        raise ValueError(f"the logits of JAX and PyTorch differ by {difference:.1e}")
+        raise ValueError(
+            f"the logits of JAX and PyTorch differ by {difference:.1e}; "
+            f"{tolerance:.0e} is allowed: not the same network"
+        )
     return difference
 
 
@@ -89,10 +93,10 @@ def fold(net) -> None:
 
 
 def twin(classifier: Classifier):
-    """A `torch.nn.Module` in evaluation mode: [batch, 1, frames, bands] to logits.
+    """The network as a `torch.nn.Module`: [batch, 1, frames, bands] to logits.
 
-    It is written as a PyTorch user would write it: stock layers, channels first, batch
-    norm as a layer of its own.
+    It is in evaluation mode, and written as a PyTorch user would write it: stock
+    layers, channels first, batch norm as a layer of its own.
 
     Raises:
         ValueError: the classifier is not a ResCNN.
@@ -110,7 +114,7 @@ def twin(classifier: Classifier):
             super().__init__()
             size, _, inputs, features = kernel.shape
             self.size, self.stride = size, stride
-            # "Same" padding of an even size at stride 2 is one wider at the end, which
+            # "Same" padding of an even size at stride 2 is one wider at the end, as
             # PyTorch's own padding cannot be.
             own = (size // 2) if stride == 1 else 0
             self.conv = torch.nn.Conv2d(inputs, features, size, stride, own)
@@ -127,14 +131,16 @@ def twin(classifier: Classifier):
             return missing // 2, missing - missing // 2
 
     class Network(torch.nn.Module):
-        def __init__(self, kernels: list[np.ndarray], affine, head):
+        def __init__(self, params):
             super().__init__()
             self.layers = torch.nn.ModuleList(
-                ConvNormClip(kernel, 1 if i % (1 + 2 * BLOCKS) else 2)
-                for i, kernel in enumerate(kernels)
+                ConvNormClip(
+                    params[name]["Conv_0"]["kernel"], 1 if i % (1 + 2 * BLOCKS) else 2
+                )
+                for i, name in enumerate(_LAYERS)
             )
-            self.affine = torch.nn.Linear(*affine)
-            self.softmax = torch.nn.Linear(*head)
+            self.affine = torch.nn.Linear(*params["affine"]["kernel"].shape)
+            self.softmax = torch.nn.Linear(*params["softmax"]["kernel"].shape)
 
         def forward(self, x):
             layers = iter(self.layers)
@@ -148,22 +154,10 @@ def twin(classifier: Classifier):
             pooled = x.mean(dim=2).transpose(1, 2).flatten(1)
             return self.softmax(self.affine(pooled))
 
-    params = jax.tree.map(np.asarray, classifier.variables["params"])
-    network = Network(
-        [params[name]["Conv_0"]["kernel"] for name in _names()],
-        params["affine"]["kernel"].shape,
-        params["softmax"]["kernel"].shape,
-    )
-    weights = {
-        name: torch.tensor(np.array(values))
-        for name, values in _weights(classifier).items()
-    }
-    network.load_state_dict(weights)
+    network = Network(classifier.variables["params"])
+    weights = _weights(classifier)
+    network.load_state_dict({n: torch.tensor(np.array(w)) for n, w in weights.items()})
     return network.eval().requires_grad_(False).to(device())
-
-
-def _names() -> list[str]:
-    return [f"ConvNormClip_{i}" for i in range(4 * (1 + 2 * BLOCKS))]
 
 
 def _weights(classifier: Classifier) -> dict[str, np.ndarray]:
@@ -171,7 +165,7 @@ def _weights(classifier: Classifier) -> dict[str, np.ndarray]:
     variables = jax.tree.map(np.asarray, classifier.variables)
     params, statistics = variables["params"], variables["batch_stats"]
     weights = {}
-    for i, name in enumerate(_names()):
+    for i, name in enumerate(_LAYERS):
         conv, norm = params[name]["Conv_0"], params[name]["BatchNorm_0"]
         seen = statistics[name]["BatchNorm_0"]
         weights |= {

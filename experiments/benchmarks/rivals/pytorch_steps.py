@@ -6,7 +6,6 @@ from collections.abc import Callable
 import numpy as np
 
 from advjax.classifier import Classifier
-from advjax.runtime import failures
 from advjax.types import Batch
 from experiments.benchmarks import problems
 from experiments.benchmarks.rivals import pytorch
@@ -17,25 +16,17 @@ PUBLISHED_BATCH = 400
 
 
 def votes(
-    *,
-    width: int,
-    sigma: float,
-    batch: int,
-    form: str,
-    layout: str,
-    threads: int,
-    precision: str,
+    *, width: int, num_copies: int, form: str, layout: str, threads: int, precision: str
 ) -> Work:
     """A loop of batches: as published, or the best we know how to write.
 
     Args:
         width: channels of the first stage.
-        sigma: standard deviation of the noise.
-        batch: noisy copies at once.
+        num_copies: noisy copies at once.
         form: "published" (eager, counted in Python), "folded" (batch norm inside the
-            convolutions, counted on the device), or "compiled" (`torch.compile` with
-            frozen weights).
-        layout: "channels_last" or "contiguous".
+            convolutions, counted on the device), or "compiled" (folded, by
+            `torch.compile` with frozen weights).
+        layout: "channels_last" or "contiguous_format".
         threads: of this process.
         precision: float32, tf32 or bfloat16 (autocast).
     """
@@ -48,14 +39,12 @@ def votes(
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.benchmark = True
     torch._inductor.config.freezing = True
-    device = pytorch.device()
-    last = layout == "channels_last"
-    memory_format = torch.channels_last if last else torch.contiguous_format
+    device, memory_format = pytorch.device(), getattr(torch, layout)
     net = pytorch.twin(problems.fresh_rescnn(width)).to(memory_format=memory_format)
     clip = pytorch.tensor(problems.noise(1, seed=0), channels_first=True)
     half = torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16")
     with torch.no_grad(), half:
-        inputs = pytorch.tensor(problems.parity_inputs(sigma), channels_first=True)
+        inputs = pytorch.tensor(problems.parity_inputs(), channels_first=True)
         logits = net(inputs).float().cpu().numpy()
     if form != "published":
         pytorch.fold(net)
@@ -64,19 +53,21 @@ def votes(
 
     def published(units: int) -> None:
         counts = np.zeros(problems.NUM_CLASSES, dtype=int)
-        for _ in range(math.ceil(units / batch)):
-            copies = clip.repeat((batch, 1, 1, 1))
-            noise = torch.randn_like(copies) * sigma
-            for winner in net(copies + noise).argmax(1).cpu().numpy():
-                counts[winner] += 1
+        for _ in range(math.ceil(units / num_copies)):
+            copies = clip.repeat((num_copies, 1, 1, 1))
+            noise = torch.randn_like(copies) * problems.SIGMA
+            for prediction in net(copies + noise).argmax(1).cpu().numpy():
+                counts[prediction] += 1
 
     def on_device(units: int) -> None:
         counts = torch.zeros(problems.NUM_CLASSES, dtype=torch.int64, device=device)
-        for _ in range(math.ceil(units / batch)):
-            noise = torch.randn(batch, *clip.shape[1:], device=device)
-            copies = (clip + sigma * noise).contiguous(memory_format=memory_format)
-            winners = net(copies).argmax(1)
-            counts += torch.bincount(winners, minlength=problems.NUM_CLASSES)
+        for _ in range(math.ceil(units / num_copies)):
+            noise = torch.randn(num_copies, *clip.shape[1:], device=device)
+            copies = (clip + problems.SIGMA * noise).contiguous(
+                memory_format=memory_format
+            )
+            predictions = net(copies).argmax(1)
+            counts += torch.bincount(predictions, minlength=problems.NUM_CLASSES)
         counts.cpu()
 
     def run(units: int) -> None:
@@ -93,15 +84,13 @@ def training_step(
     classifier: Classifier, batch: Batch, *, layout: str, eps: float, alpha: float,
     rate: float,
 ) -> Callable[[], float]:  # fmt: skip
-    """A step of clean and FGSM loss and SGD, eager; it gives the loss before.
+    """A step of clean and FGSM loss and SGD, eager; it returns the loss before.
 
     One backward pass fills the gradients of the weights and of the clean batch.
     """
-    failures.need("torch")
     import torch
 
-    last = layout == "channels_last"
-    memory_format = torch.channels_last if last else torch.contiguous_format
+    memory_format = getattr(torch, layout)
     network = pytorch.twin(classifier).train().requires_grad_(True)
     network = network.to(memory_format=memory_format)
     optimizer = torch.optim.SGD(network.parameters(), lr=rate)

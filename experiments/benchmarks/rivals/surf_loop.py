@@ -10,10 +10,10 @@ from advjax.surf_svm.network import ROOM
 
 
 class SurfLoop:
-    """The pipeline one image at a time, by libraries."""
+    """The pipeline one image at a time, by libraries. Images are [height, width]."""
 
     def __init__(self, network: SurfSvm, recipe: SvmRecipe):
-        """A pipeline that is not fitted yet, with the network's options."""
+        """Prepare a pipeline with the network's options; `fit` comes next."""
         self._network, self._recipe = network, recipe
         self._clean = jax.jit(Autoencoder(network.width).apply)
 
@@ -35,7 +35,7 @@ class SurfLoop:
         self._machine.fit((encoded - self._mean) / self._deviation, y)
 
     def logits(self, images) -> np.ndarray:
-        """Logits of images, one image after the other."""
+        """Logits [images, classes], one image after the other."""
         found = []
         for image in images:
             encoded = self._encoded(self._described(image))

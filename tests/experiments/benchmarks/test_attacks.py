@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import attacks, strength
-from experiments.benchmarks.results import Result
+from experiments.benchmarks.results import Contest, Result
 from experiments.benchmarks.strength import Outcome, Problem
 from experiments.benchmarks.work import Turn
 
@@ -64,20 +64,27 @@ def test_a_slow_rival_gets_few_examples_or_its_first_call_alone(
     assert calls == ([2, 4] if slope_s else [])
 
 
-def test_rows_compare_with_the_fastest_rival_that_is_as_strong():
-    def entry(name, kind, wall_s, success):
-        facts = {"success": success, "distance": [1.0] * len(success)}
-        turns = tuple(Turn(len(success), s, s, 0) for s in wall_s)
-        return Result(name, kind, turns[0], turns, facts)
+def test_the_best_rival_is_the_fastest_that_is_as_strong():
+    def entry(name, kind, wall_s, count):
+        turns = tuple(Turn(count, s, s, 0) for s in wall_s)
+        return Result(name, kind, turns[0], turns)
+
+    def outcome(*success):
+        return Outcome(np.array(success), np.ones(len(success)))
 
     found = [
-        entry("ours, 8 slots", "ours", [1.0, 1.0], [True] * 4),
-        entry("ours, vmap", "ours", [0.5, 0.5], [True] * 4),
-        entry("weak", "weak", [0.1, 0.1], [True, False, False, False]),
-        entry("slow", "slow", [4.0], [True] * 2),
+        entry("ours, 8 slots", "ours", [1.0, 1.0], 4),
+        entry("ours, vmap", "ours", [0.5, 0.5], 4),
+        entry("weak", "rival", [0.1, 0.1], 4),
+        entry("slow", "rival", [4.0], 2),
     ]
-    rows = attacks._rows("pgd", problem(budget=2.0), found)
-    cells = [dict(zip(attacks._HEADER, row, strict=True)) for row in rows]
+    outcomes = {each.name: outcome(True, True, True, True) for each in found[:2]}
+    outcomes["weak"] = outcome(True, False, False, False)
+    outcomes["slow"] = outcome(True, True)
+    ranked = attacks._rank(outcomes, found, by_distance=False)
+    assert [each.kind for each in ranked] == ["ours", "ours", "weaker", "rival"]
+    table = attacks.summary([Contest("pgd, linf", "examples", ranked)], [])
+    cells = [dict(zip(table.header, row, strict=True)) for row in table.rows]
     assert [row["beside ours"] for row in cells] == [
         "equal",
         "equal",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from advjax.layers import blocks
-from experiments.benchmarks import certify, harness, problems, results
+from experiments.benchmarks import certify, harness, problems
 from experiments.benchmarks.results import Contest, Result
 from experiments.benchmarks.rivals import pytorch_steps
 from experiments.benchmarks.work import Turn
@@ -37,9 +37,7 @@ def test_our_side_counts_what_it_is_asked_for(monkeypatch):
         return certify_each(logits_fn, examples, **options)
 
     monkeypatch.setattr(smoothing, "certify_each", note)
-    work = certify.our_votes(
-        width=1, sigma=0.25, tile=5, devices=1, precision="float32", cache=""
-    )
+    work = certify.our_votes(width=1, tile=5, devices=1, precision="float32", cache="")
     work.run(150, clips=3)
     assert asked[-1] == (3, 50)
     logits = np.asarray(work.facts["logits"])
@@ -49,10 +47,13 @@ def test_our_side_counts_what_it_is_asked_for(monkeypatch):
 
 def test_pytorchs_sides_are_the_same_network():
     pytest.importorskip("torch")
-    options = {"width": 1, "sigma": 0.25, "batch": 4, "threads": 1}
+    options = {"width": 1, "num_copies": 4, "threads": 1}
     logits_fn = problems.fresh_rescnn(1).logits_fn("mfbe")
-    expected = jax.jit(jax.vmap(logits_fn))(problems.parity_inputs(0.25))
-    for form, layout in [("published", "contiguous"), ("folded", "channels_last")]:
+    expected = jax.jit(jax.vmap(logits_fn))(problems.parity_inputs())
+    for form, layout in [
+        ("published", "contiguous_format"),
+        ("folded", "channels_last"),
+    ]:
         work = pytorch_steps.votes(
             form=form, layout=layout, precision="float32", **options
         )
@@ -76,41 +77,36 @@ def a_result(name, kind, rates, **facts):
     return Result(name, kind, Turn(10, 1.0, 1.0, 2**30), turns, facts)
 
 
-def test_the_report_compares_the_best_of_each_side_round_by_round(tmp_path):
-    pytest.importorskip("matplotlib")
-    scaling = [
-        Turn(100 * m, 0.01 * m**1.02, 0.0, 2**30)._asdict() for m in (1, 3, 10, 30)
-    ]
+def test_the_report_compares_the_best_of_each_side_round_by_round():
     found = (
-        a_result("product", "ceiling", [10, 10, 10], flops=10**10),
+        a_result("product", "ceiling", [10, 10, 10], flops=1000 * certify.flops(16)),
         a_result("ours, slow", "ours", [20, 20, 20]),
         a_result("ours, fast", "ours", [60, 66, 90]),
         a_result("torch, slow", "torch", [10, 10, 10]),
         a_result("torch, fast", "torch", [50, 60, 60]),
         a_result("loop", "published", [30, 30, 30]),
     )
-    facts = {
-        "width": 16,
-        "flops": 10**9,
-        "scaling": {"name": "ours, fast", "unit": 100, "n": scaling, "clips": scaling},
+    one = certify.votes_contest("ResCNN of width 16", 16, found)
+    turns = {
+        m: tuple(Turn(100 * m, 0.01 * m**1.02, 0.0, m * 2**20) for _ in range(3))
+        for m in certify.MULTIPLES
     }
-    one = Contest("ResCNN of width 16", "votes", found, facts)
-    certify.report([one], results.setting(device="1 x cpu"), tmp_path)
-    text = (tmp_path / "certify.md").read_text()
+    sizes = (
+        Result(f"{kind}, {m}", kind, own[0], own)
+        for kind in ("votes of one clip", "clips")
+        for m, own in turns.items()
+    )
+    growth = Contest("growth, ours, fast", "votes", tuple(sizes))
+    table = certify.summary([one], [growth])
+    rows = {row[1]: dict(zip(table.header, row, strict=True)) for row in table.rows}
+    row = rows["ours, fast"]
     # Rounds 60/50, 66/60, 90/60.
-    assert "1.20 times the best PyTorch (95 % interval 1.10 to 1.50; " in text
-    assert "1.10 to 1.50 in single rounds)" in text
-    assert "2.20 times the published" in text
-    row = next(line for line in text.splitlines() if line.startswith("| ours, fast"))
-    # 66 votes of 1 GFLOP a second, of 100 GFLOP/s; 10,000 votes take 151.5 s.
-    assert row.startswith("| ours, fast | 66 | 1.00 | 1.0 | 0.66 | 152 |")
-    assert "votes of one clip 1.020, clips 1.020" in text
-    for name in ("certify.png", "scaling.png"):
-        assert (tmp_path / name).read_bytes()[:4] == b"\x89PNG"
-    ((loaded,), _) = results.load(tmp_path / "certify.json")
-    assert loaded == one
-
-
-def test_the_slope_is_the_exponent():
-    points = [(n, 3.0 * n**1.5) for n in (1, 3, 10, 30)]
-    assert certify.slope(points) == pytest.approx(1.5)
+    assert row["times the best PyTorch"] == "1.20 [1.10, 1.50]"
+    assert row["times the published loop"].startswith("2.20 [")
+    # 66 of the 10,000 votes a second that 10 products of 1,000 votes are worth.
+    assert row["votes/s"] == "66" and row["of the ceiling"] == "0.01"
+    assert row["s a clip, n=10,000"] == "151.5" and row["memory, GiB"] == "1.00"
+    assert rows["clips, 30"]["times the best PyTorch"] == "–"
+    (note,) = (note for note in table.notes if "exponents" in note)
+    assert "1.020 (votes of one clip), 1.020 (clips); peak memory 1 MiB" in note
+    assert "30 MiB after all" in note

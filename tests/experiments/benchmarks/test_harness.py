@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 
@@ -75,15 +76,16 @@ def test_turns_are_whole_batches_for_about_the_time_asked_for():
 
 
 def test_a_contestant_without_turns_keeps_its_last_call():
-    seen = []
+    entrants = []
     found = contest(
         [in_process("a", "ours", lambda: "a"), in_process("b", "rival", lambda: "b")],
         rounds=3,
         size=lambda entrants: [1, 0],
-        observe=lambda entrant: seen.append(entrant.result),
+        check=entrants.extend,
     )
     assert [len(one.turns) for one in found] == [3, 1]
-    assert seen == ["b", "a", "a", "a"]
+    assert found[1].turns == (found[1].first,)
+    assert [entrant.result for entrant in entrants] == ["a", "b"]
 
 
 def test_ratios_are_of_the_same_round_and_lie_in_their_interval():
@@ -92,8 +94,7 @@ def test_ratios_are_of_the_same_round_and_lie_in_their_interval():
     other = result("other", "rival", [2, 2, 2.2, 22, 22], cpu_s=[3] * 5)
     by = results.ratio(ours, other)
     assert by.value == pytest.approx(2.0)
-    assert by.least == pytest.approx(0.22) and by.greatest == pytest.approx(2.2)
-    assert by.least <= by.low <= by.value <= by.high <= by.greatest
+    assert 0.22 <= by.low <= by.value <= by.high <= 2.2
     assert results.ratio(ours, other) == by
     assert results.ratio(ours, other, "cpu_s").value == pytest.approx(0.3)
     # Units make turns of different length comparable.
@@ -117,7 +118,7 @@ def test_the_interval_shrinks_with_the_rounds_and_covers_the_truth():
 
 def test_a_single_turn_stands_beside_every_round():
     by = results.ratio(result("a", "ours", [1, 2]), result("b", "rival", [4]))
-    assert (by.least, by.greatest) == (2.0, 4.0)
+    assert (by.low, by.value, by.high) == (2.0, 3.0, 4.0)
 
 
 def test_the_best_of_a_kind_has_the_best_median():
@@ -125,6 +126,7 @@ def test_the_best_of_a_kind_has_the_best_median():
     one = Contest("a title", "units", (slow, fast))
     assert one.best("rival") is fast
     assert one.best("ours") is None
+    assert one.bests() == [fast]
 
 
 def test_a_table_has_rates_ratios_and_cores():
@@ -132,27 +134,52 @@ def test_a_table_has_rates_ratios_and_cores():
     other = result("theirs", "rival", [1.0, 1.0, 1.0])
     bound = result("bound", "ceiling", [0.1, 0.1, 0.1])
     one = Contest("a title", "clips", (ours, other, bound))
-    table = results.table(
-        one,
-        {"rival": "theirs", "absent": "nobody"},
-        {"ms": lambda r: f"{r.median_s:g}"},
-    )
+    against = {"theirs": ["rival", "another"], "nobody": ["absent"]}
+    table = results.table([one], against, {"ms": lambda r: f"{r.median_s:g}"})
     assert table.header == [
         "contestant", "clips/s", "first call, s", "cores", "ms", "times theirs",
-        "by CPU time",
+        "by CPU time", "times nobody", "by CPU time",
     ]  # fmt: skip
-    assert table.rows == [
+    assert [row[:7] for row in table.rows] == [
         ["ours", "2", "9.00", "2.0", "0.5", "2.00 [2.00, 2.00]", "1.00 [1.00, 1.00]"],
         ["theirs", "1", "9.00", "1.0", "1", "1.00 [1.00, 1.00]", "1.00 [1.00, 1.00]"],
     ]
+    assert all(row[7:] == ["–", "–"] for row in table.rows)
 
 
-def test_what_is_saved_is_loaded(tmp_path):
-    facts = {"parity": 1e-7, "sizes": [1, 2]}
+def test_a_table_of_contests_has_their_titles_and_the_share_of_the_ceiling():
+    first = Contest("one", "clips", (result("a", "ours", [0.5]),), {"ceiling": 8.0})
+    ways = (result("a", "ours", [0.5]), result("b", "ours", [0.25]))
+    table = results.table([first, Contest("two", "clips", ways)], {}, only_best=True)
+    assert table.header[0] == "contest" and table.header[-1] == "of the ceiling"
+    assert [[*row[:3], row[-1]] for row in table.rows] == [
+        ["one", "a", "2", "0.25"],
+        ["two", "b", "4", "–"],
+    ]
+
+
+def test_what_is_written_has_every_turn(tmp_path):
+    facts = {"parity": 1e-7, "sizes": (1, 2)}
     one = Contest("a title", "clips", (result("ours", "ours", [1.0, 2.0]),), facts)
-    where = results.setting(["no such package"], device="1 x cpu")
-    results.save(tmp_path / "a.json", [one], where)
-    assert results.load(tmp_path / "a.json") == ((one,), where)
+    where = results.setting(["no such package"])
+    results.write(tmp_path, "a", [one], "", where)
+    spelled = json.loads((tmp_path / "a.json").read_text())
+    assert spelled["setting"] == where
+    (found,) = spelled["contests"]
+    assert (found["title"], found["unit"]) == ("a title", "clips")
+    assert found["facts"] == {"parity": 1e-7, "sizes": [1, 2]}
+    (ours,) = found["results"]
+    assert [Turn(**turn) for turn in ours["turns"]] == list(one.results[0].turns)
+    assert Turn(**ours["first"]) == one.results[0].first
+
+
+def test_a_figure_shows_the_best_of_a_kind_over_a_fact():
+    def of(clips, *wall_s):
+        found = (result(str(i), "ours", [s]) for i, s in enumerate(wall_s))
+        return Contest("", "clips", tuple(found), {"panel": "mfbe", "clips": clips})
+
+    panels = results._panels([of(32, 0.5, 0.25), of(1, 1.0)], "clips")
+    assert panels == {"mfbe": {"ours": [(1, 1.0), (32, 4.0)]}}
 
 
 @pytest.mark.parametrize(
@@ -165,7 +192,7 @@ def test_what_is_saved_is_loaded(tmp_path):
 def test_a_report_is_text_turns_and_a_figure(tmp_path, out, names):
     pytest.importorskip("matplotlib")
     one = Contest("a title", "clips", (result("ours", "ours", [1.0, 2.0]),))
-    where = results.setting(device="1 x cpu")
+    where = results.setting() | {"device": "1 x cpu"}
     report = results.write(str(tmp_path / out), "bench", [one], "| a table |", where)
     assert sorted(os.listdir(tmp_path / "folder")) == names
     text = (tmp_path / "folder" / names[1]).read_text()
@@ -174,9 +201,9 @@ def test_a_report_is_text_turns_and_a_figure(tmp_path, out, names):
 
 
 def test_the_setting_names_processor_instructions_device_and_versions():
-    where = results.setting(["pytest", "no such package"], device="1 x some device")
+    where = results.setting(["pytest", "no such package"])
     assert where["processor"] and where["instruction_set"]
-    assert where["device"] == "1 x some device"
+    assert where["device"].startswith(f"{jax.device_count()} x ")
     assert where["cores"] >= 1
     assert where["versions"]["pytest"] == pytest.__version__
     assert "no such package" not in where["versions"]
