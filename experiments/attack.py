@@ -2,8 +2,8 @@
 
   python -m experiments.attack --attack="pgd(num_steps=40)" --budget=30dB --rep=waveform
 
-needs nothing else: like `certify` it builds records and trains a network when none is
-given. Several attacks and budgets make a table:
+Like `certify` it builds records and trains a network when none is given. Several
+attacks and budgets make a table:
 
   python -m experiments.attack --attack=fgsm --attack=pgd --attack=nes \\
       --budget=40dB,30dB,20dB --rep=waveform
@@ -16,9 +16,9 @@ Targeted attacks (an option of the attack) reach the class that --target says.
 
 Prints the table, with a warning where gradients look masked, and writes rows.tsv,
 run.json, x_adv.npy, examples.png and, with --save_audio, WAV pairs into each run's
-folder; examples.tsv says of each pair whether its files still fool the classifier, as
-rounding to 16 bits undoes the smallest perturbations. A run that was stopped goes on
-where it was, in mid-attack too, when the same command is given again.
+folder. Rounding to 16 bits undoes the smallest perturbations, so examples.tsv says of
+each pair whether its files still fool the classifier. The same command continues a run
+that was stopped, also in mid-attack.
 
 Several attacks or budgets have one report, in a folder of this command's own: in
 --home/comparisons, or in --workdir.
@@ -34,8 +34,7 @@ flags.declare(
     *flags.MODEL_FLAGS,
     *flags.DATA_FLAGS,
     *flags.ATTACK_FLAGS,
-    flags.NUM_POINTS,
-    flags.WORKDIR,
+    *(flags.PRESET, flags.NUM_POINTS, flags.WORKDIR),
     *flags.RUN_FLAGS,
     *flags.PROCESS_FLAGS,
 )
@@ -43,9 +42,7 @@ flags.declare(
 
 def main() -> None:
     """Attack, then report."""
-    import jax
-
-    from experiments.lab import attack_runs, preflight, presets
+    from experiments.lab import attack_runs, preflight
 
     draft = requests.task(defence="plain").draft()
     preflight.check(draft, num_points=flags.NUM_POINTS.value)
@@ -64,13 +61,14 @@ def main() -> None:
         audio_format=flags.AUDIO_FORMAT.value,
         audible=flags.AUDIBLE.value,
     )
+    words = " and ".join(dict.fromkeys(flags.ATTACK.value))
+    requests.announce(draft, f"attack {{}} by {words} at {draft.stage.name}")
     system = draft.resolve()
-    size = presets.preset_of(jax.default_backend())
     folders = attack_runs.run(
         system,
         attacks,
         folders,
-        num_points=system.data.num_points(flags.NUM_POINTS.value, size.num_points),
+        num_points=requests.num_points(system),
         environment=app.environment(),
         shown=shown,
     )

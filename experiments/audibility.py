@@ -1,13 +1,13 @@
-"""What certificates say about the ear: is anything inside the radius audible?
+"""Compare certified radii with what is audible beside each clip.
 
   python -m experiments.audibility --rep=magnitude --sigma=0.25
 
-takes the run of `experiments.certify` with the same flags, or certifies first, and
-compares, for every clip, the radius at the waveform with the l2 norm below which no
+takes the run of `experiments.certify` with the same flags, or certifies first. For
+every clip it compares the radius at the waveform with the l2 norm below which no
 perturbation is audible beside the clip (the masking threshold of MPEG-1's
 psychoacoustic model 1, the clip's loudest entry at 96 dB). Radii at magnitude, melmag
-and log1pmel are carried back by a proved bound on how far these move with the waveform;
-mfbe is normalised in each frame, and has no such bound.
+and log1pmel hold at the waveform after division by a proved bound on how far these
+stages move with it; mfbe is normalised in each frame, and has no such bound.
 
 Writes audibility.tsv into the run's folder and prints the share of certified balls that
 hold audible perturbations.
@@ -21,8 +21,7 @@ flags.declare(
     __name__,
     *flags.MODEL_FLAGS,
     *flags.DATA_FLAGS,
-    flags.NUM_POINTS,
-    flags.WORKDIR,
+    *(flags.PRESET, flags.NUM_POINTS, flags.WORKDIR),
     *flags.RUN_FLAGS,
     *flags.CERTIFY_FLAGS,
 )
@@ -30,35 +29,17 @@ flags.declare(
 
 def main() -> None:
     """Certify what is not certified, then compare."""
-    import jax
-
-    from experiments.lab import (
-        audibility,
-        certify,
-        certify_settings,
-        preflight,
-        presets,
-    )
+    from experiments.lab import audibility
+    from experiments.lab.certify_settings import waveform_bound
     from experiments.lab.console import say
 
-    draft = requests.task().draft()
-    size = presets.preset_of(jax.default_backend())
-    request = requests.certify(size)
-    workdir = requests.workdir()
-    preflight.check_certification(
-        draft, request, num_points=flags.NUM_POINTS.value, workdir=workdir
-    )
-    bound, in_words = certify_settings.waveform_bound(draft.stage, draft.noise)
-    if math.isnan(bound):
-        raise ValueError(in_words)
-    system = draft.resolve()
-    folder = certify.certify(
-        system,
-        request,
-        num_points=system.data.num_points(flags.NUM_POINTS.value, size.num_points),
-        workdir=workdir,
-        environment=app.environment(),
-    )
+    def check(draft) -> None:
+        bound, reason = waveform_bound(draft.stage, draft.noise)
+        if math.isnan(bound):
+            raise ValueError(reason)
+
+    system, _, folder = requests.certified(check)
+    bound, _ = waveform_bound(system.stage, system.noise)
     rows = audibility.write_audibility(system, folder)
     certified = sum(row.radius_wave > 0 for row in rows)
     held = sum(row.audible_inside for row in rows)

@@ -275,10 +275,11 @@ SHARE = flags.DEFINE_string(
 )
 PRESET = flags.DEFINE_enum(
     "preset",
-    "small",
+    None,
     ["small", "medium", "publication"],
-    "Size of the study: small for a few CPU cores, medium for a short run on an "
-    "accelerator, publication for the sizes of the paper.",
+    "Sizes that other flags leave open: small for a few CPU cores, medium for a short "
+    "run on an accelerator, publication for those of the paper. Default: small for "
+    "studies and on a CPU, publication on an accelerator.",
 )
 DRY_RUN = flags.DEFINE_bool(
     "dry_run", False, "Print the study's cells, time and memory, and run none of them."

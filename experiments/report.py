@@ -5,7 +5,7 @@
 
 Prints a line for each run and writes report.md and, of certification, curve.png, or of
 attacks at several budgets accuracy_STAGE_UNIT.png. Without --out these go to a folder
-comparison-DIGEST of these runs' own; the last line says where.
+comparison-DIGEST of these runs' own; the last line names it.
 """
 
 import pathlib
@@ -26,7 +26,6 @@ def main() -> None:
     attacked = {"attack" in runs.description(f)["settings"] for f in folders}
     if len(attacked) > 1:
         raise ValueError("--runs: give runs of certify or of attack, not of both")
-    # Without --out a folder of this comparison's own.
     among = {"runs": sorted(str(folder.absolute()) for folder in folders)}
     out = pathlib.Path(flags.OUT.value or folder_names.name_of("comparison", among))
     report = attack_report.report if attacked == {True} else certify_report.report

@@ -1,29 +1,43 @@
-"""Requests that the flags describe: a task, a certification, attacks.
+"""Requests that the flags describe: a task, a certification, a part of a study.
 
-JAX is imported only when one is asked for.
+JAX is imported only when one is made.
 """
 
 import dataclasses
 import pathlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from absl import logging
 
 from advjax.runtime import failures
-from experiments import flags
+from experiments import app, flags
 
 if TYPE_CHECKING:
     from experiments.lab import grid, presets
     from experiments.lab.certify_settings import Certification
-    from experiments.lab.task import Task
+    from experiments.lab.task import Draft, System, Task
+
+
+def preset() -> "presets.Preset":
+    """The sizes of --preset, or else those for this machine."""
+    import jax
+
+    from experiments.lab import presets
+
+    if flags.PRESET.value:
+        return presets.PRESETS[flags.PRESET.value]
+    return presets.preset_of(jax.default_backend())
 
 
 def task(*, defence: str = "gaussian", size: "presets.Preset | None" = None) -> "Task":
     """The task that the flags describe.
 
     Args:
-        defence: without --defence. A smoothed classifier needs noise in training. One
-            to attack does not, and at the waveform, noise as loud as smoothing takes
-            there leaves it at chance.
-        size: of the training, where flags leave it open; by default the machine's.
+        defence: without --defence. A smoothed classifier needs noise in training. A
+            classifier to attack does not, and at the waveform, noise as loud as
+            smoothing takes there leaves it at chance.
+        size: of the training, where flags leave it open; that of `preset` by default.
     """
     if flags.RECORDS.value is None:
         # A later step would miss them, after hours.
@@ -33,19 +47,12 @@ def task(*, defence: str = "gaussian", size: "presets.Preset | None" = None) -> 
             "tensorflow_datasets",
             liked=["matplotlib"],
         )
-    import jax
-
     from advjax.runtime.compilation import compiler_options
-    from experiments.lab import defences, presets, trainers
-    from experiments.lab.console import say
+    from experiments.lab import defences, trainers
     from experiments.lab.task import Task
 
-    if settings := compiler_options():
-        text = ", ".join(f"{name}={value}" for name, value in settings.items())
-        say(f"settings    {text} (--noxla_settings: none)")
-    if size is None:
-        size = presets.preset_of(jax.default_backend())
-        say(f"preset      {size.name}, for the backend {jax.default_backend()}")
+    logging.debug("compiler settings: %s", compiler_options())
+    size = size or preset()
     model = flags.MODEL.value or size.model
     if flags.CLASSIFIER.value is None:
         failures.need(*trainers.trainer_of(model).packages)
@@ -71,12 +78,69 @@ def task(*, defence: str = "gaussian", size: "presets.Preset | None" = None) -> 
     )
 
 
-def study(name: str) -> "grid.Choice":
-    """The part of a study that the flags choose, and its folder.
+def announce(draft: "Draft", words: str) -> None:
+    """Say what a program will do, about how long, and where it writes.
 
     Args:
-        name: of the study.
+        draft: its task, already checked.
+        words: what it does; {} stands for the clips.
     """
+    from experiments.lab import presets
+    from experiments.lab.console import say
+
+    size = preset()
+    count = flags.NUM_POINTS.value or min(size.num_points, draft.source.sizes["test"])
+    say(f"plan        {words.format(f'{count} clips of {draft.source.flag}')}")
+    if size is presets.SMALL and not flags.PRESET.value:
+        say(
+            "            Small settings for a CPU, some minutes on 2 cores if nothing "
+            "is there yet. Published size: --preset=publication"
+        )
+    say(f"            Folders go to --home={draft.task.home}")
+
+
+def num_points(system: "System") -> int:
+    """The number of test clips: as asked, or the default if there are as many."""
+    return system.data.num_points(flags.NUM_POINTS.value, preset().num_points)
+
+
+class Certified(NamedTuple):
+    """A certified classifier, the request, and the run's folder."""
+
+    system: "System"
+    request: "Certification"
+    folder: pathlib.Path
+
+
+def certified(check: Callable[["Draft"], Any] = lambda draft: None) -> Certified:
+    """Certify the points that have no row, as the flags say.
+
+    Args:
+        check: refuses a draft that the program cannot use, before any work.
+    """
+    from experiments.lab import certify, preflight
+
+    draft = task().draft()
+    check(draft)
+    request, folder = certification(preset()), workdir()
+    preflight.check_certification(
+        draft, request, num_points=flags.NUM_POINTS.value, workdir=folder
+    )
+    at = f"at {draft.stage.name} under {draft.task.noise} noise {draft.task.sigma:g}"
+    announce(draft, f"certify {{}} {at}, {request.plan}")
+    system = draft.resolve()
+    folder = certify.certify(
+        system,
+        request,
+        num_points=num_points(system),
+        workdir=folder,
+        environment=app.environment(),
+    )
+    return Certified(system, request, folder)
+
+
+def study(name: str) -> "grid.Choice":
+    """The part of the study of that name that the flags choose, and its folder."""
     from experiments.lab import grid
 
     default = pathlib.Path(flags.HOME.value) / "studies" / name
@@ -84,7 +148,7 @@ def study(name: str) -> "grid.Choice":
         out=pathlib.Path(flags.OUT.value) if flags.OUT.value else default,
         cells=flags.CELLS.value,
         share=flags.SHARE.value,
-        preset=flags.PRESET.value,
+        preset=flags.PRESET.value or "small",
         dry_run=flags.DRY_RUN.value,
     )
 
@@ -94,20 +158,21 @@ def workdir() -> pathlib.Path | None:
     return pathlib.Path(flags.WORKDIR.value) if flags.WORKDIR.value else None
 
 
-def certify(size: "presets.Preset") -> "Certification":
-    """The certification that the flags describe."""
-    from advjax.reports import tables
+def certification(size: "presets.Preset") -> "Certification":
+    """The certification that the flags describe, of this size where they do not."""
     from experiments.lab import preflight
     from experiments.lab.certify_settings import Certification
 
-    radii = flags.RADII.value and preflight.numbers("radii", flags.RADII.value)
+    given = {}
+    if flags.RADII.value:
+        given["radii"] = preflight.numbers("radii", flags.RADII.value)
     return Certification(
         num_selection=flags.value_or(flags.NUM_SELECTION, size.num_selection),
         num_estimation=flags.value_or(flags.NUM_ESTIMATION, size.num_estimation),
         alpha=flags.ALPHA.value,
-        radii=radii or tables.PUBLICATION_RADII,
         precision=flags.PRECISION.value,
         tile=flags.TILE.value,
         bound=flags.BOUND.value,
         profile=pathlib.Path(flags.PROFILE.value) if flags.PROFILE.value else None,
+        **given,
     )

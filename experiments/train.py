@@ -1,11 +1,11 @@
-"""Train a classifier; what `certify` does when it finds none.
+"""Train a classifier, as `certify` does when it finds none.
 
   python -m experiments.train --rep=mfbe --sigma=0.25 --defence=gaussian
 
 Writes the classifier to --home and prints its folder and its accuracy on held-out
-utterances, clean and under noise of --sigma at --rep. Training that was stopped goes on
-from its last checkpoint when the same command is given again. Several processes, with
-the flags of `experiments.certify`, take a part of every batch each.
+utterances, clean and under noise of --sigma at --rep. The same command continues a
+training that was stopped from its last checkpoint. Several processes, with the flags of
+`experiments.certify`, take a part of every batch each.
 """
 
 from experiments import app, flags, requests
@@ -14,13 +14,14 @@ flags.declare(
     __name__,
     *flags.MODEL_FLAGS,
     *flags.DATA_FLAGS,
+    flags.PRESET,
     *flags.RUN_FLAGS,
     *flags.PROCESS_FLAGS,
 )
 
 
 def main() -> None:
-    """Train, then measure."""
+    """Train, then print the accuracy."""
     from advjax.reports import tables
     from advjax.runtime import parallel
     from experiments.lab import caveats, held_out, preflight
@@ -28,6 +29,7 @@ def main() -> None:
 
     draft = requests.task().draft()
     preflight.check(draft)
+    requests.announce(draft, f"train {draft.task.model} by {draft.defence}")
     system = draft.resolve()
     parameters = system.classifier.num_parameters()
     if parallel.process().index > 0:
@@ -40,7 +42,7 @@ def main() -> None:
     )
     if caveat := caveats.of_records(system.data.folder):
         print(f"caveat: {caveat}")
-    say("certify it: python -m experiments.certify with the same flags")
+    say("next        certify it: python -m experiments.certify with the same flags")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
   python -m experiments.transfer --runs=runs/attack/A,runs/attack/B
 
-takes the runs of `experiments.attack` with the examples that they saved, and asks the
-classifier of every run about the examples of every other; --classifiers adds more
-targets. A row of the table is a target, a column a source; an entry is the share of
-the source's successes that move the target, with its 95 % interval and the counts.
-Clips that either classifier misclassifies before the attack, or (targeted) that are of
-the class to reach, are in neither count. Prints the table and writes transfer.md and
-transfer.json into --out.
+takes runs of `experiments.attack` with their examples, and predicts the examples of
+every run by the classifier of every other; --classifiers adds more targets. A row of
+the table is a target, a column a source. An entry is the share of the source's
+successes that move the target, with its 95 % interval and the counts. Clips that either
+classifier misclassifies before the attack, or (targeted) that are of the class to
+reach, are in neither count. Prints the table and writes transfer.md and transfer.json
+into --out.
 """
 
 import pathlib
@@ -19,7 +19,7 @@ flags.declare(__name__, flags.RUNS, flags.CLASSIFIERS, flags.OUT)
 
 
 def main() -> None:
-    """Ask every classifier about every run's examples."""
+    """Predict every run's examples by every classifier."""
     from experiments.lab import transfer
     from experiments.lab.console import say
 
@@ -29,7 +29,7 @@ def main() -> None:
             "give --runs=FOLDER,FOLDER: the folders that experiments.attack printed"
         )
     out = pathlib.Path(flags.OUT.value or "transfer")
-    found = transfer.measure(folders, flags.CLASSIFIERS.value)
+    found = transfer.transfer(folders, flags.CLASSIFIERS.value)
     print(transfer.write(found, folders, out))
     say(f"report      {out}/transfer.md, transfer.json")
 

@@ -1,4 +1,4 @@
-"""Attacking a task's test points in a run that resumes."""
+"""A run that attacks test points, and resumes."""
 
 import contextlib
 import inspect
@@ -14,13 +14,13 @@ from jaxtyping import Float
 from advjax import catalog, evaluation
 from advjax.attacks import ATTACKS, Attack
 from advjax.metrics.robustness import attackable
-from advjax.representations import Representation, Waveform, definition
+from advjax.representations import Waveform, definition
 from advjax.runs import folder as runs
-from advjax.runs.row_types import ATTACK_ROWS
-from advjax.runs.rows import shard_name
+from advjax.runs.row_types import ATTACK_ROWS, AttackRow
+from advjax.runs.rows import Schema, shard_name
 from advjax.runtime import parallel
 from advjax.runtime.progress import Progress
-from advjax.types import LogitsFn
+from advjax.types import Key, LogitsFn
 from experiments.lab import budgets, caveats, folder_names, shared_runs
 from experiments.lab.adversarial_examples import (
     EXAMPLES_FILE,
@@ -30,8 +30,10 @@ from experiments.lab.adversarial_examples import (
     open_examples,
 )
 from experiments.lab.console import say
-from experiments.lab.preflight import TARGETS
 from experiments.lab.task import Draft, System
+
+TARGETS = ("next", "random", "least_likely")
+"""Targets that depend on the clip."""
 
 
 class AttackRequest(NamedTuple):
@@ -52,54 +54,32 @@ class AttackRequest(NamedTuple):
     num_slots: int | None = None
 
 
-def build(system: System, text: str) -> Attack:
-    """The attack that `text` names, with the bounds of the stage it works at.
+def build(task: System | Draft, text: str) -> Attack:
+    """The attack that `text` names, with the bounds of the task's stage.
 
-    An attack that starts from clips of other classes gets the first training clip of
-    each, and one that weighs what is heard the sample rate.
-
-    Args:
-        system: whose classifier is attacked.
-        text: a choice from `ATTACKS`, with options.
+    An attack on waveforms gets their sample rate. One that starts from clips of other
+    classes gets the first training clip of each; of a draft, zeros in their place.
 
     Raises:
         ValueError: an unknown attack or option, or an attack on waveforms elsewhere.
     """
-    return _build(text, system.stage, lambda: _starts(system))
-
-
-def check(draft: Draft, text: str) -> Attack:
-    """The attack that `build` would make, with zeros for clips; build no records.
-
-    Raises:
-        ValueError: see `build`.
-    """
-    shape = (len(draft.source.labels), *draft.stage.feature_shape)
-    return _build(text, draft.stage, lambda: np.zeros(shape, np.float32))
-
-
-def _build(
-    text: str,
-    stage: Representation,
-    starts: Callable[[], Float[np.ndarray, "classes *features"]],
-) -> Attack:
     name, _ = catalog.parse(text)
     needed = inspect.signature(ATTACKS[name]).parameters if name in ATTACKS else {}
     given: dict[str, Any] = {}
     if "starts" in needed:
-        given["starts"] = starts()
+        given["starts"] = _starts(task)
     if "sample_rate_hz" in needed:
-        if not isinstance(stage, Waveform):
+        if not isinstance(task.stage, Waveform):
             raise ValueError(f"{name} perturbs waveforms: give --rep=waveform")
-        given["sample_rate_hz"] = stage.sample_rate_hz
-    return catalog.pick(text, ATTACKS, bounds=stage.bounds, **given)
+        given["sample_rate_hz"] = task.stage.sample_rate_hz
+    return catalog.pick(text, ATTACKS, bounds=task.stage.bounds, **given)
 
 
 class Inputs(NamedTuple):
-    """Points to attack, and how: everything that one program runs on.
+    """An attack and the points that one compiled program runs it on.
 
     Attributes:
-        attack: what to run.
+        attack: the attack.
         points: of one shape.
         budgets: one a point, in the attack's norm; None for attacks without.
         targets: the class to reach for each point, for a targeted attack.
@@ -111,24 +91,19 @@ class Inputs(NamedTuple):
     targets: Sequence[int] | None = None
 
     def share(self, here: parallel.Process) -> "Inputs":
-        """Those of one of several processes."""
-        return Inputs(
-            self.attack,
-            here.share(self.points),
-            self.budgets and here.share(self.budgets),
-            self.targets and here.share(self.targets),
-        )
+        """The part of one of several processes."""
+        return Inputs(self.attack, *(each and here.share(each) for each in self[1:]))
 
 
 class Batch(NamedTuple):
-    """Points of one shape by their ids; what costs time is computed when they run."""
+    """Ids of points of one shape, and a function that computes their inputs."""
 
     ids: Sequence[str]
     inputs: Callable[[], Inputs]
 
 
 class Prepared(NamedTuple):
-    """An attack on points that is known to be possible, and the folder it goes to.
+    """An attack on points that is known to be possible, and its run.
 
     Attributes:
         folder: of the run.
@@ -137,10 +112,13 @@ class Prepared(NamedTuple):
         title: for people.
         logits_fn: the classifier after the stage that the points are at.
         batches: the points, those of each shape together.
-        seed: of the attacks that draw.
+        key: root of all randomness of the attacks.
         num_slots: examples attacked at once; None for the backend's default.
-        mixed: whether points differ in their shape, so that every adversarial example
-            is a file.
+        mixed: whether batches differ in shape or attack. Each then has a snapshot of
+            its own, and each adversarial example a file.
+        schema: of the run's rows.
+        row: the run's row of an attacked point and its adversarial example.
+        unit: the word for the points, in the plural.
     """
 
     folder: pathlib.Path
@@ -149,22 +127,27 @@ class Prepared(NamedTuple):
     title: str
     logits_fn: LogitsFn
     batches: Sequence[Batch]
-    seed: int
+    key: Key
     num_slots: int | None = None
     mixed: bool = False
+    schema: Schema = ATTACK_ROWS
+    row: Callable[[AttackRow, Float[np.ndarray, "*features"]], Any] = (
+        lambda row, x_adv: row
+    )
+    unit: str = "clips"
 
     def ids(self) -> list[str]:
         """The ids of all points, in their order."""
         return [id for batch in self.batches for id in batch.ids]
 
     def open(self) -> runs.RunFolder:
-        """The run, ready for this process's rows."""
+        """Open the run for this process's rows."""
         return runs.open_run(
             self.folder,
             settings=self.settings,
             environment=self.environment,
             argument="--workdir",
-            schema=ATTACK_ROWS,
+            schema=self.schema,
             shard=parallel.process(),
             ids=set(self.ids()),
         )
@@ -179,7 +162,7 @@ def prepare(
     environment: Mapping[str, Any],
     built: Attack | None = None,
 ) -> Prepared:
-    """Everything that `run` needs; its folder is there in every process on return.
+    """The input of `run`; its folder is there in every process on return.
 
     Args:
         system: whose classifier is attacked.
@@ -187,8 +170,8 @@ def prepare(
         points: what to attack.
         workdir: the run's folder; None for one in the task's home.
         environment: where the rows come from.
-        built: what `build` made of the attack before. Runs that share it also share its
-            compiled programs, whatever their budgets.
+        built: an earlier result of `build`. Runs that share it also share its compiled
+            programs, whatever their budgets.
 
     Raises:
         ValueError: a wrong attack, budget or target, a folder with other settings, or
@@ -197,21 +180,18 @@ def prepare(
     name, options = catalog.parse(request.attack)
     built = built or build(system, request.attack)
     budgets.check(request.budget, name, built)
-    classifier = system.classifier
-    sizes = None
+    logits_fn, sizes, targets = system.logits_fn(), None, None
     if built.fixed_budget:
         sizes = [budgets.size(request.budget, p.x, built.norm) for p in points]
-    logits_fn = system.logits_fn()
-    targets = None
     if built.targeted:
-        targets = _targets(request.target, classifier, logits_fn, points)
+        targets = _targets(request.target, system.classifier, logits_fn, points)
     settings = {
         "corpus": system.data.info.name,
         "records": system.data.digest(),
-        "classifier": classifier.digest(),
+        "classifier": system.classifier.digest(),
         "perturbation_enters_at": system.stage.name,
         "representation": definition(system.representation),
-        "attack": {"name": name, **_spelled(name, options)},
+        "attack": {"name": name, **_all_options(name), **options},
         "norm": built.norm,
         # JSON has no infinity.
         "bounds": [bound if math.isfinite(bound) else None for bound in built.bounds],
@@ -222,120 +202,109 @@ def prepare(
         "seed": system.task.seed,
         "defence": system.defence,
     }
+    home = system.task.home
     if workdir is None:
-        title = "-".join(
-            filter(
-                None,
-                [system.data.folder.name, system.stage.name, name, settings["budget"]],
-            )
-        )
-        workdir = folder_names.place(system.task.home / "attack", title, settings)
-    origin = {
-        **environment,
-        "classifier_folder": folder_names.text_of(
-            system.folder, run=workdir, home=system.task.home
-        ),
-        "records_folder": folder_names.text_of(
-            system.data.folder, run=workdir, home=system.task.home
-        ),
-        **caveats.environment(system.data.folder),
+        parts = [system.data.folder.name, system.stage.name, name, settings["budget"]]
+        title = "-".join(filter(None, parts))
+        workdir = folder_names.place(home / "attack", title, settings)
+    origins = {
+        "classifier_folder": system.folder,
+        "records_folder": system.data.folder,
     }
     inputs = Inputs(built, points, sizes, targets)
     prepared = Prepared(
         folder=workdir,
         settings=settings,
-        environment=origin,
+        environment={
+            **environment,
+            **{
+                key: folder_names.text_of(folder, run=workdir, home=home)
+                for key, folder in origins.items()
+            },
+            **caveats.environment(system.data.folder),
+        },
         title=name,
         logits_fn=logits_fn,
         batches=[Batch([point.id for point in points], lambda: inputs)],
-        seed=system.task.seed,
+        key=jax.random.key(system.task.seed),
         num_slots=request.num_slots,
     )
-    parallel.all_do(f"open {workdir}", lambda: prepared.open().close())
-    if (count := parallel.process().count) > 1:
-        shared_runs.check_shared(workdir, count)
+    shared_runs.open_together(workdir, prepared.open).close()
     return prepared
 
 
 def run(prepared: Prepared, *, keep_examples: bool = True) -> None:
     """Attack this process's remaining points, appending one row each.
 
-    Beside the rows are, if kept, the adversarial examples: see `adversarial_examples`.
-
     A process's share does not depend on what is done, so that a snapshot of points in
     mid-attack fits the next start with as many processes. With another number they
     start anew.
+
+    Args:
+        prepared: the attack and its run.
+        keep_examples: keep the adversarial examples, as `adversarial_examples` says.
     """
     here, folder = parallel.process(), prepared.folder
     shares = [here.share(batch.ids) for batch in prepared.batches]
     total = sum(map(len, shares))
-    with prepared.open() as opened:
+    with prepared.open() as opened, contextlib.ExitStack() as stack:
         left = sum(id not in opened.done for share in shares for id in share)
-        say(f"run         {folder}: {left} of {total} points to attack")
         if not left:
+            say(f"run         {folder}: all {total} {prepared.unit} attacked before")
             return
-        fooled, seen = 0, 0
-        with (
-            contextlib.ExitStack() as stack,
-            Progress(
-                here.name(prepared.title),
-                total=total,
-                unit="points",
-                done=total - left,
-            ) as line,
+        say(f"run         {folder}: {left} of {total} {prepared.unit} to attack")
+        title = here.name(prepared.title)
+        line = stack.enter_context(
+            Progress(title, total=total, unit=prepared.unit, done=total - left)
+        )
+        stored, fooled, seen = None, 0, 0
+        for number, (batch, share) in enumerate(
+            zip(prepared.batches, shares, strict=True)
         ):
-            stored = None
-            for number, (batch, share) in enumerate(
-                zip(prepared.batches, shares, strict=True)
+            if all(id in opened.done for id in share):
+                continue
+            inputs = batch.inputs().share(here)
+            if keep_examples and stored is None:
+                shape = inputs.points[0].x.shape
+                stored = stack.enter_context(_store(prepared, here, shape))
+            snapshot = f"attack-{number}.npz" if prepared.mixed else "attack.npz"
+            for row, x_adv in evaluation.attack_points(
+                inputs.attack,
+                prepared.logits_fn,
+                inputs.points,
+                prepared.key,
+                budgets=inputs.budgets,
+                targets=inputs.targets,
+                num_slots=prepared.num_slots,
+                mesh=parallel.local_mesh(),
+                resume=evaluation.AttackResume(
+                    done=opened.done,
+                    snapshot=folder / _of_process(snapshot, here),
+                    on_round=lambda: line.advance(0),
+                    note=say,
+                ),
             ):
-                if all(id in opened.done for id in share):
-                    continue
-                inputs = batch.inputs().share(here)
-                if keep_examples and stored is None:
-                    shape = inputs.points[0].x.shape
-                    stored = stack.enter_context(_store(prepared, here, shape))
-                snapshot = f"attack-{number}.npz" if prepared.mixed else "attack.npz"
-                for row, x_adv in evaluation.attack_points(
-                    inputs.attack,
-                    prepared.logits_fn,
-                    inputs.points,
-                    jax.random.key(prepared.seed),
-                    budgets=inputs.budgets,
-                    targets=inputs.targets,
-                    num_slots=prepared.num_slots,
-                    mesh=parallel.local_mesh(),
-                    resume=evaluation.AttackResume(
-                        done=opened.done,
-                        snapshot=folder / _of_process(snapshot, here),
-                        on_round=lambda: line.advance(0),
-                        note=say,
-                    ),
-                ):
-                    if stored is not None:
-                        stored.write(row.id, x_adv)
-                    opened.append(row)
-                    counts = attackable(row.label, row.clean, row.target)
-                    fooled, seen = fooled + (counts and row.success), seen + counts
-                    line.advance(note=f"success {fooled / seen:.2f}" if seen else "")
+                if stored is not None:
+                    stored.write(row.id, x_adv)
+                opened.append(prepared.row(row, x_adv))
+                counts = attackable(row.label, row.clean, row.target)
+                fooled, seen = fooled + (counts and row.success), seen + counts
+                line.advance(note=f"success {fooled / seen:.2f}" if seen else "")
 
 
 def _store(
     prepared: Prepared, here: parallel.Process, shape: tuple[int, ...]
 ) -> ExampleFile | ExampleFolder:
-    """Where this process keeps its adversarial examples, the first of that shape."""
+    """This process's adversarial examples, the first of them of that shape."""
     if prepared.mixed:
         return ExampleFolder(prepared.folder / EXAMPLES_FOLDER)
-    ids = prepared.ids()
+    ids, rows = prepared.ids(), prepared.folder / shard_name(*here)
     return open_examples(
         prepared.folder / _of_process(EXAMPLES_FILE, here),
         (len(ids), *shape),
         position={id: place for place, id in enumerate(ids)},
-        has_rows=_has_rows(prepared.folder / shard_name(*here)),
+        has_rows=ATTACK_ROWS.has_rows(rows.read_bytes()),
     )
-
-
-def _has_rows(path: pathlib.Path) -> bool:
-    return ATTACK_ROWS.has_rows(path.read_bytes())
 
 
 def _of_process(name: str, here: parallel.Process) -> str:
@@ -346,47 +315,48 @@ def _of_process(name: str, here: parallel.Process) -> str:
     return f"{stem}-{here.index}-of-{here.count}.{kind}"
 
 
-def _spelled(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Every option of the attack, defaults too, but for its bounds: the stage's."""
-    parameters = inspect.signature(ATTACKS[name]).parameters.values()
-    plain = {
+def _all_options(name: str) -> dict[str, Any]:
+    """The defaults of an attack's options, but for the bounds, which the stage has."""
+    return {
         p.name: p.default
-        for p in parameters
+        for p in inspect.signature(ATTACKS[name]).parameters.values()
         if p.default is not p.empty and p.name != "bounds"
     }
-    return {**plain, **options}
 
 
 def _targets(text: str, classifier, logits_fn, points) -> list[int]:
     labels = np.asarray([point.label for point in points])
     count = len(classifier.labels)
     if text == "next":
-        return [int(i) for i in (labels + 1) % count]
-    if text == "random":
+        shifts = 1
+    elif text == "random":
         # From the id, as all randomness of a point: the same in every run.
         keys = [evaluation.example_key(jax.random.key(1), p.id) for p in points]
         shifts = [int(jax.random.randint(key, (), 1, count)) for key in keys]
-        return [int(i) for i in (labels + np.asarray(shifts)) % count]
-    if text == "least_likely":
+    elif text == "least_likely":
         x = np.stack([point.x for point in points])
-        return [int(i) for i in evaluation.logits_of_batch(logits_fn, x).argmin(axis=1)]
-    if text in classifier.labels:
+        return evaluation.logits_of_batch(logits_fn, x).argmin(axis=1).tolist()
+    elif text in classifier.labels:
         return [classifier.labels.index(text)] * len(points)
-    raise ValueError(
-        f"no target {text!r}: choose {', '.join(TARGETS)}, or a class such as "
-        f"{classifier.labels[0]}"
-    )
+    else:
+        raise ValueError(
+            f"no target {text!r}: choose {', '.join(TARGETS)}, or a class such as "
+            f"{classifier.labels[0]}"
+        )
+    return ((labels + np.asarray(shifts)) % count).tolist()
 
 
-def _starts(system: System) -> Float[np.ndarray, "classes *features"]:
-    source = system.data.split("train")
-    found: dict[int, Any] = {}
-    wanted = len(system.data.info.labels)
+def _starts(task: System | Draft) -> Float[np.ndarray, "classes *features"]:
+    if isinstance(task, Draft):
+        shape = (len(task.source.labels), *task.stage.feature_shape)
+        return np.zeros(shape, np.float32)
+    source = task.data.split("train")
+    wanted, found = len(task.data.labels), {}
     for index in range(len(source)):
         example = source[index]
         if example["label"] not in found:
             found[example["label"]] = evaluation.stage_features(
-                system.stage, example["audio"]
+                task.stage, example["audio"]
             )
         if len(found) == wanted:
             break

@@ -1,11 +1,12 @@
 """Reports of runs of attacks: a table, warnings, pictures and sounds."""
 
+import itertools
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from advjax import evaluation
 from advjax.metrics.robustness import (
@@ -17,7 +18,7 @@ from advjax.metrics.robustness import (
 from advjax.metrics.shares import share_of
 from advjax.reports import figures, tables
 from advjax.runs import folder as runs
-from advjax.runs.row_types import ATTACK_ROWS
+from advjax.runs.row_types import ATTACK_ROWS, AttackRow
 from experiments.lab import budgets, caveats, wav_pairs
 from experiments.lab.adversarial_examples import check_example, examples
 from experiments.lab.audio import has_inverse, onward, waveform_of
@@ -32,24 +33,22 @@ def report(folders: Sequence[pathlib.Path], out: pathlib.Path) -> str:
     """The text of a report; writes `report.md` and figures into `out`."""
     table = attack_table(folders)
     out.mkdir(parents=True, exist_ok=True)
-    parts = ["# Attacks", tables.as_markdown(table)]
-    text = tables.as_text(table)
+    parts, texts = ["# Attacks", tables.as_markdown(table)], [tables.as_text(table)]
     try:
         parts += [f"![{name}]({name})" for name in _draw(folders, out)]
     except ImportError:
-        text += f"\n\n({_NO_PLOTS})"
+        texts.append(f"({_NO_PLOTS})")
     for warning in masking_warnings(folders):
         parts.append(f"**Warning**: {warning}")
-        text += f"\n\nwarning: {warning}"
+        texts.append(f"warning: {warning}")
     for folder in folders:
         if pairs := wav_pairs.read(folder / wav_pairs.EXAMPLES_FILE):
             title = _title(runs.description(folder)["settings"])
             parts += [f"## WAVs of {title}", tables.as_markdown(wav_pairs.table(pairs))]
-    for caveat in caveats.of_runs(folders):
-        parts.append(caveat)
-        text += f"\n\n{caveat}"
-    (out / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    return text
+    remarks = caveats.of_runs(folders)
+    content = "\n\n".join(parts + remarks) + "\n"
+    (out / "report.md").write_text(content, encoding="utf-8")
+    return "\n\n".join(texts + remarks)
 
 
 def attack_table(folders: Sequence[pathlib.Path]) -> tables.Table:
@@ -57,15 +56,14 @@ def attack_table(folders: Sequence[pathlib.Path]) -> tables.Table:
     lines, notes = [], []
     for folder in folders:
         settings = runs.description(folder)["settings"]
-        rows = ATTACK_ROWS.read(folder)
-        name, norm = label_of(settings), settings["norm"]
+        rows, norm = ATTACK_ROWS.read(folder), settings["norm"]
         counted = attackable(rows.label, rows.clean, rows.target)
         kept = off_target(rows.label, rows.clean, rows.target)
         correct = rows.clean == rows.label
         won = rows.success & counted
         lines.append(
             [
-                name,
+                label_of(settings),
                 settings["budget"] or tables.DASH,
                 f"{len(rows.id)}",
                 tables.share_text(share_of(correct[kept])),
@@ -113,14 +111,13 @@ def _title(settings: Mapping[str, Any]) -> str:
 
 
 def _number(statistic, values, form: str, unit: str = "") -> str:
-    """A statistic as text; a dash of no values."""
     return f"{statistic(values):{form}}{unit}" if len(values) else tables.DASH
 
 
 def _draw(folders: Sequence[pathlib.Path], out: pathlib.Path) -> list[str]:
-    """The names of figures of accuracy over budget, one for each stage and unit.
+    """Draw accuracy over the budget for each stage and unit; return the files' names.
 
-    A lone budget makes no figure: the table says it all.
+    A lone budget makes no figure: the table has its accuracy.
     """
     names = []
     for (stage, unit), drawn in curves(folders).items():
@@ -141,7 +138,7 @@ def _draw(folders: Sequence[pathlib.Path], out: pathlib.Path) -> list[str]:
 def curves(
     folders: Sequence[str | pathlib.Path],
 ) -> dict[tuple[str, str], list[figures.AttackedCurve]]:
-    """Curves by stage and unit of budget; equal runs but for the budget make one."""
+    """Curves by stage and unit of budget; runs that differ in the budget make one."""
     points: dict[tuple, dict[float, float]] = {}
     found: dict[tuple[str, str], list[figures.AttackedCurve]] = {}
     for folder in folders:
@@ -165,18 +162,20 @@ def curves(
         curve = points.setdefault(key, {} if unit else {0.0: float(np.mean(correct))})
         curve[size] = accuracy_under_attack(correct, success)
     for (stage, unit, label, _), curve in points.items():
-        size = np.asarray(sorted(curve))
-        accuracy = np.asarray([curve[value] for value in size])
+        size, accuracy = np.asarray(sorted(curve.items())).T
         found.setdefault((stage, unit), []).append(
             figures.AttackedCurve(label, size, accuracy)
         )
     return found
 
 
+_SAME = ("classifier", "budget", "norm", "perturbation_enters_at", "target")
+"""Settings of attacks whose success can be compared."""
+
+
 def masking_warnings(folders: Sequence[pathlib.Path]) -> list[str]:
     """Signs that gradients are masked, so that success says little of robustness."""
-    found = []
-    known = []
+    found, known = [], []
     for folder in folders:
         settings, rows = runs.description(folder)["settings"], ATTACK_ROWS.read(folder)
         counted = attackable(rows.label, rows.clean, rows.target)
@@ -189,14 +188,13 @@ def masking_warnings(folders: Sequence[pathlib.Path]) -> list[str]:
                 f"{label_of(settings)}: half of the examples have {share:.0%} or more "
                 "gradients of exactly zero; gradients may be masked"
             )
-    for (one, black), (two, white) in _pairs(known):
-        same = all(
-            one[key] == two[key]
-            for key in (
-                "classifier", "budget", "norm", "perturbation_enters_at", "target",
-            )
-        )  # fmt: skip
-        if same and one["black_box"] and not two["black_box"] and black > white:
+    for (one, black), (two, white) in itertools.permutations(known, 2):
+        if (
+            all(one[key] == two[key] for key in _SAME)
+            and one["black_box"]
+            and not two["black_box"]
+            and black > white
+        ):
             found.append(
                 f"{label_of(one)} fools {black:.2f}, more than the white-box "
                 f"{label_of(two)} with {white:.2f}: gradients may be masked"
@@ -204,17 +202,46 @@ def masking_warnings(folders: Sequence[pathlib.Path]) -> list[str]:
     return found
 
 
-def _pairs(items):
-    return [(a, b) for a in items for b in items if a is not b]
+class Success(NamedTuple):
+    """One success of a run.
+
+    Attributes:
+        row: of the run.
+        x_adv: the adversarial example, at the stage that was attacked.
+        clean: the clean clip at every stage of the chain, by name.
+    """
+
+    row: AttackRow
+    x_adv: Float[np.ndarray, "*features"]
+    clean: Mapping[str, Float[np.ndarray, "..."]]
+
+
+def successes(system: System, folder: pathlib.Path) -> Iterator[Success]:
+    """The successes of a run on clips that can be attacked, each checked.
+
+    Raises:
+        Damaged: an example is not the one that its row describes.
+    """
+    rows = ATTACK_ROWS.read(folder)
+    won = rows.success & attackable(rows.label, rows.clean, rows.target)
+    if not won.any():
+        return
+    count = int(runs.description(folder)["settings"]["num_points"])
+    places = {point.id: n for n, point in enumerate(system.test_points(count))}
+    stored, source = examples(folder, places), system.data.split("test")
+    for number, row in enumerate(rows):
+        if won[number]:
+            clip, x_adv = source[int(row.idx)]["audio"], np.asarray(stored[row.id])
+            clean = {
+                stage.name: evaluation.stage_features(stage, clip)
+                for stage in system.representation.chain()
+            }
+            check_example(rows, number, clean[system.stage.name], x_adv, folder)
+            yield Success(row, x_adv, clean)
 
 
 def show(
-    system: System,
-    folder: pathlib.Path,
-    *,
-    count: int,
-    audio: bool,
-    audio_format: str = "pcm16",
+    system: System, folder: pathlib.Path, *, count: int, audio_format: str | None
 ) -> None:
     """Draw the first successes and, if wanted, write and judge WAV pairs of them.
 
@@ -225,43 +252,26 @@ def show(
         system: whose classifier was attacked.
         folder: the run's.
         count: the number of successes.
-        audio: whether WAVs are wanted.
-        audio_format: "pcm16", or "float32" for such files beside those of 16 bits.
+        audio_format: "pcm16", or "float32" for such files beside those of 16 bits; None
+            for no WAVs.
     """
-    rows = ATTACK_ROWS.read(folder)
-    counted = attackable(rows.label, rows.clean, rows.target)
-    chosen = np.flatnonzero(rows.success & counted)
-    if not len(chosen):
-        return
-    stored = examples(folder, places(system, folder))
-    source = system.data.split("test")
-    if audio and not _can_be_heard(system):
-        say(f"no WAV: {system.stage.name} cannot be turned back into a waveform")
-        audio = False
-    formats = dict.fromkeys(["pcm16", audio_format]) if audio else ()
-    panels, titles, names, pairs = [], [], [], []
-    for row in chosen[:count]:
-        clip = source[int(rows.idx[row])]["audio"]
-        clean = clean_stages(system, clip)
-        x_adv = np.asarray(stored[rows.id[row]])
-        check_example(rows, row, clean[system.stage.name], x_adv, folder)
-        labels = system.classifier.labels
-        for each in formats:
-            pairs.append(
-                _pair(system, folder, len(panels), rows, row, x_adv, clean, each)
-            )
-            say(f"example {len(panels)}, {wav_pairs.in_words(pairs[-1])}")
-        before = clean[system.representation.name]
-        after = np.asarray(onward(system.representation, system.stage.name, x_adv))
+    representation, stage = system.representation, system.stage
+    labels = system.classifier.labels
+    if audio_format and not all(map(has_inverse, stage.chain()[1:])):
+        say(f"no WAV: {stage.name} cannot be turned back into a waveform")
+        audio_format = None
+    formats = dict.fromkeys(["pcm16", audio_format]) if audio_format else ()
+    panels, titles, pairs = [], [], []
+    for number, each in enumerate(itertools.islice(successes(system, folder), count)):
+        row = each.row
+        for kind in formats:
+            pairs.append(_pair(system, folder, number, each, kind))
+            say(f"example {number}, {wav_pairs.in_words(pairs[-1])}")
+        before = each.clean[representation.name]
+        after = np.asarray(onward(representation, stage.name, each.x_adv))
         panels.append([before, after, after - before])
-        titles.append(
-            [
-                labels[rows.clean[row]],
-                f"{labels[rows.predict[row]]}, {rows.snr_db[row]:.1f} dB",
-                "difference",
-            ]
-        )
-        names.append(f"example {len(panels) - 1}")
+        fooled = f"{labels[row.predict]}, {row.snr_db:.1f} dB"
+        titles.append([labels[row.clean], fooled, "difference"])
     if pairs:
         wav_pairs.write(folder / wav_pairs.EXAMPLES_FILE, pairs)
     images = np.asarray(panels)
@@ -271,9 +281,9 @@ def show(
         figures.image_grid_plot(
             images[..., 0],
             folder / "examples.png",
-            row_labels=names,
+            row_labels=[f"example {number}" for number in range(len(panels))],
             titles=titles,
-            units=system.representation.name,
+            units=representation.name,
             title="clean, adversarial, and their difference, at the network's input",
             last_is_difference=True,
         )
@@ -281,44 +291,20 @@ def show(
         say(_NO_PLOTS)
 
 
-def places(system: System, folder: pathlib.Path) -> dict[str, int]:
-    """The number of each id among the points of a run."""
-    count = int(runs.description(folder)["settings"]["num_points"])
-    return {point.id: n for n, point in enumerate(system.test_points(count))}
-
-
-def clean_stages(
-    system: System, clip: Int[np.ndarray, "time"]
-) -> dict[str, Float[np.ndarray, "..."]]:
-    """One stored clip at every stage of the chain, by name."""
-    return {
-        stage.name: evaluation.stage_features(stage, clip)
-        for stage in system.representation.chain()
-    }
-
-
-def _can_be_heard(system: System) -> bool:
-    """True if every step before the stage has an inverse."""
-    steps = system.stage.chain()[1:]
-    return all(has_inverse(step) for step in steps)
-
-
-def _pair(system, folder, number, rows, row, x_adv, clean, audio_format):
+def _pair(system: System, folder, number: int, each: Success, audio_format: str):
     """One success as a pair of WAVs in the run's folder."""
-    classifier, root = system.classifier, system.representation.chain()[0].name
-    id, label = rows.id[row], int(rows.label[row])
-    names = [wav_pairs.safe_name(text) for text in (id, classifier.labels[label])]
+    row, root = each.row, system.representation.chain()[0].name
+    texts = (row.id, system.classifier.labels[row.label])
+    names = [f"example{number}", *map(wav_pairs.safe_name, texts)]
     if audio_format != "pcm16":
         names.append(audio_format)
     return wav_pairs.save_pair(
-        folder / "_".join([f"example{number}", *names]),
-        clean[root],
-        waveform_of(system.stage, x_adv, clean),
-        sample_rate_hz=system.representation.sample_rate_hz,
-        logits_fn=classifier.logits_fn(root),
-        labels=classifier.labels,
-        id=id,
-        label=label,
-        target=int(rows.target[row]),
+        folder / "_".join(names),
+        each.clean[root],
+        waveform_of(system.stage, each.x_adv, each.clean),
+        system.classifier,
+        id=row.id,
+        label=int(row.label),
+        target=int(row.target),
         audio_format=audio_format,
     )

@@ -4,9 +4,12 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from advjax import catalog
+from advjax.attacks import ATTACKS, Attack
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS
 from advjax.runtime import parallel
+from advjax.runtime.text import did_you_mean, printable
 from experiments.lab import (
     attack,
     attack_report,
@@ -14,11 +17,14 @@ from experiments.lab import (
     budgets,
     folder_names,
     preflight,
+    shared_runs,
     wav_pairs,
 )
-from experiments.lab.attack import AttackRequest
+from experiments.lab.attack import TARGETS, AttackRequest
 from experiments.lab.console import say
 from experiments.lab.task import Draft, System
+
+MOST_SLOTS = 2**16
 
 
 class Shown(NamedTuple):
@@ -26,9 +32,9 @@ class Shown(NamedTuple):
 
     Attributes:
         count: successes in examples.png and, with `audio`, as WAV pairs.
-        audio: whether WAV pairs are written.
+        audio: write WAV pairs.
         audio_format: "pcm16", or "float32" for such files beside those of 16 bits.
-        audible: whether successes are compared with the masking threshold.
+        audible: compare successes with the masking threshold.
     """
 
     count: int
@@ -50,20 +56,23 @@ def plan(
     Args:
         draft: whose classifier is attacked.
         attacks: choices from `ATTACKS`, with options.
-        texts: budgets, for those attacks that take one.
+        texts: budgets, for attacks within one.
         target: the class that targeted attacks reach; None for the default.
         num_slots: examples attacked at once.
+
+    Raises:
+        ValueError: an attack, budget, target or number that is wrong or has no effect.
     """
-    if num_slots and num_slots > preflight.MOST_SLOTS:
-        raise ValueError(f"--slots={num_slots}: give 1 to {preflight.MOST_SLOTS:,}")
-    built = {text: attack.check(draft, text) for text in attacks}
+    if num_slots and num_slots > MOST_SLOTS:
+        raise ValueError(f"--slots={num_slots}: give 1 to {MOST_SLOTS:,}")
+    built = {text: attack.build(draft, text) for text in attacks}
     if texts and not any(each.fixed_budget for each in built.values()):
         raise ValueError(
             f"{' and '.join(built)} looks for the smallest perturbation: leave "
             "--budget out"
         )
     if target is not None:
-        preflight.check_target(draft, target, built)
+        _check_target(draft, target, built)
     labels = list(map(budgets.label, texts))
     requests = []
     for text, each in built.items():
@@ -72,6 +81,25 @@ def plan(
             request = AttackRequest(text, budget, num_slots=num_slots)
             requests.append(request._replace(target=target) if target else request)
     return requests
+
+
+def _check_target(draft: Draft, text: str, built: Mapping[str, Attack]) -> None:
+    """Refuse a target that no class has, or that no attack uses."""
+    labels, shown = draft.source.labels, f"--target={printable(text)}"
+    if text not in (*TARGETS, *labels):
+        few = ", ".join(map(printable, labels[:3])) + ", ..." * (len(labels) > 3)
+        raise ValueError(
+            f"{shown}: no such class.{did_you_mean(text, (*TARGETS, *labels))} "
+            f"Give {', '.join(TARGETS)}, or a class: {few}"
+        )
+    if not any(each.targeted for each in built.values()):
+        first = catalog.parse(next(iter(built)))[0]
+        can = "targeted" in catalog.parameters(first, ATTACKS)
+        raise ValueError(
+            f"{shown} has no effect on {' and '.join(built)}: "
+            + (f"write {first}(targeted=True), or leave" if can else "leave")
+            + " --target out"
+        )
 
 
 def workdirs(
@@ -102,15 +130,15 @@ def run(
     environment: Mapping[str, Any],
     shown: Shown,
 ) -> list[pathlib.Path]:
-    """The folders of the runs, each attacked and its successes shown.
+    """Run the attacks and show their successes; return the folders of the runs.
 
     Args:
         system: whose classifier is attacked.
-        requests: the attacks, as `plan` gives them.
-        folders: of the runs, as `workdirs` gives them.
+        requests: of `plan`.
+        folders: of `workdirs`.
         num_points: test examples.
-        environment: provenance of the runs.
-        shown: what is drawn and written of successes.
+        environment: where the rows come from.
+        shown: the parts of the report.
     """
     points = system.test_points(num_points)
     prepared = [
@@ -125,8 +153,7 @@ def run(
                 system,
                 each.folder,
                 count=shown.count,
-                audio=shown.audio,
-                audio_format=shown.audio_format,
+                audio_format=shown.audio_format if shown.audio else None,
             )
     return [each.folder for each in prepared]
 
@@ -143,13 +170,9 @@ def report(
         system: whose classifier was attacked.
         folders: of the runs.
         comparisons: the folder that gets the report of several runs.
-        shown: what is told beside the table.
+        shown: the parts of the report.
     """
-    if left := sum(map(runs.num_missing, folders)):
-        say(
-            f"{left} rows are left to the other processes, and the report to the last "
-            "of them; should one have ended early, give the same command again"
-        )
+    if not shared_runs.are_finished(folders):
         return
     where = folders[0]
     if len(folders) > 1:

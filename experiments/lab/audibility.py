@@ -14,9 +14,7 @@ from advjax.metrics.audibility import (
     smallest_audible_l2,
 )
 from advjax.metrics.distortion import radius_snr_db, snr_db
-from advjax.metrics.robustness import attackable
 from advjax.runs.row_types import (
-    ATTACK_ROWS,
     AUDIBILITY,
     AUDIBLE_ATTACKS,
     CERTIFICATES,
@@ -25,14 +23,13 @@ from advjax.runs.row_types import (
 )
 from advjax.signal.masking import masking_threshold
 from advjax.signal.samples import from_int16
-from experiments.lab import attack_report
-from experiments.lab.adversarial_examples import check_example, examples
-from experiments.lab.audio import waveform_of
+from experiments.lab.attack_report import successes
+from experiments.lab.audio import has_inverse, waveform_of
 from experiments.lab.task import System
 
 
 def smallest_audible(audio: Int[np.ndarray, "time"], *, sample_rate_hz: int) -> float:
-    """The l2 norm below which nothing is heard beside a stored clip, in full scale."""
+    """The least audible l2 norm beside a stored clip, in full scale."""
     return float(_smallest(from_int16(audio), sample_rate_hz))
 
 
@@ -43,7 +40,7 @@ def _smallest(wave, sample_rate_hz):
 
 
 def write_audibility(system: System, folder: pathlib.Path) -> list[AudibilityRow]:
-    """Compare a run's radii with what is audible; write its audibility.tsv."""
+    """Compare a run's radii with the masking threshold; write its audibility.tsv."""
     source, rows = system.data.split("test"), []
     rate = system.representation.sample_rate_hz
     for row in CERTIFICATES.read(folder):
@@ -67,45 +64,34 @@ def write_audibility(system: System, folder: pathlib.Path) -> list[AudibilityRow
 def report(system: System, folder: pathlib.Path) -> str:
     """One line on the successes of a run; writes its audible.tsv.
 
-    A perturbation at a later stage is turned back into a waveform first, as for WAVs:
-    what is heard then is what the inverses make of it, and the line says how many of
+    A perturbation at a later stage is turned back into a waveform first, as for WAVs.
+    Its audible part is then what the inverses make of it, and the line says how many of
     these waveforms still fool the classifier.
     """
-    rows = ATTACK_ROWS.read(folder)
-    places = attack_report.places(system, folder)
-    stored, source = examples(folder, places), system.data.split("test")
+    stage, root = system.stage, system.representation.chain()[0].name
+    if not all(map(has_inverse, stage.chain()[1:])):
+        return f"{stage.name} cannot be turned back into a waveform: nothing to hear"
     rate = system.representation.sample_rate_hz
 
     @jax.jit
     def heard(wave, changed):
-        threshold = masking_threshold(wave, sample_rate_hz=rate)
-        delta = changed - wave
+        threshold, delta = masking_threshold(wave, sample_rate_hz=rate), changed - wave
         return (
             snr_db(wave, changed),
             audible_excess(delta, threshold),
             audible_share(delta, threshold),
         )
 
-    root, stage = system.representation.chain()[0].name, system.stage
-    ids, found, waves = [], [], []
-    won = np.flatnonzero(rows.success & attackable(rows.label, rows.clean, rows.target))
-    for row in won:
-        clean = attack_report.clean_stages(system, source[int(rows.idx[row])]["audio"])
-        id = rows.id[row]
-        x_adv = np.asarray(stored[id])
-        check_example(rows, row, clean[stage.name], x_adv, folder)
-        changed = waveform_of(stage, x_adv, clean)
-        if changed is None:
-            return (
-                f"{stage.name} cannot be turned back into a waveform: nothing to hear"
-            )
-        ids.append(id)
-        found.append([float(v) for v in heard(clean[root], changed)])
+    rows, found, waves = [], [], []
+    for each in successes(system, folder):
+        changed = waveform_of(stage, each.x_adv, each.clean)
+        rows.append(each.row)
+        found.append([float(v) for v in heard(each.clean[root], changed)])
         waves.append(changed)
-    fools = _fools(system, root, rows, won, waves)
+    fools = _fools(system, root, rows, waves)
     lines = [
-        AudibleAttackRow(id, *each, fooled)
-        for id, each, fooled in zip(ids, found, fools, strict=True)
+        AudibleAttackRow(row.id, *numbers, fooled)
+        for row, numbers, fooled in zip(rows, found, fools, strict=True)
     ]
     AUDIBLE_ATTACKS.write(folder / "audible.tsv", lines)
     if not found:
@@ -120,11 +106,11 @@ def report(system: System, folder: pathlib.Path) -> str:
     )
 
 
-def _fools(system, root: str, rows, won, waves) -> list[bool]:
+def _fools(system: System, root: str, rows, waves) -> list[bool]:
     """Mask of the waveforms that meet the goal of the attack on their row."""
     if not waves:
         return []
     logits_fn = system.classifier.logits_fn(root)
     top = evaluation.logits_of_batch(logits_fn, np.stack(waves)).argmax(axis=1)
-    label, target = rows.label[won], rows.target[won]
+    label, target = np.array([(row.label, row.target) for row in rows]).T
     return np.where(target < 0, top != label, top == target).tolist()

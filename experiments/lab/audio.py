@@ -1,4 +1,4 @@
-"""From a stage of the chain on to the network, or back to audio and its files."""
+"""Examples at any stage of the chain, computed onward or resynthesised; WAV files."""
 
 import functools
 import pathlib
@@ -15,14 +15,14 @@ from advjax.types import Features
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def onward(representation: Representation, at: str, x: Features) -> Features:
-    """What the network takes in when `x` is what the stage `at` gave."""
+    """The network's input for an example `x` at the stage `at`."""
     for step in representation.after(at):
         x = step.step(x)
     return x
 
 
 def has_inverse(step: Representation) -> bool:
-    """True if a step can be undone."""
+    """True if a step has an inverse."""
     # By its type: a ValueError from an inverse that exists is a fault to see.
     return type(step).inverse is not Representation.inverse
 
@@ -30,7 +30,7 @@ def has_inverse(step: Representation) -> bool:
 def waveform_of(
     stage: Representation, x: Features, clean: Mapping[str, Features]
 ) -> Float[np.ndarray, "time"] | None:
-    """The waveform behind `x`; None where a step on the way has no inverse.
+    """The waveform resynthesised from `x`; None if a step has no inverse.
 
     Args:
         stage: the stage that `x` is at.

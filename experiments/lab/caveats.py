@@ -26,12 +26,10 @@ def environment(folder: Path) -> dict[str, str]:
 
 def of_runs(folders: Sequence[pathlib.Path]) -> list[str]:
     """The caveats of runs, each once."""
-    found = {}
-    for folder in folders:
-        described = runs.description(folder)
-        caveat = described["environment"].get("caveat") or _OF_CORPORA.get(
-            described["settings"].get("corpus", "")
-        )
-        if caveat:
-            found[f"caveat: {caveat}"] = None
-    return list(found)
+    described = map(runs.description, folders)
+    found = (
+        each["environment"].get("caveat")
+        or _OF_CORPORA.get(each["settings"].get("corpus", ""))
+        for each in described
+    )
+    return [f"caveat: {caveat}" for caveat in dict.fromkeys(found) if caveat]

@@ -52,21 +52,27 @@ def certify(
     if workdir is None:
         title = f"{system.data.folder.name}-{stage.name}-sigma{task.sigma:g}"
         workdir = folder_names.place(task.home / "certify", title, settings)
-    ids = {point.id for point in points}
-    with shared_runs.open_together(
+    ids, here = {point.id for point in points}, parallel.process()
+    open_run = functools.partial(
+        runs.open_run,
         workdir,
         settings=settings,
         environment={**environment, **caveats.environment(system.data.folder)},
+        argument="--workdir",
+        shard=here,
         ids=ids,
-    ) as run:
-        here, key = parallel.process(), jax.random.key(task.seed)
+    )
+    with shared_runs.open_together(workdir, open_run) as run:
         missing = [point for point in points if point.id not in run.done]
-        mine = here.share(missing)
+        mine, key = here.share(missing), jax.random.key(task.seed)
         parallel.part_ways()
-        say(f"run         {workdir}: {len(missing)} of {len(points)} points to certify")
-        for line in certify_settings.lines(system, request, reach, settings):
+        if not missing:
+            say(f"run         {workdir}: all {len(points)} clips certified before")
+            vote_checkpoints.remove(workdir)
+            return workdir
+        say(f"run         {workdir}: {len(missing)} of {len(points)} clips to certify")
+        for line in certify_settings.lines(request, reach, settings):
             say(f"            {line}")
-        bound, _ = certify_settings.waveform_bound(stage, noise)
         certify_points = functools.partial(
             evaluation.certify_points,
             logits_fn,
@@ -77,12 +83,12 @@ def certify(
             placement=vote_placement.with_chunk(
                 placement, logits_fn, mine, key, noise, request
             ),
-            waveform_bound=bound,
+            waveform_bound=certify_settings.waveform_bound(stage, noise)[0],
         )
         # One process alone counts the points of earlier starts, too.
         before = len(points) - len(missing) if here.count == 1 else 0
         with Progress(
-            here.name("certify"), total=before + len(mine), unit="points", done=before
+            here.name("certify"), total=before + len(mine), unit="clips", done=before
         ) as line:
             limits = vote_checkpoints.Limits(
                 ids,
@@ -111,8 +117,7 @@ def _append_rows(
         line.advance(0, note=f"{drawn:,} of {most:,} votes")
 
     resume = evaluation.CertifyResume(
-        tallies=vote_checkpoints.read(run.folder, limits, note=say),
-        on_tally=on_tally,
+        tallies=vote_checkpoints.read(run.folder, limits, note=say), on_tally=on_tally
     )
     correct = 0
     for seen, row in enumerate(certify_points(resume=resume), 1):

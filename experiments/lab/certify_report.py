@@ -38,41 +38,34 @@ def report(
     """The text of a report; writes `report.md` and `curve.png` into `out`."""
     found = [read_run(folder) for folder in folders]
     table = tables.certified_accuracy_table(found, list(radii))
-    caps = tables.maximum_radius_table(
-        lambda sigma, n: smoothing.max_radius(sigma, n, alpha), alpha=alpha
-    )
     out.mkdir(parents=True, exist_ok=True)
     each = [runs.description(folder)["settings"] for folder in folders]
-    units = {_units(settings) for settings in each}
-    lines = ["# Certified accuracy", tables.as_markdown(table)]
-    missing = ""
+    parts = ["# Certified accuracy", tables.as_markdown(table)]
+    texts, missing = [tables.as_text(table)], []
     try:
         from advjax.reports import figures
 
-        figures.certified_accuracy_plot(
-            found, out / "curve.png", units=" / ".join(sorted(units))
-        )
-        lines.append("![certified accuracy over the radius](curve.png)")
+        units = " / ".join(sorted(set(map(_units, each))))
+        figures.certified_accuracy_plot(found, out / "curve.png", units=units)
+        parts.append("![certified accuracy over the radius](curve.png)")
     except ImportError:
-        missing = "\n\n(no plot: pip install 'advjax[plots]')"
+        missing = ["(no plot: pip install 'advjax[plots]')"]
     if all(settings["noise"]["law"] == "gaussian" for settings in each):
-        lines += [
-            f"# Largest certifiable radius, alpha = {alpha:g}",
-            tables.as_markdown(caps),
-        ]
-    text = tables.as_text(table)
+        caps = tables.maximum_radius_table(
+            lambda sigma, n: smoothing.max_radius(sigma, n, alpha), alpha=alpha
+        )
+        parts.append(f"# Largest certifiable radius, alpha = {alpha:g}")
+        parts.append(tables.as_markdown(caps))
     for run, settings in zip(found, each, strict=True):
         if "needs" in settings:
             saved = saved_votes(run.rows.n, settings)
-            lines += [f"# Votes of {run.label}", tables.as_markdown(saved)]
-            text += f"\n\n{tables.as_text(saved)}"
-    lines += [_tones(settings) for settings in each if "tone_db" in settings["noise"]]
-    told = caveats.of_runs(folders)
-    lines += told
-    text += "".join(f"\n\n{line}" for line in told)
+            parts += [f"# Votes of {run.label}", tables.as_markdown(saved)]
+            texts.append(tables.as_text(saved))
+    parts += [_tones(settings) for settings in each if "tone_db" in settings["noise"]]
+    remarks = caveats.of_runs(folders)
     with new_file(out / "report.md") as aside:
-        aside.write_text("\n\n".join(lines) + "\n", encoding="utf-8")
-    return text + missing
+        aside.write_text("\n\n".join(parts + remarks) + "\n", encoding="utf-8")
+    return "\n\n".join(texts + remarks + missing)
 
 
 def _units(settings: Mapping[str, Any]) -> str:
@@ -117,8 +110,8 @@ def saved_votes(drawn: Int[np.ndarray, "points"], settings: Mapping[str, Any]) -
         rows,
         [
             f"votes that certify a radius; {DASH}: out of reach",
-            "other radii than these are not pursued: ACR and the curve in between are "
-            "lower than with a fixed n",
+            "only these radii are tested: ACR and the curve between them are lower "
+            "bounds",
             f"{mean:,.0f} votes a point (median {np.median(drawn):,.0f}, all "
             f"{n:,} at {np.mean(drawn == n):.0%} of points): {n / mean:.1f} times "
             f"fewer than n={n:,}; {(n0 + n) / (n0 + mean):.1f} times with the "

@@ -11,14 +11,26 @@ from advjax import catalog, smoothing
 from advjax.reports.tables import PUBLICATION_RADII
 from advjax.representations import Representation, definition
 from advjax.representations.lipschitz import lipschitz_bound
-from experiments.lab import noise_laws
+from experiments.lab import noises
 from experiments.lab.task import System
 
 _OCTAVES_HZ = (125, 250, 500, 1000, 2000, 4000)
 
 
 class Certification(NamedTuple):
-    """Settings of a certification."""
+    """Settings of a certification.
+
+    Attributes:
+        num_selection: votes that choose the class (n0).
+        num_estimation: fresh votes that bound its probability (n).
+        alpha: failure probability of each certificate.
+        radii: of the table, and those that a bound that stops early tests.
+        precision: of the network.
+        tile: noisy copies of a point evaluated at once; None for what fits the bound,
+            the backend and the memory.
+        bound: a name in `smoothing.BOUNDS`.
+        profile: a folder for a trace of some dispatches in the steady state.
+    """
 
     num_selection: int
     num_estimation: int
@@ -26,12 +38,8 @@ class Certification(NamedTuple):
     radii: Sequence[float] = PUBLICATION_RADII
     precision: str = "float32"
     tile: int | None = None
-    """Noisy copies of a point evaluated at once; None for what fits the bound, the
-    backend and the memory."""
     bound: str = smoothing.ClopperPearson.name
-    """A name in `smoothing.BOUNDS`."""
     profile: pathlib.Path | None = None
-    """A folder for a trace of some dispatches in the steady state."""
 
     @property
     def plan(self) -> smoothing.VotePlan:
@@ -55,7 +63,7 @@ def settings(
         system: the classifier and its data.
         request: how it is certified.
         placement: the layout of the votes.
-        reach: what its plan can certify.
+        reach: the radii that its plan can certify.
         num_points: the points of the run.
     """
     task, plan = system.task, request.plan
@@ -83,7 +91,7 @@ def settings(
         "seed": task.seed,
         "defence": system.defence,
         "cap": reach.max_radius,
-        **noise_laws.beyond_full_scale(
+        **noises.beyond_full_scale(
             task.noise, system.data, sigma=task.sigma, num_points=num_points
         ),
         "radius_wave": waveform_bound(system.stage, system.noise)[1],
@@ -92,9 +100,9 @@ def settings(
 
 
 def waveform_bound(stage: Representation, noise: smoothing.Noise) -> tuple[float, str]:
-    """The most that a stage moves for 1 at the waveform, and that in words.
+    """The most that a stage moves for 1 at the waveform, and a sentence on it.
 
-    NaN where no such bound is known; the words are the reason then.
+    NaN if no such bound is known; the sentence is the reason then.
     """
     if noise.norm != "l2":
         return math.nan, f"radii are not carried back: {noise.norm}, not l2"
@@ -117,25 +125,32 @@ def _tone_db(system: System) -> dict[str, dict[str, float]]:
 
 
 def lines(
-    system: System,
-    request: Certification,
-    reach: smoothing.Reach,
-    settings: Mapping[str, Any],
+    request: Certification, reach: smoothing.Reach, settings: Mapping[str, Any]
 ) -> Iterator[str]:
     """The reach and the meaning of the run's certificates, in sentences."""
-    task = system.task
+    n = request.num_estimation
     yield (
-        f"{task.noise} noise {task.sigma:g} at {system.stage.name}, {request.plan}: "
-        f"radii up to {reach.max_radius:.3f}; "
-        f"{reach.votes_needed} equal votes or it abstains"
+        f"Largest radius possible with n = {n:,}: {reach.max_radius:.3f}. A clip needs "
+        f"{reach.votes_needed:,} of {n:,} votes."
     )
-    if beyond := [r for r in reach.radii if r.votes_needed is None]:
+    asked = tuple(request.radii) != PUBLICATION_RADII
+    beyond = [r for r in reach.radii if asked and r.votes_needed is None]
+    if beyond:
         needs = ", ".join(f"{r.radius:g} ({_least_n(r)})" for r in beyond)
-        yield f"out of reach: radius {needs}"
-    yield settings["radius_wave"]
-    yield from noise_laws.caveats(settings)
+        yield f"Radii out of reach: {needs}."
+    stage, norm = settings["noise_enters_at"], settings["noise"]["norm"]
+    if norm != "l2":
+        yield f"Radii are {norm} norms at {stage}, and not radii at the waveform."
+    elif settings["radius_wave"].startswith("a radius here"):
+        yield f"{settings['radius_wave'].capitalize()}."
+    else:
+        yield (
+            f"Radii at {stage} are not radii at the waveform; run.json has the reason. "
+            "For these: --rep=waveform or --rep=magnitude."
+        )
+    yield from noises.caveats(settings)
 
 
 def _least_n(radius: smoothing.RadiusNeeds) -> str:
     most = radius.num_estimation
-    return "no n would do" if most is None or most > 10**9 else f"n >= {most:,}"
+    return "for any n" if most is None or most > 10**9 else f"n >= {most:,}"

@@ -1,7 +1,7 @@
-"""Clips of any length: a corpus in memory, training examples cut of it, and batches.
+"""Clips of any length: a corpus in memory, its training examples, and batches.
 
-A clip is padded with zeros to whole chunks, and clips of as many chunks are one batch:
-padding costs less than a chunk for each clip, and every length is one program.
+A clip is padded with zeros to whole chunks, and clips of as many chunks are one batch.
+So padding costs less than a chunk for each clip, and every length is one program.
 """
 
 import pathlib
@@ -31,13 +31,13 @@ _Item = TypeVar("_Item")
 
 
 class Clip(NamedTuple):
-    """One clip, as long as it is.
+    """One clip of any length.
 
     Attributes:
         id: unique in its corpus.
         audio: int16.
         label: its class.
-        verified: whether a person has checked that.
+        verified: a person has checked the label.
     """
 
     id: str
@@ -66,8 +66,8 @@ class Clips(NamedTuple):
 
         Args:
             split: "train" or "validation".
-            front_end: what the network takes in.
-            trim: whether silence is removed before.
+            front_end: the network's input.
+            trim: remove silence first.
         """
         x, y, verified = [], [], []
         for clip in self.splits[split]:
@@ -117,24 +117,21 @@ def _decode(file: pathlib.Path, utterances: Sequence[Any]) -> None:
         for utterance in utterances:
             waves.append(to_int16(utterance.load()))
             line.advance()
+    lengths = np.asarray([len(wave) for wave in waves])
     file.parent.mkdir(parents=True, exist_ok=True)
     with new_file(file) as aside, aside.open("wb") as stream:
-        np.savez(
-            stream,
-            audio=np.concatenate(waves),
-            lengths=np.asarray([len(wave) for wave in waves]),
-        )
+        np.savez(stream, audio=np.concatenate(waves), lengths=lengths)
 
 
 def padded_wave(
     audio: Int16[np.ndarray, "time"], multiple: int = CHUNK_SAMPLES
 ) -> Float32[np.ndarray, "padded"]:
-    """The clip as floats, with zeros behind up to a multiple of so many samples."""
+    """The clip as floats, with zeros up to a multiple of so many samples."""
     return np.pad(from_int16(audio), (0, -len(audio) % multiple))
 
 
 def padded_length(clip: Clip) -> int:
-    """Samples of the clip with the zeros behind it."""
+    """Samples of the clip with its padding."""
     return len(clip.audio) + -len(clip.audio) % CHUNK_SAMPLES
 
 
@@ -158,7 +155,7 @@ def accuracy(classifier: Classifier, clips: Sequence[Clip]) -> Share:
     for group in by_length((clip, clip) for clip in clips).values():
         x = np.stack([padded_wave(clip.audio) for clip in group])
         top = logits_of_batch(logits_fn, x, batch_size=8).argmax(axis=1)
-        right += int((top == np.asarray([clip.label for clip in group])).sum())
+        right += int((top == [clip.label for clip in group]).sum())
     return Share(right, len(clips))
 
 
@@ -200,7 +197,7 @@ def training_chunks(
 def training_waves(
     audio: Int16[np.ndarray, "time"], size: int = CHUNK_SAMPLES
 ) -> Iterator[Int16[np.ndarray, "{size}"]]:
-    """A training clip in segments, the last one over its end; a short one is padded."""
+    """A training clip in segments; the last one overlaps, a short clip is padded."""
     if len(audio) < size:
         yield np.pad(audio, (0, size - len(audio)))
         return

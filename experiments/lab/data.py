@@ -1,4 +1,4 @@
-"""Clips of a task: records found or built, and what training and tests read of them.
+"""Records of a task: found or built, with the examples of training and tests.
 
 Of several processes the first one builds, and the others find it: the home is a folder
 that all of them see.
@@ -44,16 +44,14 @@ class Data:
         return records.read(self.folder, name)
 
     def dataset(self, split: str, at: str) -> Dataset:
-        """One split in memory, as training at the stage `at` takes it."""
+        """One split in memory, for training at the stage `at`."""
         field = "features" if at == self.info.representation.name else "audio"
         loaded = records.load(self.split(split), fields=(field, "label"))
         return Dataset(loaded[field], loaded["label"])
 
     def num_points(self, asked: int | None, default: int) -> int:
         """The number of test points: as asked, or the default if there are as many."""
-        if asked is not None:
-            return asked
-        return min(default, len(self.split("test")))
+        return asked or min(default, len(self.split("test")))
 
     def test_points(
         self, stage: Representation, count: int | None
@@ -62,7 +60,7 @@ class Data:
 
         Args:
             stage: where noise or a perturbation enters.
-            count: how many; None for all.
+            count: number of points; None for all records.
 
         Raises:
             ValueError: more points than test records.
@@ -74,12 +72,12 @@ class Data:
                 f"num_points={count}: there are {len(source)} test records"
             )
         points = []
-        for index in spread(len(source), count):
-            example = source[int(index)]
+        for index in spread(len(source), count).tolist():
+            example = source[index]
             x = evaluation.stage_features(stage, example["audio"])
             norm = float(np.linalg.norm(np.float64(from_int16(example["audio"]))))
             points.append(
-                evaluation.Point(int(index), example["id"], x, example["label"], norm)
+                evaluation.Point(index, example["id"], x, example["label"], norm)
             )
         return points
 
@@ -89,9 +87,9 @@ class Source:
     """A folder of records, there already or still to be built of a corpus.
 
     Attributes:
-        flag: the flag that says where clips come from, for messages.
+        flag: the flag that names the origin of the clips, for messages.
         folder: of the records.
-        representation: what their features are.
+        representation: of their features.
         labels: the names of the classes.
         sizes: clips of each split: as many as the records have, or can have once built.
         build: builds them; None for records that were given.
@@ -118,13 +116,13 @@ def find_or_make(
     make: Callable[[], None],
     remark: Callable[[pathlib.Path], str] = lambda path: "",
 ) -> None:
-    """Make what `path` lacks in the first process; the others find it.
+    """Make the file or folder `path` in the first process; the others find it.
 
     Args:
-        what: it is, in one word.
-        path: where it goes.
+        what: its kind, in one word.
+        path: the file or folder.
         make: makes it.
-        remark: on what was found there, for people.
+        remark: text on a path that exists, for people.
     """
 
     def find_or_make_here() -> None:
@@ -164,7 +162,7 @@ def source_of_corpus(
     Args:
         text: a choice from `CORPORA`, with options.
         corpus_dir: the folder of a corpus that was downloaded.
-        representation: what the features will be.
+        representation: of the features.
         home: where records go.
         crops: examples of a class in each split, unless the corpus has whole clips.
         on_error: "stop" or "skip" at a recording that cannot be read.
@@ -204,7 +202,7 @@ def source_of_corpus(
                 corpus, representation, folder,
                 crops_per_class=crops, on_error=on_error, options=options,
             )  # fmt: skip
-            # What was left out, or is fewer than was asked for.
+            # Recordings that were left out, and crops that are fewer than asked for.
             for line in build.summary(info, folder).splitlines()[1:]:
                 say(f"            {line}")
 
@@ -229,10 +227,9 @@ def records_digest(folder: pathlib.Path) -> str:
 
     Records without digests of their own are identified by their description.
     """
-    described = records.info(folder)._asdict()
     recorded = records.recordings(folder)
-    whole = described | ({"recordings": recorded} if recorded else {})
-    return folder_names.digest(whole, 16)
+    more = {"recordings": recorded} if recorded else {}
+    return folder_names.digest(records.info(folder)._asdict() | more, 16)
 
 
 def spread(total: int, count: int) -> np.ndarray:

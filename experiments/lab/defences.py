@@ -12,10 +12,10 @@ class Facts(NamedTuple):
     """Facts about the training of a defence.
 
     Attributes:
-        at_input: it enters nowhere, so that a network of it is trained at its own input
-            and serves every stage under one name.
+        at_input: its network is trained at its own input and serves every stage under
+            one name.
         judge: gradients whose loss chooses the best step; None for the defence's own.
-        names_noise: it trains on the task's noise, which its name has to tell.
+        names_noise: it trains on the task's noise, which is part of its name.
     """
 
     at_input: bool = False
@@ -45,7 +45,7 @@ def gradients(text: str, *, sigma: float, noise: Noise) -> GradFn:
 
 
 def default(text: str, *, noise: str) -> str:
-    """A choice from `DEFENCES` for who made none; Gaussian noise becomes the task's."""
+    """The default defence `text`, with the task's noise in the place of Gaussian."""
     return "noisy" if text == "gaussian" and noise != "gaussian" else text
 
 

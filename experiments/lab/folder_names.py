@@ -1,7 +1,7 @@
-"""Names of the folders that programs make, and how runs name each other's folders.
+"""Names of the folders that programs make, and references of runs to other folders.
 
-A name is made of letters, digits and `-._@=`: no shell, no list of flags and no pattern
-of file names reads anything else into it. Folders that earlier versions made under
+A name is made of letters, digits and `-._@=`, which have no other meaning in shells,
+lists of flags and patterns of file names. Folders that earlier versions made under
 names with brackets and commas are found again.
 """
 
@@ -17,11 +17,11 @@ from advjax.representations import Representation, definition
 from advjax.runtime.text import printable
 
 _LONGEST = 120
-"""Characters of a title; file systems take 255 bytes, and more is put behind it."""
+"""Characters of a title; file systems take 255 bytes, and a digest follows."""
 
 
 def name_of(title: str, settings: Mapping[str, Any]) -> str:
-    """Name a folder: `title` and a digest of what decides its content."""
+    """The name of a folder: `title` and a digest of what decides its content."""
     plain = re.sub(r"[()\[\]{}'\"]+", " ", title).strip()
     plain = re.sub(r"[^A-Za-z0-9._@=-]+", "_", plain.replace(" @", "@"))
     plain = plain.lstrip("-._")[:_LONGEST].rstrip("_")
@@ -31,14 +31,7 @@ def name_of(title: str, settings: Mapping[str, Any]) -> str:
 def place(
     parent: pathlib.Path, title: str, settings: Mapping[str, Any], ending: str = ""
 ) -> pathlib.Path:
-    """The path in `parent` with that name, or with the one of earlier versions.
-
-    Args:
-        parent: the folder that it lies in.
-        title: what a person reads.
-        settings: what decides its content.
-        ending: put behind the name.
-    """
+    """The path in `parent` with that name and ending, or with the old form of both."""
     path = parent / f"{name_of(title, settings)}{ending}"
     before = parent / f"{title}-{digest(settings, 8)}{ending}"
     work = (before, before.with_name(f"{before.name}.training"))
@@ -73,13 +66,13 @@ def text_of(target: pathlib.Path, *, run: pathlib.Path, home: pathlib.Path) -> s
 def folder_from(text: str, *, run: pathlib.Path, what: str) -> pathlib.Path:
     """The folder that a run wrote down.
 
-    Earlier versions wrote it relative to the folder they were started in. It is looked
-    for there, then in the folders above the run.
+    Earlier versions wrote it relative to the folder they were started in. The search
+    tries that folder, then the folders above the run.
 
     Args:
-        text: what is in the `run.json`.
+        text: of the `run.json`.
         run: the folder of the run.
-        what: what the folder is, for the message.
+        what: the kind of the folder, for the message.
 
     Raises:
         FileNotFoundError: it is in none of these places.

@@ -1,6 +1,5 @@
 """Accuracy of a task's classifier on clips that it was not trained on."""
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -12,11 +11,15 @@ from experiments.lab.task import System
 
 
 class Accuracy(NamedTuple):
-    """Of a task's classifier on all held-out crops."""
+    """Of a classifier without smoothing on all held-out crops.
+
+    Attributes:
+        clean: without noise.
+        noisy: under one draw of the task's noise on each crop.
+    """
 
     clean: Share
     noisy: Share
-    """Under one draw of the task's noise on each crop."""
 
 
 def held_out_accuracy(system: System) -> Accuracy:
@@ -24,9 +27,9 @@ def held_out_accuracy(system: System) -> Accuracy:
     points = system.test_points(None)
     x = np.stack([point.x for point in points])
     y = np.asarray([point.label for point in points])
-    measure = functools.partial(
-        evaluation.clean_accuracy, system.classifier, x, y, at=system.stage.name
+    noise = {"noise": system.noise, "key": jax.random.key(system.task.seed)}
+    shares = (
+        evaluation.clean_accuracy(system.classifier, x, y, at=system.stage.name, **more)
+        for more in ({}, noise)
     )
-    key = jax.random.key(system.task.seed)
-    shares = measure(), measure(noise=system.noise, key=key)
     return Accuracy(*(Share(round(share * len(y)), len(y)) for share in shares))

@@ -3,49 +3,34 @@
 import math
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import jax
 
 from advjax import catalog, smoothing
-from advjax.attacks import ATTACKS, Attack
 from advjax.models import MODELS
 from advjax.runs.folder import check_run_folder
 from advjax.runs.row_types import CERTIFICATES
-from advjax.runs.rows import Schema
-from advjax.runtime.text import did_you_mean, printable
+from advjax.runtime.text import printable
 from experiments.lab import trainers
 from experiments.lab.certify_settings import Certification
 from experiments.lab.task import Draft
 
-TARGETS = ("next", "random", "least_likely")
-"""Targets that depend on the clip."""
 MOST_TILE = 2**20
-MOST_SLOTS = 2**16
 
 
-def check(
-    draft: Draft,
-    *,
-    num_points: int | None = None,
-    workdir: pathlib.Path | None = None,
-    schema: Schema | None = None,
-) -> None:
+def check(draft: Draft, *, num_points: int | None = None) -> None:
     """Refuse a task that cannot be done; build and write nothing.
 
     Args:
-        draft: what the flags describe.
+        draft: the task.
         num_points: test clips that were asked for; None for the default.
-        workdir: the run's folder, if one was given.
-        schema: the rows that the run will have.
 
     Raises:
         ValueError: a choice or number that is wrong or does not fit the data.
         OSError: a folder that is missing, or that cannot be read or written.
     """
     check_writable(draft.task.home, "--home")
-    if workdir is not None and schema is not None:
-        check_run_folder(workdir, schema, argument="--workdir")
     if num_points is not None and num_points < 1:
         raise ValueError(f"--num_points={num_points}: give at least 1")
     source = draft.source
@@ -57,7 +42,7 @@ def check(
             f"--num_points={num_points}: {source.flag} has {most} test clips at most"
         )
     if draft.given is None:
-        check_training(draft)
+        _check_training(draft)
 
 
 def check_certification(
@@ -67,7 +52,7 @@ def check_certification(
     num_points: int | None,
     workdir: pathlib.Path | None,
 ) -> None:
-    """Refuse what can only abstain or fail; build, train and write nothing.
+    """Refuse a certification that can only abstain or fail; write nothing.
 
     Args:
         draft: whose classifier is to be certified.
@@ -90,39 +75,12 @@ def check_certification(
     if request.profile is not None:
         check_writable(request.profile, "--profile")
     smoothing.reach(draft.noise, plan)
-    check(draft, num_points=num_points, workdir=workdir, schema=CERTIFICATES)
+    if workdir is not None:
+        check_run_folder(workdir, CERTIFICATES, argument="--workdir")
+    check(draft, num_points=num_points)
 
 
-def check_target(draft: Draft, text: str, attacks: Mapping[str, Attack]) -> None:
-    """Refuse a target that no class has, or that no attack has a use for.
-
-    Args:
-        draft: whose classifier is attacked.
-        text: what --target says.
-        attacks: the attacks by their text.
-
-    Raises:
-        ValueError: one of these.
-    """
-    labels = draft.source.labels
-    if text not in (*TARGETS, *labels):
-        few = ", ".join(map(printable, labels[:3])) + ", ..." * (len(labels) > 3)
-        raise ValueError(
-            f"--target={printable(text)}: no such class."
-            f"{did_you_mean(text, (*TARGETS, *labels))} Give {', '.join(TARGETS)}, or "
-            f"a class: {few}"
-        )
-    if not any(attack.targeted for attack in attacks.values()):
-        first = catalog.parse(next(iter(attacks)))[0]
-        can = "targeted" in catalog.parameters(first, ATTACKS)
-        raise ValueError(
-            f"--target={printable(text)} has no effect on {' and '.join(attacks)}: "
-            + (f"write {first}(targeted=True), or leave" if can else "leave")
-            + " --target out"
-        )
-
-
-def check_training(draft: Draft) -> None:
+def _check_training(draft: Draft) -> None:
     """Refuse a network or a recipe that the data cannot train."""
     task, source = draft.task, draft.source
     count = len(source.labels)
@@ -145,11 +103,11 @@ def check_training(draft: Draft) -> None:
             f"{what} cannot be made ({reason}): choose a network for such features, or "
             "other options"
         ) from error
-    num_bytes = 4 * sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(found))
-    # Weights, their gradients, and the two means of Adam.
-    if 4 * num_bytes > (most := _memory()):
+    # Weights, their gradients, and the two means of Adam, in float32.
+    needed = 16 * sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(found))
+    if needed > (most := _memory()):
         raise ValueError(
-            f"{what} takes {4 * num_bytes / 2**30:,.0f} GB to train, and this machine "
+            f"{what} takes {needed / 2**30:,.0f} GB to train, and this machine "
             f"has {most / 2**30:,.0f}: choose a smaller width"
         )
     if not trainers.trainer_of(task.model).validates:
@@ -159,10 +117,10 @@ def check_training(draft: Draft) -> None:
             f"{source.flag} has no validation clips, which choose the best step of a "
             "training: give more recordings, or --classifier=FOLDER"
         )
-    if source.sizes.get("train", 0) < task.recipe.batch_size:
+    if (clips := source.sizes.get("train", 0)) < task.recipe.batch_size:
         raise ValueError(
-            f"--batch_size={task.recipe.batch_size}: {source.flag} has "
-            f"{source.sizes.get('train', 0)} training clips at most; give fewer"
+            f"--batch_size={task.recipe.batch_size}: {source.flag} has {clips} "
+            "training clips at most; give fewer"
         )
 
 
@@ -184,7 +142,7 @@ def check_writable(folder: pathlib.Path, flag: str) -> None:
     while not os.path.lexists(there) and there != there.parent:
         there = there.parent
     if not there.is_dir():
-        # What cannot be seen into is no folder either.
+        # A folder without permission is no folder either.
         reason = "is a file" if os.path.lexists(there) else "cannot be reached"
         raise NotADirectoryError(
             f"{shown}: {printable(str(there))} {reason}; give the name of a folder"

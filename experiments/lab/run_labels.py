@@ -7,7 +7,7 @@ from advjax.smoothing import BOUNDS
 
 
 def label_of(settings: Mapping[str, Any]) -> str:
-    """A run's name: what was certified or attacked, where, and the network's training.
+    """A run's name: its attack or noise, the stage, and the network's training.
 
     Args:
         settings: those in the run's `run.json`.

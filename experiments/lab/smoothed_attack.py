@@ -1,41 +1,45 @@
-"""Attacking certified points of a smoothed classifier, judged by its own vote."""
+"""Attacks on certified points of a smoothed classifier, judged by its own vote."""
 
 import collections
 import functools
 import math
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-from jax.sharding import Mesh
+import numpy as np
+from jaxtyping import Float
 
-from advjax import catalog, evaluation, smoothing
+from advjax import evaluation, smoothing
 from advjax.attacks import Attack, expectation
 from advjax.attacks.batches import default_slots
 from advjax.runs import folder as runs
-from advjax.runs.row_types import CERTIFICATES, SMOOTHED_ATTACKS, SmoothedAttackRow
+from advjax.runs.row_types import (
+    CERTIFICATES,
+    SMOOTHED_ATTACKS,
+    AttackRow,
+    SmoothedAttackRow,
+)
 from advjax.runtime import parallel
-from advjax.runtime.progress import Progress
 from advjax.types import Key, LogitsFn
 from experiments.lab import attack, folder_names
-from experiments.lab.console import say
 from experiments.lab.task import Draft, System
 
 INSIDE = 1 - 1e-3
-"""Of the certified radius, the budget at which nothing may flip."""
+"""Share of the certified radius that is the budget inside of it."""
 
 
 class SmoothedAttackRequest(NamedTuple):
-    """What to run, and how to judge it.
+    """Attacks on a smoothed classifier, and the votes that judge them.
 
     Attributes:
         attacks: choices from `ATTACKS`, with options: within an l2 budget, or a search
             for the smallest perturbation.
-        fractions: l2 budgets as multiples of the noise's deviation. Each point is also
-            attacked just inside its certified radius.
+        fractions: l2 budgets as multiples of the noise's standard deviation. Each point
+            is also attacked just inside its certified radius.
         num_draws: noisy copies in the mean that an attack's step sees.
-        num_votes: noisy copies that judge what it found.
+        num_votes: noisy copies that judge a perturbation.
         num_slots: examples attacked at once; None for the backend's default.
     """
 
@@ -50,9 +54,10 @@ def default_attacks(draft: Draft, *, num_steps: int) -> list[str]:
     """PGD, Carlini and Wagner's and, at the waveform, the imperceptible attack.
 
     PGD takes all of its steps: a success by the mean of one step's noise may be luck.
-    So may the smallest of Carlini and Wagner's, which has to be sure by a factor of e;
-    its steps have about a tenth of the noise's deviation as their norm, and its first
-    constant balances a distance and a slope of about that deviation.
+    So may the smallest perturbation of Carlini and Wagner's attack, which therefore
+    has to be sure by a factor of e. The norm of its steps is about a tenth of the
+    noise's standard deviation, and its first constant balances a distance and a slope
+    of about that standard deviation.
 
     Args:
         draft: whose smoothed classifier is attacked.
@@ -82,106 +87,60 @@ class Trial(NamedTuple):
 
     @property
     def row(self) -> SmoothedAttackRow:
-        """Its row before anything is known."""
+        """Its row before the attack."""
         return SmoothedAttackRow(
             self.point.id, self.point.label, self.radius, self.attack, self.budget,
             self.eps, math.nan, smoothing.ABSTAIN, math.nan, 0,
         )  # fmt: skip
 
 
-def trials(
-    points: Sequence[evaluation.Point],
-    radii: Sequence[float],
-    text: str,
-    attack: Attack,
-    *,
-    sigma: float,
-    fractions: Sequence[float],
-) -> list[Trial]:
-    """Every point at every budget; once, without any, for a search for the smallest.
+class Judge(NamedTuple):
+    """The smoothed classifier, which votes on each trial's adversarial example.
 
-    Args:
-        points: what to attack.
-        radii: their certified radii.
-        text: the attack's name and options.
-        attack: what they make.
-        sigma: deviation of the noise.
-        fractions: budgets as multiples of it.
-    """
-    made = []
-    for point, radius in zip(points, radii, strict=True):
-        budgets = {f"{fraction:g} sigma": fraction * sigma for fraction in fractions}
-        budgets["radius"] = INSIDE * radius
-        if not attack.fixed_budget:
-            budgets = {"smallest": math.inf}
-        made += [Trial(point, radius, text, *budget) for budget in budgets.items()]
-    return made
-
-
-def rows_of(
-    attack: Attack,
-    logits_fn: LogitsFn,
-    todo: Sequence[Trial],
-    key: Key,
-    *,
-    noise: smoothing.Noise,
-    num_draws: int,
-    num_votes: int,
-    alpha: float,
-    tile: int | None = None,
-    num_slots: int | None = None,
-    mesh: Mesh | None = None,
-    **options: Any,
-) -> Iterator[SmoothedAttackRow]:
-    """Each trial's row, as soon as it is attacked and its result voted on.
-
-    The attack sees the mean over fresh noise in each step; votes come from noise that
-    it has not seen.
-
-    Args:
-        attack: what to run, unsmoothed.
+    Attributes:
         logits_fn: the network alone.
-        todo: trials of this attack.
-        key: root of all randomness; a trial's own follows from its row's id.
+        trials: by the id of their rows.
+        key: of the votes, whose noise the attack has not seen.
         noise: of the smoothed classifier.
-        num_draws: noisy copies in a mean.
-        num_votes: noisy copies that judge.
+        num_votes: noisy copies of each example.
         alpha: probability that a row names a class that is not the smoothed one's.
-        tile: noisy copies evaluated at once for the votes.
-        num_slots: trials attacked at once; None for as many as hold the noisy copies
-            of the backend's default.
-        mesh: devices of this process that share the trials, and then the votes.
-        **options: of `evaluation.attack_points`: `resume`.
-
-    Raises:
-        ValueError: see `evaluation.attack_points` and `smoothing.predict`.
+        placement: of the votes on the devices.
     """
-    key_attack, key_vote = jax.random.split(key)
-    num_devices = 1 if mesh is None else mesh.size
-    num_slots = num_slots or num_devices * max(1, default_slots() // num_draws)
-    by_id = {trial.row.id: trial for trial in todo}
-    smoothed = expectation(attack, sample=noise.sample, num_samples=num_draws)
-    for row, x_adv in evaluation.attack_points(
-        smoothed,
-        logits_fn,
-        [trial.point._replace(id=id) for id, trial in by_id.items()],
-        key_attack,
-        budgets=[t.eps for t in todo] if attack.fixed_budget else None,
-        num_slots=num_slots,
-        mesh=mesh,
-        **options,
-    ):
+
+    logits_fn: LogitsFn
+    trials: Mapping[str, Trial]
+    key: Key
+    noise: smoothing.Noise
+    num_votes: int
+    alpha: float
+    placement: smoothing.Placement
+
+    def row(
+        self, row: AttackRow, x_adv: Float[np.ndarray, "*features"]
+    ) -> SmoothedAttackRow:
+        """The row of a trial, from the attack's own row and its example."""
         found = smoothing.predict(
-            logits_fn, x_adv, evaluation.example_key(key_vote, row.id), noise=noise,
-            num_samples=num_votes, alpha=alpha,
-            placement=smoothing.Placement(tile, mesh=mesh),
+            self.logits_fn, x_adv, evaluation.example_key(self.key, row.id),
+            noise=self.noise, num_samples=self.num_votes, alpha=self.alpha,
+            placement=self.placement,
         )  # fmt: skip
-        yield by_id[row.id].row._replace(
+        return self.trials[row.id].row._replace(
             l2=row.l2,
             predict=found.prediction,
             p_value=found.p_value,
             votes=found.votes,
         )
+
+
+def inputs_of(
+    built: Attack, todo: Sequence[Trial], *, noise: smoothing.Noise, num_draws: int
+) -> attack.Inputs:
+    """Trials of one attack, which sees the mean over fresh noise in each step."""
+    return attack.Inputs(
+        expectation(built, sample=noise.sample, num_samples=num_draws),
+        [trial.point._replace(id=trial.row.id) for trial in todo],
+        [trial.eps for trial in todo] if built.fixed_budget else None,
+    )
 
 
 def run(
@@ -191,108 +150,91 @@ def run(
     *,
     environment: Mapping[str, Any],
 ) -> pathlib.Path:
-    """The folder of the run, within that of the certificates; it resumes.
+    """Attack what has no row; return the run's folder, within that of the certificates.
 
     Args:
         system: whose smoothed classifier was certified.
-        certified: the run of `certify.certify`. Its points that are certified
-            right are attacked.
-        request: with what.
+        certified: the run of `certify.certify`, whose correct points are attacked.
+        request: the attacks.
         environment: where the rows come from.
 
     Raises:
         ValueError: see `check`; or certificates of another classifier or stage.
     """
-    built = {text: attack.build(system, text) for text in request.attacks}
-    _refuse_other_norms(system.task.noise, built)
+    built = check(system, request)
     settings = runs.description(certified)["settings"]
-    classifier = system.classifier
-    given = {"classifier": classifier.digest(), "noise_enters_at": system.stage.name}
+    given = {
+        "classifier": system.classifier.digest(),
+        "noise_enters_at": system.stage.name,
+    }
     if given != {name: settings[name] for name in given}:
         raise ValueError(f"{certified} certifies another classifier or stage")
     rows = CERTIFICATES.read(certified)
-    radii = dict(zip(rows.id, rows.radius.tolist(), strict=True))
-    right = {id for id, correct in zip(rows.id, rows.correct, strict=True) if correct}
-    points = [p for p in system.test_points(settings["num_points"]) if p.id in right]
-    todo = {
-        text: trials(
-            points,
-            [radii[point.id] for point in points],
-            text,
-            each,
-            sigma=system.task.sigma,
-            fractions=request.fractions,
+    radii = {row.id: row.radius for row in rows if row.correct}
+    points = [p for p in system.test_points(settings["num_points"]) if p.id in radii]
+    sigma = system.task.sigma
+    within = {f"{fraction:g} sigma": fraction * sigma for fraction in request.fractions}
+    batches, trials, budgets_of_a_point = [], {}, collections.Counter()
+    for text, each in built.items():
+        todo = [
+            Trial(point, radius, text, *budget)
+            for point in points
+            for radius in [float(radii[point.id])]
+            for budget in (
+                within | {"radius": INSIDE * radius}
+                if each.fixed_budget
+                else {"smallest": math.inf}
+            ).items()
+        ]
+        budgets_of_a_point.update(trial.point.id for trial in todo)
+        trials |= {trial.row.id: trial for trial in todo}
+        inputs = functools.partial(
+            inputs_of, each, todo, noise=system.noise, num_draws=request.num_draws
         )
-        for text, each in built.items()
-    }
+        batches.append(attack.Batch([trial.row.id for trial in todo], inputs))
     made = {
         **request._replace(num_slots=None)._asdict(),
         # All votes on a point together err as rarely as its certificate.
-        "alpha": settings["alpha"] / max(1, _rows_of_a_point(todo)),
+        "alpha": settings["alpha"] / max([1, *budgets_of_a_point.values()]),
         "certificates": settings,
     }
-    folder = certified / folder_names.name_of("smoothed_attacks", made)
-    judge = functools.partial(
-        rows_of,
-        logits_fn=system.logits_fn(settings["precision"]),
-        key=jax.random.fold_in(jax.random.key(system.task.seed), 1),
-        noise=system.noise,
-        num_draws=request.num_draws,
-        num_votes=request.num_votes,
-        alpha=made["alpha"],
-        tile=settings["tile"],
-        num_slots=request.num_slots,
-        mesh=parallel.local_mesh(),
-    )
-    with runs.open_run(
-        folder,
+    mesh = parallel.local_mesh()
+    logits_fn = system.logits_fn(settings["precision"])
+    key = jax.random.fold_in(jax.random.key(system.task.seed), 1)
+    key_attack, key_vote = jax.random.split(key)
+    judge = Judge(
+        logits_fn, trials, key_vote, system.noise, request.num_votes, made["alpha"],
+        smoothing.Placement(settings["tile"], mesh=mesh),
+    )  # fmt: skip
+    num_devices = 1 if mesh is None else mesh.size
+    prepared = attack.Prepared(
+        folder=certified / folder_names.name_of("smoothed_attacks", made),
         settings=made,
         environment=environment,
-        argument="--workdir",
+        title="smoothed attacks",
+        logits_fn=logits_fn,
+        batches=batches,
+        key=key_attack,
+        # As many as hold the noisy copies of the backend's default.
+        num_slots=request.num_slots
+        or num_devices * max(1, default_slots() // request.num_draws),
+        mixed=True,
         schema=SMOOTHED_ATTACKS,
-        ids={trial.row.id for mine in todo.values() for trial in mine},
-    ) as run:
-        for number, (text, mine) in enumerate(todo.items()):
-            left = sum(trial.row.id not in run.done for trial in mine)
-            say(f"attack      {text}: {left} of {len(mine)} trials")
-            if not left:
-                continue
-            flipped, seen = 0, 0
-            with Progress(
-                catalog.parse(text)[0],
-                total=len(mine),
-                unit="trials",
-                done=len(mine) - left,
-            ) as line:
-                for row in judge(
-                    built[text],
-                    todo=mine,
-                    resume=evaluation.AttackResume(
-                        done=run.done,
-                        snapshot=folder / f"attack-{number}.npz",
-                        on_round=lambda line=line: line.advance(0),
-                        note=say,
-                    ),
-                ):
-                    run.append(row)
-                    flipped, seen = flipped + row.flipped, seen + 1
-                    line.advance(note=f"flipped {flipped / seen:.2f}")
-    return folder
+        row=judge.row,
+        unit="trials",
+    )
+    attack.run(prepared, keep_examples=False)
+    return prepared.folder
 
 
-def check(draft: Draft, request: SmoothedAttackRequest) -> None:
-    """Refuse attacks or noise that `run` cannot use; build no records.
+def check(task: System | Draft, request: SmoothedAttackRequest) -> dict[str, Attack]:
+    """The attacks by their text, after a check of their norms and the task's noise.
 
     Raises:
-        ValueError: attacks or noise that no l2 radius speaks of, or an unknown attack.
+        ValueError: attacks or noise that no l2 radius covers, or an unknown attack.
     """
-    _refuse_other_norms(
-        draft.task.noise, {text: attack.check(draft, text) for text in request.attacks}
-    )
-
-
-def _refuse_other_norms(noise: str, built: Mapping[str, Attack]) -> None:
-    if noise != "gaussian":
+    built = {text: attack.build(task, text) for text in request.attacks}
+    if (noise := task.task.noise) != "gaussian":
         raise ValueError(
             f"--noise={noise} is not attacked here: budgets are l2 norms and gradients "
             "pass through the noise. Give --noise=gaussian"
@@ -303,8 +245,4 @@ def _refuse_other_norms(noise: str, built: Mapping[str, Attack]) -> None:
                 f"{text}: a certificate is against any change of the label within an "
                 "l2 norm. Leave targeted out, and give norm='l2'"
             )
-
-
-def _rows_of_a_point(todo: Mapping[str, Sequence[Trial]]) -> int:
-    counts = collections.Counter(t.point.id for each in todo.values() for t in each)
-    return max(counts.values(), default=0)
+    return built

@@ -1,4 +1,4 @@
-"""What attacks on a smoothed classifier amount to: a table, a verdict, a figure."""
+"""Reports of attacks on a smoothed classifier: a table, a verdict, a figure."""
 
 import collections
 import math
@@ -18,7 +18,7 @@ from experiments.lab import caveats, certify_report
 
 
 class Verdict(NamedTuple):
-    """What attacks inside certified radii came to.
+    """Result of the attacks inside certified radii.
 
     Attributes:
         num_inside: perturbations that a certificate covered.
@@ -35,7 +35,7 @@ class Verdict(NamedTuple):
 def verdict(
     rows: Sequence[SmoothedAttackRow], *, num_points: int, alpha: float
 ) -> Verdict:
-    """Whether the certificates held, by a binomial test over all certified points.
+    """A binomial test of the certificates over all certified points.
 
     Args:
         rows: of attacks.
@@ -58,15 +58,15 @@ def report(folder: pathlib.Path) -> str:
     """
     rows = list(SMOOTHED_ATTACKS.read(folder))
     settings = runs.description(folder)["settings"]["certificates"]
-    run = certify_report.read_run(folder.parent)
+    run, alpha = certify_report.read_run(folder.parent), settings["alpha"]
     table = attack_table(rows, num_points=len(run.rows))
-    text = tables.as_text(table)
-    found = verdict(rows, num_points=len(run.rows), alpha=settings["alpha"])
+    found = verdict(rows, num_points=len(run.rows), alpha=alpha)
     said = (
         f"{found.num_inside} perturbations lie inside the certified radius of their "
         f"clip; {len(found.broken) or 'none'} of the clips flipped there"
     )
     parts = ["# Attacks on the smoothed classifier", tables.as_markdown(table), said]
+    texts = [tables.as_text(table)]
     try:
         figures.attacked_accuracy_plot(
             bound_curves(run, rows),
@@ -76,24 +76,22 @@ def report(folder: pathlib.Path) -> str:
         )
         parts.append("![certified and attacked accuracy](bounds.png)")
     except ImportError:
-        text += "\n\n(no figure: pip install 'advjax[plots]')"
-    for caveat in caveats.of_runs([folder.parent]):
-        parts.append(caveat)
-        text += f"\n\n{caveat}"
-    (folder / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    if found.p_value < settings["alpha"]:
+        texts.append("(no figure: pip install 'advjax[plots]')")
+    remarks = caveats.of_runs([folder.parent])
+    content = "\n\n".join(parts + remarks) + "\n"
+    (folder / "report.md").write_text(content, encoding="utf-8")
+    if found.p_value < alpha:
         raise ValueError(
             f"certificates are contradicted: {', '.join(found.broken)} flipped inside "
             f"the certified radius, more of {len(run.rows)} points than certificates "
-            f"and votes at alpha={settings['alpha']:g} allow "
-            f"(p = {found.p_value:.2g}): classifier, noise or rounding are not what "
-            "was certified"
+            f"and votes at alpha={alpha:g} allow (p = {found.p_value:.2g}). The "
+            "classifier, the noise or the rounding differ from the certified ones"
         )
-    return f"{text}\n\n{said}"
+    return "\n\n".join([*texts, *remarks, said])
 
 
 def attack_table(rows: Sequence[SmoothedAttackRow], *, num_points: int) -> tables.Table:
-    """A line for each attack and budget: how the votes on its perturbations fell.
+    """A line for each attack and budget: the votes on its perturbations.
 
     Args:
         rows: of attacks on the points that are certified right.
@@ -107,8 +105,13 @@ def attack_table(rows: Sequence[SmoothedAttackRow], *, num_points: int) -> table
     lines = []
     for (text, budget), group in groups.items():
         flipped = sum(row.flipped for row in group)
-        abstained = sum(row.predict == smoothing.ABSTAIN for row in group)
         sizes = [row.l2 for row in group if row.l2 > 0]
+        counts = (
+            flipped,
+            sum(row.predict == smoothing.ABSTAIN for row in group),
+            sum(row.inside for row in group),
+            sum(row.inside and row.flipped for row in group),
+        )
         lines.append(
             [
                 catalog.parse(text)[0] if len(names) == len(texts) else text,
@@ -116,10 +119,7 @@ def attack_table(rows: Sequence[SmoothedAttackRow], *, num_points: int) -> table
                 f"{len(group)}",
                 f"{len(sizes)}",
                 f"{np.median(sizes):.4g}" if sizes else tables.DASH,
-                f"{flipped}",
-                f"{abstained}",
-                f"{sum(row.inside for row in group)}",
-                f"{sum(row.inside and row.flipped for row in group)}",
+                *map(str, counts),
                 tables.share_text(Share(len(group) - flipped, num_points)),
             ]
         )
@@ -141,7 +141,7 @@ def attack_table(rows: Sequence[SmoothedAttackRow], *, num_points: int) -> table
 def bound_curves(
     run: Run, rows: Sequence[SmoothedAttackRow]
 ) -> list[figures.AttackedCurve]:
-    """The certified accuracy over the norm and, above it, what the attacks left.
+    """The accuracy that the attacks left, over the norm, and the certified accuracy.
 
     A clip that an attack has flipped at some norm counts as lost from there on.
 

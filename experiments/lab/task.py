@@ -1,8 +1,7 @@
-"""A classifier and its data: as flags say it, before any work, and ready for use.
+"""A classifier and its data: as flags describe it, before any work, and ready for use.
 
-`Task` is plain data. `Task.draft` reads what can be read of it without any work, and
-`Task.resolve` finds or makes the rest: records of the corpus, and a classifier trained
-on them.
+`Task` is plain data. `Task.draft` finds the parts that need no work. `Task.resolve`
+finds or makes the rest: records of the corpus, and a classifier trained on them.
 
 Every folder in `home` bears a short digest of the settings that decide its content, so
 equal settings find it again and other settings get another one.
@@ -20,21 +19,21 @@ from advjax.runtime.text import did_you_mean
 from advjax.smoothing import Noise
 from advjax.training import Objective, Recipe
 from advjax.types import LogitsFn
-from experiments.lab import data, defences, folder_names, noise_laws, trainers
+from experiments.lab import data, defences, folder_names, noises, trainers
 from experiments.lab.data import Data, Source
 from experiments.lab.presets import SMALL
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
-    """A classifier and the data it is trained and evaluated on, as flags say it.
+    """A classifier and the data it is trained and evaluated on, as flags describe it.
 
     Attributes:
         home: where records are built and classifiers trained.
         corpus: a choice from `CORPORA`, with options.
         corpus_dir: the folder of a corpus that was downloaded.
         on_error: "stop" or "skip" at a recording that cannot be read.
-        features: what the network takes in, a choice from `FRONT_ENDS`.
+        features: the network's input, a choice from `FRONT_ENDS`.
         at: the stage of the chain where noise or a perturbation enters.
         sigma: standard deviation of the noise.
         noise: a choice from `NOISES`; options that it leaves out follow from the task.
@@ -44,8 +43,8 @@ class Task:
         recipe: of the training.
         seed: root of all randomness.
         records_folder: records that exist, instead of a corpus.
-        classifier_folder: a classifier that exists; it decides what it takes in.
-        trained_at: the stage that training is told, where it is not `at`.
+        classifier_folder: a classifier that exists; it decides its own input.
+        trained_at: the stage of the training, where it is not `at`.
         front_end: instead of `features`, for chains that text cannot name.
     """
 
@@ -82,7 +81,7 @@ class Task:
             representation = self.front_end or catalog.pick(self.features, FRONT_ENDS)
         stage = self._stage(representation)
         feature_shape = self._feature_shape(representation)
-        noise = noise_laws.law(self.noise, sigma=self.sigma, stage=stage)
+        noise = noises.noise_of(self.noise, sigma=self.sigma, stage=stage)
         # A wrong defence fails before any work.
         defences.gradients(self.defence, sigma=self.sigma, noise=noise)
         if self.records_folder is not None:
@@ -126,7 +125,6 @@ class Task:
         )
 
     def _feature_shape(self, representation: Representation) -> tuple[int, ...]:
-        """The shape of the network's input, however its steps fail."""
         try:
             return representation.feature_shape
         except Exception as error:  # noqa: BLE001  NumPy and JAX raise many kinds
@@ -142,13 +140,13 @@ class Draft:
     """The parts of a task that are known before anything is built or trained.
 
     Attributes:
-        task: as the flags say it.
-        representation: what the network takes in.
+        task: as the flags describe it.
+        representation: the network's input.
         feature_shape: of one example there.
         stage: where noise or a perturbation enters.
         noise: the noise distribution. One that follows the training clips has another
             curve here: its norm and its largest radius are the same.
-        source: where the clips come from.
+        source: of the clips.
         given: a classifier that exists already.
     """
 
@@ -188,6 +186,7 @@ class Draft:
         }
         width = f"-w{options['width']}" if "width" in options else ""
         title = f"{records.folder.name}-{defence}@{at}-{name}{width}"
+        gradients = defences.gradients(task.defence, sigma=task.sigma, noise=noise)
         return trainers.Training(
             folder=folder_names.place(task.home / "classifiers", title, settings),
             settings=settings,
@@ -198,11 +197,7 @@ class Draft:
             representation=self.representation,
             labels=records.labels,
             defence=defence,
-            objective=Objective(
-                at,
-                defences.gradients(task.defence, sigma=task.sigma, noise=noise),
-                judge=defences.facts(defence).judge,
-            ),
+            objective=Objective(at, gradients, judge=defences.facts(defence).judge),
             recipe=task.recipe,
             seed=task.seed,
         )
@@ -210,7 +205,7 @@ class Draft:
     def resolve(self) -> "System":
         """The classifier and its data, built and trained if need be."""
         task, records = self.task, self.source.resolve()
-        noise = noise_laws.law(
+        noise = noises.noise_of(
             task.noise, sigma=task.sigma, stage=self.stage, records=records
         )
         if self.given is not None:
@@ -241,15 +236,15 @@ class System:
     """A trained classifier, the noise it may be smoothed with, and its data.
 
     Attributes:
-        task: as the flags say it.
+        task: as the flags describe it.
         data: the records.
-        representation: what the network takes in.
+        representation: the network's input.
         stage: where noise or a perturbation enters.
         noise: the noise distribution.
-        defence: what the classifier was trained with, as its folder says it.
+        defence: the classifier's training, as its folder names it.
         classifier: the network with its front end.
         folder: of the classifier.
-        found: whether it was there already.
+        found: the classifier was there already.
     """
 
     task: Task

@@ -30,7 +30,7 @@ def given_classifier(folder: str | pathlib.Path) -> Classifier:
     """The classifier in a folder that a flag names.
 
     Raises:
-        FileNotFoundError: there is none; says how to get one.
+        FileNotFoundError: there is none.
         ValueError: it is damaged, or another version wrote it.
     """
     try:
@@ -44,7 +44,7 @@ def given_classifier(folder: str | pathlib.Path) -> Classifier:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Training:
-    """One classifier to train: its data, its network, and the folder it goes to.
+    """One classifier to train: its data, its network, and its folder.
 
     Attributes:
         folder: of the classifier, there already or still to be trained.
@@ -53,10 +53,10 @@ class Training:
         model: a choice from `MODELS`; its name picks the trainer.
         module: the untrained network, for given training examples.
         dataset: gives the examples of a split.
-        representation: what the network takes in.
+        representation: the network's input.
         labels: the names of the classes.
         defence: a choice from `DEFENCES`, with its standard deviation.
-        objective: the defence's gradients, and the stage that they are for.
+        objective: the defence's gradients, and their stage.
         recipe: steps, batches and rates.
         seed: of the weights, the batches and the noise.
     """
@@ -178,16 +178,14 @@ def train_guarded(
 
 
 def _stage_recipe(training: Training) -> fitting.SvmRecipe:
-    """The recipe of the stages, which know no defence but noise at their input."""
+    """The recipe of the stages, whose only defence is noise at their input."""
     name, options = catalog.parse(training.defence)
-    at = training.objective.at
-    at_input = at == training.representation.name
-    if not at_input or name not in ("plain", "gaussian"):
+    at, own = training.objective.at, training.representation.name
+    if at != own or name not in ("plain", "gaussian"):
         raise ValueError(
             f"--defence={training.defence} at {at}: "
             f"{catalog.parse(training.model)[0]} is fitted stage by stage on images; "
-            "give --defence=plain, or gaussian with "
-            f"--rep={training.representation.name}"
+            f"give --defence=plain, or gaussian with --rep={own}"
         )
     return fitting.SvmRecipe(
         num_steps=training.recipe.num_steps,
@@ -201,9 +199,9 @@ class Trainer(NamedTuple):
 
     Attributes:
         train: makes the classifier of a training, an untrained module and training
-            examples, and keeps what a restart needs in a folder.
-        validates: whether clips of the validation split choose its best step.
-        packages: what it imports beside the packages that everything needs.
+            examples, with checkpoints in a folder.
+        validates: clips of the validation split choose its best step.
+        packages: imports beside the packages that everything needs.
     """
 
     train: Callable[[Training, nn.Module, Dataset, pathlib.Path], Classifier]

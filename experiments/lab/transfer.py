@@ -35,24 +35,19 @@ class Transfer(NamedTuple):
     shares: list[list[Share]]
 
 
-def measure(folders: Sequence[pathlib.Path], classifiers: Sequence[str]) -> Transfer:
-    """Give every run's examples to the classifier of every run, and to more.
+def transfer(folders: Sequence[pathlib.Path], classifiers: Sequence[str]) -> Transfer:
+    """Shares of every run's examples that move the classifier of every run, and more.
 
     Args:
         folders: runs of attacks with their examples.
         classifiers: folders of further classifiers.
     """
-    sources = [runs.description(folder) for folder in folders]
-    own = [
-        str(_folder_of(source, folder, "classifier"))
-        for source, folder in zip(sources, folders, strict=True)
-    ]
+    sources = {folder: runs.description(folder) for folder in folders}
+    own = [str(_folder_of(source, f, "classifier")) for f, source in sources.items()]
     targets = list(dict.fromkeys([*own, *classifiers]))
-    shares = [
-        [share(target, source, f) for source, f in zip(sources, folders, strict=True)]
-        for target in targets
-    ]
-    return Transfer(targets, [label_of(each["settings"]) for each in sources], shares)
+    shares = [[share(target, sources[f], f) for f in folders] for target in targets]
+    names = [label_of(sources[folder]["settings"]) for folder in folders]
+    return Transfer(targets, names, shares)
 
 
 def write(found: Transfer, folders: Sequence[pathlib.Path], out: pathlib.Path) -> str:
@@ -60,23 +55,24 @@ def write(found: Transfer, folders: Sequence[pathlib.Path], out: pathlib.Path) -
     table = tables.Table(
         ["target", *(str(n) for n in range(1, len(folders) + 1))],
         [
-            [pathlib.Path(target).name, *map(_cell, row)]
+            [
+                pathlib.Path(target).name,
+                *(f"{tables.share_text(s)} {s.count}/{s.total}" for s in row),
+            ]
             for target, row in zip(found.targets, found.shares, strict=True)
         ],
         [
             "columns: the runs the examples come from",
             *(f"{n}: {name}" for n, name in enumerate(found.sources, start=1)),
             "k/n: n successes of the source on clips that the target classifies right "
-            "(and, targeted, not as the class to reach), k of which change its answer "
-            "(targeted: to that class)",
+            "(and, targeted, not as the class to reach), k of which change its "
+            "prediction (targeted: to that class)",
             tables.INTERVAL_NOTE,
         ],
     )
     out.mkdir(parents=True, exist_ok=True)
-    (out / "transfer.md").write_text(
-        "# Transfer\n\n" + tables.as_markdown(table) + "\n",
-        encoding="utf-8",
-    )
+    text = f"# Transfer\n\n{tables.as_markdown(table)}\n"
+    (out / "transfer.md").write_text(text, encoding="utf-8")
     counted = {
         "targets": found.targets,
         "sources": [str(folder) for folder in folders],
@@ -87,9 +83,8 @@ def write(found: Transfer, folders: Sequence[pathlib.Path], out: pathlib.Path) -
         "moved": [[each.count for each in row] for row in found.shares],
         "of": [[each.total for each in row] for row in found.shares],
     }
-    (out / "transfer.json").write_text(
-        json.dumps(counted, indent=2) + "\n", encoding="utf-8"
-    )
+    text = json.dumps(counted, indent=2) + "\n"
+    (out / "transfer.json").write_text(text, encoding="utf-8")
     return tables.as_text(table)
 
 
@@ -100,16 +95,15 @@ def share(target: str, source: dict, folder: pathlib.Path) -> Share:
         ValueError: the classifier lacks the stage that was attacked, or its classes are
             others.
     """
-    classifier = checkpoint.load(target)
-    at = source["settings"]["perturbation_enters_at"]
+    classifier, settings = checkpoint.load(target), source["settings"]
+    at = settings["perturbation_enters_at"]
     logits_fn = classifier.logits_fn(at)
     rows = ATTACK_ROWS.read(folder)
     origin = _folder_of(source, folder, "records")
     if tuple(records.info(origin).labels) != classifier.labels:
         raise ValueError(f"{target} knows other classes than the examples of {folder}")
     test = records.read(origin, "test")
-    count = int(source["settings"]["num_points"])
-    indices = spread(len(test), count)
+    indices = spread(len(test), int(settings["num_points"]))
     place = {test[int(index)]["id"]: number for number, index in enumerate(indices)}
     stored = examples(folder, place)
     stage = classifier.representation.stage(at)
@@ -118,16 +112,16 @@ def share(target: str, source: dict, folder: pathlib.Path) -> Share:
     )
     attacked = np.stack([stored[id] for id in rows.id])
     chain = json.loads(json.dumps(definition(classifier.representation)))
-    if chain == source["settings"]["representation"]:
+    if chain == settings["representation"]:
         for number in range(len(rows.id)):
             check_example(rows, number, clean[number], attacked[number], folder)
-    answers = [
+    before, after = (
         evaluation.logits_of_batch(logits_fn, x).argmax(axis=1)
         for x in (clean, attacked)
-    ]
+    )
     won = rows.success & attackable(rows.label, rows.clean, rows.target)
     return transfer_share(
-        won, label=rows.label, clean=answers[0], attacked=answers[1], target=rows.target
+        won, label=rows.label, clean=before, attacked=after, target=rows.target
     )
 
 
@@ -140,7 +134,3 @@ def _folder_of(source: dict, folder: pathlib.Path, what: str) -> pathlib.Path:
             "folders of experiments.attack"
         )
     return folder_names.folder_from(text, run=folder, what=what)
-
-
-def _cell(share: Share) -> str:
-    return f"{tables.share_text(share)} {share.count}/{share.total}"

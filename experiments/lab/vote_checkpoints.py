@@ -2,9 +2,9 @@
 
 A file per process, `votes.json` or `votes-K-of-N.json`: the tallies of the points at
 work, by id, and a digest of them. A new start with any number of processes reads them
-all. The run's settings, which are refused when they differ, hold all that the votes
-depend on; a file that was altered, or has no digest as those of earlier versions, is
-left, and its points are counted anew.
+all. The run's settings, whose differences are refused, hold all that the votes depend
+on. A file that was altered, or has no digest as those of earlier versions, is ignored,
+and its points are counted anew.
 """
 
 import hashlib
@@ -14,47 +14,32 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
+from advjax.runtime import json_files
 from advjax.runtime.atomic import new_file
 from advjax.runtime.damage import Damaged
-from advjax.runtime.json_files import (
-    Fields,
-    Integer,
-    Items,
-    Number,
-    Table,
-    Text,
-    read_json,
-)
-from advjax.runtime.json_files import check as check_json
+from advjax.runtime.json_files import Fields, Integer, Items, Number, Table, Text
 from advjax.runtime.parallel import Process
 from advjax.runtime.text import printable
 from advjax.smoothing import Tally
 
 EVERY_S = 10.0
-"""From one writing to the next: what a kill costs at most."""
+"""Seconds between two writings, the most that a kill loses."""
 
-_SCHEMA = Fields(
+_TALLY = Fields(
     {
-        "digest": Text(),
-        "points": Table(
-            Fields(
-                {
-                    "num_selection": Integer(0),
-                    "selection": Items(Integer(0)),
-                    "num_estimation": Integer(0),
-                    "estimation": Items(Integer(0)),
-                    "lower": Number(0, 1),
-                    "ceiling": Number(0, 1),
-                }
-            ),
-            key=Text(empty=True),
-        ),
+        "num_selection": Integer(0),
+        "selection": Items(Integer(0)),
+        "num_estimation": Integer(0),
+        "estimation": Items(Integer(0)),
+        "lower": Number(0, 1),
+        "ceiling": Number(0, 1),
     }
 )
+_SCHEMA = Fields({"digest": Text(), "points": Table(_TALLY, key=Text(empty=True))})
 
 
 class Limits(NamedTuple):
-    """A run's settings that its votes keep to."""
+    """A run's settings that bound its votes."""
 
     ids: Collection[str]
     num_classes: int
@@ -72,8 +57,8 @@ def read(
 
     Args:
         folder: the run's.
-        limits: of the run; None for those that any run keeps to.
-        note: told, in a sentence, which file is not taken and why.
+        limits: of the run; None for those of any run.
+        note: called with a sentence on each file that is ignored.
     """
     found = {}
     for path in sorted(folder.glob("votes*.json")):
@@ -93,9 +78,9 @@ def remove(folder: pathlib.Path) -> None:
 def writer(
     folder: pathlib.Path, here: Process, *, clock: Callable[[], float] = time.monotonic
 ) -> Callable[[str, Tally | None], None]:
-    """What `certify_points` calls after each dispatch; it writes now and then.
+    """A function that notes a point's votes, and writes all of them now and then.
 
-    A point that has its row is given None for a tally, and is forgotten.
+    For a point that has its row, its argument is None in place of a tally.
     """
     several = f"-{here.index}-of-{here.count}" if here.count > 1 else ""
     path, last = folder / f"votes{several}.json", clock()
@@ -119,21 +104,17 @@ def writer(
 
 
 def _read(path: pathlib.Path, limits: Limits | None) -> dict[str, Tally]:
-    content = read_json(path, Table())
+    content = json_files.read_json(path, Table())
     if "digest" not in content:
         raise Damaged(f"{printable(str(path))} is of an earlier version")
-    check_json(content, _SCHEMA, name=path)
-    points = content["points"]
-    if content["digest"] != _digest(points):
+    json_files.check(content, _SCHEMA, name=path)
+    if content["digest"] != _digest(content["points"]):
         raise Damaged(f"{printable(str(path))} is not as it was written")
-    found = {
-        id: Tally(
-            **tally | {name: tuple(tally[name]) for name in ("selection", "estimation")}
-        )
-        for id, tally in points.items()
-    }
-    for id, tally in found.items():
-        for complaint in _complaints(id, tally, limits):
+    found = {}
+    for id, tally in content["points"].items():
+        votes = {name: tuple(tally[name]) for name in ("selection", "estimation")}
+        found[id] = Tally(**tally | votes)
+        for complaint in _complaints(id, found[id], limits):
             raise Damaged(
                 f"{printable(str(path))} is damaged: {printable(id)!r} {complaint}"
             )

@@ -68,7 +68,7 @@ def with_chunk(
     noise: smoothing.Noise,
     request: Certification,
 ) -> smoothing.Placement:
-    """The placement with dispatches that take about a second; say the time of all.
+    """The placement with dispatches that take about a second; says the time of all.
 
     A few tiles of the very program that will run are timed, and traced on request. With
     a bound that stops early, and without points, the default stays.
@@ -90,6 +90,6 @@ def with_chunk(
     votes()
     rate = copies / (time.perf_counter() - start)
     total = len(points) * (plan.num_selection + plan.num_estimation)
-    say(f"            {rate:,.0f} votes/s here: about {duration(total / rate)}")
+    say(f"            About {duration(total / rate)} ({rate:,.0f} votes/s).")
     chunk = max(1, round(rate / (placement.tile * placement.num_devices)))
     return placement._replace(chunk=chunk)

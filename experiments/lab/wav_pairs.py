@@ -1,8 +1,8 @@
-"""Pairs of WAVs, clean and adversarial, judged from the files as they were written.
+"""Pairs of WAVs, clean and adversarial, with predictions on the written files.
 
-A file of 16 bits is not the example that was attacked: it is rounded to steps of
-1/32768 and clipped at full scale, and behind a later stage than the waveform it is what
-the inverses made of the example. So the classifier is asked about the files.
+A file of 16 bits is not the example that was attacked. It is rounded to steps of
+1/32768 and clipped at full scale, and for a stage after the waveform it is the result
+of the stages' inverses. So the classifier predicts the files.
 """
 
 import pathlib
@@ -14,11 +14,11 @@ import numpy as np
 from jaxtyping import Float
 
 from advjax import evaluation
+from advjax.classifier import Classifier
 from advjax.metrics.distortion import radius_snr_db
 from advjax.reports import tables
 from advjax.runs.rows import Schema
 from advjax.runtime.text import printable
-from advjax.types import LogitsFn
 from experiments.lab.audio import FORMATS, read_wav, write_wav
 
 EXAMPLES_FILE = "examples.tsv"
@@ -58,39 +58,39 @@ def save_pair(
     stem: pathlib.Path,
     clean: Float[np.ndarray, "time"],
     adversarial: Float[np.ndarray, "time"],
+    classifier: Classifier,
     *,
-    sample_rate_hz: int,
-    logits_fn: LogitsFn,
-    labels: Sequence[str],
     id: str,
     label: int,
     target: int = -1,
     audio_format: str = "pcm16",
 ) -> WavPair:
-    """Write STEM_clean.wav and STEM_adversarial.wav, read them back and judge them.
+    """Write STEM_clean.wav and STEM_adversarial.wav, read them back and predict them.
 
-    Where rounding leaves nothing of the perturbation, neither file is left there.
+    Where rounding removes the whole perturbation, no file is kept.
 
     Args:
         stem: the files' folder and the beginning of their names.
         clean: the clean clip.
         adversarial: the adversarial one.
-        sample_rate_hz: of both.
-        logits_fn: the classifier from the waveform on.
-        labels: the names of its classes.
+        classifier: predicts the files, from the waveform on.
         id: the clip's.
         label: its class.
         target: the class to reach; -1 for an untargeted attack.
         audio_format: one of `FORMATS`.
     """
-    paths = [stem.with_name(f"{stem.name}_{kind}.wav") for kind in _KINDS]
+    root, labels = classifier.representation.chain()[0], classifier.labels
+    paths = [
+        stem.with_name(f"{stem.name}_{kind}.wav") for kind in ("clean", "adversarial")
+    ]
     _, clipped = (
-        write_wav(path, wave, sample_rate_hz, audio_format=audio_format)
+        write_wav(path, wave, root.sample_rate_hz, audio_format=audio_format)
         for path, wave in zip(paths, (clean, adversarial), strict=True)
     )
     files = np.stack([read_wav(path) for path in paths])
+    logits_fn = classifier.logits_fn(root.name)
     logits = evaluation.logits_of_batch(logits_fn, files, batch_size=2)
-    before, after = (int(top) for top in logits.argmax(axis=1))
+    before, after = logits.argmax(axis=1).tolist()
     identical = bool((files[0] == files[1]).all())
     if identical:
         for path in paths:
@@ -111,17 +111,14 @@ def save_pair(
     )
 
 
-_KINDS = ("clean", "adversarial")
-
-
 def in_words(pair: WavPair) -> str:
     """A line on one pair, for a person."""
-    goal = f" (target {pair.target})" if pair.target else ""
     if not pair.file:
         return (
-            f"{pair.id}: no WAV, because in {pair.format} nothing is left of the "
-            "perturbation and the two files would be identical"
+            f"{pair.id}: no WAV, because {pair.format} rounds the whole perturbation "
+            "away: the two files would be identical"
         )
+    goal = f" (target {pair.target})" if pair.target else ""
     verdict = "still fools" if pair.fools == "yes" else "NO LONGER FOOLS"
     return (
         f"{pair.id}: {verdict} as {pair.format}: clean file {pair.clean}, adversarial "
@@ -132,14 +129,12 @@ def in_words(pair: WavPair) -> str:
 
 def still_fooling(pairs: Sequence[WavPair]) -> str:
     """Number of pairs that still fool the classifier, by format."""
+    formats = [each for each in FORMATS if any(pair.format == each for pair in pairs)]
     parts = []
-    for audio_format in FORMATS:
-        mine = [pair for pair in pairs if pair.format == audio_format]
-        if not mine:
-            continue
-        count = sum(pair.fools == "yes" for pair in mine)
-        unit = f" as {audio_format}" if len({pair.format for pair in pairs}) > 1 else ""
-        parts.append(f"{count} of {len(mine)}{unit}")
+    for each in formats:
+        fools = [pair.fools == "yes" for pair in pairs if pair.format == each]
+        unit = f" as {each}" if len(formats) > 1 else ""
+        parts.append(f"{sum(fools)} of {len(fools)}{unit}")
     return ", ".join(parts)
 
 
@@ -153,10 +148,6 @@ def summary(pairs: Sequence[WavPair]) -> str:
 
 def table(pairs: Sequence[WavPair]) -> tables.Table:
     """A row for each pair."""
-    header = [
-        "clip", "label", "clean file", "adversarial file", "still fools", "clipped",
-        "SNR in dB", "format",
-    ]  # fmt: skip
     rows = [
         [
             pair.id,
@@ -170,11 +161,17 @@ def table(pairs: Sequence[WavPair]) -> tables.Table:
         ]
         for pair in pairs
     ]
-    notes = [
-        "predictions on the files as they were written; clipped: samples beyond full "
-        "scale, of the adversarial file"
-    ]
-    return tables.Table(header, rows, notes)
+    return tables.Table(
+        [
+            "clip", "label", "clean file", "adversarial file", "still fools", "clipped",
+            "SNR in dB", "format",
+        ],
+        rows,
+        [
+            "predictions on the files as they were written; clipped: samples beyond "
+            "full scale, of the adversarial file"
+        ],
+    )  # fmt: skip
 
 
 def safe_name(text: str, most: int = 60) -> str:
@@ -191,7 +188,7 @@ def write(file: pathlib.Path, pairs: Iterable[WavPair]) -> None:
 
 
 def read(file: pathlib.Path) -> list[WavPair]:
-    """The pairs that `write` told of; none where the file is missing.
+    """The pairs of a file of `write`; none where the file is missing.
 
     Raises:
         ValueError: the file is another one, or damaged.

@@ -112,4 +112,4 @@ def test_two_processes_train_together_and_attack_what_one_attacks(tmp_path):
         assert np.abs(x_adv).max(axis=tuple(range(1, x_adv.ndim))).min() > 0
     (report,) = (both / "comparisons").glob("comparison-*/report.md")
     assert report.read_text()
-    assert "5 points to attack" not in (both / "log0").read_text()
+    assert "5 clips to attack" not in (both / "log0").read_text()

@@ -84,8 +84,12 @@ def readings():
         ]
         if "requests.task(" in body:
             read += [flag.name for flag in (*flags.MODEL_FLAGS, *flags.DATA_FLAGS)]
-        if "requests.certify(" in body:
+        if "requests.certified(" in body:
+            read += [flag.name for flag in (*flags.MODEL_FLAGS, *flags.DATA_FLAGS)]
             read += [flag.name for flag in flags.CERTIFY_FLAGS]
+            read += [flags.PRESET.name, flags.NUM_POINTS.name, flags.WORKDIR.name]
+        if "requests.announce(" in body:
+            read += [flags.PRESET.name]
         yield module, read
 
 

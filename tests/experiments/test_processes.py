@@ -174,7 +174,7 @@ def test_rows_do_not_depend_on_the_number_of_processes(whole, home):
     assert sum("r=0.25" in text for text in printed) >= 1
     assert {text.split()[0] for text in printed if text} == {"run"}
     for index in range(2):
-        assert f"certify, process {index} of 2: 5 points" in log(home, index, 2)
+        assert f"certify, process {index} of 2: 5 clips" in log(home, index, 2)
 
 
 @pytest.mark.slow

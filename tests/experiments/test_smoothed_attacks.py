@@ -90,8 +90,7 @@ def test_a_run_cut_short_goes_on_and_gives_the_same_rows(home, capsys):
         smoothed_attacks.main()
     err = capsys.readouterr().err
     num = (len(lines) - 1) // 3
-    assert f"stop='last'): 0 of {2 * num} trials" in err
-    assert f"num_steps=2): 2 of {num} trials" in err
+    assert f"2 of {3 * num} trials to attack" in err
     again = {line.split("\t")[0]: line for line in path.read_text().splitlines()[-num:]}
     for line in whole.splitlines()[-num:]:
         found = again[line.split("\t")[0]].split("\t")

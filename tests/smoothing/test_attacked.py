@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from absl import flags
 
-from advjax import smoothing
+from advjax import evaluation, smoothing
 from advjax.attacks import carlini_wagner, pgd
 from advjax.evaluation import Point, certify_points
 from advjax.runs.row_types import SMOOTHED_ATTACKS
@@ -59,10 +59,17 @@ def attacked(attack, eps_of, num_draws=64):
         smoothed_attack.Trial(point, 0.0, "attack", "given", eps_of(point))
         for point in POINTS
     ]
-    rows = smoothed_attack.rows_of(
-        attack, PLANE, todo, jax.random.key(1), noise=NOISE, num_draws=num_draws,
-        num_votes=4000, alpha=ALPHA, tile=1000, num_slots=NUM_POINTS,
+    key_attack, key_vote = jax.random.split(jax.random.key(1))
+    judge = smoothed_attack.Judge(
+        PLANE, {trial.row.id: trial for trial in todo}, key_vote, NOISE, 4000, ALPHA,
+        smoothing.Placement(1000),
     )  # fmt: skip
+    inputs = smoothed_attack.inputs_of(attack, todo, noise=NOISE, num_draws=num_draws)
+    found = evaluation.attack_points(
+        inputs.attack, PLANE, inputs.points, key_attack, budgets=inputs.budgets,
+        num_slots=NUM_POINTS,
+    )  # fmt: skip
+    rows = [judge.row(*each) for each in found]
     return {row.clip: row for row in rows}
 
 

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from advjax import catalog, evaluation
@@ -130,7 +131,7 @@ class AttackClips(Step):
                 )
                 for num_samples, group in by_length(clips).items()
             ],
-            seed=system.task.seed,
+            key=jax.random.key(system.task.seed),
             num_slots=self.num_slots,
             mixed=True,
         )

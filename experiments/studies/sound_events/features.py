@@ -150,9 +150,7 @@ def _group(classifier, jobs: Sequence[ClipJob], folder: pathlib.Path):
             pair = wav_pairs.save_pair(
                 folder / f"{file_name(id)}_griffin_lim",
                 *played,
-                sample_rate_hz=front_end.sample_rate_hz,
-                logits_fn=at_wave,
-                labels=classifier.labels,
+                classifier,
                 id=id,
                 label=found.row.label,
             )

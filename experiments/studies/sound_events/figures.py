@@ -20,7 +20,7 @@ from experiments.lab.grid import Job, Step
 from experiments.studies.sound_events import examples
 from experiments.studies.sound_events.examples import ClipRun
 from experiments.studies.sound_events.jobs import ClipJob
-from experiments.studies.sound_events.systems import KINDS, SAMPLE_RATE_HZ, SoundTask
+from experiments.studies.sound_events.systems import KINDS, SoundTask
 
 TARGETED = ("carlini_wagner_targeted", "lbfgs_targeted")
 
@@ -156,9 +156,7 @@ class ShownExample(Step):
                 job.out / "wav" / f"{file_name(clip.id)}_{name}",
                 padded_wave(clip.sound.audio),
                 each.wave(clip.id),
-                sample_rate_hz=SAMPLE_RATE_HZ,
-                logits_fn=classifier.logits_fn("waveform"),
-                labels=classifier.labels,
+                classifier,
                 id=clip.id,
                 label=clip.sound.label,
             )

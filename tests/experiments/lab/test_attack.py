@@ -41,7 +41,7 @@ class Clips:
                 attack.Batch(names, lambda number=number: self.inputs(number))
                 for number, names in enumerate(ids)
             ],
-            seed=0,
+            key=jax.random.key(0),
             num_slots=2,
             mixed=True,
         )

@@ -1,9 +1,12 @@
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.io import wavfile
 
+from advjax.representations import Waveform
 from experiments.lab import wav_pairs
 from experiments.lab.audio import read_wav, write_wav
 
@@ -23,9 +26,11 @@ def save(tmp_path, adversarial, *, limit=0.0, **options):
         tmp_path / "example0",
         np.full(64, -STEP, np.float32),
         np.float32(adversarial),
-        sample_rate_hz=16_000,
-        logits_fn=jax.tree_util.Partial(logits, np.float32(limit)),
-        labels=LABELS,
+        types.SimpleNamespace(
+            representation=Waveform(),
+            labels=LABELS,
+            logits_fn=lambda at: jax.tree_util.Partial(logits, np.float32(limit)),
+        ),
         **options,
     )
 

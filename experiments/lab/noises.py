@@ -1,4 +1,4 @@
-"""Noise distributions of tasks, and whether they mean something at a stage."""
+"""Noise distributions of tasks, and the stages at which they have a meaning."""
 
 import functools
 import math
@@ -15,10 +15,9 @@ from advjax.signal.samples import from_int16
 from experiments.lab.data import Data, spread
 
 _OF_WAVEFORMS = ("coloured", "pcm16", "masked")
-"""Smoothing laws that a stage of images has no use for."""
 
 
-def law(
+def noise_of(
     choice: str,
     *,
     sigma: float,
@@ -35,17 +34,23 @@ def law(
             another curve, of the same norm and the same largest radius.
 
     Raises:
-        ValueError: an unknown law or option, or a law without a meaning at the stage.
+        ValueError: an unknown noise or option, or one without a meaning at the stage.
     """
     name, options = catalog.parse(choice)
     root = stage.chain()[0]
-    if (name, options.get("curve")) != ("coloured", "corpus"):
-        built = _build(choice, sigma, root)
-        _check_stage(name, stage)
-        return built
+    of_corpus = (name, options.get("curve")) == ("coloured", "corpus")
+    built = catalog.build(
+        name,
+        options | ({"curve": "a_weighting"} if of_corpus else {}),
+        smoothing.NOISES,
+        sigma=sigma,
+        # As much power as Gaussian noise has.
+        half_width=math.sqrt(3) * sigma,
+        num_samples=root.num_samples,
+        sample_rate_hz=root.sample_rate_hz,
+    )
     _check_stage(name, stage)
-    built = _build(choice, sigma, root, curve="a_weighting")
-    if records is None:
+    if not of_corpus or records is None:
         return built
     clips = records.dataset("train", root.name).x
     return smoothing.coloured(
@@ -55,24 +60,8 @@ def law(
     )
 
 
-def _build(
-    choice: str, sigma: float, root: Representation, **changed: Any
-) -> smoothing.Noise:
-    name, options = catalog.parse(choice)
-    return catalog.build(
-        name,
-        options | changed,
-        smoothing.NOISES,
-        sigma=sigma,
-        # As much power as Gaussian noise has.
-        half_width=math.sqrt(3) * sigma,
-        num_samples=root.num_samples,
-        sample_rate_hz=root.sample_rate_hz,
-    )
-
-
 def _check_stage(name: str, stage: Representation) -> None:
-    """Refuse a law that says nothing of sound at the stage."""
+    """Refuse a noise distribution that says nothing of sound at the stage."""
     chain = stage.chain()
     if name in _OF_WAVEFORMS and len(chain) > 1:
         raise ValueError(
@@ -89,7 +78,7 @@ def _check_stage(name: str, stage: Representation) -> None:
 
 @functools.cache
 def _not_a_level(stage: Representation) -> str:
-    """Why a change of level is no factor of the stage; nothing where it is one."""
+    """The reason why a change of level is no factor of the stage; empty if it is."""
     if stage.source is None:
         return ""
     apply = jax.jit(stage.apply)
@@ -109,7 +98,7 @@ def beyond_full_scale(
     """Of random gain, the share of copies whose peak passes full scale, by its name.
 
     Args:
-        choice: as in `law`.
+        choice: as in `noise_of`.
         records: whose test clips are scaled.
         sigma: standard deviation.
         num_points: test clips, spread over the split.
@@ -127,7 +116,7 @@ def beyond_full_scale(
 
 
 def caveats(settings: Mapping[str, Any]) -> Iterator[str]:
-    """Facts of a run's law that its radii alone do not tell."""
+    """Limits of a run's noise that its radii alone do not show."""
     if (share := settings.get("share_beyond_full_scale")) is not None:
         yield (
             f"{100 * share:.1f} % of the copies pass full scale, where playback would "
