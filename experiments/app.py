@@ -19,14 +19,17 @@ from experiments import flags
 
 
 def environment() -> dict[str, Any]:
-    """Where a run's rows come from: versions, device, source revision, flags given."""
+    """Where a run's rows come from: versions, device, compiler, source revision."""
     import jax
+
+    from advjax.runtime.compilation import compiler_options
 
     packages = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy")
     return {
         "versions": {name: importlib.metadata.version(name) for name in packages},
         "python": platform.python_version(),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "compiler": compiler_options(),
         "processes": jax.process_count(),
         "machine": platform.machine(),
         "git": revision(),

@@ -46,9 +46,9 @@ def main() -> None:
 
     _, request, folder = requests.certified()
     if shared_runs.are_finished([folder]):
-        radii, alpha = request.radii, request.alpha
-        print(certify_report.report([folder], folder, radii=radii, alpha=alpha))
-        say(f"report      {folder}/report.md")
+        print(certify_report.report([folder], folder, radii=request.radii))
+        say(f"report      {folder}/report.md, curve.png, rows*.tsv, run.json")
+        say("next        smoothed_attacks with the same flags attacks these clips")
 
 
 if __name__ == "__main__":

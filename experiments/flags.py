@@ -128,7 +128,7 @@ CACHE = flags.DEFINE_bool(
 XLA_SETTINGS = flags.DEFINE_bool(
     "xla_settings",
     True,
-    "Set what was measured to help XLA on this backend; the program names what it set.",
+    "Set what was measured to help XLA on this backend; run.json has these settings.",
 )
 COORDINATOR = flags.DEFINE_string(
     "coordinator",

@@ -90,13 +90,20 @@ def announce(draft: "Draft", words: str) -> None:
 
     size = preset()
     count = flags.NUM_POINTS.value or min(size.num_points, draft.source.sizes["test"])
-    say(f"plan        {words.format(f'{count} clips of {draft.source.flag}')}")
+    clips = f"{count} clips of {draft.source.flag}"
+    say(f"plan        {words.replace('{}', clips)}")
     if size is presets.SMALL and not flags.PRESET.value:
         say(
-            "            Small settings for a CPU, some minutes on 2 cores if nothing "
-            "is there yet. Published size: --preset=publication"
+            "            Small settings for a CPU. Published size: --preset=publication"
         )
-    say(f"            Folders go to --home={draft.task.home}")
+        training = (flags.CORPUS, flags.FEATURES, flags.DEFENCE, flags.MODEL)
+        given = (flags.NUM_STEPS, flags.BATCH_SIZE, flags.RECORDS, flags.CLASSIFIER)
+        if not any(map(flags.is_set, training + given)):
+            say(
+                "            Records and network take about 2 minutes on 2 cores, "
+                "unless they are there"
+            )
+    say(f"            Writes to --home={draft.task.home}")
 
 
 def num_points(system: "System") -> int:

@@ -29,8 +29,7 @@ def main() -> None:
             "give --runs=FOLDER,FOLDER: the folders that experiments.attack printed"
         )
     out = pathlib.Path(flags.OUT.value or "transfer")
-    found = transfer.transfer(folders, flags.CLASSIFIERS.value)
-    print(transfer.write(found, folders, out))
+    print(transfer.report(folders, flags.CLASSIFIERS.value, out))
     say(f"report      {out}/transfer.md, transfer.json")
 
 

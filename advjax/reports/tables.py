@@ -68,13 +68,20 @@ def certified_accuracy_table(
     Raises:
         ValueError: a run has no rows.
     """
-    header = ["run", "points", "clean", "abstain", "ACR", *(f"r={r:g}" for r in radii)]
+    header = [
+        "run",
+        "points",
+        "smoothed",
+        "abstain",
+        "ACR",
+        *(f"r={r:g}" for r in radii),
+    ]
     return Table(
         header,
         [_certified_accuracy_row(run, radii) for run in runs],
         [
-            "clean: accuracy of the smoothed classifier, abstentions wrong; "
-            "ACR: average certified radius; "
+            "smoothed: accuracy of the smoothed classifier on clean clips, abstentions "
+            "wrong; ACR: average certified radius; "
             f"{DASH}: beyond the largest radius that this run could certify",
             INTERVAL_NOTE,
             *_doubts(runs),

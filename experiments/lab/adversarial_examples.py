@@ -167,13 +167,6 @@ def check_example(
 ) -> None:
     """Refuse an example that its row does not describe.
 
-    Args:
-        rows: the run's.
-        number: of the row.
-        clean: the clean example, at the stage that was attacked.
-        x_adv: the stored example.
-        folder: the run's, for the message.
-
     Raises:
         Damaged: its distance from the clean example is another than the row's.
     """

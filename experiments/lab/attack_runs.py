@@ -18,7 +18,6 @@ from experiments.lab import (
     folder_names,
     preflight,
     shared_runs,
-    wav_pairs,
 )
 from experiments.lab.attack import TARGETS, AttackRequest
 from experiments.lab.console import say
@@ -130,16 +129,7 @@ def run(
     environment: Mapping[str, Any],
     shown: Shown,
 ) -> list[pathlib.Path]:
-    """Run the attacks and show their successes; return the folders of the runs.
-
-    Args:
-        system: whose classifier is attacked.
-        requests: of `plan`.
-        folders: of `workdirs`.
-        num_points: test examples.
-        environment: where the rows come from.
-        shown: the parts of the report.
-    """
+    """Run the attacks and show their successes; return the folders of the runs."""
     points = system.test_points(num_points)
     prepared = [
         attack.prepare(system, request, points, workdir=folder, environment=environment)
@@ -164,14 +154,7 @@ def report(
     comparisons: pathlib.Path,
     shown: Shown,
 ) -> None:
-    """Print and write the report, unless other processes still attack.
-
-    Args:
-        system: whose classifier was attacked.
-        folders: of the runs.
-        comparisons: the folder that gets the report of several runs.
-        shown: the parts of the report.
-    """
+    """Print and write the report, unless other processes still attack."""
     if not shared_runs.are_finished(folders):
         return
     where = folders[0]
@@ -183,7 +166,3 @@ def report(
     for folder in folders if shown.audible else ():
         print(f"{folder.name}: {audibility.report(system, folder)}")
     say(f"report      {where}/report.md; rows*.tsv and x_adv*.npy in each run")
-    for folder in folders if shown.audio else ():
-        file = folder / wav_pairs.EXAMPLES_FILE
-        if pairs := wav_pairs.read(file):
-            say(f"{wav_pairs.summary(pairs)}: see {file}")

@@ -2,16 +2,19 @@
 
 import functools
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from advjax import evaluation, smoothing
+from advjax.evaluation import Point
 from advjax.runs import folder as runs
 from advjax.runs.row_types import CertificateRow
 from advjax.runtime import parallel
 from advjax.runtime.progress import Progress
+from advjax.types import LogitsFn
 from experiments.lab import (
     caveats,
     certify_settings,
@@ -73,6 +76,8 @@ def certify(
         say(f"run         {workdir}: {len(missing)} of {len(points)} clips to certify")
         for line in certify_settings.lines(request, reach, settings):
             say(f"            {line}")
+        if here.index == 0:
+            _say_clean_accuracy(logits_fn, points)
         certify_points = functools.partial(
             evaluation.certify_points,
             logits_fn,
@@ -102,6 +107,14 @@ def certify(
     return workdir
 
 
+def _say_clean_accuracy(logits_fn: LogitsFn, points: Sequence[Point]) -> None:
+    logits = evaluation.logits_of_batch(logits_fn, np.stack([p.x for p in points]))
+    right = logits.argmax(axis=1) == [point.label for point in points]
+    say(
+        f"            Accuracy of the network without noise, clean: {right.mean():.3f}."
+    )
+
+
 def _append_rows(
     run: runs.RunFolder,
     certify_points: Callable[..., Iterator[CertificateRow]],
@@ -124,4 +137,4 @@ def _append_rows(
         run.append(row)
         keep(row.id, None)
         correct += row.correct
-        line.advance(note=f"right and certified {correct / seen:.2f}")
+        line.advance(note=f"smoothed accuracy {correct / seen:.2f}")

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from advjax import smoothing
 from advjax.reports import tables
 from advjax.reports.tables import DASH, Table
 from advjax.runs import folder as runs
@@ -15,6 +14,12 @@ from advjax.runs.row_types import CERTIFICATES, Run
 from advjax.runtime.atomic import new_file
 from experiments.lab import caveats
 from experiments.lab.run_labels import label_of
+
+_SHOWN = (
+    *("records", "classifier", "num_selection", "num_estimation", "alpha", "bound"),
+    *("precision", "seed"),
+)
+"""Settings of a run below its table."""
 
 
 def read_run(folder: pathlib.Path, label: str | None = None) -> Run:
@@ -33,7 +38,6 @@ def report(
     out: pathlib.Path,
     *,
     radii: Sequence[float] = tables.PUBLICATION_RADII,
-    alpha: float = 1e-3,
 ) -> str:
     """The text of a report; writes `report.md` and `curve.png` into `out`."""
     found = [read_run(folder) for folder in folders]
@@ -41,6 +45,10 @@ def report(
     out.mkdir(parents=True, exist_ok=True)
     each = [runs.description(folder)["settings"] for folder in folders]
     parts = ["# Certified accuracy", tables.as_markdown(table)]
+    parts += [
+        f"{run.label}: {', '.join(f'{name} {s[name]}' for name in _SHOWN if name in s)}"
+        for run, s in zip(found, each, strict=True)
+    ]
     texts, missing = [tables.as_text(table)], []
     try:
         from advjax.reports import figures
@@ -50,12 +58,6 @@ def report(
         parts.append("![certified accuracy over the radius](curve.png)")
     except ImportError:
         missing = ["(no plot: pip install 'advjax[plots]')"]
-    if all(settings["noise"]["law"] == "gaussian" for settings in each):
-        caps = tables.maximum_radius_table(
-            lambda sigma, n: smoothing.max_radius(sigma, n, alpha), alpha=alpha
-        )
-        parts.append(f"# Largest certifiable radius, alpha = {alpha:g}")
-        parts.append(tables.as_markdown(caps))
     for run, settings in zip(found, each, strict=True):
         if "needs" in settings:
             saved = saved_votes(run.rows.n, settings)

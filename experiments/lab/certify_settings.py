@@ -57,15 +57,7 @@ def settings(
     reach: smoothing.Reach,
     num_points: int,
 ) -> dict[str, Any]:
-    """The settings of the run, as JSON values; a run with others is another one.
-
-    Args:
-        system: the classifier and its data.
-        request: how it is certified.
-        placement: the layout of the votes.
-        reach: the radii that its plan can certify.
-        num_points: the points of the run.
-    """
+    """The settings of the run, as JSON values; a run with others is another one."""
     task, plan = system.task, request.plan
     return {
         "corpus": system.data.info.name,

@@ -58,10 +58,6 @@ class Data:
     ) -> list[evaluation.Point]:
         """Test records spread evenly over the split, at a stage of the chain.
 
-        Args:
-            stage: where noise or a perturbation enters.
-            count: number of points; None for all records.
-
         Raises:
             ValueError: more points than test records.
         """

@@ -69,11 +69,6 @@ def folder_from(text: str, *, run: pathlib.Path, what: str) -> pathlib.Path:
     Earlier versions wrote it relative to the folder they were started in. The search
     tries that folder, then the folders above the run.
 
-    Args:
-        text: of the `run.json`.
-        run: the folder of the run.
-        what: the kind of the folder, for the message.
-
     Raises:
         FileNotFoundError: it is in none of these places.
     """

@@ -95,14 +95,7 @@ def _not_a_level(stage: Representation) -> str:
 def beyond_full_scale(
     choice: str, records: Data, *, sigma: float, num_points: int
 ) -> dict[str, float]:
-    """Of random gain, the share of copies whose peak passes full scale, by its name.
-
-    Args:
-        choice: as in `noise_of`.
-        records: whose test clips are scaled.
-        sigma: standard deviation.
-        num_points: test clips, spread over the split.
-    """
+    """Of random gain, the share of copies whose peak passes full scale, by its name."""
     name, options = catalog.parse(choice)
     if name != "gain":
         return {}

@@ -22,10 +22,6 @@ MOST_TILE = 2**20
 def check(draft: Draft, *, num_points: int | None = None) -> None:
     """Refuse a task that cannot be done; build and write nothing.
 
-    Args:
-        draft: the task.
-        num_points: test clips that were asked for; None for the default.
-
     Raises:
         ValueError: a choice or number that is wrong or does not fit the data.
         OSError: a folder that is missing, or that cannot be read or written.
@@ -53,12 +49,6 @@ def check_certification(
     workdir: pathlib.Path | None,
 ) -> None:
     """Refuse a certification that can only abstain or fail; write nothing.
-
-    Args:
-        draft: whose classifier is to be certified.
-        request: how.
-        num_points: test clips that were asked for; None for the default.
-        workdir: the run's folder, if one was given.
 
     Raises:
         ValueError: see `check` and `smoothing.reach`.

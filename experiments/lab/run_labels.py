@@ -7,11 +7,7 @@ from advjax.smoothing import BOUNDS
 
 
 def label_of(settings: Mapping[str, Any]) -> str:
-    """A run's name: its attack or noise, the stage, and the network's training.
-
-    Args:
-        settings: those in the run's `run.json`.
-    """
+    """A run's name: its attack or noise, the stage, and the network's training."""
     if "attack" in settings:
         goal = " targeted" if settings["target"] else ""
         at = settings["perturbation_enters_at"]

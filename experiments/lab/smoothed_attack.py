@@ -152,12 +152,6 @@ def run(
 ) -> pathlib.Path:
     """Attack what has no row; return the run's folder, within that of the certificates.
 
-    Args:
-        system: whose smoothed classifier was certified.
-        certified: the run of `certify.certify`, whose correct points are attacked.
-        request: the attacks.
-        environment: where the rows come from.
-
     Raises:
         ValueError: see `check`; or certificates of another classifier or stage.
     """

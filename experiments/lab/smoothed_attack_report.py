@@ -91,12 +91,7 @@ def report(folder: pathlib.Path) -> str:
 
 
 def attack_table(rows: Sequence[SmoothedAttackRow], *, num_points: int) -> tables.Table:
-    """A line for each attack and budget: the votes on its perturbations.
-
-    Args:
-        rows: of attacks on the points that are certified right.
-        num_points: all that were certified.
-    """
+    """A line for each attack and budget: the votes on its perturbations."""
     groups = collections.defaultdict(list)
     for row in rows:
         groups[row.attack, row.budget].append(row)
@@ -144,10 +139,6 @@ def bound_curves(
     """The accuracy that the attacks left, over the norm, and the certified accuracy.
 
     A clip that an attack has flipped at some norm counts as lost from there on.
-
-    Args:
-        run: the certificates.
-        rows: of attacks on the points that are certified right.
     """
     radius, accuracy = figures.curve(run)
     # There an accuracy holds up to its radius, here from its size on.

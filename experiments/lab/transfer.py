@@ -3,7 +3,6 @@
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,37 +20,20 @@ from experiments.lab.data import spread
 from experiments.lab.run_labels import label_of
 
 
-class Transfer(NamedTuple):
-    """Shares of examples that move a classifier.
+def report(
+    folders: Sequence[pathlib.Path], classifiers: Sequence[str], out: pathlib.Path
+) -> str:
+    """The table as text; writes `transfer.md` and `transfer.json` into `out`.
 
-    Attributes:
-        targets: folders of classifiers.
-        sources: names of the runs that the examples come from.
-        shares: a row for each target, an entry for each source.
+    A row is a target: the classifier of a run, or one of `classifiers`. A column is a
+    source: a run, whose examples the targets predict.
     """
-
-    targets: list[str]
-    sources: list[str]
-    shares: list[list[Share]]
-
-
-def transfer(folders: Sequence[pathlib.Path], classifiers: Sequence[str]) -> Transfer:
-    """Shares of every run's examples that move the classifier of every run, and more.
-
-    Args:
-        folders: runs of attacks with their examples.
-        classifiers: folders of further classifiers.
-    """
-    sources = {folder: runs.description(folder) for folder in folders}
-    own = [str(_folder_of(source, f, "classifier")) for f, source in sources.items()]
+    sources = [runs.description(folder) for folder in folders]
+    pairs = list(zip(sources, folders, strict=True))
+    own = [str(_folder_of(*pair, "classifier")) for pair in pairs]
     targets = list(dict.fromkeys([*own, *classifiers]))
-    shares = [[share(target, sources[f], f) for f in folders] for target in targets]
-    names = [label_of(sources[folder]["settings"]) for folder in folders]
-    return Transfer(targets, names, shares)
-
-
-def write(found: Transfer, folders: Sequence[pathlib.Path], out: pathlib.Path) -> str:
-    """The table as text; writes `transfer.md` and `transfer.json` into `out`."""
+    shares = [[share(target, *pair) for pair in pairs] for target in targets]
+    names = [label_of(source["settings"]) for source in sources]
     table = tables.Table(
         ["target", *(str(n) for n in range(1, len(folders) + 1))],
         [
@@ -59,11 +41,11 @@ def write(found: Transfer, folders: Sequence[pathlib.Path], out: pathlib.Path) -
                 pathlib.Path(target).name,
                 *(f"{tables.share_text(s)} {s.count}/{s.total}" for s in row),
             ]
-            for target, row in zip(found.targets, found.shares, strict=True)
+            for target, row in zip(targets, shares, strict=True)
         ],
         [
             "columns: the runs the examples come from",
-            *(f"{n}: {name}" for n, name in enumerate(found.sources, start=1)),
+            *(f"{n}: {name}" for n, name in enumerate(names, start=1)),
             "k/n: n successes of the source on clips that the target classifies right "
             "(and, targeted, not as the class to reach), k of which change its "
             "prediction (targeted: to that class)",
@@ -74,14 +56,12 @@ def write(found: Transfer, folders: Sequence[pathlib.Path], out: pathlib.Path) -
     text = f"# Transfer\n\n{tables.as_markdown(table)}\n"
     (out / "transfer.md").write_text(text, encoding="utf-8")
     counted = {
-        "targets": found.targets,
+        "targets": targets,
         "sources": [str(folder) for folder in folders],
         # JSON has no NaN.
-        "rates": [
-            [each.value if each.total else None for each in row] for row in found.shares
-        ],
-        "moved": [[each.count for each in row] for row in found.shares],
-        "of": [[each.total for each in row] for row in found.shares],
+        "rates": [[each.value if each.total else None for each in r] for r in shares],
+        "moved": [[each.count for each in row] for row in shares],
+        "of": [[each.total for each in row] for row in shares],
     }
     text = json.dumps(counted, indent=2) + "\n"
     (out / "transfer.json").write_text(text, encoding="utf-8")

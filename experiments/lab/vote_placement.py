@@ -39,15 +39,7 @@ def fit(
     noise: smoothing.Noise,
     request: Certification,
 ) -> smoothing.Placement:
-    """Tiles of the requested size, as many side by side as fit the memory.
-
-    Args:
-        mesh: the devices that share the votes.
-        logits_fn: the classifier after the stage that `point` is at.
-        point: one of the points; the others need as much.
-        noise: the noise distribution.
-        request: how to certify.
-    """
+    """Tiles of the requested size, as many side by side as fit the memory."""
     bound = request.plan.bound
     tile = bound.default_tile() if request.tile is None else request.tile
     wanted = bound.copies_at_once(tile)

@@ -138,14 +138,6 @@ def still_fooling(pairs: Sequence[WavPair]) -> str:
     return ", ".join(parts)
 
 
-def summary(pairs: Sequence[WavPair]) -> str:
-    """A line on all pairs, for a person."""
-    text = f"WAVs that still fool: {still_fooling(pairs)}"
-    if same := sum(not pair.file for pair in pairs):
-        text += f"; {same} have no file, because rounding undoes the perturbation"
-    return text
-
-
 def table(pairs: Sequence[WavPair]) -> tables.Table:
     """A row for each pair."""
     rows = [

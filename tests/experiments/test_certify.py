@@ -55,7 +55,7 @@ def test_the_run_has_rows_a_report_and_a_picture(home, capsys):
     lines = (folder / "rows.tsv").read_text().splitlines()
     assert lines[0].startswith("idx\tlabel\tpredict\tradius\tcorrect\ttime\tid")
     assert len(lines) == 5
-    assert "| clean |" in (folder / "report.md").read_text()
+    assert "| smoothed |" in (folder / "report.md").read_text()
     pytest.importorskip("matplotlib")
     assert (folder / "curve.png").read_bytes()[:4] == b"\x89PNG"
 
@@ -68,7 +68,7 @@ def test_without_matplotlib_a_report_lacks_its_picture_alone(
     assert "pip install 'advjax[plots]'" in text
     assert [path.name for path in tmp_path.iterdir()] == ["report.md"]
     report = (tmp_path / "report.md").read_text("utf-8")
-    assert "| clean |" in report
+    assert "| smoothed |" in report
     assert "curve.png" not in report
 
 

@@ -23,7 +23,7 @@ RUN = run("voices mfbe", POINTS, cap=0.8)
 def test_certified_accuracies_and_a_dash_beyond_the_cap():
     table = tables.certified_accuracy_table([RUN])
     assert table.header == [
-        *("run", "points", "clean", "abstain", "ACR", "r=0.01", "r=0.05", "r=0.25"),
+        *("run", "points", "smoothed", "abstain", "ACR", "r=0.01", "r=0.05", "r=0.25"),
         *("r=0.5", "r=0.75", "r=1", "r=1.25", "r=1.5"),
     ]
     assert table.rows == [
