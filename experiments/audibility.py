@@ -38,7 +38,7 @@ def main() -> None:
         if math.isnan(bound):
             raise ValueError(reason)
 
-    system, _, folder = requests.certified(check)
+    system, folder = requests.certified(check)
     bound, _ = waveform_bound(system.stage, system.noise)
     rows = audibility.write_audibility(system, folder)
     certified = sum(row.radius_wave > 0 for row in rows)

@@ -44,9 +44,13 @@ def main() -> None:
     from experiments.lab import certify_report, shared_runs
     from experiments.lab.console import say
 
-    _, request, folder = requests.certified()
+    _, folder = requests.certified()
     if shared_runs.are_finished([folder]):
-        print(certify_report.report([folder], folder, radii=request.radii))
+        print(
+            certify_report.report(
+                [folder], folder, radii=requests.certification().radii
+            )
+        )
         say(f"report      {folder}/report.md, curve.png, rows*.tsv, run.json")
         say("next        smoothed_attacks with the same flags attacks these clips")
 

@@ -6,7 +6,7 @@ JAX is imported only when one is made.
 import dataclasses
 import pathlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from absl import logging
 
@@ -92,18 +92,15 @@ def announce(draft: "Draft", words: str) -> None:
     count = flags.NUM_POINTS.value or min(size.num_points, draft.source.sizes["test"])
     clips = f"{count} clips of {draft.source.flag}"
     say(f"plan        {words.replace('{}', clips)}")
+    remark = ""
     if size is presets.SMALL and not flags.PRESET.value:
-        say(
-            "            Small settings for a CPU. Published size: --preset=publication"
-        )
         training = (flags.CORPUS, flags.FEATURES, flags.DEFENCE, flags.MODEL)
         given = (flags.NUM_STEPS, flags.BATCH_SIZE, flags.RECORDS, flags.CLASSIFIER)
+        remark = " Small sizes for a CPU"
         if not any(map(flags.is_set, training + given)):
-            say(
-                "            Records and network take about 2 minutes on 2 cores, "
-                "unless they are there"
-            )
-    say(f"            Writes to --home={draft.task.home}")
+            remark += ": new records and network take about 2 minutes on 2 cores"
+        remark += ". Published sizes: --preset=publication"
+    say(f"            Writes into --home={draft.task.home}.{remark}")
 
 
 def num_points(system: "System") -> int:
@@ -111,16 +108,10 @@ def num_points(system: "System") -> int:
     return system.data.num_points(flags.NUM_POINTS.value, preset().num_points)
 
 
-class Certified(NamedTuple):
-    """A certified classifier, the request, and the run's folder."""
-
-    system: "System"
-    request: "Certification"
-    folder: pathlib.Path
-
-
-def certified(check: Callable[["Draft"], Any] = lambda draft: None) -> Certified:
-    """Certify the points that have no row, as the flags say.
+def certified(
+    check: Callable[["Draft"], Any] = lambda draft: None,
+) -> tuple["System", pathlib.Path]:
+    """Certify as the flags say; return the classifier and the folder of the run.
 
     Args:
         check: refuses a draft that the program cannot use, before any work.
@@ -129,7 +120,7 @@ def certified(check: Callable[["Draft"], Any] = lambda draft: None) -> Certified
 
     draft = task().draft()
     check(draft)
-    request, folder = certification(preset()), workdir()
+    request, folder = certification(), workdir()
     preflight.check_certification(
         draft, request, num_points=flags.NUM_POINTS.value, workdir=folder
     )
@@ -143,7 +134,7 @@ def certified(check: Callable[["Draft"], Any] = lambda draft: None) -> Certified
         workdir=folder,
         environment=app.environment(),
     )
-    return Certified(system, request, folder)
+    return system, folder
 
 
 def study(name: str) -> "grid.Choice":
@@ -165,12 +156,12 @@ def workdir() -> pathlib.Path | None:
     return pathlib.Path(flags.WORKDIR.value) if flags.WORKDIR.value else None
 
 
-def certification(size: "presets.Preset") -> "Certification":
-    """The certification that the flags describe, of this size where they do not."""
+def certification() -> "Certification":
+    """The certification that the flags describe."""
     from experiments.lab import preflight
     from experiments.lab.certify_settings import Certification
 
-    given = {}
+    size, given = preset(), {}
     if flags.RADII.value:
         given["radii"] = preflight.numbers("radii", flags.RADII.value)
     return Certification(

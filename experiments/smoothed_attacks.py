@@ -55,7 +55,7 @@ def main() -> None:
         defaults = smoothed_attack.default_attacks(task, num_steps=num_steps)
         return request._replace(attacks=request.attacks or defaults)
 
-    system, _, certified = requests.certified(
+    system, certified = requests.certified(
         lambda draft: smoothed_attack.check(draft, with_attacks(draft))
     )
     folder = smoothed_attack.run(

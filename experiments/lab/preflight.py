@@ -80,7 +80,7 @@ def _check_training(draft: Draft) -> None:
             f"--model={task.model}: num_classes is {count} in {source.flag}; leave the "
             "option out"
         )
-    shape = draft.feature_shape
+    shape = draft.representation.feature_shape
     what = f"--model={task.model} with {draft.representation.name} of shape {shape}"
     example = jax.ShapeDtypeStruct((1, *shape), "float32")
     try:

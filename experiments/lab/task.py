@@ -80,7 +80,7 @@ class Task:
         else:
             representation = self.front_end or catalog.pick(self.features, FRONT_ENDS)
         stage = self._stage(representation)
-        feature_shape = self._feature_shape(representation)
+        self._check_features(representation)
         noise = noises.noise_of(self.noise, sigma=self.sigma, stage=stage)
         # A wrong defence fails before any work.
         defences.gradients(self.defence, sigma=self.sigma, noise=noise)
@@ -98,7 +98,6 @@ class Task:
         return Draft(
             task=self,
             representation=representation,
-            feature_shape=feature_shape,
             stage=stage,
             noise=noise,
             source=source,
@@ -124,9 +123,9 @@ class Task:
             f"the stages are {', '.join(names)}.{advice}"
         )
 
-    def _feature_shape(self, representation: Representation) -> tuple[int, ...]:
+    def _check_features(self, representation: Representation) -> None:
         try:
-            return representation.feature_shape
+            _ = representation.feature_shape
         except Exception as error:  # noqa: BLE001  NumPy and JAX raise many kinds
             reason = str(error).split("\n")[0][:200]
             raise ValueError(
@@ -142,7 +141,6 @@ class Draft:
     Attributes:
         task: as the flags describe it.
         representation: the network's input.
-        feature_shape: of one example there.
         stage: where noise or a perturbation enters.
         noise: the noise distribution. One that follows the training clips has another
             curve here: its norm and its largest radius are the same.
@@ -152,7 +150,6 @@ class Draft:
 
     task: Task
     representation: Representation
-    feature_shape: tuple[int, ...]
     stage: Representation
     noise: Noise
     source: Source
