@@ -14,15 +14,15 @@ class Size(NamedTuple):
     """Sizes of the study.
 
     Attributes:
-        scale: every side of an image is divided by it.
+        scale: divisor of an image's sides.
         networks: AlexNet and GoogLeNet with their options.
         pipeline: options of the pipeline.
-        pixels: entries of the image that the plain SVM sees.
+        pixels: entries of the image that is the plain SVM's input.
         recipe: of networks and autoencoders.
-        num_points: clips that are attacked, at most.
-        num_slots: of them at once.
-        attacks: options of attacks that are not run as their authors do.
-        num_estimation: votes of a certificate.
+        num_points: most clips to attack.
+        num_slots: clips attacked at once.
+        attacks: attacks whose options depend on the size.
+        num_estimation: votes that bound the probability of a certificate's class.
     """
 
     scale: float
@@ -99,7 +99,7 @@ def sized(size: Size) -> Size:
     """A size with what the flags change.
 
     Raises:
-        ValueError: several folds.
+        ValueError: --folds names several folds.
     """
     failures.need("sklearn", "array_record", "importlib_resources")
     if len(image_corpora.fold_names()) != 1:

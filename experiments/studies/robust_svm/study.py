@@ -5,24 +5,23 @@
 
 Fits the pipeline (enhancement, SVD, autoencoder, SURF codebook, polynomial SVM) with
 both encoders, and beside it AlexNet, GoogLeNet, AlexNet behind the pipeline's
-differentiable stages, and a plain SVM on pixels; attacks each by itself with FGSM,
-BIM-a, BIM-b, JSMA, Carlini-Wagner, NES and PGD, where gradients go through the pipeline
-by backward pass approximation (BPDA): an attacker who knows the defence. The cells
-`*/transfer` ask every classifier about all others' examples, which is all that the
-publication measures. Beside that: evasion of the machines and flipped training labels,
-the pipeline without each of its stages, other inputs (STFT, cross-recurrence plots),
-certificates by randomized smoothing, and costs.
+differentiable stages, and a plain SVM on pixels. FGSM, BIM-a, BIM-b, JSMA,
+Carlini-Wagner, NES and PGD attack each classifier. Their gradients go through the
+pipeline by backward pass approximation (BPDA): the attacker knows the defence.
 
-study.md has the tables, attacked.tsv a line for every attack on every clip, and each
-corpus pgd_CORPUS.png (accuracy over the budget) and stages_CORPUS.png.
+The cells `*/transfer` give all examples to every classifier; the publication measures
+this alone. Other steps attack the SVMs by evasion and flipped training labels, leave
+out stages of the pipeline, take other inputs (STFT, cross-recurrence plots), certify by
+randomized smoothing, and measure costs.
+
+study.md has the tables, attacked.tsv a line for every attack on every clip. Each corpus
+has pgd_CORPUS.png (accuracy over the budget) and stages_CORPUS.png.
 
 --preset=small (images of 1/12, 16 clips, narrow networks, 200 steps) takes about an
-hour on 2 cores. Expect PGD to fool the pipeline on most clips that it knows, while
-examples made on the networks fool it on one in eight. --preset=publication has the
-full size.
+hour on 2 cores. Expect PGD to fool the pipeline on most of the clips that it predicts
+correctly, and examples made on the networks to fool it on one in eight.
+--preset=publication has the full size.
 """
-
-from collections.abc import Iterator
 
 from experiments import app, flags, requests
 from experiments.lab import cell_files, grid, steps
@@ -31,20 +30,21 @@ from experiments.lab.certify_settings import Certification
 from experiments.lab.task import Task
 from experiments.studies import image_corpora
 from experiments.studies.robust_svm import tables
+from experiments.studies.robust_svm.machine import Evade
 from experiments.studies.robust_svm.sizes import PRESETS, Size, sized
-from experiments.studies.robust_svm.steps import DrawStages, Evade, Transfer, run_name
+from experiments.studies.robust_svm.steps import DrawStages, Transfer
 from experiments.studies.robust_svm.victims import (
     EPS,
     INPUTS,
     STAGES,
     TRANSFERRED,
     attacks_of,
-    planned,
+    run_name,
     victims,
 )
 
 SIGMA = 0.1
-"""Of the certificates' noise."""
+"""Standard deviation of the certificates' noise."""
 FLAGS = (
     *(flags.NUM_STEPS, flags.BATCH_SIZE, flags.OUT, flags.CERTIFY),
     *flags.IMAGE_FLAGS,
@@ -54,7 +54,7 @@ FLAGS = (
 
 
 def cells(size: Size) -> list[Cell]:
-    """The classifiers of each corpus and input, then what they make of each other."""
+    """The classifiers of each corpus and input, and then their transfer."""
     return [
         cell
         for corpus in image_corpora.folders()
@@ -127,12 +127,6 @@ def work(cell: Cell, size: Size) -> dict[str, grid.Step]:
     return found
 
 
-def report(found: grid.Found) -> Iterator[str]:
-    """The parts of study.md."""
-    plans = planned(found.preset)
-    return tables.report(found, plans, eps=EPS, transferred=TRANSFERRED)
-
-
 STUDY = grid.Study(
     name="robust_svm",
     cells=cells,
@@ -140,7 +134,7 @@ STUDY = grid.Study(
     sized=sized,
     task=task,
     steps=work,
-    report=report,
+    report=tables.report,
     together=("classifier",),
     complete=cell_files.has_accuracy,
     costs={"small": grid.Cost(90, "2 cores of an AMD EPYC")},

@@ -1,13 +1,14 @@
-"""The classifiers of the study of the classical pipeline, and their attacks."""
+"""The classifiers of the study of the classical pipeline, and the attacks on them."""
+
+from typing import NamedTuple
 
 from experiments.studies.robust_svm.sizes import Size
-from experiments.studies.robust_svm.steps import Planned
 
 BUDGETS = (0.003, 0.01, 0.03, 0.1)
-"""Of PGD, in units of an image within [0, 1]; the others have EPS."""
+"""Linf norms of PGD, in units of an image within [0, 1]; other attacks have EPS."""
 EPS = 0.03
 TRANSFERRED = ("fgsm", "bim_a", "bim_b", "jsma", "carlini_wagner")
-"""The attacks of the publication, whose examples are handed on."""
+"""The attacks of the publication, whose examples are given to other classifiers."""
 STAGES = {
     "surf_svm_no_enhancement": {"boost": None},
     "surf_svm_no_svd": {"energy": 1},
@@ -16,7 +17,28 @@ STAGES = {
 }
 """The pipeline without a stage, or without all three before SURF."""
 INPUTS = ("dwt", "stft", "crp")
-SURVEYED = ("alexnet", "googlenet", "plain_svm", "surf_svm")
+NETWORKS = ("alexnet", "googlenet")
+SURVEYED = (*NETWORKS, "plain_svm", "surf_svm")
+"""The classifiers on all inputs; the others are on the first one alone."""
+
+
+class Planned(NamedTuple):
+    """An attack of the study.
+
+    Attributes:
+        title: its name in tables.
+        text: a choice from `ATTACKS`.
+        budgets: linf norms; empty for an attack that finds the smallest perturbation.
+    """
+
+    title: str
+    text: str
+    budgets: tuple[float, ...] = ()
+
+
+def run_name(attack: str, budget: float | None) -> str:
+    """The folder of one attack at one budget, in the folder of its cell."""
+    return attack if budget is None else f"{attack}-{budget:g}"
 
 
 def planned(size: Size) -> dict[str, Planned]:
@@ -37,7 +59,7 @@ def planned(size: Size) -> dict[str, Planned]:
 
 
 def attacks_of(victim: str, input: str, size: Size) -> dict[str, Planned]:
-    """Those that a cell is attacked with by itself."""
+    """The attacks on one classifier by its own gradients or scores."""
     every = planned(size)
     if victim in STAGES:
         return {"pgd": every["pgd"]}
@@ -49,7 +71,7 @@ def attacks_of(victim: str, input: str, size: Size) -> dict[str, Planned]:
 def victims(size: Size, input: str) -> dict[str, str]:
     """The classifiers of an input by name, the sources of transfer first."""
 
-    def spelled(**options) -> str:
+    def surf_svm(**options) -> str:
         options = {**size.pipeline, **options}
         return f"surf_svm({','.join(f'{k}={v!r}' for k, v in options.items())})"
 
@@ -59,14 +81,13 @@ def victims(size: Size, input: str) -> dict[str, str]:
             "surf_svm(boost=None,energy=1,denoise=False,encoder='pixels',"
             f"num_words={size.pixels})"
         ),
-        "surf_svm": spelled(),
-        "surf_svm_hard": spelled(encoder="hard"),
+        "surf_svm": surf_svm(),
+        "surf_svm_hard": surf_svm(encoder="hard"),
         "guarded_alexnet": (
             f"guarded(network={size.networks['alexnet']!r},"
             f"width={size.pipeline['width']})"
         ),
-        **{name: spelled(**options) for name, options in STAGES.items()},
+        **{name: surf_svm(**options) for name, options in STAGES.items()},
     }
-    if input == INPUTS[0]:
-        return found
-    return {name: found[name] for name in SURVEYED}
+    wanted = found if input == INPUTS[0] else SURVEYED
+    return {name: found[name] for name in wanted}

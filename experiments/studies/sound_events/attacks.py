@@ -1,4 +1,4 @@
-"""The attacks of the study on sound events, on whole clips of any length."""
+"""The attacks of the study of sound events, on whole clips of any length."""
 
 import dataclasses
 import functools
@@ -14,10 +14,10 @@ from advjax.attacks import ATTACKS, Attack, eps_for_snr
 from advjax.attacks.checks import zero_gradient_shares
 from advjax.types import LogitsFn
 from experiments.lab import attack
-from experiments.lab.clips import padded_wave
+from experiments.lab.clips import by_length, padded_wave
 from experiments.lab.grid import Job, Step
-from experiments.studies.sound_events.examples import Examples, inflated_snr_db
-from experiments.studies.sound_events.jobs import ClipJob, by_length
+from experiments.studies.sound_events.examples import inflated_snr_db, read
+from experiments.studies.sound_events.jobs import ClipJob
 from experiments.studies.sound_events.sizes import Size
 
 SNR_DB = 20.0
@@ -30,7 +30,7 @@ class Plan(NamedTuple):
     Attributes:
         title: its name in tables.
         text: a choice from `ATTACKS`; {n} stands for the samples of a clip.
-        own_answer: whether it leaves the network's own answer instead of the label.
+        own_answer: whether it changes the network's prediction, right or wrong.
     """
 
     title: str
@@ -39,7 +39,7 @@ class Plan(NamedTuple):
 
     @property
     def targeted(self) -> bool:
-        """True if it leads to a class."""
+        """True if it has a class to reach."""
         return "targeted=True" in self.text
 
 
@@ -129,7 +129,9 @@ class AttackClips(Step):
                     [each.id for each in group],
                     functools.partial(_inputs, plan, num_samples, group, logits_fn),
                 )
-                for num_samples, group in by_length(clips).items()
+                for num_samples, group in by_length(
+                    (each.sound, each) for each in clips
+                ).items()
             ],
             key=jax.random.key(system.task.seed),
             num_slots=self.num_slots,
@@ -144,8 +146,8 @@ class AttackClips(Step):
 def _inflated(folder: pathlib.Path, clips: Sequence[ClipJob]) -> float | None:
     """The mean inflated SNR of the examples that succeed; None if none does."""
     clean = {each.id: padded_wave(each.sound.audio) for each in clips}
-    made = Examples.of(folder)
-    found = [inflated_snr_db(clean[id], made.wave(id)) for id in made.ids]
+    run = read(folder)
+    found = [inflated_snr_db(clean[id], run.wave(id)) for id in run.ids]
     return float(np.mean(found)) if found else None
 
 
@@ -165,10 +167,10 @@ def _inputs(
 
 
 def _budgets(attack: Attack, points, logits_fn) -> list[float]:
-    """What brings each clip to the SNR.
+    """The norms that bring each clip to `SNR_DB`.
 
-    Where the gradient is zero, as in digital silence, a sign moves nothing: the rest
-    moves further, as in the authors' code. Without any gradient nothing can move.
+    Where the gradient is zero, as in digital silence, a sign moves nothing: the other
+    samples move further, as in the authors' code.
     """
     budgets = [eps_for_snr(p.x, snr_db=SNR_DB, norm=attack.norm) for p in points]
     if attack.norm == "l2":
@@ -183,7 +185,7 @@ def _budgets(attack: Attack, points, logits_fn) -> list[float]:
 
 
 def answered(points: list[evaluation.Point], logits_fn) -> list[evaluation.Point]:
-    """The points with the network's answers in place of their labels."""
+    """The points with the network's predictions in place of their labels."""
     x = np.stack([point.x for point in points])
     answers = evaluation.logits_of_batch(logits_fn, x, batch_size=4).argmax(axis=1)
     pairs = zip(points, answers, strict=True)

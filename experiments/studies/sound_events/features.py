@@ -1,13 +1,12 @@
-"""Attacks on a network's mel levels, made audible by Griffin and Lim's algorithm.
+"""Attacks on a network's mel levels, played by Griffin and Lim's algorithm.
 
-Levels that are changed freely belong to no wave. Whoever wants to play them needs a
-wave whose levels come near: this measures how many examples survive that way, beside
-clean levels that go it too.
+Levels that an attack changes freely belong to no wave. Playing them takes a wave with
+similar levels. The tables count the examples that survive this, beside clean levels.
 """
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -16,32 +15,34 @@ from jaxtyping import Float, Float32
 
 from advjax import catalog, evaluation
 from advjax.attacks import ATTACKS
+from advjax.classifier import Classifier
 from advjax.representations import LogMelChunks
 from advjax.runtime.progress import Progress
 from experiments.lab import cached_rows, wav_pairs
 from experiments.lab.adversarial_examples import file_name
+from experiments.lab.clips import by_length
 from experiments.lab.console import say
 from experiments.lab.grid import Job, Step
 from experiments.studies.sound_events.attacks import answered
-from experiments.studies.sound_events.jobs import ClipJob, by_length
+from experiments.studies.sound_events.jobs import ClipJob
 
 ATTACK = (
     "carlini_wagner(num_searches=3,num_steps=100,learning_rate=0.2,initial_c=1000.0,"
     "confidence=5.0)"
 )
-"""Margins of 5 logits: what lies on the boundary itself does not survive anything."""
+"""With margins of 5 logits: examples on the boundary itself survive nothing."""
 ITERATIONS = 32  # librosa's default
 
 
 class Heard(NamedTuple):
-    """One clip.
+    """The network's predictions around one clip.
 
     Attributes:
-        id: the clip's.
-        clean: the network's answer to it.
-        at_features: to the attacked levels.
-        played: to the wave made of the attacked levels.
-        clean_played: to the wave made of the clean levels.
+        id: of the clip.
+        clean: on the clip.
+        at_features: on the attacked levels.
+        played: on the wave made of the attacked levels.
+        clean_played: on the wave made of the clean levels.
         change_db: root mean square of the change of the levels.
     """
 
@@ -56,14 +57,14 @@ class Heard(NamedTuple):
 def wave_of_levels(
     levels: Float[np.ndarray, "frames bands"], loudest: float, front_end: LogMelChunks
 ) -> Float32[np.ndarray, "time"]:
-    """A wave whose mel levels come near.
+    """A wave whose mel levels are close to these.
 
     Args:
         levels: in dB below the loudest entry.
         loudest: that entry's power.
-        front_end: what the levels are of.
+        front_end: whose levels they are.
 
-    Source: Griffin and Lim 1984, in librosa's form with momentum 0.99; bins behind the
+    Source: Griffin and Lim 1984, in librosa's form with momentum 0.99; bins of the
     bands by non-negative least squares.
     """
     import librosa
@@ -88,26 +89,26 @@ def wave_of_levels(
 
 @dataclasses.dataclass(frozen=True)
 class AtFeatures(Step):
-    """Attacks on the levels that a network takes in, and what they are as sound.
+    """Attacks on the levels that a network takes in, played as sound.
 
-    Attacks leave the network's own answers. `features/NAME.tsv` has a row for each
-    clip; beside it lie the first successful example of a length as WAVs, and
-    `examples.tsv` with the network's answers to these files.
+    Attacks change the network's own predictions. `features/NAME.tsv` has a row for each
+    clip. `features/NAME` has the first successful example of each length as WAVs, and
+    `examples.tsv` with the network's predictions on these files.
     """
 
     def run(self, job: Job) -> None:
-        """Attack the clips, unless the same is kept already."""
+        """Attack the clips, unless the file has their rows."""
         system, name = job.resolve(), job.task.kind
         jobs, folder = system.untargeted, job.out / "features" / name
         wanted = [each.id for each in jobs]
-        made_by = [system.classifier.digest(), ATTACK, str(ITERATIONS), *wanted]
-        file, digest = folder.with_suffix(".tsv"), cached_rows.digest_of(made_by)
+        decided_by = [system.classifier.digest(), ATTACK, str(ITERATIONS), *wanted]
+        file, digest = folder.with_suffix(".tsv"), cached_rows.digest_of(decided_by)
         if cached_rows.read(file, Heard, digest) is not None:
             return
         found, pairs = [], []
         with Progress(f"{name} at the features", total=len(jobs), unit="clips") as line:
-            for group in by_length(jobs).values():
-                for row, pair in _group(system.classifier, group, folder):
+            for group in by_length((each.sound, each) for each in jobs).values():
+                for row, pair in _attack(system.classifier, group, folder):
                     found.append(row)
                     pairs += [pair] if pair else []
                     line.advance()
@@ -119,50 +120,50 @@ class AtFeatures(Step):
         cached_rows.write(file, found, digest)
 
 
-def _group(classifier, jobs: Sequence[ClipJob], folder: pathlib.Path):
-    """Each clip's row; the first success comes with its WAVs."""
+def _attack(
+    classifier: Classifier, jobs: Sequence[ClipJob], folder: pathlib.Path
+) -> Iterator[tuple[Heard, wav_pairs.WavPair | None]]:
+    """Each clip's row; the first success has WAVs."""
     front_end = classifier.representation
     at_features = classifier.logits_fn(front_end.name)
     at_wave = classifier.logits_fn("waveform")
-    at_wave_points = {job.id: job.point() for job in jobs}
-    waves = {id: point.x for id, point in at_wave_points.items()}
-    x = {id: np.asarray(_features(front_end, wave)) for id, wave in waves.items()}
-    points = [point._replace(x=x[id]) for id, point in at_wave_points.items()]
-    points = answered(points, at_features)
+    waves = {job.id: job.point() for job in jobs}
+    points = [
+        point._replace(x=np.asarray(_features(front_end, point.x)))
+        for point in waves.values()
+    ]
+    levels = {point.id: point.x for point in points}
     attack = catalog.pick(ATTACK, ATTACKS, bounds=front_end.bounds)
-    heard = False
-    for found in evaluation.attack_points(
-        attack, at_features, points, jax.random.key(0), num_slots=4
-    ):
-        id = found.row.id
-        clean = waves[id]
-        loudest = float(_power(front_end, clean).max()) + front_end.floor
+    saved = False
+    for row, x_adv in evaluation.attack_points(
+        attack, at_features, answered(points, at_features), jax.random.key(0),
+        num_slots=4,
+    ):  # fmt: skip
+        x, wave = levels[row.id], waves[row.id].x
+        loudest = float(_power(front_end, wave).max()) + front_end.floor
         played = [
-            wave_of_levels(np.concatenate(levels)[:, :, 0], loudest, front_end)
-            for levels in (x[id], found.x_adv)
+            wave_of_levels(np.concatenate(each)[:, :, 0], loudest, front_end)
+            for each in (x, x_adv)
         ]
         answers = evaluation.logits_of_batch(
-            at_wave, np.stack([clean, *played]), batch_size=3
+            at_wave, np.stack([wave, *played]), batch_size=3
         ).argmax(axis=1)
         pair = None
-        if found.row.success and not heard:
-            heard = True
+        if row.success and not saved:
+            saved = True
             pair = wav_pairs.save_pair(
-                folder / f"{file_name(id)}_griffin_lim",
+                folder / f"{file_name(row.id)}_griffin_lim",
                 *played,
                 classifier,
-                id=id,
-                label=found.row.label,
+                id=row.id,
+                label=row.label,
             )
-        row = Heard(
-            id=id,
-            clean=int(answers[0]),
-            at_features=found.row.predict,
-            played=int(answers[2]),
-            clean_played=int(answers[1]),
-            change_db=float(np.sqrt(np.mean((found.x_adv - x[id]) ** 2))),
+        clean, clean_played, adversarial = (int(answer) for answer in answers)
+        change_db = float(np.sqrt(np.mean((x_adv - x) ** 2)))
+        yield (
+            Heard(row.id, clean, row.predict, adversarial, clean_played, change_db),
+            pair,
         )
-        yield row, pair
 
 
 _features = jax.jit(lambda front_end, wave: front_end.step(wave), static_argnums=0)

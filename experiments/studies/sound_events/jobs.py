@@ -1,5 +1,6 @@
-"""The clips that the study on sound events attacks."""
+"""The clips that the study of sound events attacks."""
 
+import collections
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,11 +10,11 @@ from experiments.lab.clips import Clip
 
 
 class ClipJob(NamedTuple):
-    """One clip and what is wanted of it.
+    """A clip to attack.
 
     Attributes:
-        id: the clip's; behind ">" the name of the class to reach.
-        place: of the clip in its split.
+        id: of the clip; followed by ">" and the target's name for a targeted attack.
+        place: of the clip among the clips that may be attacked.
         sound: the clip.
         target: the class to reach; -1 for none.
     """
@@ -30,16 +31,12 @@ class ClipJob(NamedTuple):
 
 
 def untargeted_jobs(sounds: Sequence[Clip], count: int) -> list[ClipJob]:
-    """At most `count` clips, in turn one of each class."""
-    by_class: dict[int, list[int]] = {}
+    """At most `count` clips, taken from the classes in turn."""
+    turns, seen = [], collections.Counter()
     for place, sound in enumerate(sounds):
-        by_class.setdefault(sound.label, []).append(place)
-    turns = [
-        (turn, label, place)
-        for label, places in by_class.items()
-        for turn, place in enumerate(places)
-    ]
-    chosen = sorted(place for _, _, place in sorted(turns)[:count])
+        turns.append((seen[sound.label], sound.label, place))
+        seen[sound.label] += 1
+    chosen = sorted(place for *_, place in sorted(turns)[:count])
     return [ClipJob(sounds[i].id, i, sounds[i]) for i in chosen]
 
 
@@ -49,11 +46,11 @@ def targeted_jobs(
     classes: Sequence[str],
     clips_per_class: int,
 ) -> list[ClipJob]:
-    """Every ordered pair of classes, on the first clips of the class that is left.
+    """Every ordered pair of classes, on the first clips of the pair's first class.
 
     Raises:
-        ValueError: a class that is not there or has no clip, fewer than two, or one
-            twice: the class to reach would be the label.
+        ValueError: a class that does not exist or has no clip, fewer than two classes,
+            or one twice.
     """
     if unknown := [name for name in classes if name not in labels]:
         raise ValueError(
@@ -72,16 +69,10 @@ def targeted_jobs(
                 f"--pair_classes: no clip of {source} that may be attacked: name "
                 "another class, or allow longer ones with --max_seconds"
             )
-        for place in places[:clips_per_class]:
-            for goal in classes:
-                if goal != source:
-                    sound = sounds[place]
-                    jobs.append(
-                        ClipJob(f"{sound.id}>{goal}", place, sound, labels.index(goal))
-                    )
+        jobs += [
+            ClipJob(f"{sounds[i].id}>{target}", i, sounds[i], labels.index(target))
+            for i in places[:clips_per_class]
+            for target in classes
+            if target != source
+        ]
     return jobs
-
-
-def by_length(jobs: Sequence[ClipJob]) -> dict[int, list[ClipJob]]:
-    """Jobs by the padded length of their clips, the shortest first."""
-    return clips.by_length((job.sound, job) for job in jobs)

@@ -4,26 +4,25 @@
       --corpus=fsdkaggle2018 --corpus_dir=FSDKaggle2018 --out=results
 
 Trains VGG13, CRNN, GCNN, dense-mel, dense-wav (reconstructed) and, as the publication
-proposes, VGG13 on constant-Q levels; perturbs whole clips of any length as waveforms,
-through each network's own front end:
+proposes, VGG13 on constant-Q levels. Attacks perturb whole clips of any length as
+waveforms, through each network's own front end:
 
   untargeted  white noise and FGSM at 20 dB SNR, DeepFool, Carlini-Wagner
   targeted    Carlini-Wagner and L-BFGS, over all ordered pairs of --pair_classes
 
-Beside model/attack, the cells model/clean have accuracies, model/features attacks on
-mel levels played by Griffin-Lim, model/answers the predictions on all networks'
-examples, also after compression, resampling, noise and rooms (--transforms), and
-example the spectrograms and WAVs of one clip.
+Cells are called model/attack. The cells model/clean have accuracies, model/features
+attacks on mel levels played by Griffin-Lim, model/answers the predictions on all
+networks' examples, also after compression, resampling, noise and rooms (--transforms),
+and example the spectrograms and WAVs of one clip.
 
-study.md has the publication's five tables with its own entries as far as they are
-known; labels.png, targeted.png and spectrograms.png are its figures. --preset=small (a
-quarter of the channels, 20 clips, Carlini-Wagner with 2 x 200 steps) takes about two
-hours on 2 cores. Expect DeepFool to succeed on 99 % of clips at 61 dB SNR, and its
-examples to fool few other networks. The publication's: --preset=publication.
+study.md has the publication's five tables with its known entries; labels.png,
+targeted.png and spectrograms.png are its figures. --preset=small (a quarter of the
+channels, 20 clips, Carlini-Wagner with 2 x 200 steps) takes about two hours on 2 cores.
+Expect DeepFool to succeed on 99 % of clips at 61 dB SNR, and its examples to fool few
+other networks. The publication's sizes: --preset=publication.
 """
 
 import pathlib
-from collections.abc import Iterator
 
 from advjax.representations import LogMelChunks
 from experiments import app, flags, requests
@@ -32,9 +31,9 @@ from experiments.lab.cells import Cell, product
 from experiments.studies.sound_events import sizes, tables
 from experiments.studies.sound_events.answers import Answers
 from experiments.studies.sound_events.attacks import AttackClips, plans
+from experiments.studies.sound_events.example import ATTACK, ShownExample
 from experiments.studies.sound_events.examples import is_complete
 from experiments.studies.sound_events.features import AtFeatures
-from experiments.studies.sound_events.figures import ShownExample
 from experiments.studies.sound_events.sizes import Size
 from experiments.studies.sound_events.systems import KINDS, Clean, SoundTask
 
@@ -50,16 +49,16 @@ def models() -> list[str]:
     """The networks that --models names.
 
     Raises:
-        ValueError: there is no such network, or none on log-mels for --feature_level.
+        ValueError: an unknown network, or one not on log-mels in --feature_level.
     """
     found = flags.MODELS.value or list(KINDS)
     if unknown := [name for name in found if name not in KINDS]:
         raise ValueError(
             f"--models: no {', '.join(unknown)}; there are: {', '.join(KINDS)}"
         )
+    known = [n for n, kind in KINDS.items() if isinstance(kind.front_end, LogMelChunks)]
     for name in flags.FEATURE_LEVEL.value:
-        if name not in KINDS or not isinstance(KINDS[name].front_end, LogMelChunks):
-            known = [n for n, kind in KINDS.items() if kind.front_end == LogMelChunks()]
+        if name not in known:
             raise ValueError(
                 f"--feature_level: {name!r} is no network on log-mels; these are: "
                 f"{', '.join(known)}"
@@ -68,7 +67,7 @@ def models() -> list[str]:
 
 
 def cells(size: Size) -> list[Cell]:
-    """Each network by itself and under its attacks; then what reads all of them."""
+    """Each network without and under attack, and then the cells that read all these."""
     names, attacks = models(), plans(size, flags.SELECT.value)
     found = []
     for name in names:
@@ -78,7 +77,7 @@ def cells(size: Size) -> list[Cell]:
 
 
 def task(cell: Cell, size: Size) -> SoundTask | None:
-    """The network of a cell, and the clips that are attacked."""
+    """The network and attacked clips of a cell; None for the cell `example`."""
     name = cell.path.partition("/")[0]
     return _task(name, size) if name in KINDS else None
 
@@ -108,14 +107,8 @@ def work(cell: Cell, size: Size) -> dict[str, grid.Step]:
         return {"answers": Answers(folders, flags.TRANSFORMS.value)}
     if of == "example":
         tasks = {name: _task(name, size) for name in models()}
-        return {"example": ShownExample(tasks, attacks["carlini_wagner"].title)}
+        return {"example": ShownExample(tasks, attacks[ATTACK].title)}
     return {of: Clean() if of == "clean" else AtFeatures()}
-
-
-def report(found: grid.Found) -> Iterator[str]:
-    """The parts of study.md."""
-    attacks = plans(found.preset, flags.SELECT.value)
-    return tables.report(found, {name: plan.title for name, plan in attacks.items()})
 
 
 STUDY = grid.Study(
@@ -125,7 +118,7 @@ STUDY = grid.Study(
     sized=sizes.sized,
     task=task,
     steps=work,
-    report=report,
+    report=lambda found: tables.report(found, flags.SELECT.value),
     together=("work",),
     complete=is_complete,
     costs={"small": grid.Cost(175, "2 cores of an AMD EPYC")},

@@ -1,4 +1,4 @@
-"""The systems under attack: networks for sound events, and clips of any length."""
+"""Networks for sound events, and the clips that they are trained and attacked on."""
 
 import dataclasses
 import functools
@@ -26,7 +26,7 @@ from experiments.studies.sound_events.sizes import Size
 
 SAMPLE_RATE_HZ = 32_000
 CORPORA = ("fsdkaggle2018", "esc50", "urbansound8k")
-MASKING = 0.8  # of Jeong and Lim
+MASKING = 0.8  # Jeong and Lim
 
 
 class Kind(NamedTuple):
@@ -69,8 +69,8 @@ def load_sounds(text: str, corpus_dir: str | None, home: pathlib.Path) -> Clips:
     name, _ = catalog.parse(text)
     if name not in CORPORA:
         raise ValueError(
-            f"{name} has no clips of sound events: give --corpus=fsdkaggle2018, esc50 "
-            "or urbansound8k, and its --corpus_dir"
+            f"--corpus={name} has no clips of sound events: give one of "
+            f"{', '.join(CORPORA)}, and its --corpus_dir"
         )
     return clips.load(text, corpus_dir or "", home, SAMPLE_RATE_HZ)
 
@@ -88,8 +88,8 @@ class SoundTask:
         trim: remove silence from training clips.
         seed: root of all randomness.
         attacked: the split of the attacked clips.
-        pair_classes: classes between which targeted attacks lead; the first few that
-            have a clip if empty.
+        pair_classes: labels and targets of targeted attacks; if empty, the first few
+            classes that have a clip.
     """
 
     home: pathlib.Path
@@ -111,7 +111,7 @@ class SoundTask:
         sounds = load_sounds(self.corpus, self.corpus_dir, self.home)
         size = self.size
         longest = size.max_seconds * SAMPLE_RATE_HZ
-        # As the publication: an attack takes the label for the truth.
+        # Attacks rely on labels, so that only verified ones count, as published.
         every = [
             clip
             for clip in sounds.splits[self.attacked]
@@ -120,7 +120,7 @@ class SoundTask:
         if not every:
             raise ValueError(
                 f"--max_seconds={size.max_seconds:g}: no clip of {sounds.name} is as "
-                "short and has a label that somebody has verified"
+                "short and has a verified label; give more seconds"
             )
         present = sorted({clip.label for clip in every})[: size.num_pair_classes]
         classes = self.pair_classes or tuple(sounds.labels[i] for i in present)
@@ -147,23 +147,21 @@ class SoundTask:
             "trim": self.trim,
             "seed": self.seed,
         }
-        title = f"{self.kind}-w{width}"
-        data = functools.partial(
-            sounds.dataset, front_end=kind.front_end, trim=self.trim
-        )
+        name, classes = f"{self.kind}-w{width}", len(sounds.labels)
+        loss = mixup(masking=kind.masking)
         return trainers.Training(
-            folder=folder_names.place(self.home / "classifiers", title, settings),
+            folder=folder_names.place(self.home / "classifiers", name, settings),
             settings=settings,
             title=f"{kind.title} on {len(sounds.splits['train'])} clips",
             model=kind.network,
-            module=functools.partial(build_network, kind, width, len(sounds.labels)),
-            dataset=data,
+            module=functools.partial(build_network, kind, width, classes),
+            dataset=functools.partial(
+                sounds.dataset, front_end=kind.front_end, trim=self.trim
+            ),
             representation=kind.front_end,
             labels=sounds.labels,
             defence="mixup",
-            objective=Objective(
-                kind.front_end.name, mixup(masking=kind.masking), judge=plain()
-            ),
+            objective=Objective(kind.front_end.name, loss, judge=plain()),
             recipe=self.size.recipe,
             seed=self.seed,
         )
@@ -173,10 +171,10 @@ class SoundSystem(NamedTuple):
     """A trained network and the clips that it is attacked on.
 
     Attributes:
-        task: as the flags say it.
+        task: its settings.
         sounds: the corpus.
         untargeted: clips attacked without a target.
-        pair_classes: the classes between which targeted attacks lead.
+        pair_classes: labels and targets of targeted attacks.
         targeted: clips, each with a class to reach.
         classifier: the network.
     """
@@ -196,7 +194,7 @@ class SoundSystem(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Clean(Step):
-    """The network and the corpus: what tables say of them."""
+    """The network and the corpus, as tables describe them."""
 
     def run(self, job: Job) -> dict[str, Any]:
         """Predict all training and test clips."""

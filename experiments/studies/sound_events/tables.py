@@ -1,38 +1,36 @@
-"""The tables of the study on sound events, from the rows of its cells."""
+"""The tables and figures of the study of sound events, from the rows of its cells."""
 
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from advjax.metrics.shares import Share, share_of
-from advjax.reports.tables import (
-    DASH,
-    INTERVAL_NOTE,
-    markdown_table,
-    percent_text,
-)
-from advjax.runs.columns import Rows
+from advjax.reports import figures
+from advjax.reports.tables import DASH, INTERVAL_NOTE, Table, percent_text
 from experiments.lab import cached_rows, cell_files, wav_pairs
 from experiments.lab.grid import Found
-from experiments.studies.sound_events import answers as answering
+from experiments.lab.study_tables import listing, pivot, sections
 from experiments.studies.sound_events import examples, features
-from experiments.studies.sound_events.examples import ClipRun
-from experiments.studies.sound_events.figures import (
-    TARGETED,
-    cell_texts,
-    draw_labels,
-    draw_targets,
-    matrix_of,
-    pair_classes,
-    pooled,
+from experiments.studies.sound_events.answers import (
+    CLEAN,
+    POOLED,
+    UNCHANGED,
+    Answer,
+    survival_shares,
+    transfer_shares,
 )
+from experiments.studies.sound_events.attacks import plans
+from experiments.studies.sound_events.examples import ClipRun
+from experiments.studies.sound_events.pairs import Pairs, pooled
 from experiments.studies.sound_events.systems import KINDS
 
 UNTARGETED = ("noise", "fgsm", "deepfool", "carlini_wagner")
-# What is known of the publication's entries: those of its table 2, with the means of
-# its table 3 where the two disagree, and the SNR of its table 4.
+TARGETED = ("carlini_wagner_targeted", "lbfgs_targeted")
+TITLES = {name: kind.title for name, kind in KINDS.items()}
+# Known entries of the publication: those of its table 2, with the means of its table 3
+# where the two disagree, and the SNR of its table 4.
 PUBLISHED = {
     "noise": "SNR 20 dB",
     "fgsm": "SNR 20 dB",
@@ -41,61 +39,98 @@ PUBLISHED = {
     "carlini_wagner_targeted": "93 to 109 dB, inflated",
     "lbfgs_targeted": "50 to 62 dB",
 }
-HEADER = ("clips", "success, %", "mean SNR, dB", "GT", "New", "GT new")
 OURS = ("constant_q",)
 """Networks that the publication does not have."""
+Columns = dict[str, Callable[[Any], str | None]]
 
 
 class Report(NamedTuple):
-    """Everything that tables are made of.
+    """The content of all tables.
 
     Attributes:
         out: the folder of the study.
-        runs: by network and attack.
         titles: of the attacks.
-        results: of each network by itself, and of each of its attacks.
-        answers: of each network that has been asked.
+        runs: by network and attack.
+        results: of each network without attack and under each attack.
+        answers: of each network that has predicted the others' examples.
     """
 
     out: pathlib.Path
-    runs: Mapping[tuple[str, str], ClipRun]
     titles: Mapping[str, str]
+    runs: Mapping[tuple[str, str], ClipRun]
     results: Mapping[tuple[str, str], Mapping[str, Any]]
-    answers: Mapping[str, Sequence[answering.Answer]]
+    answers: Mapping[str, Sequence[Answer]]
 
     @property
-    def names(self) -> list[str]:
-        """The networks, in the order of `KINDS`."""
-        return [name for name in KINDS if any(key[0] == name for key in self.runs)]
+    def corpus(self) -> Mapping[str, Any]:
+        """The corpus, as the first network's results describe it; empty without one."""
+        return next((r for (_, work), r in self.results.items() if work == "clean"), {})
 
-    def under(self, attack: str) -> list[ClipRun]:
-        """The runs of one attack."""
-        return [run for (_, at), run in self.runs.items() if at == attack]
+    def of(self, *attacks: str) -> list[ClipRun]:
+        """The runs of attacks, each attack on all networks."""
+        return [run for a in attacks for run in self.runs.values() if run.attack == a]
 
 
-def report(found: Found, titles: Mapping[str, str]) -> Iterator[str]:
+def report(found: Found, select: str) -> Iterator[str]:
     """The parts of study.md; draws labels.png and targeted.png.
 
     Args:
         found: the finished cells.
-        titles: of the attacks.
+        select: of DeepFool.
     """
-    made = read(found, titles)
-    if not made.names:
-        yield "# Adversarial attacks in sound event classification"
+    attacks = plans(found.preset, select)
+    made = read(found, {name: plan.title for name, plan in attacks.items()})
+    yield "# Adversarial attacks in sound event classification"
+    if not made.runs:
         yield "No network has been attacked yet."
         return
-    yield _head(made)
-    yield _networks(made)
-    yield _means(made)
-    yield _each_network(made)
-    yield _targets(made)
-    yield _pairs(made)
-    yield _transfer(made)
-    yield _survivals(made)
-    yield _heard(made)
-    yield _waves(made)
-    _draw(made)
+    yield from _introduction(made)
+    targeted = {attack: made.of(attack) for attack in TARGETED if made.of(attack)}
+    pairs = {made.titles[name]: Pairs.of(runs) for name, runs in targeted.items()}
+    yield from sections(
+        {
+            "Table 1: the networks, and whole clips they know": networks_table(made),
+            "Table 2: untargeted, the publication's networks together": means_table(
+                made
+            ),
+            "Table 3: untargeted, each network": listing(
+                made.of(*UNTARGETED), _attack(made) | NETWORK | NUMBERS
+            ),
+            "Table 4: targeted": targeted_table(made),
+            **{
+                f"{title}: from the row's class to the column's": each.table()
+                for title, each in pairs.items()
+            },
+            "Table 5: transfer of DeepFool's and C&W's examples together": (
+                transfer_table(made)
+            ),
+            "Table 6: transforms": survival_table(made),
+            f"Table 7: `{features.ATTACK}` on mel levels, played through Griffin-Lim": (
+                heard_table(made.out)
+            ),
+            "Saved audio": waves_table(made.out),
+        }
+    )
+    labels = made.corpus.get("labels")
+    bars = {made.titles[a]: _new_labels(made.of(a)) for a in POOLED if made.of(a)}
+    if labels and bars:
+        figures.label_bars_plot(
+            {t: np.bincount(new, minlength=len(labels)) for t, new in bars.items()},
+            made.out / "labels.png",
+            labels=labels,
+            x_label="new label",
+            y_label="adversarial clips, all networks",
+        )
+    if pairs:
+        figures.matrix_plot(
+            {title: each.success for title, each in pairs.items()},
+            made.out / "targeted.png",
+            texts={title: each.texts("\n") for title, each in pairs.items()},
+            labels=next(iter(pairs.values())).classes,
+            row_label="label",
+            column_label="target",
+            value_label="success, all networks",
+        )
 
 
 def read(found: Found, titles: Mapping[str, str]) -> Report:
@@ -105,269 +140,197 @@ def read(found: Found, titles: Mapping[str, str]) -> Report:
         for cell, folder in found.cells.items()
         if "/" in cell.path
     }
+    order = [(name, a) for name in KINDS for a in titles if (name, a) in folders]
+    runs = {key: examples.read(folders[key]) for key in order}
     files = {name: found.out / "answers" / f"{name}.tsv" for name in KINDS}
-    attacked = {key: folder for key, folder in folders.items() if key[1] in titles}
-    order = sorted(
-        attacked, key=lambda key: ([*KINDS].index(key[0]), [*titles].index(key[1]))
-    )
-    runs = {key: examples.read(attacked[key]) for key in order}
     return Report(
         found.out,
-        {key: run for key, run in runs.items() if run.rows.id},
         titles,
+        {key: run for key, run in runs.items() if len(run.rows)},
         {key: cell_files.results(folder) for key, folder in folders.items()},
         {
-            name: cached_rows.read(file, answering.Answer)
+            name: cached_rows.read(file, Answer)
             for name, file in files.items()
             if file.exists()
         },
     )
 
 
-def _clean(made: Report) -> Mapping[str, Any]:
-    """The results of a network by itself, which tell of the corpus; or nothing."""
-    return next((r for (_, at), r in made.results.items() if at == "clean"), {})
-
-
-def _head(made: Report) -> str:
-    of = _clean(made)
-    texts = {attack: run.settings["attack"] for (_, attack), run in made.runs.items()}
-    corpus = []
-    if of:
+def _introduction(made: Report) -> Iterator[str]:
+    if of := made.corpus:
         splits = ", ".join(f"{n} {split}" for split, n in of["num_clips"].items())
-        corpus = [
+        yield (
             f"{of['corpus']}: {len(of['labels'])} classes, {splits} clips. Attacked: "
             f"{of['num_untargeted']} clips of the {of['attacked']} split without a "
-            f"target, {of['num_targeted']} pairs of a clip and a target.",
+            f"target, {of['num_targeted']} pairs of a clip and a target.\n"
             f"Clips are padded to whole chunks of 2.048 s: {100 * of['padding']:.1f} % "
-            "of the attacked samples are padding.",
-            "",
-        ]
-    lines = [
-        "# Adversarial attacks in sound event classification",
-        "",
-        *corpus,
-        "The attacks, n being the samples of a clip:",
-        "",
-        *(f"- {made.titles[a]}: `{text}`" for a, text in texts.items()),
-        "",
-        "Clips that a network gets wrong, or has at the target, before it is "
-        "attacked are left out of its rows; DeepFool leaves the network's own "
-        "answer, and has them all. SNR, New and GT new are means over the examples "
-        "that succeed. GT: the probability of the clean answer on the clean clip; "
-        "New: of the new answer on the adversarial one; GT new: of the clean answer "
-        "on the adversarial one. "
-        + f"{INTERVAL_NOTE[0].upper()}{INTERVAL_NOTE[1:]}; clips that several networks "
-        "or attacks share count as often, so that intervals of pooled rates are too "
-        "narrow.",
-        "",
+            "of the attacked samples are padding."
+        )
+    yield "The attacks, n being the samples of a clip:"
+    texts = {run.attack: run.settings["attack"] for run in made.runs.values()}
+    yield "\n".join(f"- {made.titles[name]}: `{text}`" for name, text in texts.items())
+    yield (
+        "The rows of a network leave out clips that it misclassifies, or predicts as "
+        "the target, before the attack. DeepFool changes the network's own prediction, "
+        "and has all clips. SNR, New and GT new are means over the examples that "
+        "succeed. GT: the probability of the clean prediction on the clean clip; New: "
+        "of the new prediction on the adversarial clip; GT new: of the clean "
+        f"prediction on the adversarial clip. {INTERVAL_NOTE[0].upper()}"
+        f"{INTERVAL_NOTE[1:]}; clips that several networks or attacks share count as "
+        "often, so that intervals of pooled rates are too narrow."
+    )
+    yield (
         "All attacks work on the logarithm of the mean probabilities of a clip's "
         "chunks (or of a dense network's heads); the authors' code adds up the losses "
-        "of chunks.",
-    ]
-    return "\n".join(lines)
+        "of chunks."
+    )
 
 
-def _networks(made: Report) -> str:
-    rows = [
-        [
-            KINDS[name].title,
-            str(of["width"]),
-            f"{of['num_parameters']:,}",
-            *(
-                percent_text(Share(**of["shares"][split]), 1)
-                for split in ("train", "test")
-            ),
-        ]
-        for name in KINDS
-        if (of := made.results.get((name, "clean")))
-    ]
-    header = ("network", "width", "parameters", "training clips, %", "test clips, %")
-    return _section("Table 1: the networks, and whole clips they know", header, rows)
+def _of_successes(column: str, digits: int) -> Callable[[ClipRun], str | None]:
+    """The mean of a column over the examples that succeed."""
+
+    def text(run: ClipRun) -> str | None:
+        values = getattr(run.rows, column)[run.rows.success]
+        return f"{values.mean():.{digits}f}" if len(values) else None
+
+    return text
 
 
-def _numbers(rows: Rows) -> list[str]:
-    hit = rows.success
-    share = [str(len(rows.id)), percent_text(share_of(hit), 1)]
-    if not hit.any():
-        return [*share, DASH, f"{rows.gt.mean():.4f}", DASH, DASH]
-    means = [rows.gt.mean(), rows.new[hit].mean(), rows.gt_new[hit].mean()]
-    return [*share, f"{rows.snr_db[hit].mean():.2f}", *(f"{m:.4f}" for m in means)]
+NETWORK: Columns = {"network": lambda run: TITLES[run.source]}
+NUMBERS: Columns = {
+    "clips": lambda run: f"{len(run.rows)}",
+    "success, %": lambda run: percent_text(share_of(run.rows.success), 1),
+    "mean SNR, dB": _of_successes("snr_db", 2),
+    "GT": lambda run: f"{run.rows.gt.mean():.4f}",
+    "New": _of_successes("new", 4),
+    "GT new": _of_successes("gt_new", 4),
+}
+_PUBLICATION: Columns = {"publication": lambda run: PUBLISHED[run.attack]}
 
 
-def _means(made: Report) -> str:
+def _attack(made: Report) -> Columns:
+    return {"attack": lambda run: made.titles[run.attack]}
+
+
+def networks_table(made: Report) -> Table:
+    """The networks, and their accuracies on whole clips."""
     rows = []
-    for attack in UNTARGETED:
-        found = {n: run for (n, at), run in made.runs.items() if at == attack}
-        theirs = [run for name, run in found.items() if name not in OURS]
-        if found:
-            numbers = _numbers(pooled(theirs or [*found.values()]))
-            rows.append([made.titles[attack], *numbers, PUBLISHED[attack]])
-    header = ("attack", *HEADER, "publication")
-    return _section(
-        "Table 2: untargeted, the publication's networks together", header, rows
-    )
+    for name, title in TITLES.items():
+        if of := made.results.get((name, "clean")):
+            shares = [Share(**of["shares"][split]) for split in ("train", "test")]
+            numbers = [f"{of['width']}", f"{of['num_parameters']:,}"]
+            texts = [percent_text(share, 1) for share in shares]
+            rows.append([title, *numbers, *texts])
+    header = ["network", "width", "parameters", "training clips, %", "test clips, %"]
+    return Table(header, rows)
 
 
-def _each_network(made: Report) -> str:
-    rows = [
+def means_table(made: Report) -> Table:
+    """The publication's networks together under each untargeted attack."""
+    every = [made.of(attack) for attack in UNTARGETED if made.of(attack)]
+    theirs = [[r for r in runs if r.source not in OURS] or runs for runs in every]
+    return listing(map(pooled, theirs), _attack(made) | NUMBERS | _PUBLICATION)
+
+
+def targeted_table(made: Report) -> Table:
+    """Each network under each targeted attack."""
+
+    def inflated(run: ClipRun) -> str | None:
+        snr_db = made.results[run.source, run.attack].get("inflated_snr_db")
+        return None if snr_db is None else f"{snr_db:.1f}"
+
+    return listing(
+        made.of(*TARGETED),
+        _attack(made)
+        | NETWORK
+        | NUMBERS
+        | {"inflated SNR, dB": inflated}
+        | _PUBLICATION,
         [
-            made.titles[attack],
-            KINDS[name].title,
-            *_numbers(made.runs[name, attack].rows),
-        ]
-        for attack in UNTARGETED
-        for name in made.names
-        if (name, attack) in made.runs
-    ]
-    return _section(
-        "Table 3: untargeted, each network", ("attack", "network", *HEADER), rows
+            "inflated: with the square of the mean in place of the mean of squares, "
+            "the slip in the authors' code that their table 4(a) very probably has"
+        ],
     )
 
 
-def _targets(made: Report) -> str:
-    rows = []
-    for attack in TARGETED:
-        for name in made.names:
-            if run := made.runs.get((name, attack)):
-                inflated = made.results[name, attack].get("inflated_snr_db")
-                rows.append(
-                    [
-                        made.titles[attack],
-                        KINDS[name].title,
-                        *_numbers(run.rows),
-                        DASH if inflated is None else f"{inflated:.1f}",
-                        PUBLISHED[attack],
-                    ]
-                )
-    header = ("attack", "network", *HEADER, "inflated SNR, dB", "publication")
-    text = _section("Table 4: targeted", header, rows)
-    return text and (
-        f"{text}\nInflated: with the square of the mean in place of the mean of "
-        "squares, the slip in the authors' code that their table 4(a) very probably "
-        "has."
-    )
-
-
-def _pairs(made: Report) -> str:
-    parts = []
-    for attack in TARGETED:
-        if found := made.under(attack):
-            classes = pair_classes(found[0])
-            texts = cell_texts(matrix_of(pooled(found), classes))
-            rows = [[name, *row] for name, row in zip(classes, texts, strict=True)]
-            title = f"{made.titles[attack]}: from the row's class to the column's"
-            parts.append(_section(title, ("success, mean SNR", *classes), rows))
-    return "\n".join(parts)
-
-
-def _transfer(made: Report) -> str:
-    labels = dict(_clean(made).get("clip_labels", {}))
+def transfer_table(made: Report) -> Table:
+    """Each network on the examples made on each network."""
+    labels = dict(made.corpus.get("clip_labels", {}))
     for run in made.runs.values():
         if run.settings["leaves"] == "label":
             ids = [id.partition(">")[0] for id in run.rows.id]
             labels |= zip(ids, run.rows.label.tolist(), strict=True)
-    answers, rows = made.answers, []
-    found = answering.transfer_table(answers, labels)
-    for judge in answers:
-        texts = [percent_text(found[judge, source], 1) for source in answers]
-        rows.append([KINDS[judge].title, *texts])
-    header = ("tested on, %", *(f"made on {KINDS[source].title}" for source in answers))
-    return _section(
-        "Table 5: transfer of DeepFool's and C&W's examples together; an example moves "
-        "a network that answers otherwise than to the clean clip; clips that it gets "
-        "wrong before are left out (the publication, which has them all: 0 to 10 % off "
-        "the diagonal)",
-        header,
-        rows,
+    shares = transfer_shares(made.answers, labels)
+    return pivot(
+        "tested on, %",
+        {name: TITLES[name] for name in made.answers},
+        {name: f"made on {TITLES[name]}" for name in made.answers},
+        lambda *networks: percent_text(shares[networks], 1),
+        [
+            "an example moves a network that predicts another class than on the clean "
+            "clip; clips that it misclassifies before the attack are left out (the "
+            "publication, which has them all: 0 to 10 % off the diagonal)"
+        ],
     )
 
 
-def _survivals(made: Report) -> str:
-    attacks = [a for a in made.titles if a not in UNTARGETED[:2]]
-    found = answering.survival_table(made.answers, attacks)
-    if [*found] == [answering.UNCHANGED]:
-        return ""
-    rows = []
-    for name, survival in found.items():
-        shares = [*survival.returned.values(), survival.kept]
-        rows.append([f"`{name}`", *(percent_text(share, 1) for share in shares)])
-    header = (
+def survival_table(made: Report) -> Table:
+    """The predictions after each transform that are those of the clean clip."""
+    shares = survival_shares(made.answers)
+    attacks = [name for name in made.titles if name not in UNTARGETED[:2]]
+    transforms = dict.fromkeys(transform for transform, _ in shares)
+    return pivot(
         "transform",
-        *(f"{made.titles[attack]} returns, %" for attack in attacks),
-        "clean clips keep their answer, %",
-    )
-    return _section(
-        "Table 6: transforms. Adversarial clips that get the clean clip's answer "
-        "again, and clean clips that keep it, all networks together",
-        header,
-        rows,
+        {t: f"`{t}`" for t in transforms if [*transforms] != [UNCHANGED]},
+        {name: f"{made.titles[name]} returns, %" for name in attacks}
+        | {CLEAN: "clean clips keep their answer, %"},
+        lambda *key: percent_text(shares.get(key, Share(0, 0)), 1),
+        [
+            "returns: adversarial clips that get the clean clip's prediction again; "
+            "all networks together"
+        ],
     )
 
 
-def _heard(made: Report) -> str:
+def heard_table(out: pathlib.Path) -> Table:
+    """Attacks on mel levels, and the waves made of these levels."""
+    files = {name: out / "features" / f"{name}.tsv" for name in KINDS}
+    found = {n: cached_rows.read(f, features.Heard) for n, f in files.items()}
+
+    def percent(rows: Sequence[features.Heard], is_hit) -> str:
+        return percent_text(Share(sum(map(is_hit, rows)), len(rows)), 1)
+
     rows = []
-    for name in KINDS:
-        file = made.out / "features" / f"{name}.tsv"
-        if not file.exists():
+    for name, every in found.items():
+        if every is None:
             continue
-        found = cached_rows.read(file, features.Heard)
-        hit = [row for row in found if row.at_features != row.clean]
-        kept = sum(row.clean_played == row.clean for row in found)
+        hits = [row for row in every if row.at_features != row.clean]
         rows.append(
             [
-                KINDS[name].title,
-                str(len(found)),
-                _percent(len(hit), len(found)),
-                f"{np.mean([row.change_db for row in hit]):.2f}" if hit else DASH,
-                _percent(sum(row.played != row.clean for row in hit), len(hit)),
-                _percent(sum(row.played == row.at_features for row in hit), len(hit)),
-                _percent(kept, len(found)),
+                TITLES[name],
+                f"{len(every)}",
+                percent(every, lambda row: row.at_features != row.clean),
+                f"{np.mean([row.change_db for row in hits]):.2f}" if hits else DASH,
+                percent(hits, lambda row: row.played != row.clean),
+                percent(hits, lambda row: row.played == row.at_features),
+                percent(every, lambda row: row.clean_played == row.clean),
             ]
         )
-    header = (
-        "network",
-        "clips",
-        "success at the levels, %",
-        "change, dB",
-        "played: not the clean answer, %",
-        "played: the adversarial answer, %",
+    header = [
+        "network", "clips", "success at the levels, %", "change, dB",
+        "played: not the clean answer, %", "played: the adversarial answer, %",
         "clean levels played: the clean answer, %",
-    )
-    return _section(
-        f"Table 7: `{features.ATTACK}` on mel levels, played through Griffin-Lim",
-        header,
-        rows,
-    )
+    ]  # fmt: skip
+    return Table(header, rows)
 
 
-def _waves(made: Report) -> str:
-    pairs = wav_pairs.read(made.out / "wav" / wav_pairs.EXAMPLES_FILE) or []
+def waves_table(out: pathlib.Path) -> Table:
+    """The WAVs of one clip."""
+    pairs = wav_pairs.read(out / "wav" / wav_pairs.EXAMPLES_FILE)
     table = wav_pairs.table(pairs)
-    files = [pair.file or DASH for pair in pairs]
-    rows = [[file, *row] for file, row in zip(files, table.rows, strict=True)]
-    return _section("Saved audio", ("file in wav", *table.header), rows)
+    rows = [[p.file or DASH, *r] for p, r in zip(pairs, table.rows, strict=True)]
+    return Table(["file in wav", *table.header], rows)
 
 
-def _draw(made: Report) -> None:
-    labels = _clean(made).get("labels")
-    found = {a: made.under(a) for a in answering.POOLED if made.under(a)}
-    if labels and found:
-        bars = {made.titles[attack]: runs for attack, runs in found.items()}
-        draw_labels(bars, labels, made.out / "labels.png")
-    targeted = {a: made.under(a) for a in TARGETED if made.under(a)}
-    if targeted:
-        classes = pair_classes(next(iter(targeted.values()))[0])
-        matrices = {
-            made.titles[attack]: matrix_of(pooled(runs), classes)
-            for attack, runs in targeted.items()
-        }
-        draw_targets(matrices, classes, made.out / "targeted.png")
-
-
-def _percent(hits: int, count: int) -> str:
-    return percent_text(Share(hits, count), 1)
-
-
-def _section(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return f"## {title}\n\n{markdown_table(header, rows)}" if rows else ""
+def _new_labels(runs: Sequence[ClipRun]) -> np.ndarray:
+    return np.concatenate([run.rows.predict[run.rows.success] for run in runs])

@@ -1,3 +1,6 @@
+import json
+import types
+
 import numpy as np
 import pytest
 from absl.testing import flagsaver
@@ -9,7 +12,7 @@ from advjax.representations import FRONT_ENDS
 from experiments.lab import cached_rows
 from experiments.studies.robust_svm import study, victims
 from experiments.studies.robust_svm import tables as report
-from experiments.studies.robust_svm.steps import Attacked, Moved, Planned
+from experiments.studies.robust_svm.steps import Moved
 
 
 @pytest.mark.parametrize("preset", study.PRESETS)
@@ -71,39 +74,45 @@ def test_the_matrix_counts_clips_that_both_classifiers_know(tmp_path):
             ("surf_svm", "b", 1, 1, 0), ("surf_svm", "c", 2, 2, 0),
         ],
     }.items():  # fmt: skip
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / "cell.json").write_text('{"accuracy": 0.5}')
+        folder = tmp_path / "dwt" / name
+        folder.mkdir(parents=True)
+        counts = dict.fromkeys(("fit_seconds", "ms_a_clip", "num_parameters"), 1)
+        results = {"accuracy": 0.5, "num_test": 20} | counts
+        (folder / "cell.json").write_text(json.dumps(results))
         cached_rows.write(folder / "transfer.tsv", rows(pairs), "0" * 16)
-    found = report._matrix(tmp_path)
-    assert found.header[1:] == ["AlexNet", "pipeline, soft"]
-    # A clip that AlexNet does not know counts for nothing, on either side.
-    assert found.rows == [
+    every = report.read(tmp_path / "dwt")
+    planned = victims.planned(study.PRESETS["small"])
+    found = report.corpus_tables({"dwt": every}, planned)
+    matrix = found["Transfer, all attacks pooled"]
+    assert matrix.header[1:] == ["AlexNet", "pipeline, soft"]
+    # A clip that AlexNet misclassifies counts for nothing, on either side.
+    assert matrix.rows == [
         ["AlexNet", "100 [16, 100]", "0 [0, 84]"],
         ["pipeline, soft", "50 [1, 99]", "100 [29, 100]"],
     ]
-    own = report._transferred_table(
-        tmp_path, {"fgsm": Planned("FGSM", "fgsm")}, ["fgsm"]
-    )
-    assert [row[1] for row in own.rows] == ["–", "50 [1, 99]"]
+    transferred = found["Transferred"]
+    assert transferred.header[1] == "FGSM"
+    assert [row[1] for row in transferred.rows] == ["–", "50 [1, 99]"]
 
 
 def test_the_area_under_success_takes_the_smallest_budget_of_each(
     tmp_path, monkeypatch
 ):
-    right = np.asarray([True, True, True, False])
     fooled = {
         0.01: [False, True, False, True],
         0.1: [True, False, False, True],
     }
 
-    def read(folder):
-        budget = float(folder.name.partition("-")[2])
-        return Attacked(right, np.asarray(fooled[budget]), np.zeros(4))
+    def rows(result, attack, budget):
+        label, clean = np.zeros(4, int), np.asarray([0, 0, 0, 1])
+        return types.SimpleNamespace(
+            label=label, clean=clean, target=-1, success=np.asarray(fooled[budget])
+        )
 
-    monkeypatch.setattr(report, "read_attacked", read)
+    monkeypatch.setattr(report.Result, "rows", rows)
+    result = report.Result("surf_svm", tmp_path, {}, None)
     # (1 - 0.1 / 0.1 + 1 - 0.01 / 0.1 + 0) / 3
-    assert report._auc(tmp_path, Planned("PGD", "pgd", (0.01, 0.1))) == "0.30"
+    assert report.pgd_auc(result, (0.01, 0.1)) == "0.30"
 
 
 @pytest.mark.parametrize(

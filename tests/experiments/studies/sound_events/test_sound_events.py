@@ -16,7 +16,7 @@ from experiments.studies.sound_events import answers as answering
 from experiments.studies.sound_events import attacks as attacking
 from experiments.studies.sound_events import jobs, sizes, study
 from experiments.studies.sound_events.answers import CLEAN, UNCHANGED, Answer
-from experiments.studies.sound_events.examples import inflated_snr_db, worked_on
+from experiments.studies.sound_events.examples import attackable_rows, inflated_snr_db
 from experiments.studies.sound_events.features import wave_of_levels
 
 SMALL = sizes.PRESETS["small"]
@@ -89,7 +89,7 @@ def attack_row(id, *, label, clean, target=-1):
     return AttackRow(**fields)
 
 
-def test_clips_that_are_there_already_are_left_out_of_a_networks_rows():
+def test_clips_without_anything_to_reach_are_left_out_of_a_networks_rows():
     rows = [
         attack_row("right", label=1, clean=1),
         attack_row("wrong", label=1, clean=2),
@@ -97,7 +97,7 @@ def test_clips_that_are_there_already_are_left_out_of_a_networks_rows():
         attack_row("wrong, and led elsewhere", label=1, clean=0, target=2),
         attack_row("there", label=1, clean=2, target=2),
     ]
-    found = worked_on(ATTACK_ROWS.rows(rows))
+    found = attackable_rows(ATTACK_ROWS.rows(rows))
     assert found.id == ("right", "led away")
     assert len(found.label) == 2
 
@@ -114,7 +114,7 @@ def answers(judge, *, moved):
 
 def test_transfer_pools_two_attacks_and_counts_changes_of_the_own_answer():
     labels = {"a": 0, "b": 1}  # everybody gets b wrong
-    found = answering.transfer_table(
+    found = answering.transfer_shares(
         {
             "one": [*answers("one", moved=[])],
             "two": [
@@ -146,13 +146,11 @@ def test_survival_counts_own_examples_that_return_and_clean_clips_that_stay():
             ("one", "lbfgs_targeted", "mp3()", "b>x", 0),
         ],
     )
-    found = answering.survival_table(
-        {"one": [*rows]}, ["deepfool", "lbfgs_targeted", "carlini_wagner"]
-    )["mp3()"]
-    assert found.returned["deepfool"] == (1, 2)
-    assert found.returned["lbfgs_targeted"] == (1, 1)
-    assert found.returned["carlini_wagner"] == (0, 0)
-    assert found.kept == (1, 2)
+    found = answering.survival_shares({"one": [*rows]})
+    assert found["mp3()", "deepfool"] == (1, 2)
+    assert found["mp3()", "lbfgs_targeted"] == (1, 1)
+    assert ("mp3()", "carlini_wagner") not in found
+    assert found["mp3()", CLEAN] == (1, 2)
 
 
 @pytest.mark.parametrize(
