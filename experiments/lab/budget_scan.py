@@ -48,7 +48,7 @@ class Needed(NamedTuple):
     queries: Float[np.ndarray, "examples"]
 
 
-def needed(folder: pathlib.Path) -> Needed:
+def read_scan(folder: pathlib.Path) -> Needed:
     """The results of a scan on the clips that are attackable.
 
     Raises:

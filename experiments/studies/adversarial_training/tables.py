@@ -15,7 +15,7 @@ from advjax.reports import figures, tables
 from advjax.runs.cells import ANY, Real
 from advjax.runs.rows import Schema
 from experiments.lab import cell_files
-from experiments.lab.budget_scan import Needed, needed
+from experiments.lab.budget_scan import Needed, read_scan
 from experiments.lab.cells import Cell
 from experiments.lab.grid import Found
 from experiments.lab.study_tables import pivot
@@ -99,7 +99,7 @@ def read(cell: Cell, folder: pathlib.Path) -> Result:
         int(fold.removeprefix("fold")),
         training,
         cell_files.results(folder),
-        {name: needed(folder / name) for name in scans},
+        {name: read_scan(folder / name) for name in scans},
     )
 
 
@@ -113,7 +113,7 @@ def pairs(results: Sequence[Result]) -> list[Pair]:
     ]
 
 
-def fooled_within(result: Result, attack: str, eps: float) -> Share:
+def fooled_share(result: Result, attack: str, eps: float) -> Share:
     """The attacked clips that an attack fools within the limit.
 
     The limit is `eps` in linf, eps * sqrt(entries) in l2 (the norm of a step of eps
@@ -206,7 +206,7 @@ def fooling_table(found: Sequence[Pair], eps: float) -> tables.Table:
     """Table 2: mean fooling rate of all attacks within the limit, plain in brackets."""
 
     def rate(result):
-        every = [fooled_within(result, name, eps) for name in result.attacks]
+        every = [fooled_share(result, name, eps) for name in result.attacks]
         return np.mean([share.value for share in every])
 
     def cell(group):
@@ -262,7 +262,7 @@ def attack_table(found: Sequence[Pair], eps: float) -> tables.Table:
         for name in pair.attacks:
             sides = [result.attacks[name] for result in pair]
             budgets = [budget_for_auc(side.sizes, LEVEL) for side in sides]
-            limited = [fooled_within(result, name, eps) for result in pair]
+            limited = [fooled_share(result, name, eps) for result in pair]
             ever = [share_of(np.isfinite(side.sizes)) for side in sides]
             star = "" if np.isfinite(budgets).all() else "*"
             rows.append(

@@ -55,7 +55,7 @@ def report(found: Found) -> Iterator[str]:
         }
     )
     for folder in (f for cell, f in found.cells.items() if cell.path == "inputs"):
-        for heading, table in inputs.stored(folder):
+        for heading, table in inputs.read_sections(folder):
             if heading == inputs.FRONT_ENDS:
                 table = certified_below(table, runs_of("mfbe", "gaussian"))
             yield f"{heading}\n\n{tables.as_markdown(table)}"

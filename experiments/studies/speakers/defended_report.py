@@ -75,7 +75,9 @@ def report(found: Found) -> Iterator[str]:
     titles = {stage: f"Noise and perturbations at the {stage}" for stage in SIGMAS}
     yield from sections({titles[at]: stage_table(at, curves) for at in SIGMAS})
     heard = [cell_files.results(folder).get("heard") for folder in every.values()]
-    if lines := meaning({cell.path: each for cell, each in curves.items()}, heard):
+    if lines := meaning_curves(
+        {cell.path: each for cell, each in curves.items()}, heard
+    ):
         figures.attacked_accuracy_plot(
             lines,
             found.out / "meaning.png",
@@ -161,10 +163,10 @@ def _acr(run: Run) -> float:
     return average_certified_radius(run.rows.correct, run.rows.radius)
 
 
-def meaning(
+def meaning_curves(
     found: Mapping[str, Curves], heard: Sequence[Sequence[float] | None]
 ) -> list[figures.AttackedCurve]:
-    """Certified radii at the waveform, attacks there, and hearing, if there are radii.
+    """Curves of certified radii, of attacks and of hearing at the waveform, if any.
 
     Args:
         found: the finished cells by name.

@@ -107,13 +107,13 @@ class Heuristics(Step):
             if cached_rows.read(file, Answer, digest) is None:
                 waves = {point.id: point.x for point in points}
                 if text is not None:
-                    waves = self._attacked(system, points, text, budget)
+                    waves = self._attack(system, points, text, budget)
                 title = f"{name} {text or 'clean'}"
                 cached_rows.write(
-                    file, self._answers(system, points, waves, title), digest
+                    file, self._predict(system, points, waves, title), digest
                 )
 
-    def _attacked(
+    def _attack(
         self,
         system: System,
         points: Sequence[evaluation.Point],
@@ -142,7 +142,7 @@ class Heuristics(Step):
                 line.advance()
         return found
 
-    def _answers(
+    def _predict(
         self,
         system: System,
         points: Sequence[evaluation.Point],

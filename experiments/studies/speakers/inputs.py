@@ -196,7 +196,7 @@ class Inputs(Step):
         return {"sections": sections(job.task, job.out, num_points=self.num_points)}
 
 
-def stored(folder: pathlib.Path) -> list[tuple[str, tables.Table]]:
+def read_sections(folder: pathlib.Path) -> list[tuple[str, tables.Table]]:
     """The sections of a finished cell with `Inputs`."""
     found = cell_files.results(folder)["sections"]
     return [(heading, tables.Table(**table)) for heading, table in found]

@@ -5,7 +5,7 @@ import pytest
 from advjax import evaluation
 from advjax.attacks import batches, fgsm, run
 from advjax.training import Recipe
-from experiments.lab.budget_scan import Scan, needed
+from experiments.lab.budget_scan import Scan, read_scan
 from experiments.lab.cells import Cell
 from experiments.lab.grid import Job
 from experiments.lab.steps import ScanBudgets
@@ -48,7 +48,7 @@ def test_every_clip_needs_the_first_budget_that_fools_it(system, tmp_path):
     before = batches._programs.cache_info().misses
     folder = scan(system, tmp_path, "fgsm", BUDGETS)
     assert batches._programs.cache_info().misses == before + 1
-    found = needed(folder)
+    found = read_scan(folder)
     assert found.ids == tuple(sorted(point.id for point in points))
     assert found.norm == "linf"
 
@@ -77,5 +77,5 @@ def test_a_finished_scan_attacks_nothing_again(system, tmp_path, capsys):
         capsys.readouterr()
         folder = scan(system, tmp_path, "deepfool(max_steps=3)", num_points=4)
     assert "all 4 clips attacked before" in capsys.readouterr().err
-    found = needed(folder)
+    found = read_scan(folder)
     assert found.norm == "l2" and len(found.ids) == 4

@@ -9,7 +9,7 @@ from advjax.attacks import ATTACKS
 from advjax.models import MODELS
 from advjax.representations import FRONT_ENDS
 from experiments.lab import cell_files
-from experiments.lab.budget_scan import needed
+from experiments.lab.budget_scan import read_scan
 from experiments.lab.cells import choose
 from experiments.studies.adversarial_training import study
 
@@ -102,4 +102,4 @@ def test_a_cell_and_its_twin_on_real_clips(advjax_data, tmp_path, capsys):
     cell = cell_files.results(folder)
     assert cell["num_test"] == 30 and cell["num_entries"] == 112 * 55
     if cell["accuracy"]:
-        assert np.isfinite(needed(folder / "DeepFool").sizes).any()
+        assert np.isfinite(read_scan(folder / "DeepFool").sizes).any()

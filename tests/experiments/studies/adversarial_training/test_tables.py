@@ -6,7 +6,7 @@ import pytest
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS, AttackRow
 from experiments.lab import cell_files
-from experiments.lab.budget_scan import Needed, needed
+from experiments.lab.budget_scan import Needed, read_scan
 from experiments.lab.cells import Cell
 from experiments.lab.grid import Found
 from experiments.studies.adversarial_training import tables as study
@@ -74,13 +74,13 @@ def report(out):
 
 
 def test_a_clip_needs_the_first_budget_that_fools_it(out):
-    found = needed(out / "cells/esc50/stft/alexnet/fold1/plain/FGSM")
+    found = read_scan(out / "cells/esc50/stft/alexnet/fold1/plain/FGSM")
     assert found.ids == ("clip0", "clip1")
     np.testing.assert_array_equal(found.sizes, [0.05, 0.2])
     # The second was asked at both budgets.
     np.testing.assert_array_equal(found.queries, [10, 20])
     with pytest.raises(FileNotFoundError, match="not been run"):
-        needed(out / "nothing")
+        read_scan(out / "nothing")
 
 
 def test_the_three_tables(out):
