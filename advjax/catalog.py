@@ -119,7 +119,7 @@ def build(
         if not fits(value, accepted[option].annotation):
             raise ValueError(
                 f"{name}({option}={_shown(value)}): {option} must be "
-                f"{_expected(accepted[option])}"
+                f"{expected(accepted[option])}"
             )
     try:
         return table[name](**given)
@@ -225,7 +225,8 @@ def can_be_said(parameter: inspect.Parameter) -> bool:
     return free or _words(parameter.annotation) != ""
 
 
-def _expected(parameter: inspect.Parameter) -> str:
+def expected(parameter: inspect.Parameter) -> str:
+    """Words for the values that an option takes, and its default if there is one."""
     words = _words(parameter.annotation) or "left to the program: text cannot say it"
     default = parameter.default
     if default is parameter.empty or not can_be_said(parameter):

@@ -41,14 +41,9 @@ from data_prep.corpora.base import (
     ListedCorpus,
     Utterance,
 )
-from data_prep.crops import POLICIES, WHOLE, Crop, Skipped, crops
-from data_prep.path_flags import define_path
+from data_prep.crops import WHOLE, Crop, Skipped, crops
+from data_prep.program_flags import CROPS_PER_CLASS, POLICY, define_build_flags
 
-# 1,500 examples of ten speakers: what a first command on two cores has the time for.
-CROPS_PER_CLASS = {"train": 100, "validation": 20, "test": 30}
-# Training draws as Deep Speaker does; what is measured is spread evenly instead,
-# so that it depends on no seed.
-POLICY = {"train": "random", "validation": "spaced", "test": "spaced"}
 BATCH_SIZE = 64
 MOST_TOLD = 20  # recordings that were skipped, by name
 
@@ -266,36 +261,6 @@ def pick_corpus(
     return catalog.pick(text, CORPORA, **given), defaults | given | options
 
 
-def define_flags(values: flags.FlagValues) -> None:
-    """Define the flags of this command in `values`.
-
-    Not on import: scripts that build records as a library have flags of these names.
-    """
-    add = functools.partial(flags.DEFINE_integer, flag_values=values, lower_bound=1)
-    text = functools.partial(flags.DEFINE_string, flag_values=values)
-    choice = functools.partial(flags.DEFINE_enum, flag_values=values)
-    text("corpus", "voices", f"One of {', '.join(CORPORA)}; options as name(seed=1).")
-    define_path(
-        "corpus_dir",
-        None,
-        "The folder of a corpus that you downloaded.",
-        values=values,
-    )
-    text("rep", "mfbe", f"One of {', '.join(FRONT_ENDS)}; options likewise.")
-    define_path(
-        "out", None, "The new folder of the records.", required=True, values=values
-    )
-    for split in SPLITS:
-        add(f"crops_{split}", CROPS_PER_CLASS[split], f"{split} examples of a class.")
-        choice(
-            f"policy_{split}", POLICY[split], list(POLICIES), f"Where {split} is cut."
-        )
-    program.define_seed("Of the random crops.", values=values)
-    choice("on_error", "stop", ["stop", "skip"], "What an unusable recording does.")
-    formats = list(records.FILE_FORMATS)
-    choice("file_format", formats[0], formats, "npz works where TFDS is missing.")
-
-
 def main(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
     """Build what the flags say and print what it was."""
     del argv
@@ -381,5 +346,5 @@ def _without(counts: Mapping[str, int], names: Collection[str]) -> dict[str, int
 
 
 if __name__ == "__main__":
-    define_flags(flags.FLAGS)
+    define_build_flags(flags.FLAGS)
     program.run(main, interrupted=INTERRUPTED)

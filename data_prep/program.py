@@ -1,7 +1,7 @@
 """The start and the end of every program: signals, streams, flags, readable failures.
 
-A program calls `begin` before it imports anything heavy (its package does, under
-`python -m`) and `run` at its end. Imported as a library, nothing here happens.
+Under `python -m` the package of a program settles streams, signals and `--help` before
+the program imports anything; `run` ends every program.
 """
 
 import contextlib
@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from absl import app, flags, logging
 
 from advjax.runtime import failures, interrupts, streams
+from advjax.runtime.text import did_you_mean
+from data_prep import help
 
 # Numbers of JAX wrap around there: a larger seed would draw what a smaller one draws.
 MAX_SEED = 2**32 - 1
@@ -102,11 +104,27 @@ def readable_failures(name: str) -> Iterator[None]:
         sys.exit(f"{name}: {text}")
 
 
+def no_such_flag(name: str) -> str:
+    """Words for a flag that the running program does not have."""
+    own = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    near = did_you_mean(f"--{name}", [f"--{flag.name}" for flag in own])
+    return f"there is no flag --{name}{'.' if near else ''}{near} ({help.hint()})"
+
+
+def _page() -> str:
+    main = sys.modules["__main__"]
+    own = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    spec = main.__spec__
+    name = spec.name.removesuffix(".__main__") if spec else sys.argv[0]
+    return help.page(name, main.__doc__ or "", {"flags": own})
+
+
 def _checked(
     main: Callable[[Sequence[str]], int | None], argv: Sequence[str]
 ) -> int | None:
     if len(argv) > 1:
-        raise ValueError(f"unexpected argument {argv[1]!r}: flags start with --")
+        flag = f"write --{argv[1]}" if "=" in argv[1] else "flags start with --"
+        raise ValueError(f"unexpected argument {argv[1]!r}: {flag} ({help.hint()})")
     if not flags.FLAGS["verbosity"].present:
         # Orbax tells each of its steps at the level of information.
         logging.set_verbosity(logging.WARNING)
@@ -150,14 +168,15 @@ def _smaller() -> list[str]:
 
 def _parse(argv: Sequence[str]) -> list[str]:
     """Arguments left of the command line; `--help` ends well, a mistake in one line."""
+    help.answer_and_exit(argv[1:], _page)
     try:
         return flags.FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        sys.exit(f"error: {no_such_flag(error.flagname)}")
     except flags.Error as error:
         text = " ".join(str(error).split())
-        print(f"error: {text} (--help lists the flags)", file=sys.stderr)
-        sys.exit(1)
-    except SystemExit as end:
-        # Only a flag that prints help, or the like, ends the parsing so.
+        sys.exit(f"error: {text} ({help.hint()})")
+    except SystemExit:  # absl's own --helpfull
         with contextlib.suppress(OSError):
             sys.stdout.flush()
-        sys.exit(0 if end.code == 1 else end.code)
+        sys.exit()

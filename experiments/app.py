@@ -130,6 +130,4 @@ def _refuse_others() -> None:
     for module, defined in FLAGS.flags_by_module_dict().items():
         for flag in defined if module.startswith("experiments.") else ():
             if flag.present and flag.name not in known:
-                raise ValueError(
-                    f"this program has no flag --{flag.name}: --help lists its flags"
-                )
+                raise ValueError(program.no_such_flag(flag.name))

@@ -9,95 +9,113 @@ import JAX.
 """
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from absl import flags
 
 from data_prep import program
+from data_prep.choices import define_choice, define_choices, names_in
 from data_prep.path_flags import define_path, define_paths
-from experiments.table_names import names_in
+from experiments.study_flags import *  # noqa: F403 (programs name all flags alike)
+from experiments.study_flags import PRESET, STUDY_FLAGS
 
-_STAGES = ", ".join(names_in("advjax.representations", "REPRESENTATIONS"))
-_PRESETS = ", ".join(names_in("advjax.representations", "PRESETS"))
-_MODELS = ", ".join(names_in("advjax.models", "MODELS"))
-_NOISES = ", ".join(names_in("advjax.smoothing", "NOISES"))
 _BOUNDS = names_in("advjax.smoothing", "BOUNDS")
-_DEFENCES = ", ".join(names_in("advjax.defences", "DEFENCES"))
-_ATTACKS = ", ".join(names_in("advjax.attacks", "ATTACKS"))
-_CORPORA = ", ".join(names_in("data_prep.corpora", "CORPORA"))
 
-# ---- the task: data, features, network and training ------------------------------
 
-REP = flags.DEFINE_string(
+# ---- the task: audio, features, network and training -----------------------------
+
+REP = define_choice(
     "rep",
+    "representation",
     "mfbe",
-    "Stage of the chain at which noise or a perturbation enters, in training too: a "
-    f"stage of --features ({_STAGES}).",
+    "Stage of --features at which noise or a perturbation is added, in training too, "
+    "such as waveform, magnitude or mfbe. All stages: {}.",
 )
-FEATURES = flags.DEFINE_string(
+FEATURES = define_choice(
     "features",
+    "representation or preset",
     "mfbe",
-    "Input of the network, with options if any: mfbe, or 'mfbe(num_bands=40)'. There "
-    f"are: {_STAGES}, and images of publications: {_PRESETS}, or "
-    "'dwt_tonnetz(seconds=4.0, scale=14)'.",
+    "Input of the network, with options if any: 'mfbe(num_bands=40)'. One of {}.",
 )
 SIGMA = flags.DEFINE_float(
     "sigma", 0.25, "Standard deviation of the smoothing noise, in the units of --rep."
 )
-NOISE = flags.DEFINE_string(
+NOISE = define_choice(
     "noise",
+    "noise distribution",
     "gaussian",
-    f"Noise distribution of the smoothing, of {_NOISES}. gaussian gives an l2 radius, "
-    "uniform l1, gain a radius in nepers of level; at --rep=waveform, coloured an "
-    "ellipsoid (curve='a_weighting', 'threshold_in_quiet' or 'corpus', the training "
-    "clips' mean spectrum), pcm16 l2 that is exact for 16-bit clips, and masked none: "
-    "it is for attacks. --sigma says how much of it, as power.",
+    "Noise distribution of the smoothing, one of {}. Radii are l2 norms for gaussian "
+    "and pcm16 (exact for 16-bit clips), l1 norms for uniform, nepers of level for "
+    "gain, and ellipsoids for coloured: coloured(curve='a_weighting'), "
+    "'threshold_in_quiet' or 'corpus', the mean spectrum of the training clips. "
+    "masked gives no radius and is for attacks. coloured, pcm16 and masked need "
+    "--rep=waveform. --sigma sets the power.",
 )
-DEFENCE = flags.DEFINE_string(
+DEFENCE = define_choice(
     "defence",
+    "training",
     None,
-    f"Training of the network, with options if any: {_DEFENCES}. gaussian adds noise "
-    "of --sigma at --rep in every step ('gaussian(sigma=0.5)' adds other noise) and "
-    "noisy that of --noise; consistency, smooth_adv and macer aim at larger radii; "
-    "the adversarial ones take 'eps=0.05'. Default: plain for what attacks, gaussian "
-    "for the rest, or noisy with another --noise.",
+    "Training of the network, with options if any, one of {}. gaussian adds noise of "
+    "--sigma at --rep ('gaussian(sigma=0.5)' adds other noise), noisy adds that of "
+    "--noise. consistency, smooth_adv and macer train for larger radii. The default "
+    "is plain for attacks; otherwise gaussian, or noisy with another --noise.",
 )
-MODEL = flags.DEFINE_string(
+MODEL = define_choice(
     "model",
+    "network",
     None,
-    f"The network, of {_MODELS}; with options if any: 'resnet18(width=16, "
-    "resize=None)'. alexnet, googlenet, vgg16 and the resnets take images; vgg13, "
-    "crnn and gcnn (chunks of) log-mels; dense_mel and dense_wav waveforms. surf_svm "
-    "is the classical pipeline on images, fitted stage by stage, and guarded a "
-    "network behind its first stages. Default 'rescnn(width=8, dropout=0.2)' on a "
-    "CPU, and the published 'rescnn(width=64)' on an accelerator.",
+    "Network, with options if any: 'resnet18(width=16, resize=None)'. One of {}. "
+    "rescnn takes mfbe; alexnet, googlenet, vgg16 and the resnets images; vgg13, crnn "
+    "and gcnn chunks of log-mels; dense_mel and dense_wav waveforms. surf_svm is the "
+    "classical pipeline on images; guarded puts a network behind its first stages. "
+    "The default is 'rescnn(width=8, dropout=0.2)' on a CPU and the published "
+    "'rescnn(width=64)' on an accelerator.",
 )
 CLASSIFIER = define_path(
     "classifier",
     None,
-    "Folder of a trained classifier; default: one trained for these flags, in --home.",
+    "Folder of a trained classifier. By default one is trained for these flags in "
+    "--home, or found there.",
 )
 NUM_STEPS = flags.DEFINE_integer(
-    "num_steps", None, "Training steps; default sized for the machine.", lower_bound=1
+    "num_steps",
+    None,
+    "Training steps. The default is 150 on a CPU and the published number on an "
+    "accelerator; studies have their own.",
+    lower_bound=1,
 )
 BATCH_SIZE = flags.DEFINE_integer(
-    "batch_size", None, "Examples in a training step.", lower_bound=1
+    "batch_size",
+    None,
+    "Examples in a training step. The default is 64 on a CPU and 96 on an "
+    "accelerator; studies have their own.",
+    lower_bound=1,
 )
-CORPUS = flags.DEFINE_string(
+CORPUS = define_choice(
+    "corpus",
     "corpus",
     "voices",
-    f"The audio, of {_CORPORA}. voices are synthetic speakers, with nothing to "
-    "download; the last three are environmental sound. With options if any: "
-    "'voices(num_speakers=20)', \"esc50(fold=2,pitch_shift='resample')\".",
+    "Corpus, with options if any: 'voices(num_speakers=20)' or "
+    "\"esc50(fold=2,pitch_shift='resample')\". One of {}. voices are synthetic "
+    "speakers and need no download; the last three are environmental sound.",
 )
 CORPUS_DIR = define_path(
-    "corpus_dir", None, "Folder of a real corpus, in its official layout."
+    "corpus_dir",
+    None,
+    "Folder of a downloaded corpus, in its official layout. The default, none, is for "
+    "voices.",
 )
 RECORDS = define_path(
-    "records", None, "Folder of records that exist; default: built from --corpus."
+    "records",
+    None,
+    "Folder of existing records. By default built from --corpus.",
 )
 ON_ERROR = flags.DEFINE_enum(
-    "on_error", "stop", ["stop", "skip"], "Effect of an unreadable file on a build."
+    "on_error",
+    "stop",
+    ["stop", "skip"],
+    "Reaction to a recording that cannot be read: stop, or skip it and list it.",
 )
 MODEL_FLAGS = (
     *(REP, FEATURES, SIGMA, NOISE, DEFENCE),
@@ -108,45 +126,65 @@ DATA_FLAGS = (CORPUS, CORPUS_DIR, RECORDS, ON_ERROR)
 # ---- the run: folders, the machine, the other processes --------------------------
 
 HOME = define_path(
-    "home", "runs", "Where everything that has no folder of its own goes."
+    "home",
+    "runs",
+    "Folder for records, classifiers, runs and compiled programs.",
 )
 WORKDIR = define_path(
-    "workdir", None, "Folder of this run's results; default: one in --home."
+    "workdir", None, "Folder of this run's results. By default a folder in --home."
 )
-OUT = define_path("out", None, "Folder of the report.")
+OUT = define_path(
+    "out",
+    None,
+    "Folder of the report. By default chosen and printed.",
+)
 RUNS = define_paths(
-    "runs", [], "Folders of runs, separated by commas; or give the flag again."
+    "runs",
+    [],
+    "Folders of runs (required), separated by commas or each with a flag of its own.",
 )
-CLASSIFIERS = define_paths("classifiers", [], "Folders of further classifiers to ask.")
+CLASSIFIERS = define_paths(
+    "classifiers", [], "Folders of further classifiers to evaluate. By default none."
+)
 NUM_POINTS = flags.DEFINE_integer(
-    "num_points", None, "Test examples, spread over the split; default by machine."
+    "num_points",
+    None,
+    "Test clips, spread evenly over the test split. The default is 30 on a CPU and 300 "
+    "on an accelerator; studies have their own.",
 )
-SEED = program.define_seed("Root of all randomness.")
+SEED = program.define_seed(
+    "Seed of the data, the training, the noise and the attacks: the same seed on the "
+    "same machine gives the same results."
+)
 CACHE = flags.DEFINE_bool(
-    "compile_cache", True, "Keep compiled programs in --home for the next start."
+    "compile_cache", True, "Keep compiled programs in --home for later starts."
 )
 XLA_SETTINGS = flags.DEFINE_bool(
     "xla_settings",
     True,
-    "Set what was measured to help XLA on this backend; run.json has these settings.",
+    "Set XLA options that measured faster on this backend. run.json records them.",
 )
 COORDINATOR = flags.DEFINE_string(
     "coordinator",
     None,
     "HOST:PORT of process 0, for several processes that share a run and see the same "
-    "--home; with --num_processes and --process_id.",
+    "--home. Needs --num_processes and --process_id. The default is a single process.",
 )
 NUM_PROCESSES = flags.DEFINE_integer(
-    "num_processes", None, "How many processes share the run: as a rule one a host."
+    "num_processes",
+    None,
+    "Number of processes that share the run, usually one a host. The default is one.",
 )
 PROCESS_ID = flags.DEFINE_integer(
-    "process_id", None, "Which of the processes this is, from 0."
+    "process_id",
+    None,
+    "Index of this process, from 0 to --num_processes - 1. No default.",
 )
 CLUSTER = flags.DEFINE_bool(
     "cluster",
     False,
-    "Ask the cluster's environment for the other processes: Slurm, Cloud TPU, Open "
-    "MPI or Kubernetes.",
+    "Find the other processes in the environment of Slurm, Cloud TPU, Open MPI or "
+    "Kubernetes.",
 )
 RUN_FLAGS = (HOME, SEED, CACHE, XLA_SETTINGS)
 PROCESS_FLAGS = (COORDINATOR, NUM_PROCESSES, PROCESS_ID, CLUSTER)
@@ -154,82 +192,96 @@ PROCESS_FLAGS = (COORDINATOR, NUM_PROCESSES, PROCESS_ID, CLUSTER)
 # ---- certificates ----------------------------------------------------------------
 
 NUM_SELECTION = flags.DEFINE_integer(
-    "num_selection", None, "Votes that choose the class (n0); default 100 on CPU, 500."
+    "num_selection",
+    None,
+    "Votes that select the class of a clip (n0). The default is 100 on a CPU and 500 "
+    "on an accelerator.",
+    lower_bound=1,
 )
 NUM_ESTIMATION = flags.DEFINE_integer(
-    "num_estimation", None, "Fresh votes that bound its share (n); default 1000, 10000."
+    "num_estimation",
+    None,
+    "Fresh votes that bound the probability of that class (n). The default is 1,000 on "
+    "a CPU and 10,000 on an accelerator.",
+    lower_bound=1,
 )
 ALPHA = flags.DEFINE_float("alpha", 1e-3, "Failure probability of each certificate.")
 BOUND = flags.DEFINE_enum(
     "bound",
     _BOUNDS[0],
     _BOUNDS,
-    "What a certificate rests on. clopper_pearson: --num_estimation votes for every "
-    "point. sequential: a point's votes stop once it is known at which of --radii it "
-    "is certified, and at --num_estimation at the latest; --alpha holds all the same. "
-    "Clear points take a few dozen votes. It costs a little of the largest radius. "
-    "Only these radii are tested; the curve between them is a lower bound.",
+    "Confidence bound. clopper_pearson draws --num_estimation votes for every clip. "
+    "sequential stops once it is known which of --radii are certified, at the latest "
+    "after --num_estimation votes; --alpha still holds. Clear clips take a few dozen "
+    "votes, and the largest radius becomes slightly smaller. Only --radii are tested; "
+    "the curve between them is a lower bound.",
 )
 RADII = flags.DEFINE_list(
     "radii",
     None,
-    "Radii of the table, in the units of --rep, and those that --bound=sequential "
-    "tests; default: the publication's.",
+    "Radii of the table, in the units of --rep; --bound=sequential tests these. The "
+    "default is 0.01, 0.05, 0.25 and so on to 1.5 in steps of 0.25.",
 )
 PRECISION = flags.DEFINE_enum(
     "precision",
     "float32",
     ["float32", "tf32", "bfloat16"],
-    "That of the network; the front end and the noise stay in float32. A certificate "
-    "is for the network in this precision.",
+    "Number format of the network; the front end and the noise stay in float32. A "
+    "certificate holds for the network in this format.",
 )
 TILE = flags.DEFINE_integer(
     "tile",
     None,
-    "Noisy copies of a point evaluated at once; default 20 on a CPU and 1000 on an "
-    "accelerator, or as many as memory holds; 20 with --bound=sequential. Another tile "
-    "draws other noise.",
+    "Noisy copies of a clip evaluated at once. Another tile draws other noise. The "
+    "default is 20 on a CPU or with --bound=sequential; on an accelerator 1,000, or as "
+    "many as its memory holds.",
     lower_bound=1,
 )
 PROFILE = define_path(
-    "profile", None, "Folder for a JAX trace of some dispatches in the steady state."
+    "profile", None, "Folder for a JAX trace of the running program. By default none."
 )
 CERTIFY_FLAGS = (
-    *(NUM_SELECTION, NUM_ESTIMATION, ALPHA, BOUND),
-    *(RADII, PRECISION, TILE, PROFILE),
+    *(NUM_SELECTION, NUM_ESTIMATION, ALPHA, RADII),
+    *(BOUND, PRECISION, TILE, PROFILE),
 )
 
 # ---- attacks ---------------------------------------------------------------------
 
-ATTACK = flags.DEFINE_multi_string(
+ATTACK = define_choices(
+    "attack",
     "attack",
     ["pgd"],
-    "The attack, with options if any: 'pgd(num_steps=40)'; give it again for more. "
-    f"There are: {_ATTACKS}.",
+    "Attack, with options if any: 'pgd(num_steps=40)'. One of {}. Repeat the flag for "
+    "several attacks.",
 )
 BUDGET = flags.DEFINE_list(
-    "budget", [], "Largest perturbations: 30dB of SNR, -40dBFS, or a norm."
+    "budget",
+    [],
+    "Largest perturbations: 30dB of signal-to-noise ratio, -40dBFS of level, or 0.01 "
+    "as a norm in the units of --rep. No default: attacks that search for the "
+    "smallest perturbation take none.",
 )
 TARGET = flags.DEFINE_string(
     "target",
     "random",
-    "Class that targeted attacks reach: next, random, least_likely, or its name.",
+    "Target class of targeted attacks: next, random, least_likely, or a class's name.",
 )
 SLOTS = flags.DEFINE_integer(
-    "slots", None, "Examples attacked at once; default 8 on a CPU, 128.", lower_bound=1
+    "slots",
+    None,
+    "Clips attacked at once. The default is 8 on a CPU and 128 on an accelerator.",
+    lower_bound=1,
 )
 SAVE_AUDIO = flags.DEFINE_bool(
     "save_audio",
     False,
-    "Write the first successes as pairs of WAVs, and ask the classifier about the "
-    "files.",
+    "Write the first successes as pairs of WAV files, and classify the files again.",
 )
 AUDIO_FORMAT = flags.DEFINE_enum(
     "audio_format",
     "pcm16",
     ["pcm16", "float32"],
-    "With --save_audio. float32: also write files of 32-bit floats, which round "
-    "nothing.",
+    "Format of WAV files. float32 writes unrounded files beside those of 16 bits.",
 )
 EXAMPLES = flags.DEFINE_integer(
     "examples", 3, "Successes shown in examples.png.", lower_bound=0
@@ -237,142 +289,68 @@ EXAMPLES = flags.DEFINE_integer(
 AUDIBLE = flags.DEFINE_bool(
     "audible",
     False,
-    "Say how far above the clip's masking threshold successes are; writes audible.tsv.",
+    "Write audible.tsv: the level of each success over the clip's masking threshold.",
 )
 ATTACK_FLAGS = (
     *(ATTACK, BUDGET, TARGET, SLOTS),
     *(SAVE_AUDIO, AUDIO_FORMAT, EXAMPLES, AUDIBLE),
 )
-EOT_ATTACK = flags.DEFINE_multi_string(
+EOT_ATTACK = define_choices(
     "eot_attack",
+    "attack",
     None,
-    "Attack on the mean over noise, with options; again for more. Default: PGD, "
-    "Carlini and Wagner's and, at the waveform, the imperceptible attack, sized for "
-    "the machine.",
+    "Attack on the mean over noisy copies, with options if any, one of {}; repeat the "
+    "flag for several. The default is PGD, Carlini and Wagner's attack and, at the "
+    "waveform, the imperceptible attack.",
 )
 FRACTIONS = flags.DEFINE_list(
     "fractions",
     ["0.25", "0.5", "1", "2", "4"],
-    "l2 budgets as multiples of --sigma, beside each clip's certified radius.",
+    "l2 budgets as multiples of --sigma, besides each clip's certified radius.",
 )
 NUM_DRAWS = flags.DEFINE_integer(
-    "num_draws", 16, "Noisy copies in the mean that a step sees.", lower_bound=1
+    "num_draws", 16, "Noisy copies averaged in a step of an attack.", lower_bound=1
 )
 NUM_VOTES = flags.DEFINE_integer(
-    "num_votes", 1000, "Noisy copies that judge a perturbation.", lower_bound=1
+    "num_votes",
+    1000,
+    "Votes of the smoothed classifier on a perturbation.",
+    lower_bound=1,
 )
 EOT_FLAGS = (EOT_ATTACK, FRACTIONS, NUM_DRAWS, NUM_VOTES)
 
-# ---- studies ---------------------------------------------------------------------
+# ---- groups and owners -----------------------------------------------------------
 
-CELLS = flags.DEFINE_string(
-    "cells",
-    "*",
-    "Cells of the grid to run: names with wildcards, separated by commas.",
-)
-SHARE = flags.DEFINE_string(
-    "share", "0/1", "I/N: of what is shared, every N-th one, from the I-th one on."
-)
-PRESET = flags.DEFINE_enum(
-    "preset",
-    None,
-    ["small", "medium", "publication"],
-    "Sizes that other flags leave open: small for a few CPU cores, medium for a short "
-    "run on an accelerator, publication for those of the paper. Default: small for "
-    "studies and on a CPU, publication on an accelerator.",
-)
-DRY_RUN = flags.DEFINE_bool(
-    "dry_run", False, "Print the study's cells, time and memory, and run none of them."
-)
-GRID_FLAGS = (CELLS, SHARE, PRESET, DRY_RUN)
-VOTES = flags.DEFINE_integer(
-    "votes", None, "Votes a crop (n); default by --preset.", lower_bound=1
-)
-CROPS = flags.DEFINE_integer(
-    "crops", None, "Training crops a speaker; default by --preset.", lower_bound=1
-)
-ESC50_DIR = define_path("esc50_dir", None, "The folder of ESC-50.")
-URBANSOUND8K_DIR = define_path("urbansound8k_dir", None, "The folder of UrbanSound8K.")
-PITCH_SHIFT = flags.DEFINE_enum(
-    "pitch_shift",
-    "resample",
-    ["resample", "phase_vocoder", "none"],
-    "How the four pitch-shifted copies of each training clip are made.",
-)
-SCALE = flags.DEFINE_float("scale", None, "Divides the sides of the images.")
-FOLDS = flags.DEFINE_list("folds", ["1"], "Official folds to test on.")
-IMAGE_FLAGS = (ESC50_DIR, URBANSOUND8K_DIR, PITCH_SHIFT, SCALE, FOLDS, NUM_POINTS)
-REPRESENTATION = flags.DEFINE_multi_string(
-    "representation",
-    None,
-    "Features to compute, with options if any: 'mfbe(num_bands=40)'; give it again for "
-    "more.",
-)
-NETWORK = flags.DEFINE_multi_string(
-    "network",
-    None,
-    "A network of the study, with options if any: 'resnet18(width=16)'; give it again "
-    "for more.",
-)
-MODELS = flags.DEFINE_list(
-    "models", None, "Networks of the study, by name alone; default: all."
-)
-ATTACKS = flags.DEFINE_list("attacks", None, "Attacks to run; default: all.")
-EPS = flags.DEFINE_float(
-    "eps",
-    None,
-    "linf norm of adversarial training, or of FGSM and PGD; default by program.",
-)
-CW_STEPS = flags.DEFINE_integer(
-    "cw_steps", None, "Steps of Carlini-Wagner's for each constant.", lower_bound=1
-)
-CERTIFY = flags.DEFINE_bool("certify", True, "Certify the pipeline and AlexNet.")
-MAX_SECONDS = flags.DEFINE_float(
-    "max_seconds",
-    None,
-    "Longer clips are not attacked: every two seconds more are a program to compile.",
-    lower_bound=0.0,
-)
-ATTACKED = flags.DEFINE_enum(
-    "attacked",
-    "train",
-    ["train", "test"],
-    "Split of the attacked clips: the publication takes training clips.",
-)
-PAIR_CLASSES = flags.DEFINE_list(
-    "pair_classes",
-    None,
-    "Classes between which targeted attacks lead, each to each; default: the first few "
-    "that have a clip.",
-)
-SELECT = flags.DEFINE_enum(
-    "select",
-    "min",
-    ["min", "max"],
-    "Which boundary DeepFool moves to: the nearest (the paper) or the farthest (what "
-    "the authors' code does).",
-)
-REMOVE_SILENCE = flags.DEFINE_bool(
-    "remove_silence", True, "Remove silence from training clips, as Iqbal et al."
-)
-TRANSFORMS = flags.DEFINE_bool(
-    "transforms", True, "Measure which examples survive compression, noise and rooms."
-)
-FEATURE_LEVEL = flags.DEFINE_list(
-    "feature_level",
-    ["vgg13"],
-    "Networks on log-mels that are also attacked there, and played by Griffin-Lim.",
-)
-WIDTH_SHARE = flags.DEFINE_float(
-    "width_share", None, "Share of the published channels.", lower_bound=0.0
-)
-SOUND_FLAGS = (
-    *(MODELS, NUM_POINTS, MAX_SECONDS, ATTACKED, PAIR_CLASSES, SELECT, CW_STEPS),
-    *(REMOVE_SILENCE, TRANSFORMS, FEATURE_LEVEL, WIDTH_SHARE),
-)
+GROUPS = {
+    "runs": (RUNS, CLASSIFIERS),
+    "study": STUDY_FLAGS,
+    "attack": ATTACK_FLAGS,
+    "audio, features and network": (
+        *(REP, SIGMA, CORPUS, CORPUS_DIR, MODEL, NUM_POINTS, PRESET, FEATURES),
+        *(NOISE, DEFENCE, CLASSIFIER, RECORDS, SEED, NUM_STEPS, BATCH_SIZE, ON_ERROR),
+    ),
+    "certificates": CERTIFY_FLAGS,
+    "attack on the smoothed classifier": EOT_FLAGS,
+    "output": (HOME, WORKDIR, OUT),
+    "devices and processes": (CACHE, XLA_SETTINGS, *PROCESS_FLAGS),
+}
+"""Headings of `--help`, in order; flags of other modules come before them."""
 
 
-# ---- whose they are --------------------------------------------------------------
+def grouped(names: Iterable[str]) -> dict[str, list[flags.Flag]]:
+    """Flags under the headings of `GROUPS`.
+
+    Args:
+        names: of the flags.
+    """
+    names = list(names)
+    groups = {heading: [flag.name for flag in own] for heading, own in GROUPS.items()}
+    known = {name for members in groups.values() for name in members}
+    groups = {"benchmark": [name for name in names if name not in known], **groups}
+    return {
+        heading: [flags.FLAGS[name] for name in members if name in names]
+        for heading, members in groups.items()
+    }
 
 
 def declare(module: str, *own: flags.FlagHolder) -> None:

@@ -12,13 +12,14 @@ from absl import flags
 
 from advjax import records
 from advjax.representations import Magnitude, MelEnergies
-from data_prep.build import define_flags, main
+from data_prep.build import main
 from data_prep.corpora.base import SPLITS
+from data_prep.program_flags import define_build_flags
 
 
 def command(*arguments):
     values = flags.FlagValues()
-    define_flags(values)
+    define_build_flags(values)
     main(values(["build", *arguments]), values)
 
 

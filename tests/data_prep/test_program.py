@@ -7,12 +7,14 @@ import sys
 import pytest
 from absl import flags
 
+import advjax
 from data_prep import program
 
 ROOT = pathlib.Path(__file__).parents[2]
 BEGIN = """
 import sys
 from absl import flags
+import advjax
 from data_prep import program
 flags.DEFINE_integer("batch_size", 1, "Of a step.")
 program.define_seed("Of the draw.")
@@ -49,7 +51,7 @@ def test_a_seed_that_draws_the_numbers_of_another_is_refused(seed):
     assert errors.startswith(f"error: flag --seed={seed}: ") and errors.count("\n") == 1
 
 
-@pytest.mark.parametrize("flag", ["--help", "--helpfull", "--helpshort"])
+@pytest.mark.parametrize("flag", ["--help", "-h", "--helpfull", "--helpshort"])
 def test_help_ends_well(flag):
     code, out, errors = run("print('the work')", flag)
     assert code == 0 and "--seed" in out and "the work" not in out and not errors
@@ -83,8 +85,32 @@ def test_arguments_without_a_flag_are_refused():
     assert run("print('ran')", "more") == (
         1,
         "",
-        "error: unexpected argument 'more': flags start with --\n",
+        "error: unexpected argument 'more': flags start with -- "
+        "(--help lists the flags)\n",
     )
+    assert "write --batch_size=2" in run("print('ran')", "batch_size=2")[2]
+
+
+@pytest.mark.parametrize(
+    ("given", "near"), [("--batch_sise=2", "'--batch_size'"), ("--seeed", "'--seed'")]
+)
+def test_a_misspelled_flag_gets_a_hint_in_one_line(given, near):
+    code, out, errors = run("print('ran')", given)
+    assert (code, out) == (1, "")
+    assert f"Did you mean {near}? (--help lists the flags)\n" in errors
+    assert errors.count("\n") == 1
+
+
+def test_version_ends_well():
+    assert run("print('ran')", "--version") == (0, f"advjax {advjax.__version__}\n", "")
+
+
+def test_help_lists_the_options_of_a_name():
+    code, out, errors = run("print('ran')", "--help=pgd")
+    assert code == 0 and "num_steps: a whole number; its default is 40" in out
+    code, out, errors = run("print('ran')", "--help=pdg")
+    assert (code, out) == (1, "")
+    assert "Did you mean 'pgd'?" in errors and errors.count("\n") == 1
 
 
 @pytest.mark.parametrize("signal, code", [("SIGINT", 130), ("SIGTERM", 143)])

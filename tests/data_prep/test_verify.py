@@ -9,7 +9,8 @@ from absl import flags
 from advjax import records
 from advjax.representations import Magnitude, MelEnergies, Waveform
 from advjax.signal.samples import from_int16
-from data_prep.verify import define_flags, main, verify
+from data_prep.program_flags import define_verify_flags
+from data_prep.verify import main, verify
 
 REPRESENTATION = MelEnergies(source=Magnitude(source=Waveform(num_samples=1600)))
 SIZES = {"train": 6, "test": 4}
@@ -47,7 +48,7 @@ def look(folder, **options):
 
 def command(*arguments):
     values = flags.FlagValues()
-    define_flags(values)
+    define_verify_flags(values)
     main(values(["verify", *arguments]), values)
 
 

@@ -25,7 +25,7 @@ from experiments.studies.adversarial_training.sizes import PRESETS, Size, scans,
 
 FLAGS = (
     *(flags.NUM_STEPS, flags.BATCH_SIZE, flags.OUT, flags.REPRESENTATION),
-    *(flags.NETWORK, flags.ATTACKS, flags.EPS),
+    *(flags.NETWORK, flags.ATTACKS, flags.EPS, flags.NUM_POINTS),
     *flags.IMAGE_FLAGS,
     *flags.GRID_FLAGS,
     *flags.RUN_FLAGS,

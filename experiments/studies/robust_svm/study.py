@@ -47,6 +47,7 @@ SIGMA = 0.1
 """Standard deviation of the certificates' noise."""
 FLAGS = (
     *(flags.NUM_STEPS, flags.BATCH_SIZE, flags.OUT, flags.CERTIFY),
+    flags.NUM_POINTS,
     *flags.IMAGE_FLAGS,
     *flags.GRID_FLAGS,
     *flags.RUN_FLAGS,

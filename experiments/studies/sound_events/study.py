@@ -39,7 +39,7 @@ from experiments.studies.sound_events.systems import KINDS, Clean, SoundTask
 
 FLAGS = (
     *(flags.CORPUS, flags.CORPUS_DIR, flags.NUM_STEPS, flags.BATCH_SIZE, flags.OUT),
-    *flags.SOUND_FLAGS,
+    *(flags.NUM_POINTS, *flags.SOUND_FLAGS),
     *flags.GRID_FLAGS,
     *flags.RUN_FLAGS,
 )

@@ -9,7 +9,7 @@ from absl import flags
 from advjax import records
 from advjax.representations import MelEnergies
 from advjax.runtime.locks import reserve
-from data_prep import build
+from data_prep import build, program_flags
 from experiments.lab import data
 from experiments.lab.task import Task
 from tests import record_sets
@@ -64,7 +64,7 @@ def test_records_that_another_start_has_built_meanwhile_are_taken(
 
 def test_a_second_build_of_one_folder_ends_with_one_line(tmp_path, monkeypatch):
     values = flags.FlagValues()
-    build.define_flags(values)
+    program_flags.define_build_flags(values)
     values(["build", f"--out={tmp_path / 'set'}"])
     with reserve(tmp_path / "set"), pytest.raises(SystemExit) as ended:
         build.main(["build"], values)
