@@ -1,8 +1,10 @@
-"""Verifies records: recomputes features from the stored audio, checks the splits.
+"""Verify records: recompute features from the stored audio, check the splits.
 
   python -m data_prep.verify --records=FOLDER
 
-Prints the worst difference and everything that is wrong; ends with 1 if anything is.
+Prints the largest difference and every problem; ends with 1 if there is one. Features
+are recomputed by the code that made them. Of records with wavelets, the middle level
+of the scalogram is also recomputed with PyWavelets.
 """
 
 import sys
@@ -16,27 +18,34 @@ from advjax import records
 from advjax.runtime.paths import user_path
 from advjax.runtime.progress import Progress
 from advjax.signal.samples import from_int16
-from data_prep import program
+from data_prep import program, wavelets
 from data_prep.build import features_of
-from data_prep.path_flags import define_path
-
-# Backends and batch shapes round differently: up to 1e-5 of the largest value was seen.
-TOLERANCE = 1e-3
-NUM_RECORDS = 100
+from data_prep.program_flags import (
+    NUM_RECORDS,
+    TOLERANCE,
+    define_verify_flags,
+)
 
 
 class Verification(NamedTuple):
     """Result of a verification.
 
-    `worst` is the largest difference between a stored and a recomputed feature,
-    relative to its magnitude where that is above 1, and `worst_id` the record it is in;
-    `problems` says what is wrong, if anything.
+    Attributes:
+        num_records: records in all splits.
+        num_recomputed: those whose features were recomputed.
+        worst: largest difference between a stored and a recomputed feature, relative
+            to its magnitude where that is above 1.
+        worst_id: id of the record with that difference.
+        worst_wavelet: largest difference from PyWavelets, relative to the maximum of
+            the level; None for records without wavelets.
+        problems: one line each.
     """
 
     num_records: int
     num_recomputed: int
     worst: float
     worst_id: str
+    worst_wavelet: float | None
     problems: tuple[str, ...]
 
 
@@ -48,7 +57,7 @@ def verify(
     seed: int = 0,
     stream: Any = None,
 ) -> Verification:
-    """Check every record, and the features of some.
+    """Check every record, and recompute the features of some.
 
     Every id must occur once, every label be one of the classes, every class have
     records in every split (of those that the corpus does not test, all but the test
@@ -58,9 +67,9 @@ def verify(
     Args:
         folder: the records.
         num_records: how many get their features recomputed, drawn over all splits.
-        tolerance: largest difference that counts as rounding.
-        seed: of that draw.
-        stream: where the progress line goes; standard error if None.
+        tolerance: largest accepted difference, as in `Verification.worst`.
+        seed: of the draw of those records.
+        stream: receives the progress line; standard error if None.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -74,7 +83,8 @@ def verify(
     problems: list[str] = []
     seen: set[str] = set()
     split_of: dict[str, str] = {}
-    worst, worst_id, place = 0.0, "", 0
+    recomputed: list[_Recomputed] = []
+    place = 0
     with Progress("verify", total=total, unit="records", stream=stream) as progress:
         for split in info.splits:
             present: set[int] = set()
@@ -95,11 +105,8 @@ def verify(
                         f"{utterance} is in {split_of[utterance]} and in {split}"
                     )
                 if place in chosen:
-                    difference = _difference(example, info)
-                    if difference > tolerance:
-                        problems.append(f"{identity} is off by {difference:.3g}")
-                    if difference > worst:
-                        worst, worst_id = difference, identity
+                    recomputed.append(_recomputed(example, info))
+                    problems += recomputed[-1].problems(tolerance)
                 if len(problems) == before:
                     wrong = source.complaint(index, example)
                     problems += [f"{identity}: {wrong}"] if wrong else []
@@ -114,36 +121,47 @@ def verify(
                 )
             ]
     unique = tuple(dict.fromkeys(problems))
-    return Verification(total, len(chosen), worst, worst_id, unique)
+    none = _Recomputed("", 0.0, None)
+    worst = max([none, *recomputed], key=lambda each: each.difference)
+    off = [each.wavelet for each in recomputed if each.wavelet is not None]
+    return Verification(
+        total, len(chosen), worst.difference, worst.id, max(off, default=None), unique
+    )
 
 
-def _difference(example: records.Example, info: records.Info) -> float:
-    """The largest difference between stored and recomputed features of one record.
+class _Recomputed(NamedTuple):
+    """A record's differences; see `Verification`."""
 
-    Infinite where one of them is not a number.
-    """
+    id: str
+    difference: float
+    wavelet: float | None
+
+    def problems(self, tolerance: float) -> list[str]:
+        found = []
+        if self.difference > tolerance:
+            found.append(f"{self.id} is off by {self.difference:.3g}")
+        if self.wavelet is not None and self.wavelet > wavelets.TOLERANCE:
+            found.append(f"{self.id} is off by {self.wavelet:.3g} from PyWavelets")
+        return found
+
+
+def _recomputed(example: records.Example, info: records.Info) -> _Recomputed:
+    """The differences of one record; infinite where a feature is not a number."""
     wave = from_int16(example["audio"])
     features = features_of(info.representation, wave[None])[0]
-    stored = example["features"]
     scale = np.maximum(1.0, np.abs(features))
-    difference = float(np.max(np.abs(stored - features) / scale))
-    return difference if np.isfinite(difference) else float("inf")
-
-
-def define_flags(values: flags.FlagValues) -> None:
-    """Define the flags of this command in `values`, and not on import."""
-    define_path("records", None, "The folder.", required=True, values=values)
-    flags.DEFINE_integer(
-        "num_records", NUM_RECORDS, "How many to recompute.", 1, flag_values=values
-    )
-    flags.DEFINE_float(
-        "tolerance", TOLERANCE, "What counts as rounding.", 0.0, flag_values=values
-    )
-    program.define_seed("Of the draw.", values=values)
+    difference = float(np.max(np.abs(example["features"] - features) / scale))
+    if not np.isfinite(difference):
+        difference = float("inf")
+    off, scalogram = None, wavelets.scalogram_in(info.representation)
+    if scalogram is not None:
+        levels = features_of(scalogram, wave[None])[0]
+        off = wavelets.difference(scalogram, wave, levels)
+    return _Recomputed(example["id"], difference, off)
 
 
 def main(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
-    """Print what was found, and end with 1 where something is wrong."""
+    """Print the result, and end with 1 where there is a problem."""
     del argv
     with program.readable_failures("data_prep.verify"):
         found = verify(
@@ -157,6 +175,8 @@ def main(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
         f"{found.num_recomputed} recomputed ones {found.worst:.3g}"
         + (f" ({found.worst_id})" if found.worst_id else "")
     )
+    if found.worst_wavelet is not None:
+        print(f"  worst difference from PyWavelets {found.worst_wavelet:.3g}")
     for problem in found.problems[:20]:
         print(f"  {problem}")
     if found.problems:
@@ -164,5 +184,5 @@ def main(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
 
 
 if __name__ == "__main__":
-    define_flags(flags.FLAGS)
+    define_verify_flags(flags.FLAGS)
     program.run(main, interrupted="interrupted: the same command starts again")
