@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Makes the environment once (python3 + venv + pip), then runs a program of this
-# project, or its tests, in it: here, or, by experiments/launch_on.sh, one process a host of a
-# cluster.
-# `./launch.sh --help` tells the rest.
+# project, or its tests, in it: here, or one process a host of a cluster
+# (experiments/launch_on.sh). `./launch.sh --help` describes the rest.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)"
@@ -43,10 +42,33 @@ run() {  # the command; with --dry_run, only its line
 
 # ---- the programs: every module with a main, named as python -m names it --------
 
-programs() {
-  (cd "$root" && grep -ls '__name__ == "__main__"' experiments/*.py \
-    experiments/*/*.py experiments/*/*/__main__.py data_prep/*.py || true) \
+programs() {  # in the order of experiments/programs.py
+  (cd "$root" && grep -ls '^if __name__ == "__main__":' \
+    experiments/certify.py experiments/attack.py experiments/train.py \
+    experiments/*.py data_prep/*.py experiments/*/*.py experiments/*/*/__main__.py \
+    || true) | awk '!seen[$0]++' \
     | sed -e 's/\.py$//' -e 's|/__main__$||' -e 's|/|.|g' -e 's/^experiments\.//'
+}
+
+near() {  # a hint at the program whose name is nearest to $1, if one is near
+  case "$1" in "" | *[!A-Za-z0-9_.]*) return ;; esac
+  programs | LC_ALL=C awk -v word="$1" '
+    function least(a, b) { return a < b ? a : b }
+    function distance(a, b,    i, j, row, diagonal, changed) {  # Levenshtein
+      for (j = 0; j <= length(b); j++) row[j] = j
+      for (i = 1; i <= length(a); i++) {
+        diagonal = row[0]; row[0] = i
+        for (j = 1; j <= length(b); j++) {
+          changed = diagonal + (substr(a, i, 1) != substr(b, j, 1))
+          diagonal = row[j]
+          row[j] = least(changed, least(row[j], row[j - 1]) + 1)
+        }
+      }
+      return row[length(b)]
+    }
+    { d = substr($0, length($0) - length(word)) == "." word ? 0 : distance(word, $0)
+      if (d <= length($0) / 3 && (best == "" || d < nearest)) { nearest = d; best = $0 } }
+    END { if (best != "") printf " Did you mean \047%s\047?", best }'
 }
 
 module_of() {
@@ -56,15 +78,23 @@ module_of() {
   esac
 }
 
-list() {
-  local name module file
+list() {  # the programs by group, each with the first line of its docstring
+  local name module file group last=""
   for name in $(programs); do
+    case "$name" in
+      data_prep.*) group=data ;;
+      *.*) group=research ;;
+      *) group=daily ;;
+    esac
+    if [ "$group" != "$last" ]; then printf '%s%s:\n' "${last:+$'\n'}" "$group"; fi
+    last="$group"
     module="$(module_of "$name")"
     file="$root/${module//.//}"
     [ ! -d "$file" ] || file="$file/__main__"
     printf '  %-28s %s\n' "$name" \
       "$(sed -n -e '1{s/^[rR]*"""//;s/"""$//;p;}' "$file.py")"
   done
+  printf '\nthis checkout:\n'
   printf '  %-28s %s\n' test "The tests (the slow ones: ./launch.sh test -m slow)." \
     install "The environment alone."
 }
@@ -78,10 +108,11 @@ $(list)
 
   ./launch.sh certify --rep=mfbe --sigma=0.25
   ./launch.sh certify --help
+  ./launch.sh certify --help=pgd     options of a name, such as pgd, rescnn or voices
 
 PYTHON=python3.12   the Python to make the environment with (3.11 to 3.13)
 VENV=some/folder    where the environment lives, if not in .venv beside this file
-EXTRAS=cuda12,svm   what else to install: cuda12, cuda13, tpu, svm, bench
+EXTRAS=cuda12,svm   what else to install: cuda12, cuda13, tpu, svm, bench, dev, all
 
 --dry_run prints what would run and runs nothing. --on says where, one process a host:
   local      this machine alone (default)
@@ -177,25 +208,30 @@ follow() {  # signs of life while process $1 writes the log $2
   if [ -t 2 ]; then printf '\r\033[K' >&2; fi
 }
 
+bracketed() {  # the extras given as pip takes them; base stands for none
+  local extras=" $* "
+  set -- ${extras/ base / }
+  if [ $# != 0 ]; then printf '[%s]' "$(IFS=,; printf '%s' "$*")"; fi
+}
+
 install() {  # the extras given; the caller holds the lock
-  local extra extras constraints log="$venv/install.log" began=$SECONDS
+  local extra constraints log="$venv/install.log" began=$SECONDS
   local fetched="$stamps/.fetched"  # not in /tmp, where a killed pip would leave it
   if [ -n "${PYTHON:-}" ]; then choose_python; fi
   usable || make_venv
   # Another start may have done it while this one waited for the lock.
   set -- $(missing "$@")
   if [ $# = 0 ]; then return; fi
-  extras="$(IFS=,; printf '%s' "$*")"
   constraints="$(version_of "$venv_python")"
   constraints="$root/constraints-${constraints%.*}.txt"
   rm -rf "$fetched"
   mkdir -p "$fetched"
   touch "$unfinished"
-  say "Installing advjax[$extras] into $venv (once, about 2 minutes)..."
+  say "Installing advjax$(bracketed "$@") into $venv (once, about 2 minutes)..."
   # Compiling all of it takes 25 s here; compiling what is imported, at first use, 3 s.
   TMPDIR="$fetched" "$venv_python" -I -m pip install --no-input \
     --disable-pip-version-check --progress-bar off --no-compile \
-    --constraint "$constraints" --editable "${root}[$extras]" >"$log" 2>&1 &
+    --constraint "$constraints" --editable "$root$(bracketed "$@")" >"$log" 2>&1 &
   pid=$!
   # A child in the background ignores Ctrl-C.
   trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM
@@ -234,7 +270,7 @@ prepare() {  # an environment with the extras given, and those of EXTRAS
   set -- "$@" ${EXTRAS//,/ }
   if [ -n "$dry_run" ]; then
     set -- $(missing "$@")
-    [ $# = 0 ] || say "Would first install advjax[$(IFS=,; printf '%s' "$*")]"
+    [ $# = 0 ] || say "Would first install advjax$(bracketed "$@")"
     return
   fi
   if [ -z "$(missing "$@")" ]; then
@@ -275,11 +311,15 @@ case "$name" in
     [ "$on" = local ] || die "'$name' is for this machine: leave out --on=$on" ;;
 esac
 if [ "$name" = install ]; then
-  prepare plots
+  case "${1:-}" in
+    "") prepare base ;;
+    -h | --help) usage ;;
+    *) die "install takes no '$1': name extras as EXTRAS=svm ./launch.sh install" ;;
+  esac
   exit
 fi
 if [ "$name" = test ]; then
-  prepare plots test
+  prepare base test
   run cd "$root"
   run exec "$venv_python" -m pytest "$@"
   exit
@@ -291,8 +331,8 @@ case "$name" in  # to grep each line of several is a pattern
   *) found="$(programs | grep -xF -e "$name" || true)" ;;
 esac
 if [ -z "$found" ]; then
-  say "launch.sh: there is no program '$name'. There are:"
-  list >&2
+  say "launch.sh: there is no program '$name'.$(near "$name") (./launch.sh --help lists" \
+    "the programs)"
   exit 2
 fi
 if [ "$on" != local ]; then
@@ -307,12 +347,12 @@ if [ "$on" != local ]; then
   exit
 fi
 
-prepare plots
+prepare base
 # By default glibc gives the large buffers of a compiled program back after every call,
 # to take them anew, page by page, in the next: a fifth of a short attack's time.
 # PYTHONPATH is this checkout's code, wherever the command is given. The program env
 # would take a folder of the environment that holds a = for a variable.
-run export \
+run export ADVJAX_COMMAND=./launch.sh \
   MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_:-4294967296}" \
   MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-17179869184}" \
   PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"

@@ -1,28 +1,48 @@
-"""advjax: adversarial robustness of audio classifiers, in JAX.
+"""Adversarial robustness of audio classifiers, in JAX.
 
-    import advjax
+Five functions do the work:
 
-    advjax.smoothing.certify(...)
+    advjax.smoothing.certify     certify the prediction of one example
+    advjax.smoothing.predict     predict by randomized smoothing, without a radius
+    advjax.attacks.run           attack one example, inside jit and vmap
+    advjax.attacks.run_batch     attack many examples, from Python
+    advjax.checkpoint.load       load a classifier that a program trained
 
-Sub-packages are imported when they are first named.
+The first four take any function from one example to its logits; for instance,
+`help(advjax.smoothing.certify)` says how. Sub-packages are imported on first use.
 """
 
 import importlib
-import pkgutil
+import importlib.util
 from typing import Any
 
 __version__ = "0.1.0"
 
-
-def _names() -> list[str]:
-    return [module.name for module in pkgutil.iter_modules(__path__)]
+__all__ = [
+    "attacks",
+    "checkpoint",
+    "classifier",
+    "defences",
+    "evaluation",
+    "metrics",
+    "models",
+    "records",
+    "reports",
+    "representations",
+    "smoothing",
+    "surf_svm",
+    "training",
+    "transforms",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("_") or name not in _names():
+    module = f"{__name__}.{name}"
+    public = name.isidentifier() and not name.startswith("_")
+    if not public or importlib.util.find_spec(module) is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module(f"{__name__}.{name}")
+    return importlib.import_module(module)
 
 
 def __dir__() -> list[str]:
-    return sorted([name for name in globals() if name.startswith("__")] + _names())
+    return ["__version__", *__all__]

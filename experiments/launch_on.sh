@@ -105,7 +105,7 @@ on_slurm() {
   check_extras
   tool sbatch
   if [ "$gpus" != 0 ]; then EXTRAS="${EXTRAS:-cuda12}"; fi
-  prepare plots  # here, since many a compute node has no network
+  prepare base  # here, since many a compute node has no network
   job="$(slurm_job "$@")"
   if [ -n "$dry_run" ]; then printf '%s\n' "$job"; return; fi
   printf '%s\n' "$job" | sbatch

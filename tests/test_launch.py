@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from experiments import programs
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 # Answers what launch.sh asks of a Python; "pip" writes what it was told to $PIP_LOG,
@@ -85,7 +87,8 @@ class House:
         if not self.pip_log.exists():
             return []
         lines = self.pip_log.read_text().splitlines()
-        return [line.rpartition("[")[2].rstrip("]") for line in lines]
+        wanted = [line.rpartition(" ")[2] for line in lines]
+        return [each.partition("[")[2].rstrip("]") or "base" for each in wanted]
 
 
 @pytest.fixture
@@ -117,15 +120,40 @@ def test_a_python_without_venv_says_what_to_install(house):
     assert house.installs() == []
 
 
-@pytest.mark.parametrize("name", ["certfy", "app", "../experiments/certify", "-x", "."])
-def test_an_unknown_program_gets_the_list_and_no_install(house, name):
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("cerify", "certify"),
+        ("certifiy", "certify"),
+        ("studies.speaker", "studies.speakers"),
+        ("speakers", "studies.speakers"),
+        ("app", None),
+        ("../experiments/certify", None),
+        ("-x", None),
+        (".", None),
+        ("a\\nb", None),
+    ],
+)
+def test_an_unknown_program_gets_a_hint_and_no_install(house, name, near):
     code, out, err = house.launch(name)
     assert code == 2
     assert f"no program '{name}'" in err
-    assert "certify" in err
-    assert "studies.speakers" in err
+    assert ("Did you mean" in err) == (near is not None)
+    assert near is None or f"'{near}'?" in err
+    assert "./launch.sh --help" in err
+    assert err.count("\n") == 1
     assert out == ""
     assert not (house.root / ".venv").exists()
+
+
+def test_install_explains_itself_and_takes_no_other_words(house):
+    code, out, err = house.launch("install", "--help")
+    assert (code, err) == (0, "")
+    assert "EXTRAS=" in out
+    code, out, err = house.launch("install", "svm")
+    assert (code, out) == (1, "")
+    assert "EXTRAS=svm" in err
+    assert house.installs() == []
 
 
 @pytest.mark.parametrize("args", [(), ("--help",), ("-h",)])
@@ -144,17 +172,16 @@ def test_help_lists_the_programs_and_installs_nothing(house, args):
     assert not (house.root / ".venv").exists()
 
 
-def test_every_program_of_this_project_is_listed_with_its_summary():
+def test_the_command_advjax_lists_the_same_programs_in_the_same_groups():
     out = subprocess.run(
         [ROOT / "launch.sh"], capture_output=True, text=True, check=True
     ).stdout
-    listed = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
-    for folder in ("experiments", "data_prep"):
-        for path in (ROOT / folder).rglob("*.py"):
-            if '__name__ == "__main__"' in path.read_text():
-                name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-                name = name.removeprefix("experiments.").removesuffix(".__main__")
-                assert listed[name], f"{name} lacks words"
+    ours = programs.overview()
+    assert f"\n{ours}\n\nthis checkout:\n" in out
+    assert len(programs.programs()) > 20
+    for line in ours.splitlines():
+        name, _, summary = line.strip().partition(" ")
+        assert not line.startswith(" ") or summary.strip(), f"{name} lacks words"
 
 
 def test_a_program_gets_its_flags_and_the_second_start_installs_nothing(house):
@@ -163,7 +190,7 @@ def test_a_program_gets_its_flags_and_the_second_start_installs_nothing(house):
     assert "about 2 minutes" in err
     code, out, err = house.launch("certify", "--rep=mfbe", PYTHON="")
     assert (code, err) == (0, "")
-    assert house.installs() == ["plots"]
+    assert house.installs() == ["base"]
     call = house.pip_log.read_text()
     assert f"--constraint {house.root}/constraints-3.12.txt" in call
 
@@ -187,7 +214,7 @@ def test_test_tools_and_extras_come_when_asked_for(house):
     assert (code, out) == (0, "ran: -m pytest -m slow\n")
     house.launch("certify", EXTRAS="svm,bench")
     house.launch("certify", EXTRAS="svm")
-    assert house.installs() == ["plots", "test", "svm,bench"]
+    assert house.installs() == ["base", "test", "svm,bench"]
     code, _, err = house.launch("certify", EXTRAS="cuda99")
     assert code == 1
     assert "cuda99" in err
@@ -200,10 +227,10 @@ def test_changed_requirements_are_installed_changed_tool_settings_are_not(house)
     text = pyproject.read_text()
     pyproject.write_text(text + "# a setting of a tool\n")
     house.launch("certify")
-    assert house.installs() == ["plots"]
+    assert house.installs() == ["base"]
     pyproject.write_text("# another requirement\n" + text)
     house.launch("certify")
-    assert house.installs() == ["plots", "plots"]
+    assert house.installs() == ["base", "base"]
 
 
 def test_a_failure_to_fetch_leaves_the_environment_as_it_was(house):
@@ -215,7 +242,7 @@ def test_a_failure_to_fetch_leaves_the_environment_as_it_was(house):
     code, out, err = house.launch("certify")
     assert (code, out, err) == (0, "ran: -P -m experiments.certify\n", "")
     house.launch("test")
-    assert house.installs() == ["plots", "test", "test"]
+    assert house.installs() == ["base", "test", "test"]
 
 
 def test_a_failure_to_unpack_makes_the_next_start_begin_again(house):
@@ -237,7 +264,7 @@ def test_a_start_killed_while_installing_leaves_nothing_that_counts(house):
     assert (code, out) == (0, "ran: -P -m experiments.certify\n")
     assert "did not finish" in err
     assert not (house.root / ".venv/half-a-package").exists()
-    assert house.installs() == ["plots", "plots"]
+    assert house.installs() == ["base", "base"]
 
 
 @pytest.mark.skipif(not shutil.which("flock"), reason="this machine has no flock")
@@ -245,7 +272,7 @@ def test_two_starts_at_once_install_once(house):
     both = [house.start("certify", PIP_SLEEP="1") for _ in range(2)]
     outs = [process.communicate(timeout=60)[0] for process in both]
     assert outs == ["ran: -P -m experiments.certify\n"] * 2
-    assert house.installs() == ["plots"]
+    assert house.installs() == ["base"]
 
 
 def test_a_folder_with_other_things_is_left_alone(house, tmp_path):

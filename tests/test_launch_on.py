@@ -36,7 +36,7 @@ def test_every_worker_of_a_slice_gets_the_code_and_the_flags(cluster):
         + words(HOME, *FLAGS, "--cluster")
         for worker in ("worker0", "worker1")
     ]
-    assert cluster.installs() == ["plots,tpu"] * 2
+    assert cluster.installs() == ["tpu"] * 2
 
 
 @pytest.mark.parametrize("folder", ["code/ad v", "~/code/ad v"])
@@ -72,7 +72,7 @@ def test_a_slurm_job_runs_one_process_a_node_with_all_its_gpus(cluster):
     assert cluster.processes() == [
         [here, rank, "0,1,2,3", *words(*FLAGS, "--cluster")] for rank in ("0", "1")
     ]
-    assert cluster.installs() == ["plots,cuda12"]
+    assert cluster.installs() == ["cuda12"]
     # Not by a task: on a network's file system two may hold the lock at once.
     assert cluster.said("srun") == ["32", cluster.pip_log.read_text().strip()]
 
@@ -93,7 +93,7 @@ def test_a_slurm_job_is_submitted_with_its_environment_made(cluster):
     )
     assert "gpu" not in script
     assert [said[2] for said in cluster.processes()] == ["", ""]
-    assert cluster.installs() == ["plots"]
+    assert cluster.installs() == ["base"]
 
 
 # JAX says which GPUs it will take only to its log.
@@ -248,7 +248,7 @@ def test_a_dry_run_prints_what_runs(cluster, on):
 
 def test_an_environment_alone(cluster):
     assert cluster.launch("install", EXTRAS="svm")[:2] == (0, "")
-    assert cluster.installs() == ["plots,svm"]
+    assert cluster.installs() == ["svm"]
     assert cluster.processes() == []
 
 

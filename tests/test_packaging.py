@@ -8,42 +8,51 @@ import pathlib
 import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
+import zipfile
 from collections.abc import Iterable
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import advjax
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+REQUIRED = PROJECT["dependencies"]
 OURS = {"advjax", "data_prep", "experiments", "tests"}
 # Imported only if it is there already: tensorflow costs too much to ask for, and
 # jaxlib is the half of jax that jax itself asks for.
 UNASKED = {"tensorflow", "jaxlib"}
 
 
-# Lets only some packages be imported, as if the others were not installed.
+# Hides packages, as if they were not installed.
 ALONE = """
-import os, runpy, sys
+import sys
 
 class Alone:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in os.environ["HIDDEN"].split(","):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        if name.partition(".")[0] in {hidden!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Alone())
-del sys.argv[0]
-runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 
 
 def distributions(*extras: str) -> set[str]:
     """Names of what pyproject.toml asks for, with these extras."""
-    asked = [*PROJECT["dependencies"]]
+    found = {canonicalize_name(Requirement(each).name) for each in REQUIRED}
     for extra in extras:
-        asked += PROJECT["optional-dependencies"][extra]
-    return {canonicalize_name(Requirement(each).name) for each in asked}
+        for text in PROJECT["optional-dependencies"][extra]:
+            need = Requirement(text)
+            if need.name == PROJECT["name"]:
+                found |= distributions(*need.extras)
+            else:
+                found.add(canonicalize_name(need.name))
+    return found
 
 
 @functools.cache
@@ -81,10 +90,9 @@ def sources(*folders: str, without: str = "") -> list[pathlib.Path]:
 @pytest.mark.parametrize(
     ("paths", "extras"),
     [
-        (sources("advjax", "data_prep"), ("plots", "svm")),
-        (sources("experiments", without="benchmarks"), ("plots", "svm", "bench")),
-        # The judges in tests come with the extras of a developer.
-        (sources("tests"), ("plots", "svm", "test")),
+        (sources("advjax", "data_prep"), ("svm",)),
+        (sources("experiments", without="benchmarks"), ("svm", "bench")),
+        (sources("tests"), ("test",)),
     ],
     ids=["the library", "the programs", "the tests"],
 )
@@ -131,56 +139,142 @@ def hidden_packages() -> set[str]:
     return {module for module, names in providers().items() if not names & kept} - OURS
 
 
-def test_without_extras_there_is_what_records_need_and_no_pictures():
+def test_without_extras_there_is_what_the_first_command_needs():
     hidden = hidden_packages()
-    assert {"matplotlib", "pytest", "mahotas"} <= hidden
-    assert not {"array_record", "importlib_resources", "soundfile", "jax"} & hidden
+    assert {"pytest", "mahotas", "foolbox"} <= hidden
+    needed = {"array_record", "importlib_resources", "jax", "matplotlib", "soundfile"}
+    assert not needed & hidden
 
 
-@pytest.mark.slow
-def test_the_wheel_without_extras_runs_its_first_command(tmp_path):
-    wheels, site, empty = (tmp_path / name for name in ("wheels", "site", "empty"))
-    empty.mkdir()
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-    build = ["wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels)]
+def test_the_extra_all_has_every_extra_but_those_of_accelerators():
+    extras = PROJECT["optional-dependencies"].keys() - {
+        "all",
+        "cuda12",
+        "cuda13",
+        "tpu",
+    }
+    assert distributions("all") == distributions(*extras)
+    assert {"ruff", "pre-commit", "import-linter", "pytest"} <= distributions("dev")
+
+
+def test_the_version_is_the_same_everywhere():
+    citation = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert f"\nversion: {advjax.__version__}\n" in citation
+    assert "version" in PROJECT["dynamic"]
+
+
+def test_every_constraint_file_has_the_same_packages():
+    names = [
+        {line.partition("==")[0] for line in path.read_text("utf-8").split()}
+        for path in sorted(ROOT.glob("constraints-*.txt"))
+    ]
+    assert len(names) == 3
+    # librosa 1.0, for Python 3.12 on, needs no audioread.
+    assert names[0] - {"audioread"} == names[1] == names[2]
+    # torch is pinned in pyproject.toml; its rivals need it.
+    rivals = {"torch", "adversarial-robustness-toolbox", "scikit-learn"}
+    assert distributions("dev") - rivals <= names[1]
+
+
+def run(command: list, check: bool = True, **more) -> subprocess.CompletedProcess:
+    done = subprocess.run(
+        [*map(str, command)], capture_output=True, text=True, timeout=1800, **more
+    )
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> pathlib.Path:
+    """A wheel of the tracked files, without the results, as on a copied checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
     # A copy: setuptools builds inside the folder that it is given.
-    copy = tmp_path / "copy"
-    command = ["git", "-C", str(ROOT), "ls-files", "-z", "--", ":!experiments/results"]
-    for name in subprocess.check_output(command, text=True).split("\0")[:-1]:
+    copy = folder / "copy"
+    command = ["git", "-C", ROOT, "ls-files", "-z", "--", ":!tests"]
+    for name in run(command).stdout.split("\0")[:-1]:
         if (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             (copy / name).write_bytes((ROOT / name).read_bytes())
-    subprocess.run([*pip, *build, str(copy)], check=True, timeout=900)
-    (wheel,) = wheels.iterdir()
-    install = ["install", "--no-deps", "--no-index", "--target", str(site), str(wheel)]
-    subprocess.run([*pip, *install], check=True, timeout=900)
+    build = ["wheel", "--no-deps", "--no-build-isolation", "-w", folder / "dist", copy]
+    run([sys.executable, "-m", "pip", *build])
+    (found,) = (folder / "dist").iterdir()
+    return found
 
-    (tmp_path / "alone.py").write_text(ALONE, "utf-8")
-    done = subprocess.run(
-        [
-            *(sys.executable, str(tmp_path / "alone.py"), "experiments.certify"),
-            *("--rep=mfbe", "--sigma=0.25", f"--home={empty}"),
-            "--corpus=voices(num_speakers=3,minutes_per_speaker=0.5)",
-            "--model=rescnn(width=2,embedding_size=8)",
-            *("--num_steps=3", "--batch_size=16", "--num_points=4"),
-            *("--num_selection=10", "--num_estimation=100", "--alpha=0.01"),
-        ],
-        cwd=empty,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(site),
-            "HIDDEN": ",".join(hidden_packages()),
-            "JAX_PLATFORMS": "cpu",
-        },
-        capture_output=True,
-        text=True,
-        timeout=1800,
+
+@pytest.fixture(scope="module")
+def programs(wheel, tmp_path_factory) -> pathlib.Path:
+    """The folder of programs of an environment that has the wheel without extras.
+
+    Where no index can be reached, what the wheel requires is this environment's, and
+    the rest of it is hidden.
+    """
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, symlinks=True)
+    python = folder / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q"]
+    version = "{}.{}".format(*sys.version_info)
+    constraints = ["--constraint", ROOT / f"constraints-{version}.txt"]
+    done = run([*pip, "--no-compile", *constraints, wheel], check=False)
+    print("installed from the index" if done.returncode == 0 else done.stderr[-500:])
+    if done.returncode:
+        run([*pip, "--no-deps", "--no-index", wheel])
+        site = folder / "lib" / f"python{version}" / "site-packages"
+        (site / "alone.py").write_text(ALONE.format(hidden=hidden_packages()), "utf-8")
+        here = sysconfig.get_path("purelib")
+        (site / "alone.pth").write_text(f"{here}\nimport alone\n", "utf-8")
+    return folder / "bin"
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_programs_and_no_results(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (metadata,) = (name for name in names if name.endswith("/METADATA"))
+        text = archive.read(metadata).decode()
+    assert "advjax/py.typed" in names
+    assert {"experiments/certify.py", "data_prep/build.py"} <= {*names}
+    tops = {name.partition("/")[0] for name in names}
+    assert {top for top in tops if "." not in top} == {
+        *("advjax", "data_prep", "experiments")
+    }
+    assert not [name for name in names if name.startswith("experiments/results")]
+    assert "Author: The advjax authors" in text
+    assert f"Version: {advjax.__version__}" in text
+
+
+@pytest.mark.slow
+def test_the_wheel_without_extras_runs_its_first_command(programs, tmp_path):
+    empty = tmp_path / "empty"
+    # A folder of the user's, with the name of ours.
+    (empty / "experiments").mkdir(parents=True)
+    (empty / "experiments" / "__init__.py").write_text("raise ImportError('not this')")
+    flags = [
+        *("--rep=mfbe", "--sigma=0.25", f"--home={tmp_path / 'home'}"),
+        "--corpus=voices(num_speakers=3,minutes_per_speaker=0.5)",
+        "--model=rescnn(width=2,embedding_size=8)",
+        *("--num_steps=3", "--batch_size=16", "--num_points=4"),
+        *("--num_selection=10", "--num_estimation=100", "--alpha=0.01"),
+    ]
+    clean = {name: text for name, text in os.environ.items() if name[:2] != "PY"}
+    start = {"cwd": empty, "env": clean | {"JAX_PLATFORMS": "cpu"}}
+    assert run([programs / "advjax", "--version"], **start).stdout == (
+        f"advjax {advjax.__version__}\n"
     )
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "advjax[plots]" in done.stdout + done.stderr
-    (report,) = empty.rglob("report.md")
-    assert "Certified" in report.read_text("utf-8")
-    for text in (report.read_text("utf-8"), done.stdout, done.stderr):
-        assert "curve.png" not in text
-    assert not list(empty.rglob("*.png"))
+    assert "\nresearch:\n" in run([programs / "advjax"], **start).stdout
+    first = run([programs / "advjax", "certify", *flags], **start)
+    print(first.stdout)
+    assert "Traceback" not in first.stderr
+    (report,) = tmp_path.rglob("report.md")
+    assert "![certified accuracy over the radius](curve.png)" in report.read_text(
+        "utf-8"
+    )
+    assert (report.parent / "curve.png").read_bytes()[:4] == b"\x89PNG"
+    # The same program by its module finds the run finished and reports it again.
+    rows = {path: path.read_bytes() for path in report.parent.glob("rows*.tsv")}
+    module = [programs / "python", "-P", "-m", "experiments.certify", *flags]
+    again = run(module, **start)
+    assert "error" not in again.stderr
+    assert rows == {path: path.read_bytes() for path in report.parent.glob("rows*.tsv")}
+    verify = [programs / "advjax", "data_prep.verify", "--num_records=3"]
+    (records,) = {path.parent for path in tmp_path.rglob("dataset_info.json")}
+    assert "worst difference" in run([*verify, f"--records={records}"], **start).stdout

@@ -11,10 +11,6 @@ from collections.abc import Iterator, Sequence
 from advjax.runtime.text import printable
 
 EXTRAS = {
-    "array_record": "data",
-    "importlib_resources": "data",
-    "soundfile": "data",
-    "matplotlib": "plots",
     "sklearn": "svm",
     "art": "bench",
     "statsmodels": "bench",
@@ -104,11 +100,9 @@ def install_line(*modules: str) -> str:
     names = [f'"advjax[{",".join(extras)}]"'] if extras else []
     names += [each.replace("_", "-") for each in modules if each not in EXTRAS]
     line = f"pip install {' '.join(names)}"
-    # The launch script installs `data` and `plots` by itself.
-    asked = [extra for extra in extras if extra not in ("data", "plots")]
     root = pathlib.Path(__file__).parents[2]
-    if asked and (root / "launch.sh").exists():
-        line += f", or EXTRAS={','.join(asked)} ./launch.sh"
+    if extras and (root / "launch.sh").exists():
+        line += f", or EXTRAS={','.join(extras)} ./launch.sh"
     return line
 
 

@@ -26,7 +26,7 @@ from experiments.lab.console import say
 from experiments.lab.run_labels import label_of
 from experiments.lab.task import System
 
-_NO_PLOTS = "no figures: pip install 'advjax[plots]'"
+_NO_PLOTS = "no figures: pip install matplotlib"
 
 
 def report(folders: Sequence[pathlib.Path], out: pathlib.Path) -> str:

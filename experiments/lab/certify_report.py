@@ -57,7 +57,7 @@ def report(
         figures.certified_accuracy_plot(found, out / "curve.png", units=units)
         parts.append("![certified accuracy over the radius](curve.png)")
     except ImportError:
-        missing = ["(no plot: pip install 'advjax[plots]')"]
+        missing = ["(no plot: pip install matplotlib)"]
     for run, settings in zip(found, each, strict=True):
         if "needs" in settings:
             saved = saved_votes(run.rows.n, settings)

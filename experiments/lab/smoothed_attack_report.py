@@ -76,7 +76,7 @@ def report(folder: pathlib.Path) -> str:
         )
         parts.append("![certified and attacked accuracy](bounds.png)")
     except ImportError:
-        texts.append("(no figure: pip install 'advjax[plots]')")
+        texts.append("(no figure: pip install matplotlib)")
     remarks = caveats.of_runs([folder.parent])
     content = "\n\n".join(parts + remarks) + "\n"
     (folder / "report.md").write_text(content, encoding="utf-8")
