@@ -12,7 +12,7 @@ stamps="$venv/.advjax"            # a file per extra, written once it is install
 unfinished="$stamps/.unfinished"  # there while the environment is being changed
 made_here="$stamps/.made_here"    # ours to make again, should it break
 
-say() {  # one line; what would steer a terminal is shown instead
+say() {  # one line on standard error, control characters replaced
   local LC_ALL=C text="$*"
   text="${text//$'\n'/\\n}"
   text="${text//$'\xc2'[$'\x80'-$'\x9f']/?}"
@@ -31,7 +31,7 @@ quoted() {  # the arguments as text that any shell reads back as they are
   done
 }
 
-fitting() {  # dies unless the variable $1, whose value is $2, is all as the pattern $3
+fitting() {  # dies with advice $4 unless $2, the value of $1, matches the pattern $3
   local LC_ALL=C pattern="^($3)\$"
   [[ "$2" =~ $pattern ]] || die "$1=$2: $4"
 }
@@ -40,7 +40,7 @@ run() {  # the command; with --dry_run, only its line
   if [ -n "$dry_run" ]; then printf '%s\n' "$(quoted "$@")"; else "$@"; fi
 }
 
-# ---- the programs: every module with a main, named as python -m names it --------
+# ---- the programs: every module with a main, named as for python -m -------------
 
 programs() {  # in the order of experiments/programs.py
   (cd "$root" && grep -ls '^if __name__ == "__main__":' \
@@ -151,13 +151,13 @@ choose_python() {  # sets python and version
   die "$first. advjax needs Python 3.11, 3.12 or 3.13; name one: $use"
 }
 
-key() {  # what an installation depends on; a system's Python may move under its link
-  { sed '/^\[tool\.ruff/,$d' "$root/pyproject.toml"  # no tool's settings
+key() {  # checksum of what an installation depends on, with the Python behind links
+  { sed '/^\[tool\.ruff/,$d' "$root/pyproject.toml"  # without settings of tools
     cat "$root"/constraints-*.txt "$venv/pyvenv.cfg"
     readlink -f "$venv_python"; } 2>/dev/null | cksum || true
 }
 
-missing() {  # those of the given extras that are not installed as they should be
+missing() {  # the given extras that are not installed or out of date
   local extra now
   now="$(key)"
   for extra in "$@"; do
@@ -166,7 +166,7 @@ missing() {  # those of the given extras that are not installed as they should b
   done
 }
 
-usable() {  # is there an environment to build on?
+usable() {  # is there an environment to install into?
   [ -x "$venv_python" ] || return 1
   [ ! -e "$unfinished" ] || [ ! -e "$made_here" ] || return 1
   local there
@@ -194,7 +194,7 @@ make_venv() {
   "$python" -I -m venv "$venv" >&2 || die "$python could not make $venv (see above)"
 }
 
-follow() {  # signs of life while process $1 writes the log $2
+follow() {  # progress of the installation that process $1 writes to the log $2
   local began=$SECONDS every=15 front="" back='\n' last=0 what
   if [ -t 2 ]; then every=1 front='\r' back='\033[K'; fi
   while kill -0 "$1" 2>/dev/null; do
@@ -248,12 +248,12 @@ install() {  # the extras given; the caller holds the lock
   say "Installed in $((SECONDS - began)) s."
 }
 
-check_extras() {  # dies if EXTRAS names what is no extra
+check_extras() {  # dies if EXTRAS names an unknown extra
   local LC_ALL=C extra known
   known="$(sed -n '/^\[project.optional/,/^\[tool/s/^\([a-z0-9]*\) = .*/\1/p' \
     "$root/pyproject.toml")"
   known="${known//$'\n'/, }"
-  # Other characters first: a shell would take a * below for the files here.
+  # Other characters first: below, a shell would replace * by file names.
   case "$EXTRAS" in
     *[!a-z0-9,\ ]*) die "EXTRAS has no '$EXTRAS'; there is $known" ;;
   esac
@@ -326,7 +326,7 @@ if [ "$name" = test ]; then
 fi
 
 name="${name#experiments.}"
-case "$name" in  # to grep each line of several is a pattern
+case "$name" in  # grep takes each line of a name for a pattern
   *[!A-Za-z0-9_.]*) found="" ;;
   *) found="$(programs | grep -xF -e "$name" || true)" ;;
 esac
@@ -348,10 +348,9 @@ if [ "$on" != local ]; then
 fi
 
 prepare base
-# By default glibc gives the large buffers of a compiled program back after every call,
-# to take them anew, page by page, in the next: a fifth of a short attack's time.
-# PYTHONPATH is this checkout's code, wherever the command is given. The program env
-# would take a folder of the environment that holds a = for a variable.
+# By default glibc returns large buffers to the system after each compiled call and maps
+# them anew in the next: a fifth of a short attack's time. PYTHONPATH has this checkout's
+# code come first. Not by env, which takes a path with = in it for a variable.
 run export ADVJAX_COMMAND=./launch.sh \
   MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_:-4294967296}" \
   MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-17179869184}" \

@@ -1,8 +1,8 @@
-"""The one grammar for choices: `name` or `name(option=literal, ...)`.
+"""The grammar of choices: `name` or `name(option=literal, ...)`.
 
-A family is a plain dict from name to callable. Text from a flag or a file is parsed
-with `ast` and never evaluated: options can only be Python literals. Their kinds are
-those that the callable's parameters are annotated with.
+A table is a plain dict from name to callable. Text from a flag or a file is parsed with
+`ast` and never evaluated: options are Python literals, of the types that the callable's
+parameters are annotated with.
 """
 
 import ast
@@ -18,7 +18,7 @@ from typing import Any
 from advjax.runtime.text import did_you_mean
 
 _OF_FLAX = frozenset({"parent", "name"})
-"""Fields that Flax adds to every module, which are no options of a network."""
+"""Fields that Flax adds to every module; they are no options of a network."""
 _WORDS = {
     bool: "True or False",
     int: "a whole number",
@@ -29,13 +29,13 @@ _WORDS = {
 
 
 def parse(text: str) -> tuple[str, dict[str, Any]]:
-    """The name and the options in `text`.
+    """Split a choice into its name and its options.
 
     Args:
         text: `name` or `name(option=literal, ...)`.
 
     Returns:
-        The name, and a dict from option to literal value.
+        The name, and the options as a dict from name to literal.
 
     Raises:
         ValueError: the text is not of that form.
@@ -68,12 +68,12 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def pick(text: str, table: Mapping[str, Callable[..., Any]], /, **defaults: Any) -> Any:
-    """The member of `table` that `text` names, built with the options in `text`.
+    """Build the member of a table that a text names.
 
     Args:
         text: a choice, as for `parse`.
-        table: a family's table of contents.
-        **defaults: options passed when the member takes them and `text` is silent.
+        table: callables by name.
+        **defaults: options that the member gets if it has them and `text` has not.
 
     Raises:
         ValueError: see `build`.
@@ -88,16 +88,16 @@ def build(
     /,
     **defaults: Any,
 ) -> Any:
-    """The member of `table` called `name`, built with `options`.
+    """Build the member of a table that has a name.
 
     Args:
         name: of the member.
-        options: values by the names of its parameters.
-        table: a family's table of contents.
-        **defaults: options passed when the member takes them and `options` is silent.
+        options: values by parameter.
+        table: callables by name.
+        **defaults: options that the member gets if it has them and `options` has not.
 
     Raises:
-        ValueError: an unknown name or option, a missing option, one of another kind
+        ValueError: an unknown name or option, a missing option, one of another type
             than annotated, or one that the member refuses. The message names it.
     """
     accepted = parameters(name, table)
@@ -136,10 +136,10 @@ def build(
 def parameters(
     name: str, table: Mapping[str, Callable[..., Any]]
 ) -> dict[str, inspect.Parameter]:
-    """The options of a member of `table`, with annotations and defaults.
+    """The options of a member of a table, with annotations and defaults.
 
     Raises:
-        ValueError: there is no such member; the message lists what there is.
+        ValueError: there is no such member; the message lists the members.
     """
     if name not in table:
         raise ValueError(
@@ -161,10 +161,10 @@ def _is_flax_module(build: Callable[..., Any]) -> bool:
 
 
 def fits(value: Any, annotation: Any) -> bool:
-    """True if a value is of the kind that a parameter is annotated with.
+    """True if a value is of the type that a parameter is annotated with.
 
-    A whole number is a number and True is neither. A number is finite, but for the ends
-    of a range. A list is as good as a tuple.
+    A whole number fits float; True fits neither int nor float. Numbers are finite, but
+    for those in tuples, which may be ranges. A list fits a tuple.
     """
     if annotation in (inspect.Parameter.empty, Any):
         return True
@@ -187,7 +187,7 @@ def fits(value: Any, annotation: Any) -> bool:
 
 
 def _fits_inside(value: Any, annotation: Any) -> bool:
-    """As `fits`; a number may be infinite here: an end of a range."""
+    """`fits` for a member of a tuple: a number may be infinite, ending a range."""
     endless = annotation is float and isinstance(value, float) and math.isinf(value)
     return endless or fits(value, annotation)
 
@@ -215,19 +215,19 @@ def _is_finite(value: Any) -> bool:
 
 
 def _is_of_arrays(annotation: Any) -> bool:
-    """True for annotations of jaxtyping, which carry the type of their array."""
+    """True for annotations of jaxtyping."""
     return hasattr(annotation, "array_type")
 
 
 def can_be_said(parameter: inspect.Parameter) -> bool:
-    """True if text can give the option: there are literals of its kind."""
+    """True if a literal can give the option."""
     free = parameter.annotation is parameter.empty
     return free or _words(parameter.annotation) != ""
 
 
 def expected(parameter: inspect.Parameter) -> str:
     """Words for the values that an option takes, and its default if there is one."""
-    words = _words(parameter.annotation) or "left to the program: text cannot say it"
+    words = _words(parameter.annotation) or "an object that only Python code can give"
     default = parameter.default
     if default is parameter.empty or not can_be_said(parameter):
         return words

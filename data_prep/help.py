@@ -103,9 +103,7 @@ def hint() -> str:
     return f"{command(spec.name.removesuffix('.__main__'))} --help lists the flags"
 
 
-def page(
-    module: str, text: str, groups: Mapping[str, Iterable[flags.Flag | None]]
-) -> str:
+def page(module: str, text: str, groups: Mapping[str, Iterable[flags.Flag]]) -> str:
     """The help of a program.
 
     Args:
@@ -115,8 +113,7 @@ def page(
     """
     lines = [f"usage: {command(module)} [--FLAG=VALUE ...]", "", _as_started(text), ""]
     for heading, members in groups.items():
-        entries = [_entry(flag) for flag in members if flag is not None]
-        if entries:
+        if entries := [_entry(flag) for flag in members]:
             lines += [f"{heading}:", *entries, ""]
     return "\n".join([*lines, _FOOTER])
 

@@ -1,6 +1,6 @@
-"""Start of every experiment: flags, processes, provenance and readable failures.
+"""Start of every program: flags, processes and provenance.
 
-JAX and all that needs it are imported once the flags are read: `--help` does without.
+JAX is imported after the flags are read.
 """
 
 import importlib.metadata
@@ -19,7 +19,7 @@ from experiments import flags
 
 
 def environment() -> dict[str, Any]:
-    """Where a run's rows come from: versions, device, compiler, source revision."""
+    """Provenance of a run: versions, device, compiler and source revision."""
     import jax
 
     from advjax.runtime.compilation import compiler_options
@@ -37,10 +37,10 @@ def environment() -> dict[str, Any]:
 
 
 def revision() -> str:
-    """The commit of the code that runs; without a checkout, the version of the package.
+    """The commit of the running code or, without a checkout, the package's version.
 
-    A repository around an installed package says nothing about the package, nor does
-    one that the environment points to.
+    A repository around an installed package is not its checkout, and one that
+    environment variables name is ignored.
     """
     here = pathlib.Path(__file__).resolve()
     root = here.parents[1]
@@ -58,7 +58,7 @@ def revision() -> str:
 
 
 def _git(folder: pathlib.Path, *arguments: str) -> str:
-    """Output of git in `folder`, whatever the environment says of repositories."""
+    """Output of git in a folder, without the environment's GIT_ variables."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("GIT_")
     }
@@ -84,8 +84,9 @@ def run(
 
     Args:
         main: the program.
-        several_processes: it can share its work; others refuse the flags for that.
-        device_per_core: on a CPU, its programs are spread over several devices.
+        several_processes: True if several processes can share its work; other programs
+            refuse the flags of processes.
+        device_per_core: True for one device per core on a CPU.
     """
     program.run(lambda argv: _start(main, several_processes, device_per_core))
 
@@ -99,7 +100,7 @@ def _start(
     given = [flag for flag in flags.PROCESS_FLAGS if flag.present]
     if given and not several_processes:
         raise ValueError(
-            f"this program runs in one process: leave out --{given[0].name}"
+            f"--{given[0].name}: this program runs in one process; leave the flag out"
         )
     if flags.CACHE.value:
         compilation.use_disk_cache(pathlib.Path(flags.HOME.value) / "compiled")
@@ -113,7 +114,7 @@ def _start(
         flags.PROCESS_ID.value,
         cluster=flags.CLUSTER.value,
     )
-    # Where processes join, JAX takes SIGTERM for itself.
+    # JAX takes over SIGTERM where several processes join.
     interrupts.install()
     with parallel.telling_failures():
         main()

@@ -1,22 +1,22 @@
-# The clusters of launch.sh, which reads this file for --on=tpu:SLICE, slurm and k8s:
-# the same program, one process a host.
+# Clusters for launch.sh, which reads this file for --on=tpu:SLICE, slurm and k8s: the
+# same program, one process a host.
 #
-# What comes from the environment is text of another language there, be it YAML, a
-# directive of Slurm or a command for another host's shell: it fits, or it is refused.
+# Values from the environment become part of YAML, of Slurm's directives or of commands
+# for other hosts, so each has to match a pattern.
 
 cluster_size() {  # sets nodes, gpus and name_there from the environment
   nodes="${NODES:-1}" gpus="${GPUS_PER_NODE:-1}" name_there="${JOB:-advjax-$name}"
-  fitting NODES "$nodes" '[1-9][0-9]{0,5}' "say how many hosts"
+  fitting NODES "$nodes" '[1-9][0-9]{0,5}' "give the number of hosts"
   fitting GPUS_PER_NODE "$gpus" '0|[1-9][0-9]{0,3}' \
-    "say how many GPUs a host has; 0 for none"
+    "give the number of GPUs of a host; 0 for none"
   fitting JOB "$name_there" '[A-Za-z0-9][A-Za-z0-9._-]*' \
-    "say a name of letters, digits, hyphens, dots and underscores"
+    "give a name of letters, digits, hyphens, dots and underscores"
   name_there="$(printf '%s' "$name_there" | tr 'A-Z._' 'a-z--')"
 }
 
 tool() {  # is the program of a cluster here?
   [ -n "$dry_run" ] || command -v "$1" >/dev/null \
-    || die "there is no $1 here, which --on=$on needs; --dry_run shows what for"
+    || die "--on=$on needs $1, which is not installed; --dry_run shows its commands"
 }
 
 on_tpu() {  # a slice's name and flags: copies the code to its workers, runs it there
@@ -25,11 +25,11 @@ on_tpu() {  # a slice's name and flags: copies the code to its workers, runs it 
   shift
   fitting --on "tpu:$slice" \
     'tpu:([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z][A-Za-z0-9_-]*' \
-    "say --on=tpu:SLICE or --on=tpu:USER@SLICE"
-  fitting ZONE "${ZONE:-}" '([a-z0-9][a-z0-9-]*)?' "say a zone as gcloud lists it"
-  fitting PROJECT "${PROJECT:-}" '([a-z0-9][a-z0-9.:-]*)?' "say a project's identifier"
-  fitting REMOTE_DIR "$there" "$printing" "say a folder without control characters"
-  fitting PYTHON "${PYTHON:-}" "$printing" "say a program without control characters"
+    "give --on=tpu:SLICE or --on=tpu:USER@SLICE"
+  fitting ZONE "${ZONE:-}" '([a-z0-9][a-z0-9-]*)?' "give a zone as gcloud lists it"
+  fitting PROJECT "${PROJECT:-}" '([a-z0-9][a-z0-9.:-]*)?' "give the identifier of a project"
+  fitting REMOTE_DIR "$there" "$printing" "give a folder without control characters"
+  fitting PYTHON "${PYTHON:-}" "$printing" "give a program without control characters"
   check_extras
   tool gcloud
   case " $*" in
@@ -40,7 +40,7 @@ on_tpu() {  # a slice's name and flags: copies the code to its workers, runs it 
   case "$there" in  # from the worker's home, where ssh begins; never taken for a flag
     /*) ;;
     \~ | \~/*) there=".${there#\~}" ;;
-    \~*) die "REMOTE_DIR=$there: say a folder of the worker's home, or a whole path" ;;
+    \~*) die "REMOTE_DIR=$there: give a folder in the worker's home, or an absolute path" ;;
     *) there="./$there" ;;
   esac
   there="$(quoted "$there")"
@@ -97,11 +97,11 @@ on_slurm() {
   local job cpus names='([A-Za-z0-9_][A-Za-z0-9_.,:@/+=-]*)?'
   cluster_size
   cpus="${CPUS_PER_NODE:-$((8 * (gpus > 1 ? gpus : 1)))}"
-  fitting CPUS_PER_NODE "$cpus" '[1-9][0-9]{0,5}' "say how many cores a host gives"
+  fitting CPUS_PER_NODE "$cpus" '[1-9][0-9]{0,5}' "give the number of cores of a host"
   fitting TIME "${TIME:-}" '([0-9]+(-[0-9]+)?(:[0-9]+){0,2}|[A-Za-z]+)?' \
-    "say a limit as Slurm reads it, such as 1-12:00:00"
-  fitting PARTITION "${PARTITION:-}" "$names" "say a name, or some with commas"
-  fitting ACCOUNT "${ACCOUNT:-}" "$names" "say a name"
+    "give a limit as Slurm reads it, such as 1-12:00:00"
+  fitting PARTITION "${PARTITION:-}" "$names" "give a name, or several with commas"
+  fitting ACCOUNT "${ACCOUNT:-}" "$names" "give a name"
   check_extras
   tool sbatch
   if [ "$gpus" != 0 ]; then EXTRAS="${EXTRAS:-cuda12}"; fi
@@ -122,13 +122,13 @@ on_k8s() {  # the manifest
   local LC_ALL=C
   cluster_size
   if [ -z "${IMAGE:-}" ] || [ -z "${CLAIM:-}" ]; then
-    die "say IMAGE=the container image that holds this checkout, and CLAIM=the" \
+    die "give IMAGE=a container image with this checkout, and CLAIM=the" \
       "PersistentVolumeClaim for what the run writes (ReadWriteMany for NODES > 1)"
   fi
   fitting IMAGE "$IMAGE" '[A-Za-z0-9][A-Za-z0-9._/:@-]*' \
-    "say a container image, such as registry/advjax:1"
+    "give a container image, such as registry/advjax:1"
   fitting CLAIM "$CLAIM" '[a-z0-9]([a-z0-9.-]*[a-z0-9])?' \
-    "say the name of a PersistentVolumeClaim"
+    "give the name of a PersistentVolumeClaim"
   fitting JOB "$name_there" '[a-z]([a-z0-9-]*[a-z0-9])?' \
     "for Kubernetes a name begins with a letter and ends with a letter or a digit"
   # The names of the pods end with their numbers.

@@ -297,7 +297,7 @@ def test_a_machine_without_the_tool_says_so_before_it_installs(cluster):
     (cluster.tools / "sbatch").unlink()
     code, _, err = cluster.launch("--on=slurm", "attack")
     assert code == 1
-    assert "no sbatch here" in err
+    assert "--on=slurm needs sbatch" in err
     assert cluster.installs() == []
 
 

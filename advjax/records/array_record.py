@@ -309,6 +309,6 @@ def _tfds() -> Any:
     except ImportError as error:
         raise ModuleNotFoundError(
             f"records in the format array_record need TFDS ({error}): "
-            'pip install "advjax[data]"'
+            "pip install array-record tensorflow-datasets"
         ) from error
     return tensorflow_datasets

@@ -89,7 +89,7 @@ def test_a_wrong_value_is_refused_by_name_or_builds(table, name, tmp_path):
         ("deepfool(overshot=1.0)", "Did you mean 'overshoot'?"),
         ("PGD", "Did you mean 'pgd'?"),
         ("pgd(num_steps=1, num_steps=2)", "num_steps is given more than once"),
-        ("partial_information(starts=3)", "text cannot say it"),
+        ("partial_information(starts=3)", "only Python code"),
     ],
 )
 def test_what_is_said_of_an_option(text, words):
