@@ -82,7 +82,7 @@ class ChoiceParser(flags.ArgumentParser):
     def __init__(self, kind: str) -> None:
         """Accept names of `kind`, as in `TABLES`."""
         self.kind = kind
-        self.syntactic_help = f"a {kind}"
+        self.syntactic_help = f"{_article(kind)} {kind}"
 
     def parse(self, argument: str) -> str:
         """The argument as it is; its options are checked when they are used.
@@ -139,7 +139,7 @@ def options_of(name: str) -> str:
         ValueError: no table has the name.
     """
     pages = [
-        f"{name}: a {kind}\n\n{_page(name, _members(module, table))}"
+        f"{name}: {_article(kind)} {kind}\n\n{_page(name, _members(module, table))}"
         for kind, module, table in TABLES
         if name in names_in(module, table)
     ]
@@ -151,6 +151,10 @@ def options_of(name: str) -> str:
             "have options"
         )
     return "\n\n".join(pages)
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "aeiou" else "a"
 
 
 def _members(module: str, table: str) -> dict[str, Callable[..., Any]]:

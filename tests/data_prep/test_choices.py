@@ -63,7 +63,7 @@ def test_options_have_kinds_defaults_and_units(name, parts):
 def test_every_name_has_a_page():
     for _, module, table in TABLES:
         for name in names_in(module, table):
-            assert options_of(name).startswith(f"{name}: a ")
+            assert options_of(name).startswith((f"{name}: a ", f"{name}: an "))
 
 
 def test_a_name_that_no_table_has_gets_a_hint():

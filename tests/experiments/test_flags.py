@@ -142,11 +142,11 @@ def test_a_representation_stands_under_its_own_name():
     assert all(name == cls.name for name, cls in REPRESENTATIONS.items())
 
 
-@pytest.mark.parametrize("name", ["attack", "certify"])
-def test_a_flag_of_another_program_is_refused(monkeypatch, name):
+@pytest.mark.parametrize(("name", "value"), [("attack", "pgd"), ("certify", "1")])
+def test_a_flag_of_another_program_is_refused(monkeypatch, name, value):
     monkeypatch.setattr(sys, "argv", [train.__name__])
     with (
-        flagsaver.as_parsed(sigma="0.5", **{name: "1"}),
+        flagsaver.as_parsed(sigma="0.5", **{name: value}),
         pytest.raises(ValueError, match=f"no flag --{name}\\b"),
     ):
         app._start(train.main, several_processes=True)
