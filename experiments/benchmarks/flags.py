@@ -53,24 +53,40 @@ DRIVERS = flags.DEFINE_list(
 BOUNDS = flags.DEFINE_list(
     "bounds",
     None,
-    "Least and greatest value of an entry; the frames of mfbe have norm 8.",
+    "Least and greatest value of an entry; the frames of mfbe have norm 8. The default "
+    "is that of the program.",
 )
 SNR_DB = flags.DEFINE_float(
     "snr_db", 50.0, "Signal-to-noise ratio of the budgets at the median example, in dB."
 )
-PGD_STEPS = flags.DEFINE_integer("pgd_steps", None, "Steps of PGD.", lower_bound=1)
+PGD_STEPS = flags.DEFINE_integer(
+    "pgd_steps",
+    None,
+    "Steps of PGD. The default is that of the program.",
+    lower_bound=1,
+)
 CW_SEARCHES = flags.DEFINE_integer(
-    "cw_searches", None, "Constants that Carlini-Wagner tries.", lower_bound=1
+    "cw_searches",
+    None,
+    "Constants that Carlini-Wagner tries. The default is that of the program.",
+    lower_bound=1,
 )
 CW_CONSTANT = flags.DEFINE_float(
-    "cw_constant", None, "First constant that Carlini-Wagner tries."
+    "cw_constant",
+    None,
+    "First constant that Carlini-Wagner tries. The default is that of the program.",
 )
 CW_RATE = flags.DEFINE_float(
     "cw_rate",
     None,
-    "Learning rate of Carlini-Wagner in tanh space, where the bounds are -1 and 1.",
+    "Learning rate of Carlini-Wagner in tanh space, where the bounds are -1 and 1. The "
+    "default is that of the program.",
 )
-GAMMA = flags.DEFINE_float("gamma", None, "Share of the entries that JSMA may change.")
+GAMMA = flags.DEFINE_float(
+    "gamma",
+    None,
+    "Share of the entries that JSMA may change. The default is that of the program.",
+)
 
 
 def names(flag: flags.FlagHolder, known: Iterable[str]) -> list[str]:
