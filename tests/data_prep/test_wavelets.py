@@ -52,7 +52,8 @@ def write(folder, representation):
 
 
 def test_the_scalogram_is_found_wherever_it_is():
-    beside = Stacked(first=IMAGE, second=Image(source=Magnitude(), frames=8, bins=8))
+    other = Image(source=Magnitude(source=WAVE), frames=8, bins=8)
+    beside = Stacked(source=WAVE, first=IMAGE, second=other)
     assert wavelets.scalogram_in(SCALOGRAM) is SCALOGRAM
     assert wavelets.scalogram_in(IMAGE) is SCALOGRAM
     assert wavelets.scalogram_in(beside) is SCALOGRAM
