@@ -9,6 +9,14 @@ import runpy
 import sys
 from collections.abc import Iterable, Iterator
 
+from absl.flags import FlagHolder
+
+from advjax.runtime import interrupts, streams
+from advjax.runtime.text import did_you_mean
+from data_prep import help, program_flags
+from data_prep.choices import syntax_tree
+from experiments import flags
+
 ROOT = pathlib.Path(__file__).parents[1]
 FIRST = ("certify", "attack", "train")
 """Programs that a list begins with; launch.sh has the same."""
@@ -66,9 +74,6 @@ def page_of(module: str) -> str:
     Args:
         module: the program's.
     """
-    from data_prep import help, program_flags
-    from experiments import flags
-
     if module.startswith("data_prep."):
         return program_flags.page_of(module)
     return help.page(module, _docstring(module), flags.grouped(declared(module)))
@@ -80,8 +85,6 @@ def declared(module: str) -> list[str]:
     Args:
         module: the program's, of this package.
     """
-    from data_prep.choices import syntax_tree
-
     tree = syntax_tree(module)
     (call,) = (
         node
@@ -94,15 +97,11 @@ def declared(module: str) -> list[str]:
 
 
 def _docstring(module: str) -> str:
-    from data_prep.choices import syntax_tree
-
     return ast.get_docstring(syntax_tree(module)) or ""
 
 
-def _holders(nodes: Iterable[ast.AST], tree: ast.Module) -> Iterator:
+def _holders(nodes: Iterable[ast.AST], tree: ast.Module) -> Iterator[FlagHolder]:
     """The flags that expressions of a program name: `flags.OUT`, `*study.FLAGS`."""
-    from data_prep.choices import syntax_tree
-
     for node in nodes:
         match node:
             case ast.Starred(value=inner):
@@ -141,30 +140,21 @@ def _assigned(name: str, tree: ast.Module) -> ast.expr:
 
 def main() -> None:
     """Run a program by its name: the command `advjax`."""
-    # As under `python -m`: before JAX is imported.
-    from advjax.runtime import interrupts, streams
-
     streams.settle()
     interrupts.install()
 
-    from advjax.runtime.text import did_you_mean
-    from data_prep import help
-
     os.environ[help.COMMAND] = "advjax"
     name, *arguments = sys.argv[1:] or ["--help"]
-    if name.startswith("-") or name == "help":
-        asked = ["--help"] if name == "help" else sys.argv[1:] or ["--help"]
-        help.answer_and_exit(asked, lambda: _USAGE.format(programs=overview()))
+    if name.startswith("-"):
+        overall = _USAGE.format(programs=overview())
+        help.answer_and_exit([name, *arguments], lambda: overall)
         sys.exit(f"advjax: give the name of a program before {name}")
     module = programs().get(name.removeprefix("experiments."))
     if module is None:
-        inner = [each for each in programs() if each.endswith(f".{name}")]
-        hint = (
-            did_you_mean(inner[0], inner) if inner else did_you_mean(name, programs())
-        )
+        near = next((each for each in programs() if each.endswith(f".{name}")), name)
         print(
-            f"advjax: there is no program {name!r}.{hint} (advjax --help lists the "
-            "programs)",
+            f"advjax: there is no program {name!r}.{did_you_mean(near, programs())} "
+            "(advjax --help lists the programs)",
             file=sys.stderr,
         )
         sys.exit(2)
