@@ -10,9 +10,9 @@ from experiments import audibility
 
 SMALL = {
     "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
-    "model": "alexnet(width=12, resize=35)",
+    "model": "tiny",
     "rep": "magnitude",
-    "num_steps": 2,
+    "num_steps": 30,
     "batch_size": 16,
     "num_selection": 10,
     "num_estimation": 40,
@@ -22,7 +22,7 @@ SMALL = {
 }
 
 
-pytestmark = pytest.mark.usefixtures("need_array_record")
+pytestmark = pytest.mark.usefixtures("need_array_record", "tiny_network")
 
 
 def test_a_stage_without_a_bound_is_refused_with_the_reason(tmp_path):

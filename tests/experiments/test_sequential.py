@@ -17,8 +17,8 @@ from experiments.lab import certify_report, vote_checkpoints
 RADII = ["0.05", "0.2", "0.4", "3"]
 SMALL = {
     "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
-    "model": "alexnet(width=12, resize=35)",
-    "num_steps": 2,
+    "model": "tiny",
+    "num_steps": 30,
     "batch_size": 16,
     "num_selection": 10,
     "num_estimation": 400,
@@ -30,7 +30,7 @@ SMALL = {
 }
 
 
-pytestmark = pytest.mark.usefixtures("need_array_record")
+pytestmark = pytest.mark.usefixtures("need_array_record", "tiny_network")
 
 
 @pytest.fixture(scope="module")

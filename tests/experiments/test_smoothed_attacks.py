@@ -19,10 +19,10 @@ from experiments.lab import smoothed_attack, smoothed_attack_report
 
 SMALL = {
     "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
-    "model": "alexnet(width=12, resize=35)",
+    "model": "tiny",
     "rep": "mfbe",
     "sigma": 0.5,
-    "num_steps": 2,
+    "num_steps": 30,
     "batch_size": 16,
     "num_selection": 10,
     "num_estimation": 40,
@@ -39,7 +39,7 @@ SMALL = {
 }
 
 
-pytestmark = pytest.mark.usefixtures("need_array_record")
+pytestmark = pytest.mark.usefixtures("need_array_record", "tiny_network")
 
 
 @pytest.fixture(scope="module")

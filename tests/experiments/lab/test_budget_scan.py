@@ -15,13 +15,13 @@ BUDGETS = (0.001, 0.003, 0.01, 0.03)
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory, need_array_record):
+def system(tmp_path_factory, need_array_record, tiny_network):
     task = Task(
         home=tmp_path_factory.mktemp("home"),
         corpus="voices(num_speakers=2, minutes_per_speaker=0.5)",
-        model="alexnet(width=12, resize=35)",
+        model="tiny",
         defence="plain",
-        recipe=Recipe(num_steps=8, batch_size=16, validate_every=4),
+        recipe=Recipe(num_steps=30, batch_size=16, validate_every=30),
         crops={"train": 20, "validation": 8, "test": 8},
     )
     return task.resolve()
