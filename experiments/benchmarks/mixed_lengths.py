@@ -59,13 +59,8 @@ def main() -> None:
     attack_all = functools.partial(
         _attack, pgd(num_steps=num_steps, stop="last"), classifier.logits_fn("waveform")
     )
-    groups = clips.by_length((clip, clip) for clip in every)
-    waves = {
-        length // CHUNK_SAMPLES: np.stack(
-            [clips.padded_wave(clip.audio) for clip in group]
-        )
-        for length, group in groups.items()
-    }
+    groups = clips.by_length((clip, clips.padded_wave(clip.audio)) for clip in every)
+    waves = {n // CHUNK_SAMPLES: np.stack(group) for n, group in groups.items()}
     long = np.stack([clips.padded_wave(clip.audio, max(groups)) for clip in every])
     wasted = {
         _SORTED: clips.padding_waste(every),

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -189,11 +190,8 @@ _INSTRUCTIONS = {
 def _processor() -> tuple[str, str]:
     """The processor's model and its widest instruction set, as far as Linux says."""
     info = pathlib.Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    about = {
-        name.strip(): value.strip()
-        for name, _, value in (line.partition(":") for line in reversed(lines))
-    }
+    text = info.read_text(encoding="utf-8") if info.exists() else ""
+    about = dict(re.findall(r"(?m)^(model name|flags|Features)\s*: (.*)$", text))
     known = (about.get("flags") or about.get("Features") or "").split()
     widest = next((name for flag, name in _INSTRUCTIONS.items() if flag in known), "")
     fallback = platform.processor() or platform.machine()
