@@ -3,10 +3,12 @@
 JAX is imported after the flags are read.
 """
 
+import datetime
 import importlib.metadata
 import os
 import pathlib
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,13 +21,15 @@ from experiments import flags
 
 
 def environment() -> dict[str, Any]:
-    """Provenance of a run: versions, device, compiler and source revision."""
+    """Provenance of a run: command, date, versions, device, compiler and source."""
     import jax
 
     from advjax.runtime.compilation import compiler_options
 
     packages = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy")
     return {
+        "command": _command(),
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "versions": {name: importlib.metadata.version(name) for name in packages},
         "python": platform.python_version(),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
@@ -34,6 +38,13 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "git": revision(),
     }
+
+
+def _command() -> str:
+    """The command line of this process."""
+    spec = sys.modules["__main__"].__spec__
+    program = ["python", "-m", spec.name] if spec else sys.argv[:1]
+    return shlex.join([*program, *sys.argv[1:]])
 
 
 def revision() -> str:

@@ -1,4 +1,4 @@
-"""How far a perturbation is above what its clip hides from the ear."""
+"""Audibility of a perturbation beside its clip, by a model of masking."""
 
 import jax
 import jax.numpy as jnp
@@ -22,20 +22,22 @@ Wave = Float[Array, "time"]
 
 
 def audible_excess(delta: Wave, threshold: MaskingThreshold) -> Float[Array, ""]:
-    """The mean over frames and bins of the power above the threshold.
+    """The mean over frames and bins of the power above the masking threshold.
 
-    The loss of the imperceptible attack: Qin et al. 2019, arXiv:1903.10346, equation 6.
+    It is the loss of the imperceptible attack.
 
     Args:
-        delta: what is added to the wave.
-        threshold: of the wave alone.
+        delta: the perturbation of the wave.
+        threshold: masking threshold of the wave.
+
+    Source: Qin et al. 2019, arXiv:1903.10346, equation 6.
     """
     power = perturbation_power(delta, threshold.peak)
     return jnp.mean(jax.nn.relu(power - threshold.power))
 
 
 def audible_share(delta: Wave, threshold: MaskingThreshold) -> Float[Array, ""]:
-    """The share of frames and bins in which a perturbation is above the threshold."""
+    """The share of frames and bins in which a perturbation exceeds the threshold."""
     power = perturbation_power(delta, threshold.peak)
     return jnp.mean((power > threshold.power).astype(jnp.float32))
 
@@ -45,16 +47,16 @@ def smallest_audible_l2(
 ) -> Float[Array, ""]:
     """The l2 norm below which no perturbation of the wave is audible above 1 Bark.
 
-    Below, which is 100 Hz, the model has no threshold in quiet.
+    Below 1 Bark (100 Hz) the model has no threshold in quiet.
 
-    A frame's bin is two products of the windowed perturbation, with a cosine and with a
-    sine; the larger singular value of that pair is the most that a unit of norm can do
-    there. Taken over all bins, the least norm that reaches a threshold is exact: the
-    perturbation that reaches it is the windowed tone of the best phase.
+    A bin of a frame is two products of the windowed perturbation, with a cosine and
+    with a sine. The larger singular value of that pair is the largest magnitude of a
+    perturbation of norm 1. The smallest norm that reaches a threshold in any bin is
+    exact: the windowed tone of the best phase reaches it.
 
     Args:
-        threshold: of the wave.
-        num_samples: of the wave; the last frames see only a part of a window.
+        threshold: masking threshold of the wave.
+        num_samples: length of the wave; its end covers a part of the last windows.
         sample_rate_hz: samples a second.
     """
     gain = _gains(len(threshold.power), num_samples)
@@ -65,7 +67,7 @@ def smallest_audible_l2(
 
 
 def _gains(num_frames: int, num_samples: int) -> Float[np.ndarray, "frames bins"]:
-    """The most that a perturbation of norm 1 can make of each bin's magnitude."""
+    """The largest magnitude of a perturbation of norm 1 in each bin of each frame."""
     energy = np.float64(WINDOWS["hann"](FRAME_LENGTH)) ** 2
     sizes = np.minimum(FRAME_LENGTH, num_samples - HOP * np.arange(num_frames))
     places, found = np.arange(FRAME_LENGTH), {}

@@ -100,17 +100,17 @@ def certified_accuracy_lower_bound(
     return np.maximum(accuracy - slack, 0.0)
 
 
-def clean_accuracy(correct: Bool[np.ndarray, "rows"]) -> float:
+def smoothed_accuracy(correct: Bool[np.ndarray, "rows"]) -> float:
     """The share of points that the smoothed classifier labels correctly.
 
-    Abstentions count as wrong: this is the certified accuracy at radius 0.
+    Abstentions count as wrong. It is the certified accuracy at radius 0.
     """
     _refuse_empty(correct)
     return float(np.mean(correct))
 
 
 def abstain_rate(predict: Int[np.ndarray, "rows"]) -> float:
-    """The share of points with a negative prediction: no class could be certified."""
+    """The share of points on which the smoothed classifier abstains."""
     _refuse_empty(predict)
     return float(np.mean(predict < 0))
 
@@ -118,7 +118,7 @@ def abstain_rate(predict: Int[np.ndarray, "rows"]) -> float:
 def average_certified_radius(
     correct: Bool[np.ndarray, "rows"], radius: Float[np.ndarray, "rows"]
 ) -> float:
-    """The mean over all points of the certified radius, wrong points counted as 0.
+    """The mean certified radius over all points, wrong points counted as 0.
 
     It is the area under the certified accuracy as a function of the radius, in the
     units of the representation.

@@ -1,9 +1,9 @@
-"""How far an adversarial example is from its original.
+"""Distances of an adversarial example from its original.
 
-Every function takes one pair `(x, x_adv)` at any stage of the chain and gives a float32
-scalar in the units of x. They measure; none is meant as a loss (the gradient of a norm
-at zero distance is not defined). A norm of a waveform means little without its sampling
-rate: resampling by k multiplies the l2 norm by about sqrt(k).
+Every function takes one pair `(x, x_adv)` at any stage of the chain and returns a
+float32 scalar in the units of x. None is meant as a loss: the gradient of a norm at
+zero distance is not defined. Norms of a waveform depend on its sampling rate:
+resampling by k multiplies the l2 norm by about sqrt(k).
 """
 
 import math
@@ -37,7 +37,7 @@ def l0(
 def relative_norm(
     x: Float[Array, "*features"], x_adv: Float[Array, "*features"]
 ) -> Float[Array, ""]:
-    """The l2 norm of the change over that of x; 0 for no change, even of silence."""
+    """The l2 norm of the change over that of x; 0 for no change."""
     change = _norm(_delta(x, x_adv))
     return jnp.where(change == 0, 0.0, change / _norm(x.astype(jnp.float32)))
 
@@ -82,8 +82,7 @@ def radius_snr_db(
 def _delta(
     x: Float[Array, "*features"], x_adv: Float[Array, "*features"]
 ) -> Float[Array, "*features"]:
-    # In float32 even where the arrays are bfloat16: a difference of neighbours there
-    # keeps too few bits to be squared and summed.
+    # In bfloat16 the difference of neighbours has too few bits to square and sum.
     return x_adv.astype(jnp.float32) - x.astype(jnp.float32)
 
 

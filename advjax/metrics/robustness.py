@@ -1,6 +1,6 @@
-"""Rates of attacked examples, and the rows that count in them.
+"""Rates of success of attacks, and the rows that count in them.
 
-NumPy in float64 on the host; a row is one attacked example.
+Computed by NumPy in float64 on the host. A row is one attacked example.
 """
 
 import numpy as np
@@ -14,11 +14,11 @@ Classes = int | Int[np.ndarray, "rows"]
 def attackable(
     label: Classes, clean: Classes, target: Classes
 ) -> bool | Bool[np.ndarray, "rows"]:
-    """Rows on which an attack has something to do.
+    """Mask of the rows on which an attack can succeed.
 
     The classifier is right about the clean example, and the example is not of the class
-    to reach. On any other row the goal is met without a perturbation, so that the row
-    is in no numerator and no denominator of a rate of success.
+    to reach. On any other row the goal is met without a perturbation. Such a row is in
+    no numerator and no denominator of a rate of success.
 
     Args:
         label: the class of each example.
@@ -31,11 +31,11 @@ def attackable(
 def off_target(
     label: Classes, clean: Classes, target: Classes
 ) -> bool | Bool[np.ndarray, "rows"]:
-    """Rows that count in an accuracy under attack.
+    """Mask of the rows that count in an accuracy under attack.
 
-    Of an untargeted attack all of them, misclassified ones too. A targeted attack
-    leaves out examples of its target's class and those predicted as it before, where it
-    has nothing to reach; the right ones of the rest are those of `attackable`.
+    Under an untargeted attack all rows count, misclassified ones too. Under a targeted
+    attack, examples of the target's class and clean predictions of it do not count; the
+    correct ones of the rest are those of `attackable`.
 
     Args:
         label: the class of each example.
@@ -48,12 +48,12 @@ def off_target(
 def accuracy_under_attack(
     correct: Bool[np.ndarray, "rows"], success: Bool[np.ndarray, "rows"]
 ) -> float:
-    """The share of examples that are right and stay so.
+    """The share of examples that are classified correctly, clean and attacked.
 
     Args:
-        correct: whether the classifier is right about each clean example, of the rows
+        correct: true if the classifier is right about the clean example, for each row
             that `off_target` keeps.
-        success: whether the attack succeeds on it.
+        success: true if the attack succeeds on it.
 
     Raises:
         ValueError: there are no rows.
@@ -65,13 +65,11 @@ def accuracy_under_attack(
 def fooling_rate(
     counted: Bool[np.ndarray, "rows"], success: Bool[np.ndarray, "rows"]
 ) -> float:
-    """The share of attackable examples on which the attack succeeds.
-
-    NaN where there are none.
+    """The share of attackable examples on which the attack succeeds; NaN without any.
 
     Args:
-        counted: the rows that `attackable` keeps.
-        success: whether the attack succeeds on each row.
+        counted: mask of `attackable`.
+        success: true if the attack succeeds on the row.
 
     Raises:
         ValueError: there are no rows.
@@ -83,11 +81,11 @@ def fooling_rate(
 def success_rate_auc(sizes: Float[np.ndarray, "rows"], limit: float) -> float:
     """The area under success over budgets from 0 to `limit`, divided by `limit`.
 
-    An example counts from the smallest budget at which it is fooled, so that the curve
-    is a staircase and its area exact: the mean of `max(0, 1 - size / limit)`.
+    An example counts from the smallest budget at which it is misclassified. The curve
+    is a staircase, and its area is exactly the mean of `max(0, 1 - size / limit)`.
 
     Args:
-        sizes: the smallest budget that fools each attacked example, inf where none did.
+        sizes: the smallest successful budget of each attacked example; inf if none.
         limit: the largest budget, positive.
 
     Source: the rule "AUC > 0.9" of Sallo et al., arXiv:2008.11618, which does not
@@ -97,17 +95,18 @@ def success_rate_auc(sizes: Float[np.ndarray, "rows"], limit: float) -> float:
 
 
 def budget_for_auc(sizes: Float[np.ndarray, "rows"], level: float = 0.9) -> float:
-    """The least largest budget whose `success_rate_auc` is `level`.
+    """The smallest limit for which `success_rate_auc` is `level`.
 
-    With k examples fooled by it at sizes of sum S, the area is (k - S / limit) / rows;
-    solved for the limit, the answer is the one that lies between size k and size k + 1.
+    If k examples have sizes below the limit, with sum S, the area is
+    (k - S / limit) / rows. Solved for the limit, the result is the solution that lies
+    between size k and size k + 1.
 
     Args:
         sizes: as for `success_rate_auc`.
         level: the area to reach, below 1.
 
     Returns:
-        The budget; inf where so many examples resist that none would do.
+        The limit; inf if too many examples resist the attack.
 
     Raises:
         ValueError: there are no rows.
@@ -126,11 +125,11 @@ def budget_for_auc(sizes: Float[np.ndarray, "rows"], level: float = 0.9) -> floa
 def perturbation_ratio(
     defended: Float[np.ndarray, "rows"], plain: Float[np.ndarray, "other_rows"]
 ) -> float:
-    """How much larger perturbations of a defended model are, mean over mean.
+    """The mean size of a defended model's perturbations over that of a plain model's.
 
     Args:
         defended: sizes of successful perturbations of the defended model.
-        plain: those of the plain one, by the same attack at equal success.
+        plain: likewise of the plain model, by the same attack at equal success.
 
     Source: Sallo et al., arXiv:2008.11618, average perturbation ratio.
     """

@@ -1,6 +1,6 @@
-"""Shares of counted clips, and how well so many clips tell them.
+"""Shares of counted clips, with confidence intervals.
 
-NumPy and SciPy in float64 on the host.
+Computed by NumPy and SciPy in float64 on the host.
 """
 
 from typing import NamedTuple
@@ -11,21 +11,21 @@ from scipy import special
 
 
 class Share(NamedTuple):
-    """A count out of a total, such as the fooled ones of the attacked clips."""
+    """A count out of a total, such as misclassified clips out of attacked ones."""
 
     count: int
     total: int
 
     @property
     def value(self) -> float:
-        """The quotient; NaN of an empty total."""
+        """The quotient; NaN if the total is 0."""
         return self.count / self.total if self.total else float("nan")
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """The confidence interval of the probability behind the share.
+        """The Clopper-Pearson confidence interval of the probability behind the share.
 
-        It covers that probability, of clips drawn independently, at least as often as
-        `level` says; each end alone errs with at most half of the rest.
+        For clips drawn independently, it covers that probability with probability at
+        least `level`; each end alone errs with probability at most half of the rest.
 
         Raises:
             ValueError: the total is 0, the count is not between 0 and the total, or
@@ -43,11 +43,11 @@ class Share(NamedTuple):
         low = special.betaincinv(count, total - count + 1, tail) if count else 0.0
         high = 1.0
         if count < total:
-            # Of the complement, whose tail keeps its digits.
+            # The tail of the complement keeps its digits.
             high = 1 - special.betaincinv(total - count, count + 1, tail)
         return float(low), float(high)
 
 
 def share_of(hits: Bool[np.ndarray, "rows"]) -> Share:
-    """Number of rows that are hits."""
+    """The share of rows that are hits."""
     return Share(int(np.sum(hits)), len(hits))

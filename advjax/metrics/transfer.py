@@ -1,12 +1,13 @@
-"""Transfer of adversarial examples from the classifier they were made on to another.
+"""Transfer of adversarial examples from one classifier to another.
 
-A row is one example; predictions are classes. Success on the other classifier is a
-change of its own prediction on the clean clip. Clips that it misclassifies before the
-attack, or that are of the class to reach, are in neither count.
+A row is one example; predictions are classes. An example succeeds on the other
+classifier if it changes that classifier's prediction on the clean clip. Clips that the
+other classifier misclassifies before the attack, or that are of the class to reach, are
+in neither count.
 
 Source: Subramanian et al. 2019, arXiv:1907.02477, table 5 (k of 492 examples).
-Differs: the table counts changes among all examples; here those that the other
-classifier misclassifies anyway are left out, as for the classifier that is attacked.
+Differs: the table counts changes among all examples. Here clips that the other
+classifier misclassifies anyway are left out, as for the attacked classifier.
 """
 
 import numpy as np
@@ -24,11 +25,11 @@ def transfer_share(
     attacked: Int[np.ndarray, "rows"],
     target: Int[np.ndarray, "rows"],
 ) -> Share:
-    """The examples that move the other classifier, out of those that could.
+    """The share of successful examples that also succeed on the other classifier.
 
     Args:
-        won: the successes on the classifier that the examples were made on, of the rows
-            that are attackable there.
+        won: success on the classifier that the examples were made on, for the rows that
+            are attackable there.
         label: the class of each clip.
         clean: the other classifier's predictions on the clean clips.
         attacked: its predictions on the adversarial examples.

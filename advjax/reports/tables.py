@@ -1,12 +1,12 @@
 """Tables of runs, for the terminal, Markdown and LaTeX.
 
-A builder gives a `Table` of text cells; `as_text`, `as_markdown` and `as_latex` print
-it. A radius beyond a run's cap is a dash: the run could not have certified it whatever
-the network does, which is no measurement of 0.
+A builder makes a `Table` of text cells; `as_text`, `as_markdown` and `as_latex` print
+it. A dash stands for a radius beyond a run's cap. No network could have been certified
+there with so many votes, so an accuracy of 0 would mislead.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,31 +19,17 @@ from advjax.metrics.certified import (
 from advjax.metrics.shares import Share, share_of
 from advjax.runs.row_types import Run
 
-# The radii and noises of O'Reilly's tables; the noises go on to those of his table of
-# maximum radii.
 PUBLICATION_RADII = (0.01, 0.05, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
-PUBLICATION_SIGMAS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
-PUBLICATION_COUNTS = (1_000, 10_000, 100_000)
+"""The radii of O'Reilly's (2020) tables."""
 DASH = "–"
 INTERVAL_NOTE = (
-    "in brackets or below a rate: its 95 % interval, from so many clips (Clopper and "
-    "Pearson 1934)"
+    "in brackets or below a rate: its 95 % interval for this number of clips (Clopper "
+    "and Pearson 1934)"
 )
-
-# Entries of O'Reilly's table of maximum radii (alpha = 0.001) that the formula does not
-# give, by (sigma, n): what he printed, and how the slip came about.
-_SLIPS = {
-    (0.5, 10_000): ("1.160", "a digit slip of 1.60"),
-    (1.0, 10_000): ("3.320", "a digit slip of 3.20"),
-    (2.0, 1_000): ("4.923", "a slip in the last digit"),
-    (2.0, 10_000): ("6.400", "3.2 sigma, rounded early"),
-    (3.0, 10_000): ("9.600", "3.2 sigma, rounded early"),
-}
-_SLIPS_ALPHA = 0.001
 
 
 class Table(NamedTuple):
-    """Cells of text with a header, and the notes below them."""
+    """Cells of text, with a header above and notes below."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -56,32 +42,24 @@ def certified_accuracy_table(
     """Certified accuracy at each radius, one row per run.
 
     Before the radii come the number of points, the accuracy of the smoothed classifier
-    on clean input (abstentions count as wrong), the share of abstentions and the
-    average certified radius ("ACR", in the units of the representation). Accuracies
-    have 95 % intervals over the points; a note says what is left of them where
-    certificates may be wrong.
+    (abstentions count as wrong), the share of abstentions and the average certified
+    radius ("ACR", in the units of the representation). Accuracies have 95 % intervals
+    over the points; a note gives their lower bound if certificates may be wrong.
 
     Args:
-        runs: each with a label that says corpus, representation, sigma and defence.
+        runs: each with a label that names corpus, representation, sigma and defence.
         radii: in the units of the representation.
 
     Raises:
         ValueError: a run has no rows.
     """
-    header = [
-        "run",
-        "points",
-        "smoothed",
-        "abstain",
-        "ACR",
-        *(f"r={r:g}" for r in radii),
-    ]
     return Table(
-        header,
+        ["run", "points", "smoothed", "abstain", "ACR", *(f"r={r:g}" for r in radii)],
         [_certified_accuracy_row(run, radii) for run in runs],
         [
-            "smoothed: accuracy of the smoothed classifier on clean clips, abstentions "
-            "wrong; ACR: average certified radius; "
+            "smoothed: accuracy of the smoothed classifier (abstentions are wrong), "
+            "which is the certified accuracy at radius 0",
+            "ACR: average certified radius",
             f"{DASH}: beyond the largest radius that this run could certify",
             INTERVAL_NOTE,
             *_doubts(runs),
@@ -90,7 +68,7 @@ def certified_accuracy_table(
 
 
 def _doubts(runs: Sequence[Run]) -> list[str]:
-    """The lower bounds over the noise, a line for each alpha and number of points."""
+    """Lower bounds over the noise, a line for each alpha and number of points."""
     found = {}
     for run in runs:
         if run.alpha is not None:
@@ -103,53 +81,15 @@ def _doubts(runs: Sequence[Run]) -> list[str]:
         whose = f" ({', '.join(labels)})" if len(found) > 1 else ""
         notes.append(
             f"each certificate may be wrong with probability {alpha:g}: with 95 % "
-            f"confidence the share of these {num_points} points that are robust at a "
-            f"radius is at least their certified accuracy minus {1 - least:.3f}{whose} "
-            "(Cohen et al. 2019, appendix F)"
+            f"confidence, at least the certified accuracy minus {1 - least:.3f} of "
+            f"these {num_points} points are robust at a radius{whose} (Cohen et al. "
+            "2019, appendix F)"
         )
     return notes
 
 
-def maximum_radius_table(
-    cap: Callable[[float, int], float],
-    *,
-    alpha: float,
-    sigmas: Sequence[float] = PUBLICATION_SIGMAS,
-    counts: Sequence[int] = PUBLICATION_COUNTS,
-) -> Table:
-    """The largest certifiable radius for each noise and number of samples.
-
-    Args:
-        cap: gives the radius for (sigma, n) when all n votes agree:
-            sigma * PhiInv(alpha ** (1 / n)) for Gaussian noise.
-        alpha: the failure probability that `cap` has been given.
-        sigmas: noise deviations, one row each.
-        counts: numbers of estimation samples, one column each.
-
-    Returns:
-        Radii to three digits. At the publication's alpha, the entries where its table
-        differs are starred and listed below.
-    """
-    rows, notes = [], []
-    for sigma in sigmas:
-        cells = [f"{sigma:.2f}"]
-        for count in counts:
-            radius = f"{cap(sigma, count):.3f}"
-            slip = _SLIPS.get((sigma, count)) if alpha == _SLIPS_ALPHA else None
-            if slip:
-                printed, reason = slip
-                notes.append(
-                    f"* sigma {sigma:g}, n {count:,}: {radius}; "
-                    f"the publication prints {printed}, {reason}"
-                )
-            cells.append(radius + ("*" if slip else ""))
-        rows.append(cells)
-    header = ["sigma", *(f"n={count:,}" for count in counts)]
-    return Table(header, rows, [f"alpha = {alpha:g}, all n votes agreeing", *notes])
-
-
 def share_text(share: Share, digits: int = 3) -> str:
-    """A share with its 95 % interval, such as `0.900 [0.73, 0.98]`; a dash of none."""
+    """A share with its 95 % interval, such as `0.900 [0.73, 0.98]`; a dash if empty."""
     if not share.total:
         return DASH
     low, high = share.interval()
@@ -167,8 +107,8 @@ def percent_text(share: Share, digits: int = 0) -> str:
 def as_text(table: Table, width: int = 100) -> str:
     """The table for a terminal: aligned columns, a rule under the header.
 
-    Where it is wider than `width`, words of the header go into the rule, and units and
-    intervals to a second line of their rows, intervals as `.73–.98`.
+    If the table is wider than `width`, headers have a second line in place of the rule,
+    and rows have their units and intervals on a second line, as `.73–.98`.
     """
     cells = [[[cell] for cell in row] for row in (table.header, *table.rows)]
     if sum(_widths(cells)) + 2 * len(table.header) - 2 > width:
@@ -180,7 +120,7 @@ def as_text(table: Table, width: int = 100) -> str:
 
 
 def _lines(cell: str) -> list[str]:
-    """A share and its interval, or a number and its unit; other cells are a line."""
+    """The lines of a cell: a share and its interval, or a number and its unit."""
     if found := re.fullmatch(r"(\S+) \[(\S+), (\S+)\](.*)", cell):
         share, low, high, rest = found.groups()
         ends = [re.sub(r"^0(?=\.)|\.00$", "", end) or "0" for end in (low, high)]
@@ -190,7 +130,7 @@ def _lines(cell: str) -> list[str]:
 
 
 def _header_lines(cell: str) -> list[str]:
-    """One line or two, broken at the space that is nearest to the middle."""
+    """The lines of a header, broken at the space nearest to the middle."""
     spaces = [i for i, letter in enumerate(cell) if letter == " "]
     if not spaces:
         return [cell]
@@ -211,7 +151,7 @@ def _aligned(
     widths = _widths(cells)
     for number, row in enumerate(cells):
         if number == 0:
-            # The rule has the second words of the header in it.
+            # The second line of the header is in the rule.
             row = [
                 [*cell, "─" * width][:2]
                 for cell, width in zip(row, widths, strict=True)
@@ -231,7 +171,7 @@ def as_markdown(table: Table) -> str:
         "| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |"
         for row in (table.header, rules, *table.rows)
     ]
-    # A star would start a list or emphasis of its own.
+    # Markdown would take a star for a list or for emphasis.
     notes = ["- " + note.replace("*", r"\*") for note in table.notes]
     return "\n".join(lines + ([""] + notes if notes else []))
 
@@ -255,7 +195,7 @@ def as_latex(table: Table) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Any cells of text as a Markdown table; columns of numbers go to the right."""
+    """Cells of text as a Markdown table, with columns of numbers to the right."""
     return as_markdown(Table(header, rows))
 
 
@@ -277,7 +217,7 @@ def _certified_accuracy_row(run: Run, radii: Sequence[float]) -> list[str]:
 
 
 def _to_the_right(table: Table) -> list[bool]:
-    """For each column, whether all its cells are numbers, dashes or empty."""
+    """True for each column whose cells are numbers, dashes or empty."""
     if not table.rows:
         return [False] * len(table.header)
     return [

@@ -1,8 +1,9 @@
 """Settings and provenance of a run: the content of `run.json`.
 
-It has two blocks: `settings`, which decide what the rows are, and `environment`
-(versions, device, date), which only tells where they came from. Later environments are
-in `resumed`, and `kind` is the kind of rows; files of earlier versions lack it.
+`settings` decide what the rows are; `environment` (versions, device, command, date)
+only tells where they came from. Later environments are in `resumed`, `outcome` has
+facts of a complete run, and `kind` is the kind of rows; files of earlier versions lack
+the last two.
 """
 
 import contextlib
@@ -16,25 +17,34 @@ import numpy as np
 
 from advjax.runtime.atomic import new_file
 from advjax.runtime.json_files import Fields, Items, Table, Text, read_json
+from advjax.runtime.locks import lock_folder
 from advjax.runtime.text import printable
 
 RUN_FILE = "run.json"
 _SCHEMA = Fields(
     {"settings": Table()},
-    {"environment": Table(), "resumed": Items(Table()), "kind": Text()},
+    {
+        "environment": Table(),
+        "resumed": Items(Table()),
+        "outcome": Table(),
+        "kind": Text(),
+    },
     open=True,
 )
+_OF_A_START = ("command", "date")
+"""Entries of an environment that differ from start to start."""
 
 
 def description(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the blocks `settings`, `environment` and `resumed` of a run's `run.json`.
+    """Read a run's `run.json`: `settings`, `environment`, `resumed` and `outcome`.
 
     Raises:
         FileNotFoundError: the folder has no `run.json`.
         ValueError: it is not a run's `run.json`.
         OSError: it may not be read.
     """
-    return {"environment": {}, "resumed": [], **as_written(pathlib.Path(folder))}
+    written = as_written(pathlib.Path(folder))
+    return {"environment": {}, "resumed": [], "outcome": {}, **written}
 
 
 def as_written(folder: pathlib.Path) -> dict[str, Any]:
@@ -109,10 +119,31 @@ def settle(
             "Rows of different settings are never mixed: choose another "
             f"{argument}, or remove that one."
         )
-    if environment not in (found["environment"], *found["resumed"]):
+    starts = map(_lasting, (found["environment"], *found["resumed"]))
+    if _lasting(environment) not in starts:
         resumed = [*found["resumed"], environment]
         with new_file(path) as aside:
             aside.write_text(_json({**found, "resumed": resumed}), encoding="utf-8")
+
+
+def add_outcome(folder: str | os.PathLike[str], **facts: Any) -> None:
+    """Add facts of a complete run, as JSON values, to the block `outcome`.
+
+    Args:
+        folder: the run's.
+        **facts: by name; they replace those of the same name.
+    """
+    folder = pathlib.Path(folder)
+    with lock_folder(folder):
+        written = as_written(folder)
+        outcome = {**written.get("outcome", {}), **_plain(facts)}
+        with new_file(folder / RUN_FILE) as aside:
+            aside.write_text(_json({**written, "outcome": outcome}), encoding="utf-8")
+
+
+def _lasting(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of an environment that do not differ from start to start."""
+    return {name: v for name, v in environment.items() if name not in _OF_A_START}
 
 
 def differences(there: Any, here: Any) -> list[str]:

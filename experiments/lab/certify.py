@@ -10,8 +10,10 @@ import numpy as np
 
 from advjax import evaluation, smoothing
 from advjax.evaluation import Point
+from advjax.metrics import Share, share_of
+from advjax.runs import descriptions
 from advjax.runs import folder as runs
-from advjax.runs.row_types import CertificateRow
+from advjax.runs.row_types import CERTIFICATES, CertificateRow
 from advjax.runtime import parallel
 from advjax.runtime.progress import Progress
 from advjax.types import LogitsFn
@@ -60,7 +62,11 @@ def certify(
         runs.open_run,
         workdir,
         settings=settings,
-        environment={**environment, **caveats.environment(system.data.folder)},
+        environment={
+            **environment,
+            **certify_settings.origin(system),
+            **caveats.environment(system.data.folder),
+        },
         argument="--workdir",
         shard=here,
         ids=ids,
@@ -77,7 +83,7 @@ def certify(
         for line in certify_settings.lines(request, reach, settings):
             say(f"            {line}")
         if here.index == 0:
-            _say_clean_accuracy(logits_fn, points)
+            _settle_base_accuracy(workdir, logits_fn, points)
         certify_points = functools.partial(
             evaluation.certify_points,
             logits_fn,
@@ -104,15 +110,23 @@ def certify(
             _append_rows(run, certify_points, limits, line)
     if not runs.num_missing(workdir):
         vote_checkpoints.remove(workdir)
+        spent_s = float(CERTIFICATES.read(workdir).time.sum())
+        descriptions.add_outcome(workdir, duration_s=spent_s)
     return workdir
 
 
-def _say_clean_accuracy(logits_fn: LogitsFn, points: Sequence[Point]) -> None:
-    logits = evaluation.logits_of_batch(logits_fn, np.stack([p.x for p in points]))
-    right = logits.argmax(axis=1) == [point.label for point in points]
-    say(
-        f"            Accuracy of the network without noise, clean: {right.mean():.3f}."
-    )
+def _settle_base_accuracy(
+    folder: pathlib.Path, logits_fn: LogitsFn, points: Sequence[Point]
+) -> None:
+    """Print the accuracy of the network without noise, and keep it in `run.json`."""
+    known = descriptions.description(folder)["outcome"].get("base_accuracy")
+    if known is None:
+        logits = evaluation.logits_of_batch(logits_fn, np.stack([p.x for p in points]))
+        share = share_of(logits.argmax(axis=1) == [point.label for point in points])
+        descriptions.add_outcome(folder, base_accuracy=share._asdict())
+    else:
+        share = Share(**known)
+    say(f"            Accuracy of the network without noise: {share.value:.3f}.")
 
 
 def _append_rows(

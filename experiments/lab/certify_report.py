@@ -1,4 +1,4 @@
-"""Reports of certification runs: tables, a figure, and what their settings imply."""
+"""Reports of certification runs: their origin, tables and a figure."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -7,19 +7,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from advjax.reports import tables
+from advjax.metrics import Share, share_of
+from advjax.reports import figures, tables
 from advjax.reports.tables import DASH, Table
 from advjax.runs import folder as runs
 from advjax.runs.row_types import CERTIFICATES, Run
 from advjax.runtime.atomic import new_file
+from advjax.runtime.progress import duration
 from experiments.lab import caveats
 from experiments.lab.run_labels import label_of
-
-_SHOWN = (
-    *("records", "classifier", "num_selection", "num_estimation", "alpha", "bound"),
-    *("precision", "seed"),
-)
-"""Settings of a run below its table."""
 
 
 def read_run(folder: pathlib.Path, label: str | None = None) -> Run:
@@ -41,33 +37,116 @@ def report(
 ) -> str:
     """The text of a report; writes `report.md` and `curve.png` into `out`."""
     found = [read_run(folder) for folder in folders]
+    each = [runs.description(folder)["settings"] for folder in folders]
     table = tables.certified_accuracy_table(found, list(radii))
     out.mkdir(parents=True, exist_ok=True)
-    each = [runs.description(folder)["settings"] for folder in folders]
-    parts = ["# Certified accuracy", tables.as_markdown(table)]
-    parts += [
-        f"{run.label}: {', '.join(f'{name} {s[name]}' for name in _SHOWN if name in s)}"
-        for run, s in zip(found, each, strict=True)
+    parts = [
+        "# Certified accuracy",
+        "Randomized smoothing (Cohen et al. 2019): within the certified radius of a "
+        "clip, no perturbation changes the smoothed classifier's prediction, except "
+        "with the failure probability α.",
+        "## Runs",
+        tables.as_markdown(summary(folders)),
+        "## Accuracy at each radius",
+        tables.as_markdown(table),
     ]
     texts, missing = [tables.as_text(table)], []
     try:
-        from advjax.reports import figures
-
-        units = " / ".join(sorted(set(map(_units, each))))
-        figures.certified_accuracy_plot(found, out / "curve.png", units=units)
+        figures.certified_accuracy_plot(
+            found,
+            out / "curve.png",
+            units=" / ".join(sorted(set(map(_units, each)))),
+            title=_title(found, each),
+        )
         parts.append("![certified accuracy over the radius](curve.png)")
     except ImportError:
         missing = ["(no plot: pip install matplotlib)"]
     for run, settings in zip(found, each, strict=True):
         if "needs" in settings:
             saved = saved_votes(run.rows.n, settings)
-            parts += [f"# Votes of {run.label}", tables.as_markdown(saved)]
+            parts += [f"## Votes of {run.label}", tables.as_markdown(saved)]
             texts.append(tables.as_text(saved))
     parts += [_tones(settings) for settings in each if "tone_db" in settings["noise"]]
     remarks = caveats.of_runs(folders)
     with new_file(out / "report.md") as aside:
         aside.write_text("\n\n".join(parts + remarks) + "\n", encoding="utf-8")
     return "\n\n".join(texts + remarks + missing)
+
+
+def summary(folders: Sequence[pathlib.Path]) -> Table:
+    """The origin and settings of runs, a column each; a dash where a run lacks one."""
+    columns = [_facts(folder) for folder in folders]
+    names = list(dict.fromkeys(name for facts in columns for name in facts))
+    return Table(
+        ["", *(label_of(runs.description(f)["settings"]) for f in folders)],
+        [[name, *(facts.get(name, DASH) for facts in columns)] for name in names],
+    )
+
+
+def _facts(folder: pathlib.Path) -> dict[str, str]:
+    """The origin and settings of a run, as far as its `run.json` has them."""
+    described = runs.description(folder)
+    settings, origin = described["settings"], described["environment"]
+    rows, outcome = CERTIFICATES.read(folder), described["outcome"]
+    seconds, n = float(np.sum(rows.time)), settings.get("num_estimation")
+    noise = settings["noise"]
+    facts = {
+        "command": origin.get("command"),
+        "started": origin.get("date"),
+        "duration": f"{duration(seconds)}, {seconds / len(rows):.2g} s a clip",
+        "device": origin.get("device"),
+        "code": origin.get("git"),
+        "classifier": origin.get("model"),
+        "classifier's training": settings.get("defence"),
+        "classifier's folder": origin.get("classifier_dir"),
+        "classifier's digest": settings.get("classifier"),
+        "corpus": origin.get("corpus_options") or settings.get("corpus"),
+        "corpus folder": origin.get("corpus_dir"),
+        "records": origin.get("records_dir"),
+        "classes": origin.get("num_classes"),
+        "clips": f"{len(rows)} of the test split{_out_of(origin)}",
+        "noise": f"{noise['law']}, σ = {noise['sigma']:g}, at {_units(settings)}",
+        "votes to select a class (n0)": settings.get("num_selection"),
+        "votes to bound its probability (n)": n and f"{n:,}",
+        "failure probability of a certificate (α)": settings.get("alpha"),
+        "bound": settings.get("bound"),
+        "precision": settings.get("precision"),
+        "seed": settings.get("seed"),
+        "largest possible radius": f"{settings['cap']:.4g}",
+    }
+    if "base_accuracy" in outcome:
+        base = Share(**outcome["base_accuracy"])
+        facts["accuracy without noise or smoothing"] = tables.share_text(base)
+    smoothed = tables.share_text(share_of(rows.correct))
+    facts["accuracy of the smoothed classifier"] = smoothed
+    return {name: str(value) for name, value in facts.items() if value is not None}
+
+
+def _out_of(origin: Mapping[str, Any]) -> str:
+    total = origin.get("num_test_clips")
+    return "" if total is None else f", which has {total}"
+
+
+def _title(found: Sequence[Run], each: Sequence[Mapping[str, Any]]) -> str:
+    """Lines above the curve: the run, its votes and clips, and the band."""
+    shared = {
+        name: {settings.get(name) for settings in each}
+        for name in ("num_selection", "num_estimation", "alpha")
+    }
+    signs = {"num_selection": "n0", "num_estimation": "n", "alpha": "α"}
+    votes = [
+        f"{signs[name]} = {value:,}"
+        for name, values in shared.items()
+        for value in values
+        if len(values) == 1 and value is not None
+    ]
+    clips = {len(run.rows) for run in found}
+    if len(clips) == 1:
+        votes.append(f"{clips.pop()} clips")
+    if len(found) <= figures.MOST_BANDS:
+        votes.append("band: 95 % interval")
+    name = found[0].label if len(found) == 1 else f"{len(found)} runs"
+    return f"Certified accuracy: {name}\n{', '.join(votes)}"
 
 
 def _units(settings: Mapping[str, Any]) -> str:

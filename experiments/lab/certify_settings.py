@@ -91,6 +91,20 @@ def settings(
     }
 
 
+def origin(system: System) -> dict[str, Any]:
+    """The origin of the classifier and its data, for the environment of a run."""
+    task = system.task
+    return {
+        "corpus_options": task.corpus if task.records_folder is None else None,
+        "corpus_dir": task.corpus_dir,
+        "records_dir": str(system.data.folder),
+        "classifier_dir": str(system.folder),
+        "model": task.model if task.classifier_folder is None else None,
+        "num_classes": len(system.data.labels),
+        "num_test_clips": len(system.data.split("test")),
+    }
+
+
 def waveform_bound(stage: Representation, noise: smoothing.Noise) -> tuple[float, str]:
     """The most that a stage moves for 1 at the waveform, and a sentence on it.
 

@@ -55,7 +55,13 @@ def test_the_run_has_rows_a_report_and_a_picture(home, capsys):
     lines = (folder / "rows.tsv").read_text().splitlines()
     assert lines[0].startswith("idx\tlabel\tpredict\tradius\tcorrect\ttime\tid")
     assert len(lines) == 5
-    assert "| smoothed |" in (folder / "report.md").read_text()
+    report = (folder / "report.md").read_text()
+    assert "| smoothed |" in report
+    for name in ("command", "started", "device", "corpus", "classes", "bound"):
+        assert f"| {name} |" in report
+    assert "| clips | 4 of the test split, which has" in report
+    assert "| accuracy without noise or smoothing |" in report
+    assert "Largest" not in report
     pytest.importorskip("matplotlib")
     assert (folder / "curve.png").read_bytes()[:4] == b"\x89PNG"
 
@@ -73,7 +79,13 @@ def test_without_matplotlib_a_report_lacks_its_picture_alone(
 
 
 def test_run_json_states_what_a_certificate_depends_on(home):
-    settings = json.loads((run_folder(home) / "run.json").read_text())["settings"]
+    described = json.loads((run_folder(home) / "run.json").read_text())
+    settings, outcome = described["settings"], described["outcome"]
+    assert outcome["base_accuracy"]["total"] == 4
+    rows = CERTIFICATES.read(run_folder(home))
+    assert outcome["duration_s"] == pytest.approx(rows.time.sum())
+    assert described["environment"]["corpus_options"] == SMALL["corpus"]
+    assert described["environment"]["num_classes"] == 2
     assert settings["noise_enters_at"] == "mfbe"
     assert settings["representation"]["source"]["window"] == "rectangular"
     assert len(settings["classifier"]) == 16

@@ -159,8 +159,10 @@ def test_one_goes_on_where_one_of_two_was_killed(whole, home):
     files = {path.name for path in shards(run_folder(home))}
     assert files == {"rows.tsv", "rows-0-of-2.tsv", "rows-1-of-2.tsv"}
     assert len(CERTIFICATES.read(run_folder(home) / "rows.tsv")) == 10 - before
-    report = (run_folder(whole) / "report.md").read_text()
-    assert (run_folder(home) / "report.md").read_text() == report
+    reports = [(run_folder(h) / "report.md").read_text() for h in (home, whole)]
+    # Commands, dates and durations differ.
+    tables = [text.partition("## Accuracy at each radius")[2] for text in reports]
+    assert tables[0] == tables[1] != ""
 
 
 @pytest.mark.slow

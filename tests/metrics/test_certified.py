@@ -6,7 +6,7 @@ from advjax.metrics.certified import (
     average_certified_radius,
     certified_accuracy,
     certified_accuracy_lower_bound,
-    clean_accuracy,
+    smoothed_accuracy,
 )
 
 # Five points: right at 0.5, right at 0.2, wrong at 0.9, abstained, right at 0.2.
@@ -31,7 +31,7 @@ def test_certified_accuracy_equals_the_definition():
 
 
 def test_rates_and_average_radius_of_five_points():
-    assert clean_accuracy(CORRECT) == 0.6
+    assert smoothed_accuracy(CORRECT) == 0.6
     assert abstain_rate(PREDICT) == 0.2
     assert average_certified_radius(CORRECT, RADIUS) == pytest.approx(0.9 / 5)
 
@@ -64,7 +64,7 @@ def test_no_rows_is_an_error_that_says_what_to_do():
     none, nothing = np.zeros(0, bool), np.zeros(0)
     for call in (
         lambda: certified_accuracy(none, nothing, np.array([0.1])),
-        lambda: clean_accuracy(none),
+        lambda: smoothed_accuracy(none),
         lambda: abstain_rate(np.zeros(0, int)),
         lambda: average_certified_radius(none, nothing),
     ):

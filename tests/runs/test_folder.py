@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from advjax.runs import folder as runs
+from advjax.runs.descriptions import add_outcome
 from advjax.runs.folder import description, open_run
 from advjax.runs.row_types import CERTIFICATES, CertificateRow
 
@@ -130,6 +131,26 @@ def test_another_environment_continues_and_is_told(tmp_path):
     told = description(tmp_path)
     assert told["environment"] == ENVIRONMENT
     assert told["resumed"] == [{"jax": "0.10.3", "device": "cpu"}]
+
+
+def test_another_command_or_date_is_no_other_environment(tmp_path):
+    for date in ("2026-11-29", "2026-11-30"):
+        given = {**ENVIRONMENT, "date": date, "command": f"certify {date}"}
+        start(tmp_path, environment=given).close()
+    found = description(tmp_path)
+    assert found["environment"]["date"] == "2026-11-29"
+    assert found["resumed"] == []
+
+
+def test_an_outcome_is_added_to_what_is_there(tmp_path):
+    start(tmp_path).close()
+    before = description(tmp_path)
+    assert before["outcome"] == {}
+    add_outcome(tmp_path, duration_s=np.float32(2.0))
+    add_outcome(tmp_path, base_accuracy={"count": 3, "total": 4})
+    outcome = {"duration_s": 2.0, "base_accuracy": {"count": 3, "total": 4}}
+    assert description(tmp_path) == {**before, "outcome": outcome}
+    start(tmp_path).close()
 
 
 def test_files_that_are_no_run_are_left_alone(tmp_path):

@@ -1,8 +1,10 @@
-"""Figures of runs, as PNG. matplotlib is imported to draw."""
+"""Figures of runs. matplotlib is imported when one is drawn."""
 
 from advjax.reports.figures.accuracy import (
+    MOST_BANDS,
     AttackedCurve,
     attacked_accuracy_plot,
+    certified_accuracy,
     certified_accuracy_plot,
     curve,
 )
@@ -12,9 +14,11 @@ from advjax.reports.figures.images import image_grid_plot
 from advjax.reports.figures.staircases import Staircase, staircase_plot
 
 __all__ = [
+    "MOST_BANDS",
     "AttackedCurve",
     "Staircase",
     "attacked_accuracy_plot",
+    "certified_accuracy",
     "certified_accuracy_plot",
     "curve",
     "image_grid_plot",

@@ -4,15 +4,18 @@ import contextlib
 import math
 import os
 import pathlib
+import textwrap
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from advjax.metrics.certified import certified_accuracy, clean_accuracy
+from advjax.metrics.certified import accuracy_curve, smoothed_accuracy
+from advjax.metrics.shares import Share
 from advjax.reports.figures import canvas
-from advjax.runs.row_types import Run
+from advjax.runs.descriptions import description
+from advjax.runs.row_types import CERTIFICATES, Run
 
 _END = {
     "marker": "o",
@@ -24,7 +27,78 @@ _END = {
     "zorder": 3,
 }
 _WIDTH_IN = 7.5
+_TITLE_LETTERS = 75
+MOST_BANDS = 3
+"""Runs in one figure that each have a band; more bands hide each other."""
 _AXES_HEIGHT_IN = 4.4
+
+
+AnySource = Any
+"""A `Run`, the folder of a run of `certify`, or certificates of `certify_batch`."""
+
+
+def certified_accuracy(
+    axes: Any,
+    source: AnySource,
+    *,
+    label: str | None = None,
+    band: bool = True,
+    **style: Any,
+) -> Any:
+    """Draw the certified accuracy over the radius on axes of one's own.
+
+        figure, axes = matplotlib.pyplot.subplots()
+        reports.certified_accuracy(axes, "runs/certify/FOLDER")
+        reports.certified_accuracy(axes, certify_batch(...), label="mine").legend()
+
+    The curve steps down after the radius of each correct point and ends in a dot at the
+    largest radius that could have been certified.
+
+    Args:
+        axes: axes of matplotlib.
+        source: a `Run`, the folder of a run, or certificates of `certify_batch`.
+        label: name of the curve in the legend; by default the name of the run.
+        band: shade the 95 % interval of each accuracy over the choice of points
+            (Clopper-Pearson, pointwise).
+        **style: of the line, as for `axes.plot`.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: there are no rows, or the folder is not that of a run.
+    """
+    correct, radius, cap, name = _points(source)
+    corners, accuracy = accuracy_curve(correct, radius, cap)
+    label = canvas.plain(name if label is None else label)
+    # The accuracy at a radius includes the points that have just that radius.
+    (line,) = axes.step(corners, accuracy, where="pre", label=label, **style)
+    colour = line.get_color()
+    if band:
+        counts = np.rint(accuracy * len(correct)).astype(int).tolist()
+        ends = [Share(count, len(correct)).interval() for count in counts]
+        axes.fill_between(
+            corners, *zip(*ends, strict=True), step="pre", color=colour, alpha=0.15,
+            linewidth=0,
+        )  # fmt: skip
+    if math.isfinite(cap):
+        axes.plot(corners[-1], accuracy[-1], color=colour, **_END)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel(axes.get_xlabel() or "certified radius")
+    axes.set_ylabel(axes.get_ylabel() or "certified accuracy")
+    return axes
+
+
+def _points(source: AnySource):
+    """Correctness and radius of each point, the largest possible radius, and a name."""
+    if isinstance(source, str | os.PathLike):
+        folder = pathlib.Path(source)
+        cap = description(folder)["settings"]["cap"]
+        source = Run(folder.name, CERTIFICATES.read(folder), cap)
+    if isinstance(source, Run):
+        rows = source.rows
+        return rows.correct, rows.radius, source.cap, source.label
+    return source.correct, source.radius, source.max_radius, "certified"
 
 
 def certified_accuracy_plot(
@@ -37,9 +111,8 @@ def certified_accuracy_plot(
 ) -> pathlib.Path:
     """Draw the certified accuracy over the radius, a curve per run; return the path.
 
-    The curve steps down after the radius of each correct point and ends in a dot at the
-    run's cap, the largest radius it could certify. The legend, below the axes, gives
-    each run's clean accuracy.
+    See `certified_accuracy`; up to `MOST_BANDS` runs have a band. The legend, below the
+    axes, gives the accuracy of each smoothed classifier.
 
     Args:
         runs: one curve each. Seven colours and four kinds of line make 28 of them
@@ -47,7 +120,7 @@ def certified_accuracy_plot(
         path: where the PNG goes; its folder is made if missing.
         units: the representation that the radii are measured in, such as "mfbe".
         norm: the norm of the radii.
-        title: a line above the axes.
+        title: lines above the axes.
 
     Raises:
         ValueError: there are no runs, or a run has no rows.
@@ -62,22 +135,19 @@ def certified_accuracy_plot(
         title=title,
     ) as axes:
         for index, run in enumerate(runs):
-            radius, accuracy = curve(run)
-            look = canvas.look(index)
-            axes.step(
-                radius,
-                accuracy,
-                # The accuracy at a radius includes the points that have just it.
-                where="pre",
-                label=f"{canvas.plain(run.label)}  (clean "
-                f"{clean_accuracy(run.rows.correct):.2f})",
-                **look,
+            accuracy = smoothed_accuracy(run.rows.correct)
+            label = f"{run.label}  (at radius 0: {accuracy:.2f})"
+            certified_accuracy(
+                axes,
+                run,
+                label=label,
+                band=len(runs) <= MOST_BANDS,
+                **canvas.look(index),
             )
-            if math.isfinite(run.cap):
-                axes.plot(radius[-1], accuracy[-1], color=look["color"], **_END)
         if any(math.isfinite(run.cap) for run in runs):
+            colour = canvas.look(0)["color"] if len(runs) == 1 else "#666666"
             note = "the largest radius that the run could certify"
-            axes.plot([], [], color="#666666", linestyle="", label=note, **_END)
+            axes.plot([], [], color=colour, linestyle="", label=note, **_END)
         axes.set_xlim(0, _right_edge(runs))
     return pathlib.Path(path)
 
@@ -86,11 +156,11 @@ class AttackedCurve(NamedTuple):
     """Accuracy under one attack over the size of its perturbations.
 
     Attributes:
-        label: its name in the legend.
-        size: perturbations, rising.
-        accuracy: at each size.
-        stepped: accuracy falls at each size and is known in between, as under an attack
-            that finds the smallest perturbation of each example.
+        label: name in the legend.
+        size: sizes of perturbations, rising.
+        accuracy: accuracy at each size.
+        stepped: true if accuracy falls at each size and is constant between, as under
+            an attack that finds the smallest perturbation of each example.
     """
 
     label: str
@@ -116,10 +186,10 @@ def attacked_accuracy_plot(
         path: where the PNG goes; its folder is made if missing.
         x_label: meaning of the sizes, with their unit.
         y_label: meaning of the accuracy.
-        weaker_to_the_right: sizes are signal-to-noise ratios: the axis is reversed, so
-            that curves fall to the right in every figure.
-        logarithmic: sizes span orders of magnitude; the accuracy at 0 is drawn from a
-            third of the smallest one on.
+        weaker_to_the_right: reverse the axis, for signal-to-noise ratios: curves fall
+            to the right in every figure.
+        logarithmic: use a logarithmic axis; the accuracy at size 0 is drawn from a
+            third of the smallest positive size on.
         title: a line above the axes.
 
     Raises:
@@ -161,29 +231,16 @@ def _accuracy_axes(path, *, num_lines: int, x_label: str, y_label: str, title: s
         axes.set_yticks(np.linspace(0, 1, 6))
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
-        axes.set_title(title)
+        lines = [textwrap.fill(line, _TITLE_LETTERS) for line in title.splitlines()]
+        axes.set_title("\n".join(lines))
         figure.legend(loc="outside lower center", frameon=False)
 
 
 def curve(
     run: Run,
 ) -> tuple[Float[np.ndarray, "corners"], Float[np.ndarray, "corners"]]:
-    """The corners of a run's curve: radii from 0 up, and the accuracy at each one.
-
-    Each accuracy holds on the interval that ends at its radius. The curve ends at the
-    cap, where it may still be high: beyond it there is nothing to know. Without a cap
-    it falls to 0 after the largest radius.
-    """
-    rows = run.rows
-    held = np.unique(rows.radius[rows.correct])
-    radius = np.concatenate([[0.0], held])
-    accuracy = certified_accuracy(rows.correct, rows.radius, radius)
-    # Equal but for rounding: the radius came from a vote table, the cap from a formula.
-    if radius[-1] < run.cap * (1 - 1e-9):
-        radius, accuracy = np.append(radius, radius[-1]), np.append(accuracy, 0.0)
-        if math.isfinite(run.cap):
-            radius, accuracy = np.append(radius, run.cap), np.append(accuracy, 0.0)
-    return radius, accuracy
+    """The corners of a run's curve, see `advjax.metrics.accuracy_curve`."""
+    return accuracy_curve(run.rows.correct, run.rows.radius, run.cap)
 
 
 def _right_edge(runs: Sequence[Run]) -> float:

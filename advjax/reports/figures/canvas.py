@@ -1,8 +1,8 @@
-"""One way to open, style and save a figure, as a PNG.
+"""Open, style and save a figure as a PNG.
 
-Figures are made through matplotlib's objects, never through `pyplot`: no window, no
-state shared between figures, and the same rows give the same bytes. matplotlib is
-imported to draw.
+Figures are objects of matplotlib, never of `pyplot`: they open no window and share no
+state, and the same rows give the same bytes. matplotlib is imported when a figure is
+drawn.
 """
 
 import contextlib
@@ -13,8 +13,8 @@ from typing import Any
 
 from advjax.runtime.atomic import new_file
 
-# Okabe and Ito, "Color universal design" (2008): told apart under every common colour
-# blindness. Their yellow is left out, being unreadable as a line on white.
+# Okabe and Ito, "Color universal design" (2008): distinct under every common colour
+# blindness. Their yellow is left out: as a line on white it is unreadable.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
 STYLE = {
@@ -45,12 +45,12 @@ def figure(
     dpi: int = DPI,
     style: Mapping[str, Any] | None = None,
 ) -> Iterator[Any]:
-    """A figure in one style, saved whole or not at all when the block ends.
+    """Yield a styled figure, and save it when the block ends.
 
     Args:
         path: where the PNG goes; its folder is made if missing.
-        width_in: in inches.
-        height_in: in inches.
+        width_in: width in inches.
+        height_in: height in inches.
         dpi: dots per inch.
         style: settings that differ from `STYLE`.
     """
@@ -65,12 +65,12 @@ def figure(
         FigureCanvasAgg(drawn)
         yield drawn
         with new_file(path) as aside:
-            # Without the name of the program the bytes do not depend on its version.
+            # Without the program's name, the bytes do not depend on its version.
             drawn.savefig(aside, metadata={"Software": None})
 
 
 def look(index: int) -> dict[str, Any]:
-    """Colour and kind of the line of this number."""
+    """Colour, style and width of line number `index`."""
     return {
         "color": COLOURS[index % len(COLOURS)],
         "linestyle": DASHES[index % len(DASHES)],
@@ -79,5 +79,5 @@ def look(index: int) -> dict[str, Any]:
 
 
 def plain(text: str) -> str:
-    """The text without formulas, which a dollar sign would start."""
+    """The text with escaped dollar signs, which would start a formula."""
     return text.replace("$", r"\$")

@@ -25,7 +25,7 @@ def label_bars_plot(
     """Draw a panel of bars over the classes for each entry; return the path.
 
     Args:
-        counts: by title, how often each class occurs.
+        counts: by title, the count of each class.
         path: where the PNG goes; its folder is made if missing.
         labels: the name of each class.
         x_label: meaning of the classes.

@@ -23,8 +23,8 @@ def log_log_plot(
     Panels share both scales and, below them, one legend.
 
     Args:
-        panels: by title, two in a row: the points of each line by its label. A label
-            has one colour in all panels.
+        panels: by title, the points of each line by its label. Panels are two in a row,
+            and a label has one colour in all of them.
         path: where the PNG goes; its folder is made if missing.
         x_label: meaning of the first coordinates, with their unit.
         y_label: meaning of the second coordinates, with their unit.
@@ -50,7 +50,7 @@ def log_log_plot(
         for axes, (name, panel) in zip(grid.flat, panels.items(), strict=False):
             axes.set(xscale="log", yscale="log", title=canvas.plain(name))
             for axis in (axes.xaxis, axes.yaxis):
-                # Between powers of ten, too: an axis may hold only one of these.
+                # Ticks between powers of ten too: an axis may hold only one power.
                 axis.set_major_locator(LogLocator(subs=(1, 3)))
                 axis.set_major_formatter(EngFormatter(sep=""))
                 axis.set_minor_formatter(NullFormatter())
@@ -61,7 +61,7 @@ def log_log_plot(
                 )
         for axes in grid.flat[len(panels) :]:
             axes.remove()
-        # A label of the whole figure would lie on the legend.
+        # A label of the whole figure would cover the legend.
         for column in range(columns):
             lowest = [axes for axes in grid[:, column] if axes.figure is not None][-1]
             lowest.set_xlabel(x_label)

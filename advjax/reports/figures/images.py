@@ -26,17 +26,17 @@ def image_grid_plot(
     """Draw a grid of time-frequency images on one scale of colours; return the path.
 
     Time runs to the right and frequency up. The scale spans the 1st to the 99th
-    percentile of the first column, beyond which a colour saturates: so changes in the
-    other columns show. Differences have a scale of their own, symmetric about zero.
+    percentile of the first column, so that changes in the other columns show; colours
+    saturate beyond. Differences have a scale of their own, symmetric about zero.
 
     Args:
-        images: one for each panel, the undisturbed ones in the first column.
+        images: one for each panel, the clean ones in the first column.
         path: where the PNG goes; its folder is made if missing.
         row_labels: a name for each row.
-        titles: a line or two above each panel.
-        units: of the colours.
+        titles: one or two lines above each panel.
+        units: units of the colours.
         title: a line above the grid.
-        last_is_difference: the last column has differences.
+        last_is_difference: true if the last column has differences.
 
     Raises:
         ValueError: labels or titles do not match the grid.

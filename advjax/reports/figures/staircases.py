@@ -1,4 +1,4 @@
-"""Many small panels of staircases: how many examples a size is enough for."""
+"""Panels of staircases: the share of examples that succeed by size."""
 
 import os
 import pathlib
@@ -21,13 +21,13 @@ _SIZES = {
 
 
 class Staircase(NamedTuple):
-    """Sizes of perturbations that are enough for the examples of one curve.
+    """Sizes of successful perturbations of the examples of one curve.
 
     Attributes:
-        label: its name in the legend. In all panels, the part before a comma decides
-            the colour, and the part behind it the style.
-        sizes: the smallest that is enough for each example; inf where none was.
-        unit: of the sizes.
+        label: name in the legend. In all panels, the part before a comma decides the
+            colour and the part after it the style.
+        sizes: the smallest successful size of each example; inf if none succeeds.
+        unit: unit of the sizes.
     """
 
     label: str
@@ -43,12 +43,12 @@ def staircase_plot(
     columns: Sequence[str],
     y_label: str,
 ) -> pathlib.Path:
-    """Draw the share of examples that each size is enough for; return the path.
+    """Draw the share of examples that succeed by size, in panels; return the path.
 
     Sizes are on a logarithmic axis that the panels of a column share.
 
     Args:
-        panels: the curves of each (row, column); one may be missing.
+        panels: the curves of each (row, column); panels may be missing.
         path: where the PNG goes; its folder is made if missing.
         rows: names of the rows, from above.
         columns: names of the columns, from the left.

@@ -3,7 +3,6 @@
 import pathlib
 from collections.abc import Iterator, Mapping
 
-from advjax import smoothing
 from advjax.metrics.shares import Share
 from advjax.reports import figures, tables
 from experiments.lab import caveats, cell_files, certify_report
@@ -12,6 +11,7 @@ from experiments.lab.grid import Found
 from experiments.lab.study_tables import sections
 from experiments.studies.speakers import inputs
 from experiments.studies.speakers.changed_inputs import certified_below
+from experiments.studies.speakers.maximum_radii import maximum_radius_table
 
 # Gaussian-augmented waveform models of the publication: accuracies without attack.
 PUBLISHED_NOISY = {0.01: "0.89", 0.05: "0.62", 0.10: "0.38", 0.25: "0.17"}
@@ -45,13 +45,10 @@ def report(found: Found) -> Iterator[str]:
                 title=f"Certified accuracy with noise at the {stage}",
             )
             yield f"![certified accuracy, noise at the {stage}]({stage}.png)"
-    caps = tables.maximum_radius_table(
-        lambda sigma, n: smoothing.max_radius(sigma, n, 1e-3), alpha=1e-3
-    )
     yield from sections(
         {
             "Accuracy under augmentation": augmentation_table(every),
-            "Largest certifiable radius, alpha = 0.001": caps,
+            "Largest certifiable radius, alpha = 0.001": maximum_radius_table(),
         }
     )
     for folder in (f for cell, f in found.cells.items() if cell.path == "inputs"):

@@ -6,13 +6,17 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from advjax import reports
+from advjax.metrics import Share
 from advjax.reports.figures import (
     AttackedCurve,
     attacked_accuracy_plot,
     certified_accuracy_plot,
     curve,
 )
+from advjax.runs.folder import open_run
 from advjax.runs.row_types import CERTIFICATES, CertificateRow, Run
+from advjax.smoothing import Certificate, Certificates
 
 
 def run(label, radii, *, wrong=0, cap=float("inf")) -> Run:
@@ -139,3 +143,46 @@ def test_a_logarithmic_axis_shows_what_holds_without_any_perturbation(tmp_path):
     top_line = coloured[: len(image) // 3].sum(axis=1).argmax()
     columns = np.flatnonzero(coloured[top_line])
     assert columns[0] < 0.2 * image.shape[1] < 0.4 * image.shape[1] < columns[-1]
+
+
+def test_a_curve_on_axes_of_ones_own(tmp_path):
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    mine = run("mine", [0.1, 0.3, 0.3], wrong=1, cap=0.5)
+    assert reports.certified_accuracy(axes, mine, color="red") is axes
+    curve_line, end = axes.get_lines()
+    np.testing.assert_array_equal(curve_line.get_xydata()[:3, 0], [0.0, 0.1, 0.3])
+    assert curve_line.get_label() == "mine"
+    assert (end.get_xdata()[0], end.get_color()) == (0.5, "red")
+    (band,) = axes.collections
+    # Of 3 out of 4, at both ends.
+    low, high = Share(3, 4).interval()
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert np.isclose(heights, low).any() and np.isclose(heights, high).any()
+    assert axes.get_ylabel() == "certified accuracy"
+
+
+def test_a_curve_of_a_runs_folder_and_of_certificates(tmp_path):
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    rows = [
+        CertificateRow(i, 1, 1, 0.1, True, 0.5, f"{i}", 0.9, 95, 100, 20.0)
+        for i in range(2)
+    ]
+    settings = {"num_points": 2, "cap": 0.5, "noise_enters_at": "mfbe"}
+    with open_run(tmp_path / "a", settings=settings, environment={}) as folder:
+        for row in rows:
+            folder.append(row)
+    certificates = Certificates(
+        [Certificate(1, 0.1, 0.9, 95, 100)] * 2, np.array([1, 1]), 0.5, 1e-3
+    )
+    axes = Figure().add_subplot()
+    for source in (tmp_path / "a", certificates):
+        reports.certified_accuracy(axes, source, band=False)
+    first, _, second, _ = axes.get_lines()
+    np.testing.assert_array_equal(first.get_xydata(), second.get_xydata())
+    assert first.get_color() != second.get_color()
+    assert (first.get_label(), second.get_label()) == ("a", "certified")
