@@ -1,7 +1,7 @@
-"""Checks of what a caller hands over: a logits function, an example, a key.
+"""Checks of a caller's arguments: a logits function, examples, labels, a key.
 
-All are made on the host, once a call, before anything is compiled. A traced value has
-a shape and a type to check, and no more.
+They run on the host, once a call, before anything is compiled. Of a traced value, only
+shape and type are checked.
 """
 
 import functools
@@ -27,14 +27,14 @@ def num_classes(logits_fn: Any, x: Any) -> int:
 
     Raises:
         ValueError: it is not callable, not written in JAX, fails on such an example,
-            returns anything but one row of floating logits, or changes as it runs.
+            returns anything but one row of floating logits, or changes when called.
     """
     check_callable(logits_fn)
     return num_classes_of(*split(logits_fn), x)
 
 
 def check_callable(logits_fn: Any) -> None:
-    """Refuse what is no function.
+    """Refuse a logits function that is not callable.
 
     Raises:
         ValueError: it cannot be called.
@@ -47,7 +47,7 @@ def check_callable(logits_fn: Any) -> None:
 
 
 def num_classes_of(arrays: Any, static: Any, x: Any) -> int:
-    """`num_classes` of a function that `split` took apart.
+    """`num_classes` of a function that `split` has partitioned.
 
     Raises:
         ValueError: as `num_classes`.
@@ -72,17 +72,17 @@ _MOST_KNOWN = 64
 
 
 def is_traced(value: Any) -> bool:
-    """A value that is known only when the program around it runs."""
+    """True for a tracer, whose value is known only when its program runs."""
     return isinstance(value, jax.core.Tracer)
 
 
 def inside_a_trace() -> bool:
-    """True while operations are recorded for a program instead of run."""
+    """True while JAX traces a program."""
     return is_traced(jnp.zeros(()))
 
 
 def _plainly(static, arrays, x):
-    """`apply` without a cache, which must not hold values of an unfinished trace."""
+    """`apply` without its cache, which must not keep tracers of an unfinished trace."""
     return apply_unchanged(join(arrays, static), x)
 
 
@@ -129,7 +129,7 @@ def _described(row: Any) -> str:
 
 
 def _explained(error: Exception, function: Any, x: Any) -> str:
-    """Explanation of why a function cannot be traced, from what tracing said."""
+    """Explanation of a function's failure to trace, from JAX's error."""
     name, text = type(error).__name__, str(error)
     if "changes while it runs" in text:
         return text
@@ -141,12 +141,12 @@ def _explained(error: Exception, function: Any, x: Any) -> str:
     if package or isinstance(error, jax.errors.ConcretizationTypeError | _TO_NUMPY):
         return (
             f"the classifier is not a JAX function of {example} "
-            f"({name}: {_first_line(text)}): it {_uses(package)}, which cannot be "
-            "compiled or differentiated here. Give a function written with jax.numpy."
+            f"({name}: {_first_line(text)}): it {_uses(package)}, which JAX cannot "
+            "compile or differentiate. Give a function written with jax.numpy."
         )
     return (
         f"the classifier failed on {example} ({name}: {_first_line(text)}). It gets "
-        "one example without a batch axis: one that wants a batch is wrapped, as in "
+        "one example without a batch axis: wrap a network that takes batches, as in "
         "lambda x: net(x[None])[0]."
     )
 
@@ -157,13 +157,12 @@ _TO_NUMPY = jax.errors.TracerArrayConversionError
 def _changes(what: str) -> str:
     return (
         f"the network changes while it runs ({what}), as batch norm and dropout do in "
-        "training: nothing found here would hold for the network in use. Put it into "
-        "evaluation mode first, as net.eval() in Flax NNX."
+        "training. Put it into evaluation mode first, as net.eval() in Flax NNX."
     )
 
 
 def _uses(package: str | None) -> str:
-    return f"uses {package}" if package else "takes its input for a number of NumPy"
+    return f"uses {package}" if package else "converts its input to NumPy"
 
 
 def _first_line(text: str) -> str:
@@ -181,7 +180,7 @@ _FOREIGN = {
 
 
 def _foreign_package(error: Exception, function: Any) -> str | None:
-    """The framework that the function is from, or that its failure comes from."""
+    """The framework of a function or of its failure; None if it is JAX."""
     while isinstance(function, jax.tree_util.Partial):
         function = function.func
     function = getattr(function, "value", function)
@@ -197,7 +196,7 @@ def _foreign_package(error: Exception, function: Any) -> str | None:
 
 
 def in_float32(logits_fn: Callable[..., Any]) -> Callable[..., Any]:
-    """The function with its logits in float32, whatever its weights are in."""
+    """The function with its logits in float32, for weights of any type."""
     return lambda x: logits_fn(x).astype(jnp.float32)
 
 
@@ -224,17 +223,17 @@ def float_example(x: Any, name: str = "x") -> Any:
     if x.dtype == jnp.float32:
         return x
     warnings.warn(
-        f"{name} holds {x.dtype} and is cast to float32, in which all is computed.",
+        f"{name} holds {x.dtype} and is cast to float32, the type of all computations.",
         stacklevel=3,
     )
     return x.astype(jnp.float32)
 
 
 def check_key(key: Any, name: str = "key") -> None:
-    """Refuse what no randomness can be drawn from.
+    """Refuse anything but one key of `jax.random`.
 
     Raises:
-        ValueError: it is not one key of `jax.random`.
+        ValueError: it is not one key.
     """
     dtype = getattr(key, "dtype", None)
     typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
@@ -242,7 +241,7 @@ def check_key(key: Any, name: str = "key") -> None:
     if not raw and not (typed and key.shape == ()):
         given = key if dtype is None else f"{dtype}{list(key.shape)}"
         raise ValueError(
-            f"{name}={given}: give one key of JAX, as jax.random.key(0) makes it."
+            f"{name}={given}: give one key of JAX, such as jax.random.key(0)."
         )
 
 
@@ -252,11 +251,11 @@ def check_labels(y: Any, num_classes: int, *, shape: tuple[int, ...]) -> Any:
     Args:
         y: class numbers.
         num_classes: of the classifier.
-        shape: what `y` must have.
+        shape: shape of the labels.
 
     Raises:
-        ValueError: another type or shape, or, of labels that are not traced, a number
-            that is no class.
+        ValueError: another type or shape, or a number that is no class. The numbers of
+            traced labels are not checked.
     """
     given = y if hasattr(y, "dtype") else np.asarray(y)
     if not jnp.issubdtype(given.dtype, jnp.integer):
@@ -278,7 +277,7 @@ def check_labels(y: Any, num_classes: int, *, shape: tuple[int, ...]) -> Any:
         wrong = numbers[(numbers < 0) | (numbers >= num_classes)]
         if wrong.size:
             raise ValueError(
-                f"label {wrong.flat[0]} is no class of this classifier, which tells "
-                f"{num_classes} apart: give numbers from 0 to {num_classes - 1}"
+                f"label {wrong.flat[0]} is no class of this classifier, which has "
+                f"{num_classes}: give numbers from 0 to {num_classes - 1}"
             )
     return given.astype(np.int32)

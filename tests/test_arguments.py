@@ -183,7 +183,7 @@ BAD = {
     "no class": (lambda x: (W @ x)[:0], "there is no class"),
     "another length": (lambda x: W[:, :5] @ x, r"shape \(6,\), float32.*dot_general"),
     "a batch wanted": (lambda x: x[:, None] @ x[0, :], r"lambda x: net\(x\[None\]\)"),
-    "NumPy": (to_numpy, "takes its input for a number of NumPy"),
+    "NumPy": (to_numpy, "converts its input to NumPy"),
     "a branch": (lambda x: W @ x if x[0] > 0 else x, "jax.numpy"),
     "not callable": ({"w": W}, "cannot be called"),
 }
@@ -209,11 +209,12 @@ def test_a_function_is_traced_once_for_many_examples():
         traces.append(1)
         return W @ x
 
-    for x in X:
-        smoothing.certify(
-            traced, x, KEY, noise=NOISE, num_selection=5, num_estimation=50, alpha=0.01
-        )
-    assert len(traces) == 1
+    votes = {"num_selection": 5, "num_estimation": 50, "alpha": 0.01}
+    # A program for several devices traces it once more.
+    for count, placement in ((1, smoothing.Placement()), (2, None)):
+        for x in X:
+            smoothing.certify(traced, x, KEY, noise=NOISE, placement=placement, **votes)
+        assert len(traces) == count
 
 
 def nnx_in_a_closure():
@@ -297,7 +298,7 @@ def test_networks_in_evaluation_mode_pass():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"noise": 0.25}, r"noise=0.25 is no noise law.*gaussian\(0.25\)"),
+        ({"noise": 0.25}, r"noise=0.25 .*gaussian\(0.25\)"),
         ({"key": 0}, r"key=0: give one key.*jax.random.key"),
         ({"key": KEYS}, "give one key"),
         ({"x": X}, "shape"),

@@ -1,7 +1,7 @@
-"""Classifiers over many examples: one compiled program, one row per example.
+"""Evaluation of a classifier on many examples: one program, one row per example.
 
-An example's randomness comes from its id, so that rows do not depend on their order, on
-which other examples there are, or on where a run was interrupted.
+The randomness of an example follows from its id. So rows do not depend on their order,
+on the other examples, or on interruptions.
 """
 
 from advjax.evaluation.attack import Attacked, AttackResume, attack_points

@@ -23,15 +23,15 @@ from advjax.types import AnyCallable, Key
 
 
 class AttackResume(NamedTuple):
-    """Attacks of an earlier start, and the place where this one keeps its state.
+    """Attacks of an earlier start, and the snapshots of this one.
 
     Attributes:
         done: ids that need no row.
-        snapshot: a file that keeps points in mid-attack; found, it is continued. If it
-            is damaged, its points are attacked anew.
+        snapshot: file for the state of unfinished attacks. If it exists, the attacks
+            continue from it; if it is damaged, its points are attacked anew.
         every_s: seconds from one snapshot to the next.
         on_round: called now and then, also when no point is finished.
-        note: called with a sentence about what is wrong with a snapshot.
+        note: called with a sentence about a damaged snapshot.
     """
 
     done: Collection[str] = ()
@@ -45,7 +45,7 @@ ANEW = AttackResume()
 
 
 class Attacked(NamedTuple):
-    """One attacked example: what is written about it, and the example itself."""
+    """The row of an attacked example, and the adversarial example."""
 
     row: AttackRow
     x_adv: Float[np.ndarray, "*features"]
@@ -63,27 +63,27 @@ def attack_points(
     mesh: Mesh | None = None,
     resume: AttackResume = ANEW,
 ) -> Iterator[Attacked]:
-    """Each point that is not done yet, attacked, as soon as it is finished.
+    """Attack each unfinished point; yield its row as soon as it is done.
 
     Args:
-        attack: what to run.
-        logits_fn: the classifier after the stage that `points` are at.
-        points: what to attack.
+        attack: the attack.
+        logits_fn: the classifier after the stage of the points.
+        points: points to attack.
         key: root of all randomness; a point's own key follows from its id.
-        budgets: one a point, in the attack's norm; None for attacks without.
+        budgets: one for each point, in the attack's norm; None for an attack without.
         targets: the class to reach for each point, for a targeted attack.
         num_slots: points attacked at once; None for the backend's default.
-        mesh: devices of this process that share these points.
-        resume: what is done, and where points in mid-attack are kept.
+        mesh: devices of this process that share the points.
+        resume: finished points, and the snapshots of unfinished ones.
 
     Raises:
-        ValueError: a classifier or inputs that no attack can be judged on, targets
-            missing, or an attack within a budget without one.
+        ValueError: the attack cannot be judged on such a classifier or inputs, targets
+            are missing, or a budget is.
     """
     if attack.targeted != (targets is not None):
         raise ValueError(
-            "a targeted attack needs the class to reach for each point, and an "
-            "untargeted one has none"
+            f"targets={'None' if targets is None else 'given'} for an attack with "
+            f"targeted={attack.targeted}: give them for a targeted attack only."
         )
     if not points:
         return
@@ -108,7 +108,7 @@ def attack_points(
             snapshots.save(resume.snapshot, slots, pending)
             last_saved = time.perf_counter()
 
-    # Refuses what it can before anything is compiled; nothing runs until it is asked.
+    # Checks its arguments now, and runs when the first result is requested.
     results = run_batch(
         attack, logits_fn, x, goals, keys, budget,
         num_slots=num_slots, slots=slots, on_block=after_block, mesh=mesh,
@@ -138,7 +138,7 @@ def attack_points(
 
 
 def _unfinished(attack, logits_fn, points, resume: AttackResume):
-    """The slots of a snapshot, if there is a good one, and the ids that they number."""
+    """The slots of a valid snapshot, if any, and the ids that they number."""
     snapshot = resume.snapshot
     left = [point.id for point in points if point.id not in resume.done]
     if snapshot is None or not os.path.lexists(snapshot):
@@ -178,19 +178,15 @@ def _attack_row(
         "l2": float(np.linalg.norm(delta)),
         "l0": int((delta != 0).sum()),
     }
-    # To float32 rounding: entries near 1 move in steps of 6e-8, whatever the budget.
+    # Up to float32 rounding: entries near 1 move in steps of 6e-8.
     within = not attack.fixed_budget or sizes[attack.norm] <= budget * (1 + 1e-5) + 1e-6
     before, after = (_probabilities(row) for row in (clean, result.logits))
-    answer, new = int(before.argmax()), int(after.argmax())
-    won = (
-        bool(result.success)
-        and within
-        and bool(off_target(point.label, answer, target))
-    )
+    old, new = int(before.argmax()), int(after.argmax())
+    won = bool(result.success) and within and bool(off_target(point.label, old, target))
     return AttackRow(
         idx=point.idx,
         label=point.label,
-        clean=answer,
+        clean=old,
         target=target,
         predict=new,
         success=won,
@@ -202,9 +198,9 @@ def _attack_row(
         linf=sizes["linf"],
         l2=sizes["l2"],
         l0=sizes["l0"],
-        gt=float(before[answer]),
+        gt=float(before[old]),
         new=float(after[new]),
-        gt_new=float(after[answer]),
+        gt_new=float(after[old]),
         zero_gradient=zero_gradient,
     )
 

@@ -25,7 +25,7 @@ from advjax.types import AnyCallable, Key
 
 
 class CertifyResume(NamedTuple):
-    """Certificates of an earlier start, and the place where this one keeps its votes.
+    """Certificates and votes of an earlier start, and a callback that keeps votes.
 
     Attributes:
         done: ids that need no row.
@@ -52,22 +52,22 @@ def certify_points(
     waveform_bound: float = math.nan,
     resume: CertifyResume = ANEW,
 ) -> Iterator[CertificateRow]:
-    """One row per point that is not done yet, as soon as it is certified.
+    """Yield a row for each unfinished point, as soon as it is certified.
 
-    With a bound that stops early, points that need few votes overtake others. A row's
-    time runs from the row before: while the last votes of a point are read, the device
-    is at work on the next.
+    With a bound that stops early, points that need few votes overtake others. The time
+    of a row starts at the row before: the device works on the next point while the last
+    votes of a point are read.
 
     Args:
-        logits_fn: the classifier after the stage that `points` are at.
-        points: what to certify.
+        logits_fn: the classifier after the stage of the points.
+        points: points to certify.
         key: root of all noise; a point's own key follows from its id.
         noise: the noise distribution.
-        plan: how many votes, and what bounds them.
+        plan: the numbers of votes, and their bound.
         placement: the layout of the noisy copies on the devices.
-        waveform_bound: the most that the stage moves for 1 at the waveform, see
-            `lipschitz_bound`; NaN for none. Points need their `wave_l2` with one.
-        resume: what is done, and where votes are kept.
+        waveform_bound: Lipschitz constant of the stage as a function of the waveform,
+            see `lipschitz_bound`; NaN for none. With it, points need their `wave_l2`.
+        resume: finished points, and votes of the others.
 
     Raises:
         ValueError: what `certify_each` refuses.

@@ -21,7 +21,7 @@ from advjax.types import AnyArray, AnyCallable, Key
 def stage_features(
     stage: Representation, audio: Int[np.ndarray, "time"]
 ) -> Float[np.ndarray, "*features"]:
-    """The stage's array of one clip of stored int16 audio."""
+    """The array of one clip of int16 audio at a stage."""
     return np.asarray(_apply(stage, from_int16(np.asarray(audio))))
 
 
@@ -34,8 +34,8 @@ def logits_of_batch(
     """Logits of many examples, `batch_size` at a time (the last batch is padded).
 
     Raises:
-        ValueError: a function that does not turn one example into one row of logits, or
-            examples that hold no floating numbers.
+        ValueError: the function does not turn one example into one row of logits, or
+            the examples hold no floating numbers.
     """
     x = np.asarray(float_example(x))
     classes = num_classes(logits_fn, example_like(x))
@@ -51,8 +51,8 @@ def logits_of_batch(
 
 @functools.cache
 def _logits_each():
-    # Made at the first call: the options are probed on the backend, which an import
-    # must not start.
+    # Made at the first call: the options need the backend, which an import must not
+    # start.
     return jax.jit(
         lambda static, arrays, x: jax.vmap(in_float32(join(arrays, static)))(x),
         static_argnums=0,
@@ -69,7 +69,7 @@ def clean_accuracy(
     noise: Noise | None = None,
     key: Key | None = None,
 ) -> float:
-    """Share of examples classified right, with one draw of `noise` each if given."""
+    """Share of examples classified correctly, each with one draw of noise if given."""
     if noise is not None:
         keys = jax.random.split(key, len(x))
         x = np.asarray(jax.jit(jax.vmap(noise.sample))(keys, jnp.asarray(x)))

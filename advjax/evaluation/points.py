@@ -1,4 +1,4 @@
-"""Examples to evaluate, and the key that is each one's own."""
+"""Examples to evaluate, and their keys."""
 
 import hashlib
 import math
@@ -19,11 +19,11 @@ class Point(NamedTuple):
     x: Float[np.ndarray, "*features"]
     label: int
     wave_l2: float = math.nan
-    """The l2 norm of its clip at the waveform; NaN where it is not needed."""
+    """The l2 norm of its clip at the waveform; NaN if it is not needed."""
 
 
 def example_key(key: Key, id: str) -> Key:
-    """The key of one example: 64 bits of the SHA-256 of its id, folded into `key`."""
+    """The key of one example: `key` folded with 64 bits of its id's SHA-256."""
     digest = hashlib.sha256(id.encode()).digest()
     high, low = (int.from_bytes(digest[i : i + 4], "big") for i in (0, 4))
     return jax.random.fold_in(jax.random.fold_in(key, high), low)

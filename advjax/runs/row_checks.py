@@ -220,8 +220,8 @@ def _check_radius(rows: Rows, path: pathlib.Path, settings: Mapping[str, Any]) -
 
 def _radius_of(noise: Mapping[str, Any]) -> Callable[[float], float] | None:
     """A law's radius where its name and sigma decide it."""
-    from advjax.smoothing.laws.gaussian import gaussian_radius
-    from advjax.smoothing.laws.uniform import uniform_radius
+    from advjax.smoothing.noises.gaussian import gaussian_radius
+    from advjax.smoothing.noises.uniform import uniform_radius
 
     law, sigma = noise["law"], noise["sigma"]
     if not (_is_number(sigma) and sigma > 0):

@@ -19,7 +19,6 @@ from advjax.smoothing.bounds import (
 from advjax.smoothing.bounds.clopper_pearson import (
     max_radius,
     num_for_radius,
-    votes_needed,
 )
 from advjax.smoothing.bounds.reach import RadiusNeeds, Reach, reach
 from advjax.smoothing.certify import ABSTAIN, Certificate, certify, certify_each
@@ -27,7 +26,7 @@ from advjax.smoothing.counting.memory import fitting_tile
 from advjax.smoothing.counting.placement import Placement, default_tile
 from advjax.smoothing.counting.tally import Example, Tally
 from advjax.smoothing.counting.votes import count_votes
-from advjax.smoothing.laws import (
+from advjax.smoothing.noises import (
     NOISES,
     Noise,
     coloured,
@@ -37,7 +36,7 @@ from advjax.smoothing.laws import (
     pcm16,
     uniform,
 )
-from advjax.smoothing.laws.coloured import (
+from advjax.smoothing.noises.coloured import (
     ellipsoid_norm,
     gains_of,
     mean_spectrum,
@@ -85,7 +84,6 @@ __all__ = [
     "reach",
     "tone_radius_db",
     "uniform",
-    "votes_needed",
 ]
 
 

@@ -6,7 +6,7 @@ found.accuracy([0.0, 0.1, 0.25])
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -21,7 +21,7 @@ from advjax.smoothing.bounds.reach import reach
 from advjax.smoothing.certify import Certificate, certify_each
 from advjax.smoothing.counting.placement import whole_process
 from advjax.smoothing.counting.tally import Example
-from advjax.smoothing.laws.base import AnyNoise
+from advjax.smoothing.noises.base import AnyNoise
 from advjax.types import AnyArray, AnyCallable, Key
 
 
@@ -34,14 +34,12 @@ class Certificates:
         label: the class of each example.
         max_radius: the largest radius that the votes could have certified.
         alpha: failure probability of each certificate.
-        norm: the norm of the radii, as in `Noise`.
     """
 
     certificates: Sequence[Certificate]
     label: Int[np.ndarray, "examples"]
     max_radius: float
     alpha: float
-    norm: str
 
     @property
     def prediction(self) -> Int[np.ndarray, "examples"]:
@@ -77,10 +75,6 @@ class Certificates:
     def __getitem__(self, number: int) -> Certificate:
         """The certificate of one example."""
         return self.certificates[number]
-
-    def __iter__(self) -> Iterator[Certificate]:
-        """The certificates in their order."""
-        return iter(self.certificates)
 
     def __repr__(self) -> str:
         """A summary in one line."""
@@ -143,4 +137,4 @@ def certify_batch(
             certificates.append(certificate)
             if line is not None:
                 line.advance()
-    return Certificates(tuple(certificates), label, max_radius, alpha, noise.norm)
+    return Certificates(certificates, label, max_radius, alpha)

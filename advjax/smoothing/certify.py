@@ -40,7 +40,7 @@ from advjax.smoothing.counting.placement import (
     whole_process,
 )
 from advjax.smoothing.counting.tally import Example, OnTally, Tally
-from advjax.smoothing.laws.base import AnyNoise
+from advjax.smoothing.noises.base import AnyNoise
 from advjax.types import AnyArray, AnyCallable, Key
 
 ABSTAIN = -1
@@ -184,7 +184,5 @@ def certify_each(
         prediction, radius = ABSTAIN, 0.0
         if p_lower >= 0.5:
             prediction, radius = tally.top, noise.radius(p_lower)
-        yield (
-            number,
-            Certificate(prediction, radius, p_lower, tally.votes, tally.num_estimation),
-        )
+        n = tally.num_estimation
+        yield number, Certificate(prediction, radius, p_lower, tally.votes, n)

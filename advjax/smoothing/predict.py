@@ -10,7 +10,7 @@ from advjax.smoothing.certify import ABSTAIN
 from advjax.smoothing.counting.placement import Placement, whole_process
 from advjax.smoothing.counting.tally import refuse_no_votes
 from advjax.smoothing.counting.votes import count_votes
-from advjax.smoothing.laws.base import AnyNoise, check_noise
+from advjax.smoothing.noises.base import AnyNoise, check_noise
 from advjax.types import AnyArray, AnyCallable, Key
 
 

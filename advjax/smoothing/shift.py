@@ -1,13 +1,13 @@
-"""Smoothing over every time shift up to a greatest one: exact, without chance.
+"""Smoothing over all time shifts up to a largest one, with exact certificates.
 
-The smoothed classifier answers with the class of most votes among the copies of a clip
+The smoothed classifier predicts the class of most votes among the copies of a clip
 rotated by -max_shift, ..., -step, 0, step, ..., max_shift samples. Rotations add, so a
-clip shifted by s steps is voted on by the same copies but s of them: the answer stays
-while the lead over every other class is more than the 2 s votes that may change, or is
-those 2 s and a tie falls to it, as ties fall to the first class.
+clip shifted by s steps has all but s of these copies in common with the clip itself.
+The prediction holds while its lead over every other class exceeds the 2 s votes that
+may change, or equals 2 s and the tie falls to it, as ties fall to the first class.
 
-Source: derived here; Levine and Feizi 2020, arXiv:2002.10733, count the votes that a
-patch of an image can reach, without chance too.
+Source: derived here. Levine and Feizi 2020, arXiv:2002.10733, likewise count the votes
+that a patch of an image can reach, without randomness.
 """
 
 import functools
@@ -25,14 +25,14 @@ from advjax.types import AnyArray, AnyCallable, Wave
 
 
 class ShiftCertificate(NamedTuple):
-    """What was proved about one clip, with certainty.
+    """Certified prediction for one clip, valid with certainty.
 
     Attributes:
         prediction: a class; this smoothed classifier never abstains.
-        radius: in samples: the prediction is the same for the clip rotated by every
-            multiple of the step up to and including it.
-        votes: copies given the predicted class.
-        num_votes: copies.
+        radius: largest shift in samples up to which the clip, rotated by any multiple
+            of the step, has the same prediction.
+        votes: copies that are given the predicted class.
+        num_votes: all copies.
     """
 
     prediction: int
@@ -44,27 +44,27 @@ class ShiftCertificate(NamedTuple):
 def certify_shift(
     logits_fn: AnyCallable, wave: AnyArray, *, max_shift: int, step: int = 1
 ) -> ShiftCertificate:
-    """The prediction over all shifts of a clip, and the shift that cannot change it.
+    """Certify the prediction over all shifts of a clip, and the shifts that keep it.
 
-    The radius is at most `max_shift`, and reaches it when all copies agree. It is what
-    the counts alone prove: the true answer may hold for longer. It holds for the
-    compiled program that voted, whose logits may differ from another's in last bits.
+    The radius is at most `max_shift`, and reaches it when all copies agree. It follows
+    from the counts alone; the true radius may be larger. It holds for the compiled
+    program that voted, whose logits may differ from another's in the last bits.
 
     Args:
         logits_fn: one clip to one row of logits; a copy without finite logits has no
             vote.
-        wave: the clip; what leaves at one end enters at the other.
-        max_shift: the greatest shift voted on, in samples; a multiple of step.
-        step: samples between shifts. With 1, every shift is certified; otherwise only
-            multiples of it are, since between them no vote is shared.
+        wave: the clip; samples that leave at one end enter at the other.
+        max_shift: the largest shift that is voted on, in samples; a multiple of step.
+        step: samples between shifts. Only multiples of it are certified, since shifts
+            between them share no copy.
 
     Raises:
         ValueError: impossible shifts, or logits that are finite on no copy.
     """
     if step < 1 or max_shift < 0 or max_shift % step:
         raise ValueError(
-            f"max_shift={max_shift}, step={step}: give a step of 1 or more and a "
-            "greatest shift that is a multiple of it."
+            f"max_shift={max_shift}, step={step}: give a step of 1 or more, and a "
+            "multiple of it as max_shift."
         )
     wave = jnp.asarray(float_example(wave, "wave"))
     if wave.ndim != 1:
@@ -75,11 +75,11 @@ def certify_shift(
     counts = np.asarray(_count(default_tile(), static, arrays, wave, shifts))
     if not counts.any():
         raise ValueError(
-            "the classifier gave no finite logits on any shift of this clip: check how "
-            "it was trained or loaded."
+            "the classifier gave no finite logits on any shift of this clip: check its "
+            "weights."
         )
     top = int(counts.argmax())
-    # A rival before the top class wins ties, one after it loses them.
+    # A rival of a lower number wins ties, one of a higher number loses them.
     leads = counts[top] - counts - (np.arange(len(counts)) < top)
     steps = int(np.delete(leads, top).min(initial=counts[top])) // 2
     return ShiftCertificate(top, steps * step, int(counts[top]), len(shifts))

@@ -88,13 +88,13 @@ def test_certificates_are_wrong_at_most_alpha_of_the_time(alpha):
 
 def test_uniform_noise_certifies_the_l1_distance():
     # By the axis nearest to the plane, the l1 distance is exact for one coordinate.
-    law, x = uniform(0.5), jnp.array([0.2, 0.0])
+    distribution, x = uniform(0.5), jnp.array([0.2, 0.0])
     found = [
         certify(
             half_space([1.0, 0.0]),
             x,
             key,
-            noise=law,
+            noise=distribution,
             num_estimation=5_000,
             placement=Placement(500),
         )  # fmt: skip
@@ -304,6 +304,21 @@ def test_requests_that_prove_nothing_are_refused(options, message):
     }
     with pytest.raises(ValueError, match=message):
         certify(**settings | options)
+
+
+def test_it_says_that_it_runs_outside_of_jit():
+    @jax.jit
+    def certified(x):
+        return certify(half_space(NORMAL), x, jax.random.key(0), noise=NOISE).radius
+
+    with pytest.raises(ValueError, match="outside"):
+        certified(at_distance(1.0))
+
+
+def test_the_package_lists_what_it_exports():
+    assert dir(smoothing) == sorted(smoothing.__all__)
+    assert {"certify", "certify_batch", "gaussian"} < set(dir(smoothing))
+    assert "bounds" not in dir(smoothing)
 
 
 def test_plan_refuses_an_impossible_radius():

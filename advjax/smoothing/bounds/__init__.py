@@ -8,6 +8,6 @@ BOUNDS: dict[str, type[Bound]] = {
     "clopper_pearson": ClopperPearson,
     "sequential": Sequential,
 }
-"""The bounds that a certificate may rest on; each takes the radii of interest."""
+"""The bounds by name; each takes the radii of interest."""
 
 __all__ = ["BOUNDS", "Bound", "ClopperPearson", "Sequential", "VotePlan"]

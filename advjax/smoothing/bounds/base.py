@@ -1,4 +1,4 @@
-"""The contract of a bound, and the plan of a certificate's votes."""
+"""The contract of a bound, and the vote plan of a certificate."""
 
 import abc
 import dataclasses
@@ -10,11 +10,11 @@ from jaxtyping import Float, Int
 
 from advjax.smoothing.counting.placement import Placement, default_tile
 from advjax.smoothing.counting.tally import Example, OnTally, Tally
-from advjax.smoothing.laws.base import AnyNoise, Noise
+from advjax.smoothing.noises.base import AnyNoise, Noise
 from advjax.types import AnyCallable
 
 MOST_VOTES = 2**31 - 1
-"""All votes of an example are counted in one 32-bit number."""
+"""The most votes of an example: they are counted in a 32-bit number."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Bound(abc.ABC):
 
     Attributes:
         radii: the radii of interest, in the units of the example.
-        name: in `BOUNDS`.
-        stops_early: true if an example's own votes decide how many there are.
-        most_votes: the most estimation votes that it can bound.
+        name: its name in `BOUNDS`.
+        stops_early: true if the votes of an example decide when they stop.
+        most_votes: the largest number of estimation votes.
     """
 
     radii: tuple[float, ...] = ()
@@ -53,11 +53,11 @@ class Bound(abc.ABC):
         num_estimation: int,
         alpha: float,
     ) -> tuple[Float[np.ndarray, "rows"], Float[np.ndarray, "rows"]]:
-        """The least and the greatest bound that certificates of such votes may state.
+        """The smallest and the largest bound that such votes may give.
 
         Args:
             votes: estimation votes for the class.
-            drawn: estimation votes.
+            drawn: estimation votes drawn.
             num_estimation: the most that the plan allows.
             alpha: failure probability of a certificate.
         """
@@ -73,38 +73,38 @@ class Bound(abc.ABC):
         placement: Placement,
         on_tally: OnTally | None = None,
     ) -> Iterator[tuple[int, Tally]]:
-        """Each example's number and all the votes that its certificate rests on.
+        """Yield each example's number and all votes of its certificate.
 
         Args:
             logits_fn: one example to one row of logits, see `certify`.
-            examples: what to count votes for.
+            examples: examples to count votes for.
             noise: the noise distribution.
             plan: the numbers of votes.
             placement: the layout of the copies on the devices.
-            on_tally: called with an example's number and votes while it goes on.
+            on_tally: called with an example's number and its votes so far.
         """
 
     @abc.abstractmethod
     def p_lower(self, tally: Tally, plan: "VotePlan") -> float:
-        """The bound on the selected class's probability that a whole tally proves."""
+        """The bound on the selected class's probability, from a complete tally."""
 
     def default_tile(self) -> int:
         """Noisy copies in a tile on the default backend."""
         return default_tile()
 
     def copies_at_once(self, tile: int) -> int:
-        """Noisy copies that a device evaluates side by side, in such tiles."""
+        """Noisy copies that a device evaluates side by side, for this tile."""
         return tile
 
     def settings(
         self, noise: Noise, plan: "VotePlan", placement: Placement
     ) -> Mapping[str, Any]:
-        """Settings of certificates beside the plan and the tile, for JSON."""
+        """Settings of certificates besides the plan and the tile, as JSON values."""
         return {}
 
 
 class VotePlan(NamedTuple):
-    """The votes of a certificate, and their bound.
+    """The numbers of votes of a certificate, and their bound.
 
     Attributes:
         num_selection: votes that choose the class (n0).
@@ -120,7 +120,7 @@ class VotePlan(NamedTuple):
     bound: Bound
 
     def __str__(self) -> str:
-        """The numbers as they are usually written."""
+        """The numbers of votes and alpha, as in `n0=100, n=10000, alpha=0.001`."""
         most = "at most " if self.bound.stops_early else ""
         return (
             f"n0={self.num_selection}, n={most}{self.num_estimation}, "

@@ -1,14 +1,12 @@
 """The Clopper-Pearson bound on a number of votes that is fixed beforehand.
 
-It is computed in float64 on the host. It needs the inverse incomplete beta function,
-which JAX lacks, and float64: bisection in float32 errs by up to 0.003 sigma, sometimes
-upwards.
+The host computes it in float64 with SciPy. JAX lacks the inverse incomplete beta
+function, and bisection in float32 errs by up to 0.003 sigma, sometimes upwards.
 
-Here `num_successes` of `num_trials` independent votes fell to one class, and a
-statement may be wrong with probability at most `alpha`.
+In this module, `num_successes` of `num_trials` independent votes are for one class, and
+a statement is wrong with probability at most `alpha`.
 """
 
-import bisect
 import functools
 import math
 from collections.abc import Iterable, Iterator
@@ -21,11 +19,11 @@ from advjax.smoothing.bounds.base import Bound, VotePlan
 from advjax.smoothing.counting.in_order import count_in_order
 from advjax.smoothing.counting.placement import Placement
 from advjax.smoothing.counting.tally import Example, OnTally, Tally
-from advjax.smoothing.laws.base import AnyNoise
+from advjax.smoothing.noises.base import AnyNoise
 from advjax.types import AnyCallable
 
 MOST_TRIALS = 10_000_000
-"""A table of bounds holds one float64 for each count: 80 MB at this many trials."""
+"""The most votes: a table of bounds has one float64 for each count, 80 MB here."""
 
 
 class ClopperPearson(Bound):
@@ -46,7 +44,7 @@ class ClopperPearson(Bound):
     @staticmethod
     def unanimous(num_trials: int, alpha: float) -> float:
         """See `Bound.unanimous`."""
-        # Without the table of all counts, which is large where n is.
+        # In closed form, without the large table of all counts.
         return math.exp(math.log(alpha) / num_trials)
 
     @staticmethod
@@ -57,7 +55,7 @@ class ClopperPearson(Bound):
         num_estimation: int,
         alpha: float,
     ) -> tuple[Float[np.ndarray, "rows"], Float[np.ndarray, "rows"]]:
-        """See `Bound.extremes`; the bound is the same whenever it is computed."""
+        """See `Bound.extremes`; the smallest and the largest bound are equal."""
         lower = np.asarray(clopper_pearson_lower(votes, num_estimation, alpha))
         return lower, lower
 
@@ -99,9 +97,9 @@ def check_alpha(alpha: float) -> None:
 def lower_bounds(num_trials: int, alpha: float) -> Float[np.ndarray, "counts"]:
     """Clopper-Pearson lower bounds for every count 0..num_trials, never decreasing.
 
-    Entry k is the alpha quantile of Beta(k, num_trials - k + 1), 0 for k = 0. Where the
-    library's quantile is not monotone in k (scipy issue 12796) the lower of the
-    neighbours is taken, which keeps every entry a valid bound.
+    Entry k is the alpha quantile of Beta(k, num_trials - k + 1), 0 for k = 0. SciPy's
+    quantile is not always monotone in k (scipy issue 12796). The lower of the
+    neighbours is then taken, which keeps every entry a valid bound.
 
     Raises:
         ValueError: alpha outside (0, 1), or num_trials outside 1..10,000,000.
@@ -145,33 +143,13 @@ def clopper_pearson_lower(
     count = np.asarray(num_successes)
     if ((count < 0) | (count > num_trials)).any():
         raise ValueError(
-            f"votes {count} do not lie in 0..{num_trials}, the votes drawn"
+            f"num_successes={count} is outside 0..{num_trials}, the votes drawn."
         )
     return np.asarray(table[count])
 
 
-def votes_needed(num_trials: int, alpha: float) -> int:
-    """Smallest count whose lower bound reaches one half, so that it does not abstain.
-
-    At alpha 0.001: 66 of 100, 550 of 1,000, 5,156 of 10,000, 50,490 of 100,000.
-
-    Raises:
-        ValueError: even a unanimous vote would abstain (num_trials below
-            log(alpha) / log(1/2): 10 at alpha 0.001), or impossible arguments.
-    """
-    needed = bisect.bisect_left(lower_bounds(num_trials, alpha), 0.5)
-    if needed > num_trials:
-        least = math.ceil(math.log(alpha) / math.log(0.5))
-        raise ValueError(
-            f"{num_trials} votes can only abstain at alpha={alpha}: a unanimous vote "
-            f"proves p >= {alpha ** (1 / num_trials):.4f}, below one half. "
-            f"Draw at least {least}, or choose a larger alpha."
-        )
-    return needed
-
-
 def max_radius(sigma: float, num_trials: int, alpha: float) -> float:
-    """Largest l2 radius that Gaussian noise can certify: all votes agree.
+    """The largest l2 radius of Gaussian noise, certified by a unanimous vote.
 
     Equals `sigma * PhiInv(alpha ** (1 / num_trials))`, in units of sigma; 2.463263,
     3.198580, 3.811457 sigma for 1e3, 1e4, 1e5 votes at alpha 0.001. 0 when even a
@@ -189,10 +167,10 @@ def max_radius(sigma: float, num_trials: int, alpha: float) -> float:
 
 
 def num_for_radius(radius: float, sigma: float, alpha: float) -> int:
-    """Fewest votes whose largest radius reaches `radius` under Gaussian noise.
+    """The fewest votes whose largest radius under Gaussian noise reaches `radius`.
 
     Equals `ceil(log(alpha) / log(Phi(radius / sigma)))`: 19, 40, 301, 5,114, 29,691 for
-    radii of 0.5, 1, 2, 3, 3.5 sigma at alpha 0.001. Radius 0 asks for not abstaining.
+    radii of 0.5, 1, 2, 3, 3.5 sigma at alpha 0.001. Radius 0 means no abstention.
 
     Raises:
         ValueError: negative radius, sigma not positive, alpha outside (0, 1), or a
@@ -205,21 +183,21 @@ def num_for_radius(radius: float, sigma: float, alpha: float) -> int:
     log_p = float(special.log_ndtr(radius / sigma))
     if log_p > -1e-300:
         raise ValueError(
-            f"radius={radius} is {radius / sigma:.0f} sigma: out of reach of any "
-            "number of votes. Choose a larger sigma."
+            f"radius={radius} is {radius / sigma:.0f} sigma, which no number of votes "
+            "certifies: choose a larger sigma."
         )
     return math.ceil(math.log(alpha) / log_p)
 
 
 def top_two_p_value(first: int, second: int) -> float:
-    """Two-sided binomial p-value of the top two counts being a fair coin's.
+    """Two-sided binomial p-value that the top two classes are equally likely.
 
-    At alpha 0.001 a unanimous vote (second = 0) decides from 11 votes on. 1 where no
-    vote was cast.
+    At alpha 0.001 a unanimous vote (second = 0) decides from 11 votes on. Without any
+    vote the p-value is 1.
 
     Source: Cohen et al. 2019, arXiv:1902.02918, Predict; Hung and Fithian 2019.
     """
-    # Its import takes two seconds, and certificates do without.
+    # The import takes two seconds, and certificates do not need it.
     from scipy import stats
 
     if first + second == 0:

@@ -1,23 +1,23 @@
 """Confidence sequences: anytime-valid bounds on the probability of a vote.
 
-A Clopper-Pearson bound holds at a number of votes that was fixed beforehand. The bounds
-here hold at all numbers of votes at once, so that counting may stop as soon as enough
-is known, for any reason, and alpha still holds.
+A Clopper-Pearson bound holds at a number of votes that is fixed beforehand. The bounds
+of this module hold at all numbers of votes at once. Counting may stop at any time, for
+any reason, and alpha still holds.
 
 The evidence against "the probability is at most p" after s votes of n is a likelihood
-ratio, averaged over what the probability q may be instead:
+ratio, averaged over the alternatives q:
 
     M_n(p) = E_q[ q^s (1 - q)^(n-s) ] / ( p^s (1 - p)^(n-s) ),  q ~ Beta(1, b) above p.
 
-It starts at 1 and, where the probability is at most p, never grows on average; so it
-ever reaches 1 / alpha with probability at most alpha (Ville). With u = (1 - q)/(1 - p)
-the prior is Beta(b, 1) in u whatever p is, and M_n(p) = E[(u + (1 - u)/p)^s u^(n-s)]
-falls in p: the p that are ruled out are those below the lower bound.
+It starts at 1 and, if the probability is at most p, never grows on average; so it ever
+reaches 1 / alpha with probability at most alpha (Ville). With u = (1 - q)/(1 - p) the
+prior is Beta(b, 1) in u for every p, and M_n(p) = E[(u + (1 - u)/p)^s u^(n-s)] falls in
+p: all p below the lower bound are ruled out.
 
-b decides which votes are cheap: small b suits near-unanimous ones. True radius 1.5
-sigma asked for 1 sigma at alpha 0.001, by simulation, beside the cap at 10,000 votes
-(Clopper-Pearson: 3.199 sigma), for b = 1, 1/2, 0.3, 0.2, 0.1: 219, 225, 232, 237, 257
-votes and 3.118, 3.153, 3.170, 3.179, 3.189 sigma. b = 1/4 gives most of both.
+Small b suits near-unanimous votes. Simulated votes to certify 1 sigma at alpha 0.001
+when the true radius is 1.5 sigma, for b = 1, 1/2, 0.3, 0.2, 0.1: 219, 225, 232, 237,
+257. Largest radius at 10,000 votes: 3.118, 3.153, 3.170, 3.179, 3.189 sigma
+(Clopper-Pearson: 3.199). b = 1/4 gives most of both.
 
 Source: Howard et al. 2021, arXiv:1810.08240, confidence sequences. The truncated prior
 in u is ours; tests enumerate its averages.
@@ -31,17 +31,17 @@ from jaxtyping import Float, Int
 from scipy import special
 
 from advjax.smoothing.bounds.clopper_pearson import check_alpha
-from advjax.smoothing.laws.base import Noise
+from advjax.smoothing.noises.base import Noise
 
 FUTILITY_ALPHA = 0.01
-"""Probability that votes are stopped although a radius that holds could be reached.
+"""Probability that votes stop although they could still have certified a radius.
 
-It loses certificates and makes none wrong. Ten times as strict costs a third more votes
-where a radius is out of reach, by simulation.
+It loses certificates and makes none wrong. A tenth of it costs a third more votes for
+radii that are out of reach, by simulation.
 """
 
 _PRIOR = 0.25
-"""b above."""
+"""The b of the prior."""
 
 _HALVINGS = 45
 
@@ -52,10 +52,10 @@ Probabilities = float | Float[np.ndarray, "*counts"]
 def sequential_lower(
     num_successes: Counts, num_trials: Counts, alpha: float
 ) -> Float[np.ndarray, "*counts"]:
-    """Lower bounds on the probability of a vote, all of them valid at once.
+    """Anytime-valid lower bounds on the probability of a vote.
 
-    However many votes are drawn and whenever it is looked at, the largest of the bounds
-    exceeds the truth with probability at most `alpha`.
+    For any number of votes and any times of looking, the largest of the bounds exceeds
+    the true probability with probability at most `alpha`.
 
     Args:
         num_successes: votes for the class, at most `num_trials`.
@@ -76,7 +76,7 @@ def sequential_lower(
 def sequential_upper(
     num_successes: Counts, num_trials: Counts, alpha: float
 ) -> Float[np.ndarray, "*counts"]:
-    """Upper bounds on the probability of a vote, all of them valid at once.
+    """Anytime-valid upper bounds on the probability of a vote.
 
     Arguments and errors are those of `sequential_lower`.
     """
@@ -95,7 +95,7 @@ def _last_ruled_out(ruled_out, num_successes, num_trials, alpha):
     check_alpha(alpha)
     if (np.less(num_successes, 0) | np.greater(num_successes, num_trials)).any():
         raise ValueError(
-            f"votes {num_successes} do not lie in 0..{num_trials}, the votes drawn"
+            f"num_successes={num_successes} is outside 0..{num_trials}, the votes"
         )
     shape = np.broadcast_shapes(np.shape(num_successes), np.shape(num_trials))
     low, high = np.zeros(shape), np.ones(shape)
@@ -118,9 +118,10 @@ def _log_evidence_above(num_successes, num_trials, p):
 
 
 def _log_evidence(num_successes, num_trials, p):
-    """log of the same average over all of Beta(1, b), in nats: evidence against `p`.
+    """log M_n(p) with the prior over all of Beta(1, b), in nats: evidence against `p`.
 
-    Against "the probability is at least p" it counts where fewer than p voted so.
+    It is evidence against "the probability is at least p" if the share of votes is
+    below p.
     """
     failures = num_trials - num_successes
     return (
@@ -132,13 +133,13 @@ def _log_evidence(num_successes, num_trials, p):
 
 
 class Bracket(NamedTuple):
-    """What the looks at one example's votes have shown so far.
+    """Bounds from the looks at one example's votes so far.
 
     Attributes:
         lower: the largest lower bound on the probability of the selected class.
-        ceiling: no later lower bound will lie above it: because the votes that are left
-            are too few, or, wrongly with probability FUTILITY_ALPHA, because the
-            probability itself lies below.
+        ceiling: upper bound on all later lower bounds: the remaining votes are too few
+            to exceed it, or the probability itself lies below (the latter is wrong with
+            probability FUTILITY_ALPHA).
     """
 
     lower: Probabilities = 0.0
@@ -156,7 +157,7 @@ def narrow(
     """The bracket after one more look.
 
     Args:
-        bracket: what the looks before have shown.
+        bracket: the bracket of the looks before.
         num_successes: votes for the selected class.
         num_trials: votes drawn so far.
         num_estimation: the most that will be drawn.
@@ -183,10 +184,10 @@ def is_settled(bracket: Bracket, noise: Noise, radii: Sequence[float]) -> bool:
 
 
 def looks(tile: int, num_estimation: int) -> Int[np.ndarray, "looks"]:
-    """The numbers of votes at which an example is looked at, up to `num_estimation`.
+    """The numbers of votes at which the bounds are computed, up to `num_estimation`.
 
-    Whole tiles, an eighth more from look to look: few enough that a device is not kept
-    waiting, and at most an eighth of the votes are drawn in vain.
+    They are whole tiles, an eighth more from look to look. So a device rarely waits,
+    and at most an eighth of the votes are superfluous.
 
     Raises:
         ValueError: a tile of no copy.

@@ -1,4 +1,4 @@
-"""The radii that a plan of votes can certify, known before any vote."""
+"""The radii that a vote plan can certify, known before any vote."""
 
 import functools
 import math
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from advjax.smoothing.bounds.base import MOST_VOTES, VotePlan
 from advjax.smoothing.bounds.clopper_pearson import check_alpha
-from advjax.smoothing.laws.base import AnyNoise, check_noise
+from advjax.smoothing.noises.base import AnyNoise, check_noise
 
 
 class RadiusNeeds(NamedTuple):
-    """Votes that one radius needs.
+    """Numbers of votes that one radius needs.
 
     Attributes:
         radius: the radius in question.
@@ -25,12 +25,12 @@ class RadiusNeeds(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """The radii that certificates of a plan can have, known before any vote.
+    """Radii that a vote plan can certify.
 
     Attributes:
         max_radius: radius of a unanimous vote, the cap of every certificate.
         votes_needed: fewest estimation votes that do not abstain.
-        radii: one entry for each radius of interest, in that order.
+        radii: one entry for each radius of the plan's bound, in that order.
     """
 
     max_radius: float
@@ -39,11 +39,11 @@ class Reach(NamedTuple):
 
 
 def reach(noise: AnyNoise, plan: VotePlan) -> Reach:
-    """The largest radius of certificates, and the needs of the bound's radii.
+    """The largest radius of a plan, and the votes that its bound's radii need.
 
     Raises:
-        ValueError: the request can only abstain, with the least n that may not; or an
-            impossible argument; or a noise distribution that has no certificate.
+        ValueError: the request can only abstain (the message gives the least n that
+            may not), an impossible argument, or noise without a certificate.
     """
     check_noise(noise)
     check_alpha(plan.alpha)

@@ -3,11 +3,10 @@
     plan = VotePlan(100, 10_000, 1e-3, Sequential(radii=(0.1, 0.25)))
     pairs = certify_each(logits_fn, examples, noise=gaussian(0.25), plan=plan)
 
-Each example's votes are looked at after 20, 40, 60, ... of them, as `looks` says, and
-counting ends when its confidence sequence has put it on one side of every radius or has
-no vote left. Each certificate is wrong with probability at most alpha, although the
-votes decide how many there are. Only these radii are tested; the curve between them is
-a lower bound.
+The bound is computed after 20, 40, 60, ... votes of an example, as `looks` lists them.
+Counting ends when the confidence sequence decides every radius or all votes are drawn.
+Each certificate is wrong with probability at most alpha, although the votes decide when
+they stop. Only these radii are tested; the curve between them is a lower bound.
 
 Source: confidence sequences as in `confidence_sequence`; the stopping rule is ours.
 """
@@ -33,11 +32,11 @@ from advjax.smoothing.bounds.reach import reach
 from advjax.smoothing.counting.placement import Placement, default_tile
 from advjax.smoothing.counting.scheduler import Stopping, count_until
 from advjax.smoothing.counting.tally import Example, OnTally, Tally
-from advjax.smoothing.laws.base import AnyNoise, Noise
+from advjax.smoothing.noises.base import AnyNoise, Noise
 from advjax.types import AnyCallable
 
 SEQUENTIAL_TILE = 20
-"""Copies from one look at a young example to the next: half of what decides most."""
+"""Copies between the first looks: half as many as decide most examples."""
 
 
 class Sequential(Bound):
@@ -66,8 +65,8 @@ class Sequential(Bound):
     ) -> tuple[Float[np.ndarray, "rows"], Float[np.ndarray, "rows"]]:
         """See `Bound.extremes`.
 
-        The bound is the largest of all looks. The last look is one of them, and none
-        has seen more agreement than all agreeing votes at first.
+        The bound of a certificate is the largest of all looks. It is at least that of
+        the last look, and at most that of a look at agreeing votes alone.
         """
         return (
             np.asarray(sequential_lower(votes, drawn, alpha)),
@@ -84,7 +83,7 @@ class Sequential(Bound):
         placement: Placement,
         on_tally: OnTally | None = None,
     ) -> Iterator[tuple[int, Tally]]:
-        """See `Bound.count`; examples of few votes overtake others."""
+        """See `Bound.count`; examples that need few votes overtake others."""
         if placement.tile is None:
             placement = placement._replace(tile=SEQUENTIAL_TILE)
         stopping = Stopping(
@@ -100,7 +99,7 @@ class Sequential(Bound):
         )  # fmt: skip
 
     def p_lower(self, tally: Tally, plan: VotePlan) -> float:
-        """See `Bound.p_lower`; the largest bound of all looks."""
+        """See `Bound.p_lower`; the largest of all looks."""
         return tally.lower
 
     def default_tile(self) -> int:
@@ -108,7 +107,7 @@ class Sequential(Bound):
         return SEQUENTIAL_TILE
 
     def copies_at_once(self, tile: int) -> int:
-        """See `Bound.copies_at_once`; as many tiles as fill the backend's default."""
+        """See `Bound.copies_at_once`; as many tiles as make the default tile."""
         return max(tile, default_tile())
 
     def settings(
@@ -124,10 +123,10 @@ class Sequential(Bound):
 
 
 def needs(noise: Noise, plan: VotePlan) -> dict[str, Any]:
-    """The cap and the needs of each radius under both bounds, for JSON.
+    """The cap and the votes that each radius needs under both bounds, as JSON values.
 
     A radius has two numbers: agreeing votes of `num_estimation`, and the fewest votes
-    that certify it if all agree; None where no number does.
+    that certify it if all agree. None stands for a radius that is out of reach.
     """
     found = {}
     for kind in (ClopperPearson, Sequential):
@@ -140,7 +139,7 @@ def needs(noise: Noise, plan: VotePlan) -> dict[str, Any]:
 
 
 def _look(plan: VotePlan, tallies: Sequence[Tally]) -> list[Tally]:
-    """The tallies with their brackets narrowed, all in one."""
+    """The tallies with their brackets after one more look."""
     bracket = narrow(
         Bracket(
             np.array([tally.lower for tally in tallies]),

@@ -14,7 +14,7 @@ from advjax.smoothing.counting.tally import (
     refuse_no_votes,
 )
 from advjax.smoothing.counting.votes import queue_votes, read_late
-from advjax.smoothing.laws.base import AnyNoise
+from advjax.smoothing.noises.base import AnyNoise
 from advjax.types import AnyCallable
 
 

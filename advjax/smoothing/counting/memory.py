@@ -1,4 +1,4 @@
-"""The largest tile of noisy copies that the free memory holds."""
+"""The largest tile of noisy copies that fits the free memory."""
 
 import jax
 import numpy as np
@@ -7,7 +7,7 @@ from jax.sharding import Mesh
 from advjax.runtime.memory import free_host_memory
 from advjax.smoothing.counting.placement import default_tile
 from advjax.smoothing.counting.votes import as_example, bind, explain
-from advjax.smoothing.laws.base import AnyNoise
+from advjax.smoothing.noises.base import AnyNoise
 from advjax.types import AnyArray, AnyCallable
 
 
@@ -19,16 +19,16 @@ def fitting_tile(
     tile: int | None = None,
     mesh: Mesh | None = None,
 ) -> int:
-    """`tile`, or the first of its halves whose program runs in the memory that is free.
+    """The largest of `tile`, `tile // 2`, ... whose program fits the free memory.
 
-    The compiler states what a program needs; the device or the operating system states
-    the free memory. A tile that should fit is tried, and halved if it does not.
+    The compiler states the memory of a program; the device or the operating system
+    states the free memory. A tile that should fit is tried, and halved if it fails.
 
     Args:
         logits_fn: one example to one row of logits, see `certify`.
-        x: an example; the others need as much.
+        x: an example; the others need as much memory.
         noise: the noise distribution.
-        tile: the largest tile wanted; None for `default_tile()`.
+        tile: the largest tile; None for `default_tile()`.
         mesh: devices that share the tiles.
 
     Raises:
@@ -50,14 +50,14 @@ def fitting_tile(
                 raise
         if tile == 1:
             raise MemoryError(
-                "not even one noisy copy fits the device: take a smaller network or "
-                "a device with more memory"
+                "not even one noisy copy fits the device: use a smaller network or a "
+                "device with more memory."
             )
         tile //= 2
 
 
 def _memory_of(compiled) -> int:
-    """Bytes of a program on each device: arguments, results and all in between."""
+    """Bytes of a program on each device: arguments, results and temporaries."""
     sizes = compiled.memory_analysis()
     return (
         sizes.argument_size_in_bytes
@@ -67,10 +67,10 @@ def _memory_of(compiled) -> int:
 
 
 def _free_memory(mesh: Mesh | None) -> float:
-    """Bytes that a program may take on a device; infinity where nothing tells."""
+    """Bytes that a program may take on a device; infinity if unknown."""
     device = jax.local_devices()[0] if mesh is None else mesh.local_devices[0]
-    told = device.memory_stats()
-    if told is not None:
-        return told["bytes_limit"] - told["bytes_in_use"]
+    stats = device.memory_stats()
+    if stats is not None:
+        return stats["bytes_limit"] - stats["bytes_in_use"]
     share = 1 if mesh is None else len(mesh.local_devices)
     return free_host_memory() / share

@@ -1,9 +1,8 @@
 """Votes of examples that share the devices, each until its own votes decide.
 
-Each example's estimation votes are looked at after certain numbers of them, and
-counting ends when a look decides. Examples share the device in slots; one that is
-decided makes room for the next. The votes of an example depend on its key and the tile,
-not on the other examples.
+After certain numbers of estimation votes, a look at them decides whether an example
+needs more. Examples share the device in slots; one that is decided makes room for the
+next. The votes of an example depend on its key and the tile, not on other examples.
 """
 
 import collections
@@ -26,20 +25,20 @@ from advjax.smoothing.counting.tally import (
     refuse_no_votes,
 )
 from advjax.smoothing.counting.votes import as_example, explain
-from advjax.smoothing.laws.base import AnyNoise
+from advjax.smoothing.noises.base import AnyNoise
 from advjax.types import AnyCallable
 
 _SLOTS_PER_TILE = 4
-"""Slots for each tile that is evaluated at once: of these, half are with the device."""
+"""Slots for each tile that is evaluated at once; half of them are on the device."""
 
 
 class Stopping(NamedTuple):
-    """When the estimation votes of an example end.
+    """The stopping rule of an example's estimation votes.
 
     Attributes:
         looks: rising numbers of votes; at the last one every example is decided.
-        look: tallies, each at one of these numbers, to the same with their bounds.
-        is_decided: true of a tally after a look that needs no further votes.
+        look: computes the bounds of tallies, each at one of these numbers.
+        is_decided: true for a tally after a look that needs no further votes.
     """
 
     looks: Int[np.ndarray, "looks"]
@@ -57,14 +56,14 @@ def count_until(
     placement: Placement,
     on_tally: OnTally | None = None,
 ) -> Iterator[tuple[int, Tally]]:
-    """Each example's number and tally, as soon as it is decided.
+    """Yield each example's number and tally, as soon as it is decided.
 
     Args:
         logits_fn: one example to one row of logits, see `certify`.
-        examples: what to count votes for, all of one shape, each from its own tally on.
+        examples: all of one shape; each is counted on from its own tally.
         noise: the noise distribution.
-        num_selection: votes that choose the class, of each example.
-        stopping: when fresh votes for the class end.
+        num_selection: votes that choose the class of each example.
+        stopping: the stopping rule of the fresh votes for the class.
         placement: the layout of the copies on the devices, with a tile.
         on_tally: called with an undecided example's votes after each dispatch.
 
@@ -94,7 +93,7 @@ def count_until(
             slots = _with_example(slots, num_slots, slot, number, x, example.key)
             held[slot] = _Held(number, example.tally)
             ready.append(slot)
-        # One dispatch is with the device while the host reads the other.
+        # The device works on one dispatch while the host reads the other.
         while ready and len(queued) < 2:
             chosen = [
                 ready.popleft() for _ in range(min(len(ready), len(held) // 2 + 1))
@@ -135,7 +134,7 @@ class _Held(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """Copies first..stop - 1 of one half of an example, which needs those to `last`."""
+    """Copies first..stop - 1 of one half of an example, which ends at `last`."""
 
     slot: int
     half: int
@@ -147,7 +146,7 @@ class _Part(NamedTuple):
 def _admit(
     waiting: Iterator[tuple[int, Example]], free: list[int]
 ) -> Iterator[tuple[int, int, Example]]:
-    """(slot, number, example) for each free slot while there are examples."""
+    """Yield (slot, number, example) for each free slot while there are examples."""
     while free and (new := next(waiting, None)) is not None:
         yield free.pop(), *new
 
@@ -159,14 +158,14 @@ def _with_example(slots, num_slots: int, slot: int, number: int, x, key) -> Slot
     shape, dtype = slots.x.shape[1:], slots.x.dtype
     if (x.shape, x.dtype) != (shape, dtype):
         raise ValueError(
-            f"example {number} is {x.dtype}{x.shape}, those before it {dtype}{shape}: "
-            "give examples of one shape and type."
+            f"example {number} is {x.dtype}{x.shape} and those before it "
+            f"{dtype}{shape}: give examples of one shape and type."
         )
     return put(slots, slot, x, keys)
 
 
 def _next_part(slot: int, tally: Tally, num_selection: int, looks) -> _Part:
-    """All votes that an example needs before it is looked at."""
+    """The votes that an example needs until its next look."""
     if tally.num_selection < num_selection:
         return _Part(slot, 0, tally.num_selection, num_selection, num_selection)
     last = int(looks[np.searchsorted(looks, tally.num_estimation, side="right")])
@@ -176,7 +175,7 @@ def _next_part(slot: int, tally: Tally, num_selection: int, looks) -> _Part:
 def _dispatch(
     parts: list[_Part], *, tile: int, row: int, most: int
 ) -> tuple[list[_Part], list[SlotTile]]:
-    """The parts, as far as they fit one dispatch of whole rows, and their tiles."""
+    """The parts and their tiles that fit one dispatch of whole rows."""
     tiles = [
         SlotTile(part.slot, part.half, index, part.first, part.last)
         for part in parts
@@ -185,7 +184,7 @@ def _dispatch(
     room = min(most, len(tiles))
     tiles = tiles[: room - room % row if room > row else room]
     stops = {t.slot: min((t.tile_index + 1) * tile, t.last) for t in tiles}
-    # In the order of the parts, so that those cut away are the last.
+    # The last parts are cut.
     return [p._replace(stop=stops[p.slot]) for p in parts if p.slot in stops], tiles
 
 

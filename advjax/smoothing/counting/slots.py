@@ -1,9 +1,9 @@
-"""Votes of several examples in one dispatch, for those that share a device.
+"""Votes of several examples in one dispatch, for examples that share a device.
 
 A dispatch is a list of tiles, of any examples and any halves of their votes. Each copy
-is the one that `count_votes` counts: the same key, tile and number. The program counts
-`tiles_at_once` of them side by side, so that an accelerator has a large batch although
-no example needs many votes, and so on down the list.
+is the one that `count_votes` counts: the same key, tile and number. The program
+evaluates `tiles_at_once` tiles side by side, so that an accelerator has a large batch
+although no example needs many votes, and then the next ones of the list.
 """
 
 import functools
@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from advjax.smoothing.counting.tiles import counting_program, num_classes, tile_votes
 from advjax.smoothing.counting.votes import explain, partition
-from advjax.smoothing.laws.base import AnyNoise
+from advjax.smoothing.noises.base import AnyNoise
 from advjax.types import AnyCallable, Features
 
 
@@ -38,9 +38,9 @@ class SlotTile(NamedTuple):
     """One tile to count.
 
     Attributes:
-        slot: which example's.
+        slot: slot of the example.
         half: 0 for the votes that choose the class, 1 for those that bound it.
-        tile_index: its number.
+        tile_index: number of the tile.
         first: number of the first copy that counts.
         last: number of the first copy after those that count.
     """
@@ -77,22 +77,23 @@ def slot_counter(
     chunk: int,
     mesh: Mesh | None = None,
 ) -> Callable[[Slots, Sequence[SlotTile]], Int[Array, "slots classes"]]:
-    """A function that queues tiles on the device and gives the votes of each slot.
+    """A function that queues tiles on the device and returns the votes of each slot.
 
     It takes up to `chunk * tiles_at_once` tiles for each device of the mesh. Reading
-    what it returns waits for the votes.
+    its result waits for the votes.
 
     Args:
         logits_fn: one example to one row of logits, see `certify`.
         noise: the noise distribution.
         tile: noisy copies in a tile.
         tiles_at_once: tiles that each device evaluates side by side.
-        chunk: how often it does so in a dispatch, at most.
+        chunk: the most rows of such tiles in a dispatch.
         mesh: devices that share the tiles.
 
     Raises:
-        ValueError: the function returned, where the classifier does not give one row.
-        MemoryError: the function returned, where so many copies do not fit.
+        ValueError: raised by the returned function, if the classifier does not give
+            one row.
+        MemoryError: raised by the returned function, if so many copies do not fit.
     """
     devices = 1 if mesh is None else mesh.size
 
@@ -109,7 +110,7 @@ def slot_counter(
         if not parts:
             arrays, static = partition(logits_fn, noise, slots.x[0])
             parts[:] = static, everywhere(arrays)
-        # Those left over count no copy.
+        # The remaining tiles count no copy.
         listed = np.zeros((room, len(SlotTile._fields)), np.int32)
         listed[: len(tiles)] = tiles
         try:
@@ -130,7 +131,6 @@ def _program(
     tile: int, mesh: Mesh | None
 ) -> Callable[..., Int[Array, "slots classes"]]:
     """The compiled count for one tile size and set of devices."""
-
     return counting_program(functools.partial(_count_rows, tile), mesh)
 
 

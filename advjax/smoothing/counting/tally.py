@@ -9,7 +9,7 @@ from advjax.types import AnyArray, Key
 
 
 class Tally(NamedTuple):
-    """The votes of one example so far, which a later start continues from.
+    """The votes of one example so far, from which a later start continues.
 
     Attributes:
         num_selection: copies counted that choose the class.
@@ -17,7 +17,7 @@ class Tally(NamedTuple):
         num_estimation: copies counted that bound the class's probability.
         estimation: their votes for each class; empty before the first.
         lower: with a bound that stops early, the proved bound on that probability.
-        ceiling: with such a bound, the most that further votes are expected to prove.
+        ceiling: with such a bound, an upper bound on what further votes can prove.
     """
 
     num_selection: int = 0
@@ -59,7 +59,7 @@ class Example(NamedTuple):
 
 
 def add(tally: Tally, half: int, counts: np.ndarray, stop: int) -> Tally:
-    """The tally with the votes of the copies up to `stop` of one half."""
+    """The tally plus the counts of one half's copies up to number `stop`."""
     before = (tally.selection, tally.estimation)[half]
     votes = tuple(int(n) for n in (counts + np.asarray(before) if before else counts))
     if half == 0:
@@ -76,5 +76,5 @@ def refuse_no_votes(counts: Sequence[int], num_samples: int) -> None:
     if sum(counts) == 0:
         raise ValueError(
             f"the classifier gave no finite logits on any of {num_samples} noisy "
-            "copies: its weights hold NaN, or the noise makes it overflow."
+            "copies: check its weights for NaN, or use less noise."
         )

@@ -1,4 +1,4 @@
-"""Votes of one tile of noisy copies: the body of every program that counts votes."""
+"""Votes of one tile of noisy copies, the body of every counting program."""
 
 import functools
 from collections.abc import Callable
@@ -25,10 +25,10 @@ def tile_votes(
     first: Int[Array, ""],
     last: Int[Array, ""],
 ) -> Int[Array, "classes"]:
-    """Votes of the copies of one tile that lie in first..last - 1; in the program.
+    """Votes of those copies of one tile that lie in first..last - 1.
 
     Args:
-        static: what `split` says of the classifier and of the noise, besides arrays.
+        static: the static parts of the classifier and of the noise, as of `split`.
         arrays: the arrays of both.
         x: one example.
         key: the key of the count.
@@ -53,15 +53,15 @@ def tile_votes(
 def counting_program(
     count: Callable[..., Int[Array, "..."]], mesh: Mesh | None
 ) -> Callable[..., Int[Array, "..."]]:
-    """`count` compiled, its work shared by the devices of a mesh and its votes summed.
+    """Compile `count` for a mesh whose devices share the work, and sum their votes.
 
     Args:
-        count: (static, device, num_devices, *operands) to the votes that this device of
-            so many is to count. What `split` found besides arrays comes first.
+        count: takes (static, device, num_devices, *operands) and returns the votes that
+            this one of the devices counts; `static` are the static parts of `split`.
         mesh: the devices; None for one.
 
     Returns:
-        (static, *operands) to all votes, the operands whole on every device.
+        A function of (static, *operands), the operands whole on every device.
     """
 
     def whole(static, *operands):
@@ -73,8 +73,8 @@ def counting_program(
             votes = count(static, device, mesh.size, *operands)
             return jax.lax.psum(votes, mesh.axis_names)
 
-        # Without check_vma: it would refuse a user's own loops, whose initial values
-        # are equal on all devices while the noise is not.
+        # check_vma would refuse a user's own loops: their initial values are equal on
+        # all devices, and the noise is not.
         everywhere = PartitionSpec()
         return jax.shard_map(
             on_device,

@@ -27,12 +27,13 @@ from advjax.arguments import (
     check_callable,
     check_key,
     float_example,
+    is_traced,
     num_classes_of,
 )
 from advjax.callables import split
 from advjax.smoothing.counting.placement import DEFAULT_PLACEMENT, Placement
 from advjax.smoothing.counting.tiles import counting_program, num_classes, tile_votes
-from advjax.smoothing.laws.base import AnyNoise, check_noise
+from advjax.smoothing.noises.base import AnyNoise, check_noise
 from advjax.types import AnyArray, AnyCallable, Features, Key
 
 _MOST_COPIES = 2**31 - 1
@@ -203,6 +204,11 @@ def as_example(
             "int32 can number: use another key for the rest."
         )
     x = x if hasattr(x, "dtype") else np.asarray(x)
+    if is_traced(x):
+        raise ValueError(
+            "x is traced by jit, vmap or grad: call the function outside of them. It "
+            "compiles its own program."
+        )
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(
             f"the input holds {x.dtype} and smoothing adds real noise: convert the "

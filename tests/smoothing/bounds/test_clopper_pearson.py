@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from advjax.smoothing import ClopperPearson, VotePlan, gaussian, reach
 from advjax.smoothing.bounds import clopper_pearson as bounds
 
 ALPHA = 1e-3
@@ -90,12 +91,13 @@ def test_the_bound_covers_exactly():
     [(10, 10), (100, 66), (1000, 550), (10_000, 5_156), (100_000, 50_490)],
 )
 def test_votes_needed(num_trials, expected):
-    assert bounds.votes_needed(num_trials, ALPHA) == expected
+    plan = VotePlan(100, num_trials, ALPHA, ClopperPearson())
+    assert reach(gaussian(1.0), plan).votes_needed == expected
 
 
 def test_nine_votes_can_only_abstain():
     with pytest.raises(ValueError, match=r"only abstain.*\n?.*at least 10"):
-        bounds.votes_needed(9, ALPHA)
+        reach(gaussian(1.0), VotePlan(100, 9, ALPHA, ClopperPearson()))
 
 
 @pytest.mark.parametrize(

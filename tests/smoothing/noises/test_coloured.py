@@ -6,7 +6,7 @@ from scipy import linalg, stats
 
 from advjax.signal.masking import threshold_in_quiet_db
 from advjax.smoothing import coloured, ellipsoid_norm
-from advjax.smoothing.laws.coloured import (
+from advjax.smoothing.noises.coloured import (
     a_weighting_db,
     mean_spectrum,
     spectral_gains,
@@ -111,8 +111,8 @@ def test_a_spectrum_of_clips_is_a_curve_with_a_floor():
 
 def test_curves_that_are_none_are_refused():
     for gains, message in (
-        (np.ones(4), "one for each of their 5"),
-        (np.zeros(5), "all zero"),
+        (np.ones(4), "4 gains.* 5 frequencies"),
+        (np.zeros(5), "zero everywhere"),
         (np.array([1, 1, -1, 1, 1.0]), "negative"),
         (np.array([1, 1, np.nan, 1, 1.0]), "finite"),
         ("pink", "a_weighting"),

@@ -3,18 +3,18 @@
 A clip's samples are whole steps of 1/32768. Noise rounded to whole steps is added to
 them as integers, and the sum, which floats hold exactly, is not wrapped or clipped.
 Since a whole x + round(n) is round(x + n), the smoothed classifier is one of rounded
-waves under true Gaussian noise: Cohen's radius holds for it as it stands, at all clips
-of whole steps. Neither can the sum's low bits tell x, nor does the noise stop at 5.42
-deviations: what floating-point smoothing leaves unsound. Normals that are rounded to
+waves under true Gaussian noise: Cohen's radius holds for it at all clips of whole
+steps. The low bits of the sum do not reveal x, and the noise does not stop at 5.42
+standard deviations, unlike in floating-point smoothing. Normals that are rounded to
 float32 before they are added have no such proof.
 
 Integers come from 64 random bits through an alias table of exact integers: the size
 has the probabilities of the table to the last bit, the sign is a fair coin. The table
-differs from the true law by a total variation of at most 2^-48 for the float64
-quadrature (28 roundings of 2^-53 in the law's mean, counted by hand) and 2^-64 for
-every entry that is rounded, times the samples of a clip; the radius takes that off p.
-It speaks of the true law. What remains: the generator is taken for random, and logits
-may differ between programs.
+differs from the true distribution by a total variation of at most 2^-48 for the float64
+quadrature (28 roundings of 2^-53 in its mean, counted by hand) and 2^-64 for every
+entry that is rounded, times the samples of a clip; the radius subtracts that from p and
+so holds for the true distribution. Two assumptions remain: the generator is random, and
+logits do not differ between programs.
 
 Source: Voracek and Hein 2022, arXiv:2207.07209, sound smoothing of quantised inputs
 from fair coins. Bits, table and bound are ours.
@@ -28,28 +28,30 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, UInt
 
-from advjax.smoothing.laws.base import Noise, scale_array
-from advjax.smoothing.laws.gaussian import gaussian_radius
+from advjax.reprs import keep_call
+from advjax.smoothing.noises.base import Noise, scale_array
+from advjax.smoothing.noises.gaussian import gaussian_radius
 from advjax.types import Key, Wave
 
 STEPS = 32768
-"""Of 16-bit samples in full scale."""
+"""Steps of 16-bit samples in full scale."""
 MOST_SAMPLES = 2**20
-"""Of a clip: 65 s at 16 kHz. The radius is proved for as many."""
+"""The longest clip for which the radius is proved: 65 s at 16 kHz."""
 _REACH = 9.3
-"""Deviations; 1.4e-20 of the law, under 2^-64, lies beyond."""
+"""Standard deviations in the table; a probability of 1.4e-20 < 2^-64 lies beyond."""
 _MOST_CELLS = 2**22
 _TOTAL = 2**63
 
 
+@keep_call
 def pcm16(sigma: float) -> Noise:
-    """Rounded normal noise for 16-bit clips, certifying an l2 radius exactly.
+    """Rounded normal noise for 16-bit clips, for an l2 radius exact in integers.
 
-    The clip is rounded to the nearest whole step first. Within a compiled program
-    nothing can be refused, and rounding keeps the proof: it speaks of the rounded clip,
-    and of perturbations in whole steps. Clips read from 16-bit files are left alone.
+    The clip is rounded to the nearest whole step first, because a compiled program
+    cannot refuse it. The proof then holds for the rounded clip, and for perturbations
+    in whole steps. Rounding leaves clips from 16-bit files unchanged.
 
-    Measured on two CPU cores, a draw takes 1.6, 2.4 and 8.5 times as long as `gaussian`
+    On two CPU cores, a draw takes 1.6, 2.4 and 8.5 times as long as `gaussian`
     at sigma 0.01, 0.25 and 4, which leaves 26 million samples a second or more; the
     table takes 0.1 s at 0.25 and 1.3 s at 4.
 
@@ -69,8 +71,8 @@ def pcm16(sigma: float) -> Noise:
     largest = math.floor(_MOST_CELLS / _REACH) / STEPS
     if not 1 / STEPS <= sigma <= largest:
         raise ValueError(
-            f"sigma={sigma}: give a deviation between one step of 16 bits, 1/{STEPS}, "
-            f"and {largest:.1f}, or use gaussian."
+            f"sigma={sigma}: give a standard deviation between one step of 16 bits, "
+            f"1/{STEPS}, and {largest:.1f}, or use gaussian."
         )
     accepted, alias = _table(float(sigma))
     high, low = (accepted >> np.uint64(32)), accepted & np.uint64(2**32 - 1)
@@ -84,7 +86,7 @@ def pcm16(sigma: float) -> Noise:
 
 
 def total_variation(sigma: float) -> float:
-    """A bound on how far one sample's noise is from the rounded normal law."""
+    """A bound on the total variation of a sample's noise from rounded normal noise."""
     return 2.0**-48 + (math.ceil(_REACH * sigma * STEPS) + 2) * 2.0**-64
 
 
@@ -102,7 +104,7 @@ def _add_whole(
     if x.dtype not in (jnp.float32, jnp.float64):
         raise ValueError(f"{x.dtype} cannot hold 16-bit steps: use float32.")
     if x.size > MOST_SAMPLES:
-        raise ValueError(f"{x.size} samples: the bound is for {MOST_SAMPLES} at most.")
+        raise ValueError(f"{x.size} samples: give a clip of {MOST_SAMPLES} at most.")
     # The first bits of one word choose the cell, the others and the next word its side,
     # but for the last bit, which is the sign.
     cell_bits = high.shape[0].bit_length() - 1
@@ -118,10 +120,10 @@ def _add_whole(
 
 
 def _weights(sigma: float) -> UInt[np.ndarray, "sizes"]:
-    """The law of the noise's size in whole steps, in parts of 2^63, which they sum to.
+    """Probabilities of the noise's size in whole steps, in parts of 2^63.
 
-    By Gauss and Legendre's quadrature of the density over each step: differences of the
-    distribution function would cancel.
+    They are Gauss-Legendre quadratures of the density over each step: differences of
+    the distribution function would cancel.
     """
     steps = sigma * STEPS
     size = np.arange(1, math.ceil(_REACH * steps) + 1, dtype=np.float64)
@@ -138,7 +140,7 @@ def _weights(sigma: float) -> UInt[np.ndarray, "sizes"]:
 def _table(
     sigma: float,
 ) -> tuple[UInt[np.ndarray, "cells"], Int[np.ndarray, "cells"]]:
-    """For each cell, how many of its 2^64 / cells keep it, and who has the others."""
+    """The alias table: of 2^64 / cells words, those that keep each cell; its alias."""
     weights = _weights(sigma)
     cell_bits = max(1, (len(weights) - 1).bit_length())
     num_cells = 2**cell_bits

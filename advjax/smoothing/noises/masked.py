@@ -1,8 +1,8 @@
-"""Noise in proportion to what a clip masks, which certifies nothing.
+"""Noise in proportion to the masking threshold of a clip, without a certificate.
 
 Every frame and frequency gets a normal magnitude around three times the threshold of
 masking there, with the clip's phase; overlapping frames are added up to a wave. The
-noise depends on the clip, so that no law of a fixed covariance applies.
+noise depends on the clip, so that the theorems for a fixed distribution do not apply.
 
 Source: Mendes and Hogan 2020, "Defending against imperceptible audio adversarial
 examples using proportional additive Gaussian noise", and the authors' code
@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from advjax.reprs import keep_call
 from advjax.signal.fourier import WINDOWS, stft
 from advjax.signal.masking import (
     FRAME_LENGTH,
@@ -27,26 +28,28 @@ from advjax.signal.masking import (
     PEAK_DB,
     masking_threshold,
 )
-from advjax.smoothing.laws.base import Noise, Sample, add_wide, scale_array
+from advjax.smoothing.noises.base import Noise, Sample, add_wide, scale_array
 from advjax.types import Key, Wave
 
 CLEAN_TESTING = 3 / 8
-"""What takes a threshold to a magnitude: it undoes the 8/3 of a perturbation. The
-earlier branch `testing` has its root."""
+"""The factor from a threshold to a magnitude: it undoes the 8/3 of a perturbation. The
+authors' earlier branch `testing` has its root."""
 _SQUARED_WINDOWS = 1.5
 
 
+@keep_call
 def masked(
     factor: float = 1.0, *, scale: float = CLEAN_TESTING, sample_rate_hz: int = 16_000
 ) -> Noise:
     """Noise whose magnitudes follow the clip's masking threshold; no certificate.
 
-    Magnitudes have mean 3 T and deviation T, where T is factor * scale times the
-    magnitude of the threshold; those below zero are zero.
+    Magnitudes have mean 3 T and standard deviation T, where T is factor * scale times
+    the magnitude of the threshold; those below zero are zero.
 
     Args:
-        factor: of the whole noise; 10^factor in the authors' code, which sweeps it.
-        scale: of the threshold; 3/8, or its root for the authors' earlier branch.
+        factor: scale of the whole noise; 10^factor in the authors' code, which sweeps
+            it.
+        scale: scale of the threshold; 3/8, or its root for the authors' earlier branch.
         sample_rate_hz: samples a second of the clips.
 
     Raises:
@@ -54,12 +57,12 @@ def masked(
     """
     scale_array("scale", scale)
     level = scale_array("factor", factor * scale)
-    return Noise(jax.tree_util.Partial(_law(sample_rate_hz), level), None, "none")
+    return Noise(jax.tree_util.Partial(_sample(sample_rate_hz), level), None, "none")
 
 
 @functools.cache
-def _law(sample_rate_hz: int) -> Sample:
-    # One function for each rate, which jit knows again.
+def _sample(sample_rate_hz: int) -> Sample:
+    # Cached, so that jit compiles one program for each rate.
     def add_masked(level: Float[Array | np.ndarray, ""], key: Key, x: Wave):
         wave = x.astype(jnp.float32)
         threshold = masking_threshold(wave, sample_rate_hz=sample_rate_hz)

@@ -1,18 +1,19 @@
-"""Gaussian noise of a fixed spectrum, which certifies an ellipsoid instead of a ball.
+"""Gaussian noise of a fixed spectrum, for an ellipsoid instead of a ball.
 
 The noise is sigma A z: white normal z, and a circulant A that multiplies bin k of the
 clip's one-sided Fourier transform by gain k. A is symmetric and invertible, so that a
-classifier of x smoothed by it is one of A^-1 x smoothed by white noise. What that one's
-l2 radius certifies is every perturbation delta with |A^-1 delta|_2 below it: where the
-noise is loud, a perturbation may be loud too.
+classifier of x smoothed by this noise is a classifier of A^-1 x smoothed by white
+noise. The l2 radius of the latter certifies every perturbation delta whose norm
+|A^-1 delta|_2 is below it: where the noise is loud, a perturbation may be loud too.
 
-Gains are without unit. Their mean square over all bins of both signs is 1, so the noise
-has the mean power sigma^2 of white noise, in units of the clip's. The named curves put
+Gains have no unit. Their mean square over all bins of both signs is 1, so the noise has
+the mean power sigma^2 of white noise, in the units of the clip. The named curves put
 most of it below 50 Hz, where hearing is dullest: in 1.6 s at 16 kHz the gain at 1 kHz
 is -25 dB by the A-weighting and -54 dB by the threshold in quiet.
 
 Source: Eiras et al. 2022, arXiv:2107.04570, anisotropic certificates for a general
-covariance. That the covariance is circulant is our choice: exact, and two transforms.
+covariance. The circulant covariance is our choice: it is exact and costs two
+transforms.
 """
 
 import functools
@@ -23,25 +24,26 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from advjax.reprs import keep_call
 from advjax.signal.masking import threshold_in_quiet_db
-from advjax.smoothing.laws.base import Noise, add_wide, scale_array
-from advjax.smoothing.laws.gaussian import gaussian_radius
+from advjax.smoothing.noises.base import Noise, add_wide, scale_array
+from advjax.smoothing.noises.gaussian import gaussian_radius
 from advjax.types import Key, Wave
 
 Gains = Float[Array | np.ndarray, "bins"]
 
 LOWEST_HZ = 20.0
-"""Hearing begins here; the curves rise without bound below, and are held."""
+"""The lower end of hearing. The curves rise without bound below, and are held."""
 FLOOR_DB = -100.0
-"""No gain lies further below the greatest: A must have an inverse, and float32
-transforms round at -144 dB of the loudest bins."""
+"""The lowest gain relative to the greatest. A needs an inverse, and float32 transforms
+round at -144 dB of the loudest bins."""
 
 
 def a_weighting_db(frequency_hz):
     """The A-weighting in dB, 0 at 1 kHz; minus infinity at 0 Hz.
 
     Source: IEC 61672-1 as secondary sources print it: poles at 20.6, 107.7, 737.9 and
-    12194 Hz, and 2.00 dB. The standard itself was not at hand.
+    12194 Hz, and 2.00 dB. It was not compared with the standard itself.
     """
     square = np.square(np.asarray(frequency_hz, np.float64))
     poles = (square + 20.6**2) * (square + 12194.0**2)
@@ -57,6 +59,7 @@ CURVES: dict[str, Callable[..., Gains]] = {
 """Relative levels of noise in dB by frequency in Hz: loud where hearing is dull."""
 
 
+@keep_call
 def coloured(
     sigma: float,
     *,
@@ -64,7 +67,7 @@ def coloured(
     curve: str | Gains = "a_weighting",
     sample_rate_hz: int = 16_000,
 ) -> Noise:
-    """Normal noise with the spectrum of `curve`, certifying an ellipsoid.
+    """Normal noise with the spectrum of `curve`, for an ellipsoid.
 
     Args:
         sigma: root mean square of the noise, in units of the clip.
@@ -123,11 +126,11 @@ def spectral_gains(
         gains = np.asarray(curve, np.float64)
     if gains.shape != (num_bins,):
         raise ValueError(
-            f"{gains.size} gains for clips of {num_samples} samples: give one for each "
-            f"of their {num_bins} frequencies."
+            f"curve has {gains.size} gains, clips of {num_samples} samples have "
+            f"{num_bins} frequencies: give one gain for each."
         )
     if not (np.isfinite(gains).all() and gains.min() >= 0 and gains.max() > 0):
-        raise ValueError("gains must be finite, not negative and not all zero.")
+        raise ValueError("curve must be finite, not negative and not zero everywhere.")
     gains = np.maximum(gains, gains.max() * 10 ** (FLOOR_DB / 20))
     # Bins that stand for a negative frequency too count twice.
     both = np.full(num_bins, 2.0)
@@ -138,12 +141,12 @@ def spectral_gains(
 
 
 def mean_spectrum(waves: Float[np.ndarray, "clips time"]) -> Gains:
-    """The mean magnitude of each frequency over clips: a curve for `coloured`."""
+    """The mean magnitude of each frequency over clips, as a curve for `coloured`."""
     return np.abs(np.fft.rfft(waves, axis=1)).mean(axis=0)
 
 
 def gains_of(noise: Noise) -> Gains | None:
-    """The gains that `coloured` built the law with; None for any other law."""
+    """The gains of noise that `coloured` made; None for any other noise."""
     sample = noise.sample
     if getattr(sample, "func", None) is not _add_coloured:
         return None
@@ -152,11 +155,11 @@ def gains_of(noise: Noise) -> Gains | None:
 
 
 def ellipsoid_norm(delta: Wave, gains: Gains) -> Float[Array, ""]:
-    """The norm |A^-1 delta|_2 in units of the clip, to be held against the radius.
+    """The norm |A^-1 delta|_2 in units of the clip, to compare with the radius.
 
     Args:
-        delta: what is added to the clip.
-        gains: of `spectral_gains`.
+        delta: the perturbation of the clip.
+        gains: those of `gains_of` the noise.
     """
     return jnp.linalg.norm(_filtered(delta, 1 / gains))
 
@@ -164,13 +167,13 @@ def ellipsoid_norm(delta: Wave, gains: Gains) -> Float[Array, ""]:
 def tone_radius_db(radius: float, gains: Gains) -> Gains:
     """The certified l2 norm in dB re 1 of a perturbation at one frequency alone.
 
-    Such a perturbation's `ellipsoid_norm` is its l2 norm over its frequency's gain, so
-    that the radius counts for `radius * gain`. The difference to white noise of equal
-    power at equal votes is the gain in dB.
+    The `ellipsoid_norm` of such a perturbation is its l2 norm divided by the gain of
+    its frequency, so that it is certified up to an l2 norm of `radius * gain`. The
+    difference to white noise of equal power at equal votes is the gain in dB.
 
     Args:
         radius: of a certificate, positive.
-        gains: of `spectral_gains`.
+        gains: those of `gains_of` the noise.
     """
     return 20 * np.log10(radius * np.asarray(gains, np.float64))
 
@@ -183,8 +186,8 @@ def _add_coloured(
 ):
     if x.shape[0] // 2 + 1 != gains.shape[0]:
         raise ValueError(
-            f"a clip of {x.shape[0]} samples for noise of {gains.shape[0]} "
-            f"frequencies: build the law with num_samples={x.shape[0]}."
+            f"the noise has {gains.shape[0]} frequencies and the clip "
+            f"{x.shape[0]} samples: make the noise with num_samples={x.shape[0]}."
         )
     white = jax.random.normal(key, x.shape, jnp.float32)
     return add_wide(x, scale * _filtered(white, gains))

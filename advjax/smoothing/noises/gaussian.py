@@ -1,4 +1,4 @@
-"""Independent normal noise, which certifies an l2 radius."""
+"""Independent normal noise, for an l2 radius."""
 
 import functools
 
@@ -8,12 +8,14 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy import special
 
-from advjax.smoothing.laws.base import Noise, add_wide, scale_array
+from advjax.reprs import keep_call
+from advjax.smoothing.noises.base import Noise, add_wide, scale_array
 from advjax.types import Features, Key
 
 
+@keep_call
 def gaussian(sigma: float) -> Noise:
-    """Independent normal noise, certifying an l2 radius.
+    """Independent normal noise, for an l2 radius.
 
     Args:
         sigma: standard deviation of every entry, in units of the example.

@@ -1,4 +1,4 @@
-"""The contract of a noise distribution, and the parts that they share.
+"""The contract of a noise distribution, and shared parts.
 
 Noise is drawn in float32 and cast after it is added, whatever the type of the input:
 drawn in bfloat16, normal noise has 128 distinct values and never exceeds 2.89.
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from advjax.reprs import call_or_fields
 from advjax.types import Features, Key
 
 Sample = Callable[[Key, Features], Features]
@@ -24,40 +25,45 @@ class Noise(NamedTuple):
             `jax.tree_util.Partial` over its scale keeps one compiled program for all.
         radius: lower bound on the probability of the top vote to certified radius, in
             units of the example; 0 at or below one half. None: no certificate is known.
-        norm: what radius measures: "l2" or "l1" of a perturbation, "ellipsoid" of
+        norm: the measure of the radius: "l2" or "l1" of a perturbation, "ellipsoid" of
             `coloured`, "gain" in nepers; "none" where there is no radius.
+        call: the call that made the noise, shown as its `repr`; see `keep_call`.
     """
 
     sample: Sample
     radius: Callable[[float], float] | None
     norm: str
+    call: str = ""
+
+    __repr__ = call_or_fields
 
 
 AnyNoise = Any
-"""A caller's argument for a `Noise`; checked in words, not by annotation."""
+"""An argument for a `Noise`, which `check_noise` checks."""
 
 
 def check_noise(noise: AnyNoise) -> None:
-    """Refuse what is no noise distribution.
+    """Refuse any other type than `Noise`, such as a bare standard deviation.
 
     Raises:
-        ValueError: another type, such as a bare standard deviation.
+        ValueError: it is of another type.
     """
     if not isinstance(noise, Noise):
         raise ValueError(
-            f"noise={noise!r} is no noise law: give one, as smoothing.gaussian(0.25)."
+            f"noise={noise!r} is no noise distribution: give one, such as "
+            "smoothing.gaussian(0.25)."
         )
 
 
 def add_wide(x: Features, noise: Features) -> Features:
-    """The sum in float32, or float64 for such an example, cast to the type of `x`."""
+    """The sum in float32, in float64 for float64 examples, in the type of `x`."""
     # Not promote_types, which strict dtype promotion refuses for bfloat16.
     wide = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
     return (x.astype(wide) + noise.astype(wide)).astype(x.dtype)
 
 
 def scale_array(name: str, value: float) -> np.ndarray:
-    """The value as a float32 array, so that jit traces it instead of baking it in.
+    """The value as a float32 array, which jit traces instead of compiling it in.
 
     Raises:
         ValueError: the value is not positive and finite in float32.
@@ -67,7 +73,7 @@ def scale_array(name: str, value: float) -> np.ndarray:
     # The negated form also refuses NaN.
     if not (math.isfinite(value) and smallest <= value <= largest):
         raise ValueError(
-            f"{name}={value} is no scale of noise: give a positive finite number, "
-            "in the units of the input."
+            f"{name}={value} is no scale of noise: give a positive finite number in "
+            "the units of the input."
         )
     return np.asarray(value, np.float32)

@@ -19,8 +19,8 @@ X = jnp.asarray(CHORD + HISS, jnp.float32)
 noisy = jax.jit(lambda sample, x: sample(KEY, x))
 
 
-def noise_of(law, x=X):
-    return np.asarray(noisy(law.sample, x), np.float64) - np.asarray(x)
+def noise_of(distribution, x=X):
+    return np.asarray(noisy(distribution.sample, x), np.float64) - np.asarray(x)
 
 
 def transform(wave):

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from advjax.smoothing import gain
-from advjax.smoothing.laws.gain import DB_PER_NEPER
+from advjax.smoothing.noises.gain import DB_PER_NEPER
 
 
 def test_a_copy_is_the_clip_times_a_log_normal_gain():
@@ -19,10 +19,10 @@ def test_a_copy_is_the_clip_times_a_log_normal_gain():
 
 
 def test_the_radius_is_in_nepers():
-    law = gain(3 / DB_PER_NEPER)
-    assert law.norm == "gain"
+    distribution = gain(3 / DB_PER_NEPER)
+    assert distribution.norm == "gain"
     # Of one deviation: 3 dB, a ratio of amplitudes of sqrt(2) nearly.
-    radius = law.radius(stats.norm.cdf(1.0))
+    radius = distribution.radius(stats.norm.cdf(1.0))
     assert radius * DB_PER_NEPER == pytest.approx(3.0)
     assert np.exp(radius) == pytest.approx(10 ** (3 / 20))
 

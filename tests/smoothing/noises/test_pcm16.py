@@ -8,7 +8,12 @@ import pytest
 from scipy import stats
 
 from advjax.smoothing import gaussian, pcm16
-from advjax.smoothing.laws.pcm16 import MOST_SAMPLES, _table, _weights, total_variation
+from advjax.smoothing.noises.pcm16 import (
+    MOST_SAMPLES,
+    _table,
+    _weights,
+    total_variation,
+)
 
 STEP = 1 / 32768
 PI = decimal.Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
@@ -25,7 +30,7 @@ def within(size, steps):
 
 
 @pytest.mark.parametrize("steps", [1.0, 3.7, 40.0])
-def test_the_table_is_as_near_to_the_law_as_is_said(steps):
+def test_the_table_is_as_near_to_the_distribution_as_is_said(steps):
     found = _weights(steps * STEP).tolist()
     with decimal.localcontext(prec=80):
         edges = [within(k + decimal.Decimal("0.5"), steps) for k in range(len(found))]
@@ -74,7 +79,7 @@ def test_draws_follow_the_rounded_normal():
     other = np.diff(stats.norm.cdf(edges / (1.02 * steps))) * whole.size
     other = np.append(other, whole.size - other.sum())
     assert stats.chisquare(judged[0], other).pvalue < 1e-3
-    # The law is symmetric, its mean is x.
+    # The distribution is symmetric, its mean is x.
     error = noise.std() / math.sqrt(noise.size)
     assert abs(noise.mean()) < 4 * error
 
@@ -111,8 +116,10 @@ def test_what_is_no_16_bit_clip_is_refused():
     for sigma in (0.9 * STEP, 14.0):
         with pytest.raises(ValueError, match="between one step"):
             pcm16(sigma)
-    law, key = pcm16(0.01), jax.random.key(0)
+    distribution, key = pcm16(0.01), jax.random.key(0)
     with pytest.raises(ValueError, match="use float32"):
-        law.sample(key, jnp.zeros(4, jnp.bfloat16))
+        distribution.sample(key, jnp.zeros(4, jnp.bfloat16))
     with pytest.raises(ValueError, match="at most"):
-        jax.eval_shape(law.sample, key, jax.ShapeDtypeStruct((2**20 + 1,), jnp.float32))
+        jax.eval_shape(
+            distribution.sample, key, jax.ShapeDtypeStruct((2**20 + 1,), jnp.float32)
+        )

@@ -1,9 +1,9 @@
-"""Random gain, which certifies against louder and quieter playback of the same clip.
+"""Random gain, for certificates against louder and quieter playback of a clip.
 
 The copy is x exp(sigma g) with one normal g for the whole clip. Gains multiply, so
-their logarithms add: a classifier smoothed this way is, on the line of all scaled
-copies of a clip, one of the log-gain smoothed by normal noise, and Cohen's theorem
-holds in that one dimension. Nothing clips: a copy may pass full scale.
+their logarithms add. On the line of all scaled copies of a clip, the smoothed
+classifier is a function of the log-gain smoothed by normal noise, and Cohen's theorem
+holds in that one dimension. Copies are not clipped: they may pass full scale.
 
 Log-gains are in nepers, ln of a ratio of amplitudes; one neper is `DB_PER_NEPER`.
 
@@ -19,16 +19,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from advjax.smoothing.laws.base import Noise, scale_array
-from advjax.smoothing.laws.gaussian import gaussian_radius
+from advjax.reprs import keep_call
+from advjax.smoothing.noises.base import Noise, scale_array
+from advjax.smoothing.noises.gaussian import gaussian_radius
 from advjax.types import Features, Key
 
 DB_PER_NEPER = 20 / math.log(10)
 """8.686 dB."""
 
 
+@keep_call
 def gain(sigma: float) -> Noise:
-    """Log-normal gain of a clip, certifying an interval of gains around 1.
+    """Log-normal gain of a clip, for an interval of gains around 1.
 
     Args:
         sigma: standard deviation of the log-gain in nepers; 0.345 is 3 dB.

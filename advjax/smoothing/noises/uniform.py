@@ -1,4 +1,4 @@
-"""Independent uniform noise, which certifies an l1 radius."""
+"""Independent uniform noise, for an l1 radius."""
 
 import functools
 
@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from advjax.smoothing.laws.base import Noise, add_wide, scale_array
+from advjax.reprs import keep_call
+from advjax.smoothing.noises.base import Noise, add_wide, scale_array
 from advjax.types import Features, Key
 
 
+@keep_call
 def uniform(half_width: float) -> Noise:
-    """Independent uniform noise on [-half_width, half_width], certifying an l1 radius.
+    """Independent uniform noise on [-half_width, half_width], for an l1 radius.
 
     Args:
         half_width: largest absolute value of the noise, in units of the example.
@@ -34,7 +36,7 @@ def uniform(half_width: float) -> Noise:
 
 
 def uniform_radius(half_width: float, p_lower: float) -> float:
-    """`half_width * (2 p_lower - 1)`, in units of the half width; 0 up to one half."""
+    """`half_width * (2 p_lower - 1)` in the units of half_width; 0 up to one half."""
     return half_width * (2.0 * p_lower - 1.0) if p_lower > 0.5 else 0.0
 
 

@@ -6,8 +6,8 @@ from scipy import integrate, optimize, stats
 
 from advjax.smoothing import Noise, VotePlan, gaussian, reach
 from advjax.smoothing.bounds import ClopperPearson
-from advjax.smoothing.laws.f_divergence import ORDERS, kl_radius, renyi_radius
-from advjax.smoothing.laws.gaussian import gaussian_radius
+from advjax.smoothing.noises.f_divergence import ORDERS, kl_radius, renyi_radius
+from advjax.smoothing.noises.gaussian import gaussian_radius
 
 BOUNDS = [0.5 + 1e-3, 0.6, 0.9, 0.99, 0.999, 0.001 ** (1 / 100_000), 1 - 1e-9]
 
@@ -33,7 +33,7 @@ def normal_divergence(order, radius):
 
 
 def worst_probability(order, radius, p):
-    """The least probability of the top class in a law within the divergence."""
+    """The least probability of the top class within the divergence."""
     room = normal_divergence(order, radius)
     seen = np.array([p, 1 - p])
 
@@ -77,11 +77,11 @@ def test_no_divergence_passes_neyman_and_pearson(p):
 @pytest.mark.parametrize("p", [0.6, 0.9, 0.99])
 def test_hockey_sticks_reach_neyman_and_pearson(p):
     def certified(radius, b):
-        # E_b of the normal laws, and of a fair coin from one of p, for b >= 1.
+        # E_b of the normal distributions, and of a fair coin from one of p, for b >= 1.
         shift = np.log(b) / radius
         upper = stats.norm.cdf(radius / 2 - shift)
-        laws = upper - b * stats.norm.cdf(-radius / 2 - shift)
-        return laws < max(0.5 - b * p, 0) + max(0.5 - b * (1 - p), 0)
+        distributions = upper - b * stats.norm.cdf(-radius / 2 - shift)
+        return distributions < max(0.5 - b * p, 0) + max(0.5 - b * (1 - p), 0)
 
     exact, sticks = gaussian_radius(1.0, p), np.geomspace(1, 200, 4_000)
     assert any(certified(0.999 * exact, b) for b in sticks)
@@ -89,9 +89,9 @@ def test_hockey_sticks_reach_neyman_and_pearson(p):
 
 
 @pytest.mark.parametrize("radius", [kl_radius, renyi_radius])
-def test_a_divergence_is_a_radius_of_a_law(radius):
+def test_a_divergence_is_a_radius_of_a_distribution(radius):
     assert radius(0.25, 0.5) == radius(0.25, 0.1) == 0.0
-    law = Noise(gaussian(0.25).sample, functools.partial(radius, 0.25), "l2")
+    distribution = Noise(gaussian(0.25).sample, functools.partial(radius, 0.25), "l2")
     plan = VotePlan(100, 1_000, 1e-3, ClopperPearson())
     p_lower = ClopperPearson.lower(1_000, 1_000, 1e-3)
-    assert reach(law, plan).max_radius == radius(0.25, p_lower) > 0
+    assert reach(distribution, plan).max_radius == radius(0.25, p_lower) > 0

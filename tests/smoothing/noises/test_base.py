@@ -10,29 +10,31 @@ KEY = jax.random.key(3)
 
 
 @pytest.mark.parametrize(
-    ("law", "judge"),
+    ("distribution", "judge"),
     [
         (gaussian(0.25), stats.norm(scale=0.25)),
         (uniform(0.25), stats.uniform(-0.25, 0.5)),
     ],
     ids=["gaussian", "uniform"],
 )
-def test_noise_follows_its_law(law, judge):
+def test_noise_follows_its_distribution(distribution, judge):
     x = jnp.full((20_000,), 1.5)
-    noise = np.asarray(law.sample(KEY, x)) - 1.5
+    noise = np.asarray(distribution.sample(KEY, x)) - 1.5
     assert stats.kstest(noise, judge.cdf).pvalue > 1e-3
     # The judge can fail: it rejects a scale that is off by a tenth.
     assert stats.kstest(1.1 * noise, judge.cdf).pvalue < 1e-3
 
 
-@pytest.mark.parametrize("law", [gaussian(1.0), uniform(1.0)])
-def test_noise_for_low_precision_is_drawn_in_float32(law):
+@pytest.mark.parametrize("distribution", [gaussian(1.0), uniform(1.0)])
+def test_noise_for_low_precision_is_drawn_in_float32(distribution):
     x = jnp.zeros(4096, jnp.bfloat16)
-    noisy = law.sample(KEY, x)
+    noisy = distribution.sample(KEY, x)
     assert noisy.dtype == jnp.bfloat16
-    expected = law.sample(KEY, jnp.zeros(4096, jnp.float32)).astype(jnp.bfloat16)
+    expected = distribution.sample(KEY, jnp.zeros(4096, jnp.float32)).astype(
+        jnp.bfloat16
+    )
     np.testing.assert_array_equal(np.asarray(noisy), np.asarray(expected))
-    # Drawn in bfloat16, either law has at most a few hundred distinct values.
+    # Drawn in bfloat16, either distribution has at most a few hundred distinct values.
     assert len(np.unique(np.asarray(noisy, np.float32))) > 500
 
 
@@ -44,25 +46,25 @@ def test_noise_is_cast_after_it_is_added():
 
 
 def test_radii_are_the_closed_forms():
-    law = gaussian(0.25)
-    assert law.norm == "l2"
-    assert law.radius(0.9999309248) == pytest.approx(0.25 * 3.811457, abs=1e-6)
-    assert law.radius(0.9889893404) == pytest.approx(0.25 * 2.2900, abs=2e-5)
-    law = uniform(0.25)
-    assert law.norm == "l1"
-    assert law.radius(0.9) == pytest.approx(0.2)
+    distribution = gaussian(0.25)
+    assert distribution.norm == "l2"
+    assert distribution.radius(0.9999309248) == pytest.approx(0.25 * 3.811457, abs=1e-6)
+    assert distribution.radius(0.9889893404) == pytest.approx(0.25 * 2.2900, abs=2e-5)
+    distribution = uniform(0.25)
+    assert distribution.norm == "l1"
+    assert distribution.radius(0.9) == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize("law", [gaussian(0.25), uniform(0.25)])
-def test_no_radius_without_a_majority(law):
-    assert law.radius(0.5) == law.radius(0.1) == 0.0
+@pytest.mark.parametrize("distribution", [gaussian(0.25), uniform(0.25)])
+def test_no_radius_without_a_majority(distribution):
+    assert distribution.radius(0.5) == distribution.radius(0.1) == 0.0
 
 
-@pytest.mark.parametrize("law", [gaussian, uniform])
+@pytest.mark.parametrize("distribution", [gaussian, uniform])
 @pytest.mark.parametrize("scale", [0.0, -0.25, float("nan"), float("inf"), 1e-60, 1e60])
-def test_scales_that_are_none_are_refused(law, scale):
+def test_scales_that_are_none_are_refused(distribution, scale):
     with pytest.raises(ValueError, match="positive"):
-        law(scale)
+        distribution(scale)
 
 
 def test_one_program_serves_every_sigma():

@@ -1,4 +1,4 @@
-"""Every law with a certificate, on a problem whose exact radius is known."""
+"""Every distribution with a certificate, on a problem whose exact radius is known."""
 
 import functools
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from scipy import linalg, stats
 from advjax import smoothing
 from advjax.smoothing import Noise, Placement, coloured, gain, pcm16, uniform
 from advjax.smoothing.bounds.clopper_pearson import clopper_pearson_lower
-from advjax.smoothing.laws.coloured import spectral_gains
+from advjax.smoothing.noises.coloured import spectral_gains
 from tests.problems import distance, half_space
 
 NUM_SAMPLES = 16
@@ -22,7 +22,7 @@ NUM_TRIALS, NUM_VOTES = 2_000, 200
 class Problem(NamedTuple):
     """Class 1 wins at `x` with probability `p`, and up to `radius` away."""
 
-    law: Noise
+    distribution: Noise
     normal: np.ndarray
     offset: float
     x: np.ndarray
@@ -44,13 +44,13 @@ def coloured_problem():
         num_samples=NUM_SAMPLES,
         sample_rate_hz=16_000,
     )
-    law = coloured(sigma, num_samples=NUM_SAMPLES, curve=gains)
+    distribution = coloured(sigma, num_samples=NUM_SAMPLES, curve=gains)
     normal = rng.normal(size=NUM_SAMPLES).astype(np.float32)
     matrix = linalg.circulant(np.fft.irfft(gains, NUM_SAMPLES))
     # Of y = A^-1 x the classifier is A normal, and one sigma away is the plane.
     length = np.linalg.norm(matrix @ normal)
     x = normal * (sigma * length / (normal @ normal))
-    return Problem(law, normal, 0.0, x, sigma, stats.norm.cdf(1.0))
+    return Problem(distribution, normal, 0.0, x, sigma, stats.norm.cdf(1.0))
 
 
 def gain_problem():
@@ -88,7 +88,7 @@ def votes_of(name):
     @jax.jit
     def count(keys):
         def one(key):
-            noisy = jax.vmap(problem.law.sample, (0, None))(
+            noisy = jax.vmap(problem.distribution.sample, (0, None))(
                 jax.random.split(key, NUM_VOTES), x
             )
             return jax.vmap(logits_fn)(noisy).argmax(axis=1).sum()
@@ -103,19 +103,21 @@ def test_certificates_approach_the_exact_radius(name):
     problem, votes = PROBLEMS[name](), int(votes_of(name).sum())
     num = NUM_TRIALS * NUM_VOTES
     assert stats.binomtest(votes, num, problem.p).pvalue > 1e-3
-    found = problem.law.radius(float(clopper_pearson_lower(votes, num, 1e-3)))
+    found = problem.distribution.radius(float(clopper_pearson_lower(votes, num, 1e-3)))
     assert 0.98 * problem.radius < found <= problem.radius
-    assert problem.law.radius(problem.p) == pytest.approx(problem.radius, rel=1e-6)
+    assert problem.distribution.radius(problem.p) == pytest.approx(
+        problem.radius, rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_certify_takes_the_law(name):
+def test_certify_takes_the_distribution(name):
     problem = PROBLEMS[name]()
     found = smoothing.certify(
         half_space(problem.normal, problem.offset),
         jnp.asarray(problem.x, jnp.float32),
         jax.random.key(0),
-        noise=problem.law,
+        noise=problem.distribution,
         num_estimation=2_000,
         placement=Placement(500),
     )
@@ -133,9 +135,9 @@ def test_certificates_are_wrong_at_most_alpha_of_the_time(name):
 
     for alpha in (0.05, 1e-3):
         p_lower = clopper_pearson_lower(votes, NUM_VOTES, alpha)
-        found = [problem.law.radius(p) for p in p_lower.tolist()]
+        found = [problem.distribution.radius(p) for p in p_lower.tolist()]
         assert p_value(found, alpha) > 1e-4
         assert np.mean([radius > 0 for radius in found]) > 0.9
         # The judge can reject: the share of votes instead of its bound is too bold.
-        bold = [problem.law.radius(k / NUM_VOTES) for k in votes]
+        bold = [problem.distribution.radius(k / NUM_VOTES) for k in votes]
         assert p_value(bold, alpha) < 1e-4
