@@ -250,7 +250,8 @@ def run(prepared: Prepared, *, keep_examples: bool = True) -> None:
     with prepared.open() as opened, contextlib.ExitStack() as stack:
         left = sum(id not in opened.done for share in shares for id in share)
         if not left:
-            say(f"run         {folder}: all {total} {prepared.unit} attacked before")
+            say(f"run         {folder}")
+            say(f"            All {total} {prepared.unit} were attacked before.")
             return
         say(f"run         {folder}: {left} of {total} {prepared.unit} to attack")
         title = here.name(prepared.title)

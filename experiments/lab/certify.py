@@ -76,7 +76,8 @@ def certify(
         mine, key = here.share(missing), jax.random.key(task.seed)
         parallel.part_ways()
         if not missing:
-            say(f"run         {workdir}: all {len(points)} clips certified before")
+            say(f"run         {workdir}")
+            say(f"            All {len(points)} clips were certified before.")
             vote_checkpoints.remove(workdir)
             return workdir
         say(f"run         {workdir}: {len(missing)} of {len(points)} clips to certify")

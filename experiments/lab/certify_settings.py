@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -146,13 +147,17 @@ def lines(
         yield f"Radii out of reach: {needs}."
     stage, norm = settings["noise_enters_at"], settings["noise"]["norm"]
     if norm != "l2":
-        yield f"Radii are {norm} norms at {stage}, and not radii at the waveform."
+        yield f"Radii are {norm} norms at {stage}."
+    elif stage == "waveform":
+        pass
     elif settings["radius_wave"].startswith("a radius here"):
         yield f"{settings['radius_wave'].capitalize()}."
     else:
+        # Its first clause; run.json has the whole sentence.
+        reason = re.split("[,.]", settings["radius_wave"].partition(": ")[2])[0]
         yield (
-            f"Radii at {stage} are not radii at the waveform; run.json has the reason. "
-            "For these: --rep=waveform or --rep=magnitude."
+            f"No radius at the waveform ({reason}). For one: --rep=waveform or "
+            "--rep=magnitude."
         )
     yield from noises.caveats(settings)
 

@@ -131,7 +131,7 @@ def test_the_same_command_attacks_nothing_again(home, capsys):
     before = [(f / "rows.tsv").read_bytes() for f in run_folders(home)]
     with flagsaver.flagsaver(home=str(home), **SMALL):
         attack.main()
-    assert capsys.readouterr().err.count("all 4 clips attacked before") == 2
+    assert capsys.readouterr().err.count("All 4 clips were attacked before.") == 2
     assert [(f / "rows.tsv").read_bytes() for f in run_folders(home)] == before
 
 

@@ -99,7 +99,7 @@ def test_the_same_command_reuses_everything(home, capsys):
         certify.main()
     said = capsys.readouterr()
     assert said.err.count("(found)") == 2
-    assert "all 4 clips certified before" in said.err
+    assert "All 4 clips were certified before." in said.err
     assert "r=0.25" in said.out
     assert (run_folder(home) / "rows.tsv").read_bytes() == before
 

@@ -76,6 +76,6 @@ def test_a_finished_scan_attacks_nothing_again(system, tmp_path, capsys):
     for _ in range(2):
         capsys.readouterr()
         folder = scan(system, tmp_path, "deepfool(max_steps=3)", num_points=4)
-    assert "all 4 clips attacked before" in capsys.readouterr().err
+    assert "All 4 clips were attacked before." in capsys.readouterr().err
     found = read_scan(folder)
     assert found.norm == "l2" and len(found.ids) == 4
