@@ -1,7 +1,7 @@
-"""A classifier as a folder: weights by Orbax, the rest in a readable JSON file.
+"""Classifiers on disk: a folder of Orbax weights and a readable JSON description.
 
-Both have a digest. Classifiers of earlier versions have none of the JSON file, which is
-believed then.
+Both have a digest. Earlier versions wrote no digest of the JSON file; it is then not
+checked.
 """
 
 import dataclasses
@@ -43,15 +43,19 @@ _SCHEMA = Fields(
 
 
 class BrokenCheckpoint(Damaged):
-    """A checkpoint that cannot be read whole; the message says what to do."""
+    """A checkpoint is cut short or altered; the message says what to do."""
 
 
 def describe_module(module: nn.Module) -> dict[str, Any]:
-    """A network as JSON: its name in `MODELS` and every option."""
+    """The network as JSON: its name in `MODELS` and every option.
+
+    Raises:
+        ValueError: the network is not in `MODELS`.
+    """
     names = [name for name, build in MODELS.items() if isinstance(module, build)]
     if not names:
         raise ValueError(
-            f"{type(module).__name__} is not in MODELS, so cannot be saved"
+            f"{type(module).__name__} cannot be saved: advjax.models.MODELS lacks it"
         )
     options = {
         field.name: getattr(module, field.name)
@@ -67,10 +71,10 @@ def save(folder: str | os.PathLike[str], classifier: Classifier, **notes: Any) -
     Args:
         folder: new, or empty.
         classifier: the classifier to save.
-        **notes: anything JSON that a reader may want to know (how it was trained).
+        **notes: any JSON values to keep with it, such as the training's settings.
 
     Raises:
-        FileExistsError: something is in `folder`.
+        FileExistsError: the folder is not empty.
         OSError: the disk is full.
     """
     config = {
@@ -93,14 +97,14 @@ def config(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no classifier in `folder`.
-        BrokenCheckpoint: the description is not the one that was written.
-        OSError: it may not be read.
+        BrokenCheckpoint: the description was altered.
+        OSError: the file cannot be read.
     """
     path = user_path(folder) / _CONFIG
     if not path.is_file():
         raise FileNotFoundError(
-            f"no classifier in {printable(str(folder))}: give the folder that a "
-            "training has named"
+            f"no classifier in {printable(str(folder))}: give the folder that training "
+            "printed"
         )
     try:
         written = read_json(path, _SCHEMA, finite=False)
@@ -115,13 +119,12 @@ def config(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def load(folder: str | os.PathLike[str]) -> Classifier:
-    """The classifier in `folder`, as NumPy arrays: usable on any number of devices.
+    """Load the classifier in `folder`, with NumPy arrays for any number of devices.
 
     Raises:
-        FileNotFoundError: there is none.
-        BrokenCheckpoint: it is cut short or was altered: a digest differs.
-        ValueError: another version wrote it.
-        OSError: it may not be read.
+        FileNotFoundError: there is no classifier in `folder`.
+        BrokenCheckpoint: it is cut short or altered, or another version wrote it.
+        OSError: a file cannot be read.
     """
     written = config(folder)
     labels = tuple(written["labels"])
@@ -132,9 +135,9 @@ def load(folder: str | os.PathLike[str]) -> Classifier:
         template = _template(module, representation)
     except Exception as error:  # networks and front ends raise what they like
         raise BrokenCheckpoint(
-            f"the classifier in {printable(str(folder))} is of no network or front end "
-            f"of this version ({_short(error)}): read it with the version that wrote "
-            "it, or train again"
+            f"the classifier in {printable(str(folder))} has a network or front end "
+            f"unknown to this version ({_short(error)}): load it with the version that "
+            "wrote it, or train again"
         ) from error
     if getattr(module, "num_classes", len(labels)) != len(labels):
         reason = f"{len(labels)} labels do not belong to {module.num_classes} classes"
@@ -164,13 +167,13 @@ def load(folder: str | os.PathLike[str]) -> Classifier:
 
 
 def _digest(config: dict[str, Any]) -> str:
-    """The digest of a description, without the digest that it may have."""
+    """The digest of a description, without the digest it may contain."""
     bare = {key: value for key, value in config.items() if key != "description"}
     return hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()
 
 
 def _check_readable(folder: pathlib.Path) -> None:
-    """Refuse files that may not be read: that is no damage."""
+    """Raise PermissionError for unreadable files, which are not damaged."""
 
     def refuse(error: OSError) -> None:
         if isinstance(error, PermissionError):
@@ -186,7 +189,7 @@ def _check_readable(folder: pathlib.Path) -> None:
 
 
 def _checkpointer():
-    """Orbax's, for this process alone: one of several does not wait for the others."""
+    """Orbax's checkpointer for this process alone, which waits for no other process."""
     import orbax.checkpoint as ocp
 
     index = jax.process_index()

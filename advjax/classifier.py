@@ -16,12 +16,14 @@ from advjax.types import Features, Logits, LogitsFn, PyTree
 
 @struct.dataclass
 class Classifier:
-    """Weights are traced by `jit`; everything else is static.
+    """A network with its weights and the representation in front of it.
+
+    Under `jit` the weights are traced and everything else is static.
 
     Attributes:
         variables: Flax variables, `params` and, if the network has any, `batch_stats`.
         module: the network.
-        representation: what the network takes in.
+        representation: the network's input representation.
         labels: the name of each class.
     """
 
@@ -40,10 +42,10 @@ class Classifier:
         return self.module.apply(self.variables, features[None], train=False)[0]
 
     def logits_fn(self, at: str, *, precision: str = "float32") -> LogitsFn:
-        """The rest of the chain after the stage `at`, then the network.
+        """The logits as a function of one example at the stage `at` of the chain.
 
-        The chain is computed in float32 whatever the precision of the network, and so
-        is the noise that is added before it.
+        The chain, and the noise added before it, are computed in float32 whatever the
+        precision of the network.
 
         Args:
             at: a stage of the representation's chain ("waveform", "magnitude", ...).
@@ -51,14 +53,14 @@ class Classifier:
                 certificates of its own.
 
         Raises:
-            ValueError: no such stage, or a precision that this backend lacks.
+            ValueError: an unknown stage, or a precision that this backend lacks.
         """
         self.representation.stage(at)
         check_precision(precision)
         return jax.tree_util.Partial(_logits_from(at, precision), self)
 
     def num_parameters(self) -> int:
-        """Trainable parameters."""
+        """Number of trainable parameters."""
         return sum(leaf.size for leaf in jax.tree.leaves(self.variables["params"]))
 
     def digest(self) -> str:
@@ -75,26 +77,30 @@ PRECISIONS = {
     "tf32": "float32 arrays whose products keep 10 bits of fraction: NVIDIA GPUs",
     "bfloat16": "maps and kernels of the network in bfloat16, its end in float32",
 }
-"""How exactly a network is evaluated."""
+"""Precisions of a network's evaluation."""
 
 
 def check_precision(precision: str) -> None:
-    """Refuse a precision that is unknown or that the backend lacks."""
+    """Refuse a precision that is unknown or that the backend lacks.
+
+    Raises:
+        ValueError: the precision cannot be used; the message lists what can.
+    """
     if precision not in PRECISIONS:
         raise ValueError(
-            f"precision {precision!r} is none of {', '.join(PRECISIONS)}: choose one"
+            f"precision={precision!r}: choose one of {', '.join(PRECISIONS)}"
         )
     if precision == "tf32" and jax.default_backend() != "gpu":
         raise ValueError(
-            "tf32 is a type of NVIDIA's tensor cores, which this backend "
-            f"({jax.default_backend()}) lacks: choose float32 or bfloat16"
+            f"precision='tf32' needs an NVIDIA GPU, but the backend is "
+            f"{jax.default_backend()}: choose float32 or bfloat16"
         )
 
 
-# Cached, so that two classifiers of a kind give jit one and the same function.
+# Cached, so that jit sees the same function for all classifiers of a kind.
 @functools.cache
 def _logits_from(at: str, precision: str):
-    # Said explicitly: the default on a GPU is tf32, and on a TPU bfloat16 products.
+    # Explicit, because the default is tf32 on a GPU and bfloat16 on a TPU.
     products = "tensorfloat32" if precision == "tf32" else "float32"
 
     def logits_from_stage(classifier: Classifier, x: Features) -> Logits:

@@ -1,4 +1,4 @@
-"""Optimisers of optax under strict type promotion."""
+"""Optimisers of optax under strict dtype promotion."""
 
 import jax
 import optax
@@ -7,7 +7,7 @@ import optax
 def promoting(
     optimiser: optax.GradientTransformation,
 ) -> optax.GradientTransformation:
-    """The optimiser, with JAX's standard type promotion inside its `update`.
+    """The optimiser, with JAX's standard dtype promotion inside its `update`.
 
     Optax raises floats to integer powers, which strict promotion refuses.
     """

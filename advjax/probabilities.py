@@ -1,4 +1,4 @@
-"""Means of the probabilities that several rows of logits stand for."""
+"""Means of class probabilities, computed from logits."""
 
 import math
 
@@ -10,6 +10,6 @@ from jaxtyping import Array, Float
 def log_mean_softmax(
     logits: Float[Array, "*batch rows classes"],
 ) -> Float[Array, "*batch classes"]:
-    """The logarithm of the mean over rows of their softmaxes, computed in logs."""
+    """The logarithm of the mean softmax over rows, computed without underflow."""
     logs = jax.nn.log_softmax(logits.astype(jnp.float32))
     return jax.nn.logsumexp(logs, axis=-2) - math.log(logits.shape[-2])

@@ -1,17 +1,17 @@
-"""Transforms of the wave at a classifier's input, as heuristic defences.
+"""Transforms of waves at a classifier's input, as heuristic defences.
 
-A transform may break a perturbation that was made without it. None certifies anything,
-and an attacker who knows of it can attack through it (Athalye et al. 2018,
+A transform may break a perturbation that was made without it. No transform certifies
+anything, and an attacker who knows it can attack through it (Athalye et al. 2018,
 arXiv:1802.00420).
 
 Subramanian et al. 2019 ("Robustness of Adversarial Attacks in Sound Event
 Classification", DCASE workshop) tried MP3, resampling, white noise and reverberation.
-Their settings could not be recovered: every default here is ours.
+Their settings are not published; all defaults here are ours.
 
-All run on the host. What is beyond [-1, 1] is clipped, before and after, but for
-`white_noise`. A builder raises ValueError for an option that suits no wave; a transform
-does where it does not suit the wave's rate, for another dtype or shape, and for samples
-that are NaN or infinite.
+Transforms run on the host. Samples beyond [-1, 1] are clipped before and after, except
+in `white_noise`. A constructor raises ValueError for an option out of range. A
+transform raises it for an option that does not suit the wave's sampling rate, for
+another dtype or shape, and for samples that are NaN or infinite.
 """
 
 import io
@@ -25,10 +25,9 @@ Transform = Callable[
     [Float32[np.ndarray, "time"], int, np.random.Generator],
     Float32[np.ndarray, "time"],
 ]
-"""(wave, sample_rate_hz, rng) -> wave: mono, in [-1, 1], as long as before.
+"""(wave, sample_rate_hz, rng) -> wave: mono, in [-1, 1], of unchanged length.
 
-Only `white_noise` draws from the generator; the others leave it alone.
-"""
+Only `white_noise` uses the generator."""
 
 # The rates of layer III in kbit/s, for each sampling rate in Hz.
 # Source: ISO/IEC 11172-3, 2.4.2.3 (MPEG-1); ISO/IEC 13818-3, 2.4.2.3 (MPEG-2). The
@@ -44,19 +43,19 @@ MP3_KBPS: dict[int, tuple[int, ...]] = {
 MP3_DELAY = 576 + 528 + 1
 VORBIS_MAX_HZ = 200_000  # of libvorbis; above it, closing the file ends the process
 OPUS_RATES_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)  # RFC 6716, section 2
-OPUS_KBPS = (6, 256)  # what libsndfile lets a channel have
-# libvorbis copies its first input to the stack, and a write of minutes ends the
-# process. Source: github.com/xiph/vorbis, issue 99.
+OPUS_KBPS = (6, 256)  # limits of libsndfile for one channel
+# libvorbis copies its first input to the stack, so a write of minutes ends the process.
+# Source: github.com/xiph/vorbis, issue 99.
 BLOCK_SAMPLES = 1 << 14
 
 
 def mp3(*, kbps: int = 64) -> Transform:
-    """There and back through MP3 at a constant rate, in place to the sample.
+    """Encode as MP3 at a constant rate and decode, aligned to the sample.
 
     Args:
         kbps: kbit/s, one of `MP3_KBPS` at the wave's sampling rate, which must be
-            there too. LAME cuts high frequencies where the rate is low: above 8 kHz at
-            32 kbit/s, above 11 at 48, none at 64 (measured on noise at 32 kHz).
+            listed there too. LAME removes high frequencies at low rates: above 8 kHz at
+            32 kbit/s, above 11 kHz at 48, none at 64 (measured on noise at 32 kHz).
     """
     allowed = sorted(set(_MPEG_1 + _MPEG_2))
     if kbps not in allowed:
@@ -64,19 +63,19 @@ def mp3(*, kbps: int = 64) -> Transform:
 
     def change(wave, sample_rate_hz):
         decoded = _decode(_mp3_bytes(wave, sample_rate_hz, kbps))
-        # LAME notes delay and padding in a first frame, and the decoder cuts both off,
-        # unless the frames of a low rate are too small for the note.
+        # LAME writes delay and padding into a first frame, and the decoder removes
+        # both, unless the frames of a low rate are too small for this information.
         return decoded[MP3_DELAY:] if len(decoded) > len(wave) else decoded
 
     return _deterministic(change)
 
 
 def ogg_vorbis(*, quality: float = 4.0) -> Transform:
-    """There and back through Ogg Vorbis, in place to the sample.
+    """Encode as Ogg Vorbis and decode, aligned to the sample.
 
     Args:
-        quality: from 0 to 10, as for oggenc. There is no constant rate: white noise at
-            32 kHz takes 48 kbit/s at 0, 70 at 4 and 192 at 10 (measured).
+        quality: from 0 to 10, as for oggenc. The rate varies: white noise at 32 kHz
+            takes 48 kbit/s at 0, 70 at 4 and 192 at 10 (measured).
     """
     _check("quality", quality, 0, 10)
     level = 1 - quality / 10
@@ -84,8 +83,8 @@ def ogg_vorbis(*, quality: float = 4.0) -> Transform:
     def change(wave, sample_rate_hz):
         if sample_rate_hz > VORBIS_MAX_HZ:
             raise ValueError(
-                f"Vorbis ends at {VORBIS_MAX_HZ} Hz; resample the wave, which has "
-                f"{sample_rate_hz} Hz"
+                f"Vorbis takes at most {VORBIS_MAX_HZ} Hz; resample the wave, which "
+                f"has {sample_rate_hz} Hz"
             )
         return _decode(_encode(wave, sample_rate_hz, "OGG", "VORBIS", level))
 
@@ -93,14 +92,15 @@ def ogg_vorbis(*, quality: float = 4.0) -> Transform:
 
 
 def opus(*, kbps: float = 32.0) -> Transform:
-    """There and back through Opus.
+    """Encode as Opus and decode.
 
-    A wave at another rate than `OPUS_RATES_HZ` is coded at the next one above, at most
-    48 kHz, and brought back. In place to the sample, but below 50 kbit/s the codec for
-    speech inside Opus makes a wave at 48 kHz early by up to three (measured).
+    A wave at a rate that is not in `OPUS_RATES_HZ` is coded at the next one above, at
+    most 48 kHz, and resampled back. The result is aligned to the sample, except that
+    below 50 kbit/s the speech codec inside Opus makes a wave at 48 kHz early by up to
+    three samples (measured).
 
     Args:
-        kbps: kbit/s, from 6 to 256: what Opus aims at; the rate varies.
+        kbps: target rate in kbit/s, from 6 to 256; the actual rate varies.
     """
     _check("kbps", kbps, *OPUS_KBPS)
 
@@ -114,9 +114,9 @@ def opus(*, kbps: float = 32.0) -> Transform:
 
 
 def resample(*, rate_hz: int = 16_000) -> Transform:
-    """Down to a lower rate and up again: what lies above `rate_hz / 2` is lost.
+    """Resample to a lower rate and back, which removes everything above `rate_hz / 2`.
 
-    SciPy's polyphase filter (Kaiser window, beta 5): its transition reaches a sixth of
+    SciPy's polyphase filter (Kaiser window, beta 5); its transition extends a sixth of
     that frequency to either side.
 
     Args:
@@ -127,8 +127,8 @@ def resample(*, rate_hz: int = 16_000) -> Transform:
     def change(wave, sample_rate_hz):
         if rate_hz >= sample_rate_hz:
             raise ValueError(
-                f"resampling via {rate_hz} Hz loses nothing at {sample_rate_hz} Hz; "
-                "choose a rate_hz below that"
+                f"rate_hz={rate_hz} is not below the wave's rate of {sample_rate_hz} "
+                "Hz; choose a lower one"
             )
         lower = _resample(wave, sample_rate_hz, rate_hz)
         return _resample(lower, rate_hz, sample_rate_hz)
@@ -137,9 +137,10 @@ def resample(*, rate_hz: int = 16_000) -> Transform:
 
 
 def white_noise(*, snr_db: float = 30.0) -> Transform:
-    """The wave with fresh Gaussian noise, at exactly that SNR in every clip.
+    """Add new Gaussian noise, at exactly this SNR in every clip.
 
-    Not clipped, which would change the SNR. Silence comes back unchanged.
+    The result is not clipped, which would change the SNR. Silence is returned
+    unchanged.
 
     Args:
         snr_db: power of the wave over power of the noise in dB, from -100 to 100.
@@ -161,12 +162,12 @@ def white_noise(*, snr_db: float = 30.0) -> Transform:
 def reverberation(
     *, rt60_s: float = 0.3, direct_to_reverberant_db: float = 0.0, seed: int = 0
 ) -> Transform:
-    """The wave in a synthetic room, as loud as before (root mean square).
+    """Add the reverberation of a synthetic room, at unchanged root mean square.
 
-    Polack's model: after the direct path comes white Gaussian noise that decays
-    exponentially. It is no real room: it has no early echoes, and all frequencies decay
-    alike. The direct path is not delayed, and what rings on past the clip is cut. The
-    room is fixed: every clip at one sampling rate is put in the same.
+    Polack's model: the direct path is followed by white Gaussian noise that decays
+    exponentially. A real room differs: it has early echoes, and its frequencies decay
+    at different rates. The direct path has no delay, and the reverberation is cut at
+    the end of the clip. Every clip at one sampling rate has the same room.
 
     Args:
         rt60_s: seconds, 0.01 to 20, in which the noise falls by 60 dB; there it ends.
@@ -197,11 +198,12 @@ def reverberation(
 
 
 def low_pass(*, cutoff_hz: float = 8_000.0, order: int = 4) -> Transform:
-    """The wave below a frequency: a Butterworth filter, forwards and backwards.
+    """Apply a Butterworth low-pass filter, forwards and backwards.
 
     Args:
         cutoff_hz: Hz, where the wave is 6 dB down; below half the sampling rate.
-        order: of one pass, from 1 to 12. Both fall by 12 dB per octave and order.
+        order: of one pass, from 1 to 12. Both passes together fall by 12 dB per octave
+            and order.
     """
     _check("cutoff_hz", cutoff_hz, 1, 1_000_000)
     _check("order", order, 1, 12, whole=True)
@@ -211,11 +213,11 @@ def low_pass(*, cutoff_hz: float = 8_000.0, order: int = 4) -> Transform:
 
         if cutoff_hz >= sample_rate_hz / 2:
             raise ValueError(
-                f"a wave at {sample_rate_hz} Hz ends at {sample_rate_hz / 2:g} Hz; "
-                f"choose a cutoff_hz below that, not {cutoff_hz:g}"
+                f"cutoff_hz={cutoff_hz:g} is not below {sample_rate_hz / 2:g} Hz, half "
+                "the wave's sampling rate; choose a lower one"
             )
         sections = butter(order, cutoff_hz, fs=sample_rate_hz, output="sos")
-        # SciPy's own padding, but for clips that are shorter than it.
+        # SciPy's own padding, reduced for clips that are shorter.
         padding = min(3 * (2 * len(sections) + 1), len(wave) - 1)
         return sosfiltfilt(sections, wave, padlen=padding)
 
@@ -223,9 +225,10 @@ def low_pass(*, cutoff_hz: float = 8_000.0, order: int = 4) -> Transform:
 
 
 def quantise(*, bits: int = 8) -> Transform:
-    """The wave rounded to `2**bits - 1` levels from -1 to 1, of which 0 is one.
+    """Round to `2**bits - 1` levels from -1 to 1, of which 0 is one.
 
-    They are `1 / (2**(bits - 1) - 1)` apart; no sample moves by more than half of that.
+    The levels are `1 / (2**(bits - 1) - 1)` apart; no sample moves by more than half of
+    that.
 
     Args:
         bits: from 2 to 16.
@@ -267,19 +270,18 @@ SUITE: tuple[str, ...] = (
 )
 """The transforms of a comparison, for waves at 32, 44.1 or 48 kHz.
 
-At lower rates some of it cannot be: MP3 at 256 kbit/s, resampling via 22.05 kHz.
-"""
+Lower rates do not support all of them: MP3 at 256 kbit/s, resampling via 22.05 kHz."""
 
 
 def _deterministic(change: Callable[[np.ndarray, int], np.ndarray]) -> Transform:
-    """`change` as a transform: checked before, as long and within bounds after."""
+    """`change` as a transform that checks the wave and fits and clips the result."""
 
     def transform(wave, sample_rate_hz, rng):
         del rng
         _check_wave(wave)
         if not wave.size:
             return wave.copy()
-        # LAME ends the process for samples that are far beyond the bounds.
+        # LAME ends the process for samples far beyond the bounds.
         changed = change(np.clip(wave, -1.0, 1.0), sample_rate_hz)[: len(wave)]
         changed = np.pad(changed, (0, len(wave) - len(changed)))
         return np.clip(changed, -1.0, 1.0).astype(np.float32)
@@ -330,7 +332,7 @@ def _mp3_bytes(wave: np.ndarray, sample_rate_hz: int, kbps: int) -> bytes:
             f"MP3 at {sample_rate_hz} Hz has no {kbps} kbit/s; choose one of {allowed}"
         )
     # libsndfile takes int(most - level * (most - least)) kbit/s. The half keeps
-    # rounding from ending one below.
+    # rounding from giving the rate below.
     most, least = max(allowed), min(allowed)
     level = max(0.0, (most - kbps - 0.5) / (most - least))
     return _encode(wave, sample_rate_hz, "MP3", "MPEG_LAYER_III", level, "CONSTANT")

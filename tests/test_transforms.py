@@ -310,9 +310,9 @@ def test_what_is_no_number_is_refused():
         ("mp3(kbps=256)", 16_000, r"at 16000 Hz has no 256 kbit/s; .*160\)"),
         ("mp3(kbps=80)", 8_000, r"at 8000 Hz has no 80 kbit/s; .*64\)"),
         ("mp3()", 96_000, "no sampling rate of 96000 Hz; resample"),
-        ("vorbis()", 384_000, "Vorbis ends at 200000 Hz; resample"),
-        ("resample(rate_hz=16000)", 16_000, "loses nothing at 16000 Hz; choose"),
-        ("low_pass(cutoff_hz=8000)", 16_000, "ends at 8000 Hz; choose a cutoff_hz"),
+        ("vorbis()", 384_000, "at most 200000 Hz; resample .* 384000 Hz"),
+        ("resample(rate_hz=16000)", 16_000, "rate_hz=16000 .* 16000 Hz"),
+        ("low_pass(cutoff_hz=8000)", 16_000, "cutoff_hz=8000 .* 8000 Hz"),
     ],
 )
 def test_rates_that_do_not_suit_are_refused(text, rate_hz, complaint):

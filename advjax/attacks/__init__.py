@@ -1,7 +1,7 @@
 """Attacks: the table of contents.
 
-Each is a function of its options that returns an `Attack` on one example. `run` runs it
-in the graph; `run_batch` runs it on many examples from the host.
+Each constructor takes options and returns an `Attack` on one example. `run` runs an
+attack inside a compiled function; `run_batch` runs it on many examples.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Balls around an example: what a gradient attack needs to know of a norm."""
+"""Norm balls around an example, and budgets for a given level."""
 
 import math
 from collections.abc import Callable
@@ -17,9 +17,9 @@ class Ball(NamedTuple):
     """The ball of one norm and radius, as functions of a perturbation.
 
     Attributes:
-        project: a perturbation to the nearest one inside.
-        sample: (key, perturbation of the wanted shape) to a uniform one inside.
-        steepest: a gradient to the direction of norm 1 that raises it most.
+        project: a perturbation to the nearest one inside the ball.
+        sample: (key, perturbation of the wanted shape) to a uniform sample of the ball.
+        steepest: a gradient to the direction of norm 1 of steepest ascent.
     """
 
     project: Callable[[Features], Features]
@@ -51,7 +51,7 @@ def l2(eps: Float[Array, ""]) -> Ball:
     def sample(key: Key, like: Features) -> Features:
         key_direction, key_radius = jax.random.split(key)
         direction = jax.random.normal(key_direction, like.shape, jnp.float32)
-        # A share r^d of the volume lies within the radius r.
+        # The ball of radius r has r^d of the volume of the unit ball.
         share = jax.random.uniform(key_radius, (), jnp.float32) ** jnp.float32(
             1 / max(like.size, 1)
         )
@@ -65,7 +65,7 @@ def l2(eps: Float[Array, ""]) -> Ball:
 
 
 _TINY = 1e-30
-"""Below every norm that float32 perturbations have; keeps 0 / 0 out."""
+"""Less than any norm of a float32 perturbation; prevents 0 / 0."""
 
 
 def norm2(x: Features) -> Float[Array, ""]:
@@ -83,11 +83,11 @@ def unit(x: Features) -> Features:
 def eps_for_snr(
     x: Features | Float[np.ndarray, "*features"], *, snr_db: float, norm: str
 ) -> Float[Array, ""]:
-    """The budget at which a perturbation has this signal-to-noise ratio.
+    """The budget at which a perturbation has the signal-to-noise ratio `snr_db`.
 
-    For "l2" it is exact: every perturbation on the sphere has the SNR. For "linf" it is
-    reached when every entry moves by the budget, as a sign step does; any other
-    perturbation inside has a higher SNR.
+    For "l2" the SNR is exact on the sphere. For "linf" it is reached where every entry
+    moves by the whole budget, as in a sign step; other perturbations in the ball have a
+    higher SNR.
 
     Args:
         x: the clean example.
@@ -99,7 +99,7 @@ def eps_for_snr(
 
 
 def eps_for_dbfs(size: int, *, dbfs: float, norm: str) -> Float[Array, ""]:
-    """The budget at which a perturbation's level is this far below full scale (1.0).
+    """The budget at which a perturbation has the level `dbfs` of full scale (1.0).
 
     Args:
         size: entries of the example.
@@ -111,5 +111,5 @@ def eps_for_dbfs(size: int, *, dbfs: float, norm: str) -> Float[Array, ""]:
 
 def _of_rms(rms: Float[Array, ""], size: int, norm: str) -> Float[Array, ""]:
     if norm not in ("linf", "l2"):
-        raise ValueError(f"no level belongs to a budget in {norm}: use linf or l2")
+        raise ValueError(f"norm={norm!r} has no level: use linf or l2")
     return rms * math.sqrt(size) if norm == "l2" else rms

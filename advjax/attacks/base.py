@@ -1,9 +1,9 @@
 """The contract of an attack, and the loop that runs one.
 
-An attack works on one example and sees a function from it to logits, nothing else: the
-stage of the chain at which it perturbs is the choice of that function. It is two pure
-functions over a state, as in optax, so that the loop has one owner: `run` for `vmap`
-and `jit`, or `batches.run_batch`, which can report, compact and resume.
+An attack works on one example. It sees the classifier only as a function from the
+example to logits, and that function decides which stage of the chain is perturbed. Like
+an optimiser of optax, an attack is two pure functions over a state. Its loop is `run`,
+for `vmap` and `jit`, or `batches.run_batch`, which reports progress and can resume.
 """
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -51,10 +51,10 @@ class Common(NamedTuple):
 
     Attributes:
         x: the clean example.
-        y: its label or, for a targeted attack, the class to reach.
+        y: its label or, for a targeted attack, the target class.
         x_adv: the best adversarial candidate so far; `x` when there is none.
-        budget: what `init` was given.
-        done: nothing is left to do; further steps change nothing that counts.
+        budget: the budget given to `init`.
+        done: whether the attack is finished; further steps leave the result unchanged.
         queries: forward passes spent.
     """
 
@@ -82,8 +82,8 @@ def begin(x: Features, y: Label, budget: Budget) -> Common:
 class State(Protocol):
     """The state of an attack on one example: a pytree of arrays.
 
-    It is a `NamedTuple` with `common` first and behind it what the attack needs of its
-    own. The order of its arrays stays, nested or not: it is that of snapshots on disk.
+    A `NamedTuple` whose first field is `common`, followed by the attack's own fields.
+    Keep the order of its arrays: snapshots on disk have the same order.
     """
 
     common: Common
@@ -93,10 +93,9 @@ class State(Protocol):
 class InitFn(Protocol):
     """A callable type for the `init` of an `Attack`.
 
-    The function makes the state from which the first step starts. It may ask for
-    outputs of the classifier; it counts each forward pass in `queries`, and may find
-    that the attack is over before it has begun. It is pure, and is traced by `jit` and
-    `vmap`: it may read shapes, but no values.
+    The function makes the state before the first step. It may query the classifier,
+    counts each forward pass in `queries`, and may set `done`. The function is pure and
+    is traced by `jit` and `vmap`: it may read shapes but not values.
     """
 
     def __call__(
@@ -107,14 +106,14 @@ class InitFn(Protocol):
         Args:
             logits_fn: the classifier, from one example to one row of logits.
             x: the clean example.
-            y: its label or, for a targeted attack, the class to reach.
+            y: its label or, for a targeted attack, the target class.
             key: root of all randomness of this example; deterministic attacks delete
                 it.
             budget: largest perturbation in the norm of the attack; infinite for an
-                attack that looks for the smallest.
+                attack that searches for the smallest perturbation.
 
         Returns:
-            The state, whose shapes and types every step keeps.
+            The state. Every step keeps its shapes and types.
         """
 
 
@@ -122,18 +121,18 @@ class InitFn(Protocol):
 class StepFn(Protocol):
     """A callable type for the `step` of an `Attack`.
 
-    The function takes one iteration. It is never called for the sake of a state that
-    is done, but may be computed on one, its result thrown away: under `vmap` all
-    examples of a batch step together. It is pure, and keeps all shapes and types, so
-    that a loop can carry the state.
+    The function takes one iteration. Under `vmap` all examples of a batch step
+    together, so a step may be computed on a finished state; its result is then
+    discarded. The function is pure and keeps all shapes and types, so that a loop can
+    carry the state.
     """
 
     def __call__(self, logits_fn: LogitsFn, state: State) -> State:
         """Advance the attack by one iteration.
 
         Args:
-            logits_fn: the classifier that `init` was given.
-            state: what `init` or the last step returned.
+            logits_fn: the classifier given to `init`.
+            state: the state returned by `init` or by the previous step.
 
         Returns:
             The next state, with every forward pass counted in its `queries`.
@@ -141,18 +140,18 @@ class StepFn(Protocol):
 
 
 class Attack(NamedTuple):
-    """An attack on one example: a pair of pure functions, and what they keep to.
+    """An attack on one example: two pure functions and the attack's properties.
 
     Attributes:
         init: makes the state before any step; see `InitFn`.
         step: takes one iteration; see `StepFn`.
-        max_steps: steps after which to stop, done or not.
-        norm: the norm of the budget or of the distance that is made small.
+        max_steps: steps after which the loop stops, done or not.
+        norm: the norm of the budget, or of the distance that a search minimises.
         bounds: least and greatest value of an entry of `x_adv`.
-        targeted: whether `y` is the class to reach instead of the one to leave.
-        fixed_budget: whether the attack keeps within a budget; without, it looks for
-            the smallest perturbation and ignores the budget.
-        black_box: whether it only asks for outputs, never for gradients.
+        targeted: whether `y` is the class to reach instead of the label to leave.
+        fixed_budget: whether the attack stays within a budget. If False, the attack
+            searches for the smallest perturbation and ignores the budget.
+        black_box: whether the attack uses outputs only, never gradients.
         call: the call that made the attack, shown as its `repr`; see `keep_call`.
     """
 
@@ -173,10 +172,10 @@ class AttackResult(NamedTuple):
     """Result of an attack.
 
     Attributes:
-        x_adv: the adversarial example, `x` itself where a search found none.
-        success: whether `x_adv` is adversarial, measured on it and never assumed.
-        queries: forward passes spent, without the one that measured success. A
-            gradient counts as one.
+        x_adv: the adversarial example; `x` itself where a search found none.
+        success: whether `x_adv` is adversarial, measured on `x_adv`.
+        queries: forward passes spent, without the one that measured success. A gradient
+            counts as one.
         logits: of `x_adv`.
     """
 
@@ -194,24 +193,24 @@ def run(
     key: Key | Any,
     budget: AnyArray | None = None,
 ) -> AttackResult:
-    """The result of attacking one example, inside the graph; `vmap` it for many.
+    """Attack one example, inside a compiled function or not; `vmap` it for many.
 
-    Shapes and types are checked always, values where they are known: outside of `jit`
-    and `vmap`. Inside, a label that is no class, an example outside the bounds or a
-    negative budget ends without success.
+    Shapes and types are always checked. Values are checked outside of `jit` and `vmap`.
+    Inside, a label that is no class, an example outside the bounds or a negative budget
+    ends without success.
 
     Args:
-        attack: what to run.
+        attack: the attack to run.
         logits_fn: any callable from one example to one row of logits.
         x: the clean example; float32, or cast to it.
-        y: its label or, for a targeted attack, the class to reach.
+        y: its label or, for a targeted attack, the target class.
         key: randomness; deterministic attacks ignore it.
-        budget: largest perturbation in `attack.norm`; None only for attacks that look
-            for the smallest.
+        budget: largest perturbation in `attack.norm`; None only for attacks that search
+            for the smallest perturbation.
 
     Raises:
-        ValueError: an argument that no attack can be judged on, or an attack within a
-            budget that was given none.
+        ValueError: an unusable function, example, label, key or budget, or no budget
+            for an attack that needs one.
     """
     x = float_example(x)
     classes = num_classes(logits_fn, x)
@@ -249,7 +248,7 @@ def run(
 
 
 def _within(x_adv: Features, x: Features, norm: str, budget: Budget) -> Bool[Array, ""]:
-    """True if a perturbation keeps within the budget, to the rounding of float32."""
+    """True if the perturbation is within the budget, up to rounding in float32."""
 
     def size(a):
         if norm == "l0":
@@ -263,19 +262,21 @@ def _within(x_adv: Features, x: Features, norm: str, budget: Budget) -> Bool[Arr
 def check_answers(
     logits_fn: LogitsFn, x: Features, logits: Float[np.ndarray, "classes"]
 ) -> None:
-    """Refuse a classifier by its logits, asked again only where these look wrong.
+    """Refuse a classifier whose logits are not finite or are probabilities.
+
+    The classifier is evaluated again only where the given logits look wrong.
 
     Args:
         logits_fn: the classifier.
         x: a clean example.
-        logits: of what an attack made of it.
+        logits: of the result of an attack on it.
 
     Raises:
-        ValueError: logits of the clean example are not finite, or probabilities.
+        ValueError: logits of the clean example are not finite, or are probabilities.
     """
     if not np.isfinite(logits).all():
         check_finite_logits(np.asarray(logits_fn(x))[None])
-    # Logits of one example may sum to 1 by chance, of three they do not.
+    # Logits of one example may sum to 1 by chance; those of three do not.
     elif look_like_probabilities(logits[None]):
         rows = np.stack([np.asarray(logits_fn(point)) for point in (x, x / 2)])
         if look_like_probabilities(rows):
@@ -283,7 +284,7 @@ def check_answers(
 
 
 class Ended(NamedTuple):
-    """Of a finished state, what its result is made of."""
+    """The fields of a finished state that its result is computed from."""
 
     x_adv: Features
     y: Label
@@ -291,7 +292,7 @@ class Ended(NamedTuple):
 
 
 def measure(attack: Attack, logits_fn: LogitsFn, ended: Ended) -> AttackResult:
-    """The result of a finished attack, its success measured."""
+    """The result of a finished attack, with its success measured on `x_adv`."""
     logits = logits_fn(ended.x_adv)
     success = is_adversarial(logits, ended.y, targeted=attack.targeted)
     return AttackResult(ended.x_adv, success, ended.queries, logits)
@@ -301,8 +302,8 @@ def float_budget(attack: Attack, budget: AnyArray | None) -> Float[Array, "..."]
     """The budget in float32; infinite for an attack that needs none.
 
     Raises:
-        ValueError: the attack needs one, or one is no number, negative, NaN or
-            infinite.
+        ValueError: the attack needs a budget and has none, or a budget is not a number,
+            negative, NaN or infinite.
     """
     if budget is None and attack.fixed_budget:
         raise ValueError(
@@ -326,7 +327,7 @@ def float_budget(attack: Attack, budget: AnyArray | None) -> Float[Array, "..."]
 
 
 def choose(chosen: Bool[Array, ""], these: Any, those: Any) -> Any:
-    """One of two equal pytrees."""
+    """The first pytree where `chosen` is true, else the second."""
     return jax.tree.map(lambda a, b: jnp.where(chosen, a, b), these, those)
 
 
@@ -338,7 +339,7 @@ def check_options(
     loss: str = "cross_entropy",
     **counts: int,
 ) -> None:
-    """Refuse options that no attack can run with.
+    """Refuse invalid options.
 
     Raises:
         ValueError: an unknown norm or loss, empty bounds, or a count below 1.

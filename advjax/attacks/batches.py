@@ -1,15 +1,16 @@
-"""One attack on many examples, in a fixed number of slots.
+"""Attacks on many examples, in a fixed number of slots.
 
-The compiled program always advances the same number of slots. When a few examples are
-finished, their slots take the next ones: nothing waits for the slowest example of its
-batch, and since the program's shape never changes, nothing is compiled anew. On a CPU
-the last bits of a convolution depend on an example's place in the batch; but for these
-a result does not depend on which other examples are attacked with it.
+The compiled program always advances the same number of slots. As soon as a few examples
+are finished, their slots take the next examples, so no example waits for the slowest of
+its batch and nothing is recompiled. A result does not depend on the other examples,
+except for the last bits: on a CPU the rounding of a convolution depends on an example's
+place in the batch.
 
-Over a mesh each device advances its share of the slots. They step together, so slots
-are filled in the order of one device: the same slots give the same results, and a state
-saved on so many devices is continued on others. That is `shard_map` and not a sharded
-`jit` alone, which would gather the batch on every device for a Fourier transform.
+On a mesh each device advances its share of the slots. All devices step together and
+slots are filled in the order of one device, so the same number of slots gives the same
+results, and a saved state can be continued on another number of devices. `shard_map` is
+used because a sharded `jit` gathers the whole batch on every device for a Fourier
+transform.
 """
 
 import functools
@@ -56,8 +57,8 @@ class BatchState(NamedTuple):
 
     Attributes:
         state: the attack's states, stacked [slots].
-        steps: steps each slot has taken.
-        example: which example a slot works on; -1 for none.
+        steps: steps taken by each slot.
+        example: the example in each slot; -1 for a free slot.
         following: the first example that has not been started.
     """
 
@@ -81,29 +82,32 @@ def run_batch(
     on_block: Callable[[BatchState], None] | None = None,
     mesh: Mesh | None = None,
 ) -> Iterator[tuple[int, AttackResult]]:
-    """Each example's number and result, at the latest `block` steps after its end.
+    """Attack many examples; yield each example's number and result.
+
+    A result is yielded at most `block` steps after its example is finished.
 
     Args:
-        attack: what to run.
-        logits_fn: any callable from one example to one row of logits, as `run` takes.
+        attack: the attack to run.
+        logits_fn: any callable from one example to one row of logits, as for `run`.
         x: clean examples, [examples, ...]; float32, or cast to it.
-        y: labels or, for a targeted attack, classes to reach.
-        keys: one key an example.
-        budget: one for all, or one an example.
+        y: labels or, for a targeted attack, target classes.
+        keys: one key per example.
+        budget: one for all examples, or one per example.
         num_slots: examples advanced at once; None for the backend's default on each
-            device, or as many as `slots` has. Rounded up to a multiple of the devices.
+            device, or the number in `slots`. Rounded up to a multiple of the devices.
             Another number may change the last bits of results.
-        block: the most steps between two calls of `on_block`. Does not change results.
-        slots: where an earlier call stood, as `on_block` saw it; results that it had
-            already given are not given again.
+        block: the largest number of steps between two calls of `on_block`. Does not
+            change results.
+        slots: a state passed to `on_block` by an earlier call, to continue from.
+            Results that the earlier call yielded are not repeated.
         on_block: called with the state every `block` steps and at the end, after all
-            results so far were given.
-        mesh: devices of this process that share the slots; None for where `logits_fn`
-            is.
+            results so far were yielded.
+        mesh: devices of this process that share the slots; None for the device of
+            `logits_fn`.
 
     Raises:
-        ValueError: a function, examples, labels, keys or budgets that no attack can be
-            judged on; at once, but for what only the classifier's answers show.
+        ValueError: unusable functions, examples, labels, keys or budgets. Raised at the
+            call, except for errors that only the classifier's outputs show.
     """
     x = np.asarray(float_example(x))
     classes = num_classes(logits_fn, example_like(x))
@@ -146,7 +150,7 @@ def _bind(programs, logits_fn: LogitsFn, mesh: Mesh | None):
 def _results(
     programs, examples, slots: BatchState, block: int, on_block
 ) -> Iterator[tuple[int, AttackResult]]:
-    """Results of `run_batch`, its arguments checked."""
+    """Results of `run_batch` for checked arguments."""
     begin, advance, judge = programs
     x, num_slots = examples[0], len(slots.steps)
     if slots.following < len(x) or (slots.example >= 0).any():
@@ -155,7 +159,7 @@ def _results(
     while slots.following < len(x) or (slots.example >= 0).any():
         slots = _fill(slots, begin, examples)
         example, active = slots.example, slots.example >= 0
-        # While examples wait, a few free slots are worth a look; then all must end.
+        # While examples wait, return for an eighth of the slots; else for all of them.
         waiting = slots.following < len(x)
         enough = max(1, num_slots // 8) if waiting else int(active.sum())
         state, steps, finished, rounds = advance(
@@ -173,7 +177,7 @@ def _results(
         num_rounds += int(rounds)
         idle = slots.following == len(x) and (example < 0).all()
         at_block = num_rounds >= block or idle
-        # Judged together, they fill a batch. A snapshot has no place for them.
+        # Judge in full batches; a snapshot cannot hold finished examples.
         while len(ended) >= num_slots or (ended and at_block):
             for number, result in _judge(judge, ended[:num_slots], num_slots):
                 if not np.isfinite(result.logits).all():
@@ -190,7 +194,7 @@ def _check_answers(judge, examples, num_slots: int, first: int = 0) -> None:
     """Refuse a classifier by its logits of clean examples, from the `first` one on.
 
     Raises:
-        ValueError: logits that are not finite, or probabilities in their place.
+        ValueError: logits that are not finite, or that are probabilities.
     """
     x, y, *_ = examples
     part = slice(first, first + num_slots)
@@ -202,15 +206,15 @@ def _check_answers(judge, examples, num_slots: int, first: int = 0) -> None:
 
     clean = logits(x[part])
     check_finite_logits(clean)
-    # Logits may sum to 1 by chance, those of other examples do not.
+    # One set of logits may sum to 1 by chance; those of scaled examples do not.
     if look_like_probabilities(clean) and look_like_probabilities(logits(x[part] / 2)):
         raise ValueError(PROBABILITIES)
 
 
 def _collect(state, example, finished) -> list[tuple[int, Ended]]:
-    """The finished slots' examples and what they came to, on the host."""
+    """The finished slots' examples and their final states, copied to the host."""
     rows = Ended(*(np.asarray(getattr(state.common, name)) for name in Ended._fields))
-    # Copied: the next call of `advance` writes over the arrays of this one.
+    # Copied, because the next call of `advance` overwrites these arrays.
     return [
         (int(example[slot]), jax.tree.map(lambda a, s=slot: a[s].copy(), rows))
         for slot in np.flatnonzero(finished)
@@ -220,7 +224,7 @@ def _collect(state, example, finished) -> list[tuple[int, Ended]]:
 def _judge(
     judge, ended: list[tuple[int, Ended]], num_slots: int
 ) -> Iterator[tuple[int, AttackResult]]:
-    """Results of at most `num_slots` ended examples, in one call of one shape."""
+    """Results of at most `num_slots` finished examples, in one call of fixed shape."""
     rows = [row for _, row in ended]
     rows += rows[-1:] * (num_slots - len(rows))
     found = jax.tree.map(np.asarray, judge(jax.tree.map(lambda *a: np.stack(a), *rows)))
@@ -229,17 +233,17 @@ def _judge(
 
 
 def default_slots() -> int:
-    """Examples a device advances at once: a few on a CPU, whose caches are small."""
+    """Examples that a device advances at once: few on a CPU, whose caches are small."""
     return 8 if jax.default_backend() == "cpu" else 128
 
 
 def _in_equal_shares(slots: BatchState, num_devices: int) -> BatchState:
-    """The slots and as many free ones as make every device's share equal."""
+    """The slots, extended with free ones until all devices have equally many."""
     num_slots = len(slots.steps)
     more = -num_slots % num_devices
     if not more:
         return slots
-    # What stands in a free slot is never looked at.
+    # The content of a free slot is never read.
     rows = np.minimum(np.arange(num_slots + more), num_slots - 1)
     return slots._replace(
         state=jax.tree.map(lambda a: a[rows], slots.state),
@@ -249,7 +253,7 @@ def _in_equal_shares(slots: BatchState, num_devices: int) -> BatchState:
 
 
 def _fill(slots: BatchState, begin, examples) -> BatchState:
-    """The slots with every free one given the next example, while there are any."""
+    """The slots, with the next examples in the free ones."""
     x, y, keys, budgets = examples
     free = np.flatnonzero(slots.example < 0)[: len(x) - slots.following]
     if not free.size:
@@ -258,7 +262,7 @@ def _fill(slots: BatchState, begin, examples) -> BatchState:
     example[free] = slots.following + np.arange(free.size)
     fresh = np.zeros(len(example), bool)
     fresh[free] = True
-    # A slot without an example works on the first one, for nothing.
+    # A slot without an example computes on the first one; the result is discarded.
     index = np.where(example < 0, 0, example)
     state = begin(x[index], y[index], keys[index], budgets[index], fresh, slots.state)
     steps = np.where(fresh, 0, slots.steps).astype(np.int32)
@@ -272,11 +276,11 @@ def _fill(slots: BatchState, begin, examples) -> BatchState:
 
 @functools.lru_cache(maxsize=8)
 def _programs(attack: Attack, mesh: Mesh | None):
-    """Programs that begin examples in free slots, advance all slots, judge results."""
+    """Compiled programs that start examples, advance all slots and judge results."""
     choose_each = jax.vmap(choose)
 
     def advance_block(static, arrays, state, steps, active, enough, most):
-        """At most so many steps for all slots, until `enough` active ones are done."""
+        """Take at most `most` steps, until `enough` active slots are done."""
         logits_fn = in_float32(join(arrays, static))
 
         def working(state, steps):
@@ -328,17 +332,17 @@ def _programs(attack: Attack, mesh: Mesh | None):
 
 
 def _compile(function, mesh: Mesh | None, in_specs, out_specs, **options):
-    """The function as one program, on a mesh with its arrays split as the specs say.
+    """The function as one program; on a mesh, with its arrays split by the specs.
 
-    Its first argument, what `split` found besides arrays, is part of the program.
+    The first argument, the static part found by `split`, is part of the program.
     """
     options |= {"static_argnums": 0, "compiler_options": compiler_options(mesh)}
     if mesh is None:
         return jax.jit(function, **options)
 
     def on_mesh(static, *arrays):
-        # Without check_vma, which would refuse an attack's own loops: they start from
-        # values that are equal on all devices.
+        # check_vma would refuse an attack's own loops, which start from values that
+        # are equal on all devices.
         return jax.shard_map(
             functools.partial(function, static),
             mesh=mesh,

@@ -20,16 +20,16 @@ def check_classifier(
     x: Float[np.ndarray, "examples *features"],
     bounds: Bounds,
 ) -> None:
-    """Refuse a classifier or examples that no attack can be judged on.
+    """Refuse an unusable classifier or unusable examples.
 
     Args:
         logits: of the clean examples.
         x: the clean examples.
-        bounds: what the attack will keep entries in.
+        bounds: the attack's bounds.
 
     Raises:
-        ValueError: logits that are not finite, that are probabilities, or examples
-            outside the bounds; the message says what to do.
+        ValueError: logits that are not finite or that are probabilities, or examples
+            outside the bounds.
     """
     check_finite_logits(logits)
     if look_like_probabilities(logits):
@@ -41,14 +41,14 @@ def check_finite_logits(logits: Float[np.ndarray, "examples classes"]) -> None:
     """Refuse logits of clean examples that are NaN or infinite.
 
     Raises:
-        ValueError: some are.
+        ValueError: some logits are not finite.
     """
     bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if bad.size:
         raise ValueError(
             f"the classifier's logits of {bad.size} of {len(logits)} examples are not "
-            f"finite (the first: number {bad[0]}): its weights or its front end "
-            "overflow, and no gradient would mean anything"
+            f"finite (the first: number {bad[0]}): check its weights and its front end "
+            "for an overflow"
         )
 
 
@@ -60,14 +60,14 @@ def look_like_probabilities(logits: Float[np.ndarray, "examples classes"]) -> bo
 
 
 PROBABILITIES = (
-    "the classifier returns probabilities: attacks need logits, whose gradients do not "
-    "vanish where it is sure. Return its output before the softmax, or the logarithm "
-    "of its probabilities"
+    "the classifier returns probabilities, but attacks need logits, whose gradients do "
+    "not vanish at confident predictions. Return the output before the softmax, or the "
+    "logarithm of the probabilities"
 )
 
 
 def check_in_bounds(x: Float[np.ndarray, "..."], bounds: Bounds) -> None:
-    """Refuse examples that clipping alone would change.
+    """Refuse examples that clipping to the bounds would change.
 
     Raises:
         ValueError: an entry lies outside the bounds by more than rounding.
@@ -77,8 +77,8 @@ def check_in_bounds(x: Float[np.ndarray, "..."], bounds: Bounds) -> None:
     if x.size and (x.min() < low - slack or x.max() > high + slack):
         raise ValueError(
             f"the examples reach from {x.min():.4g} to {x.max():.4g}, outside the "
-            f"attack's bounds {low:g} to {high:g}: clipping alone would change them. "
-            "Give the attack bounds=(least, greatest) that hold its inputs"
+            f"attack's bounds {low:g} to {high:g}. Give the attack "
+            "bounds=(least, greatest) that contain the examples"
         )
 
 
@@ -86,14 +86,14 @@ def check_finite(x: Float[np.ndarray, "examples *features"]) -> None:
     """Refuse examples that hold NaN or infinity.
 
     Raises:
-        ValueError: one does.
+        ValueError: an example is not finite.
     """
     entries = tuple(range(1, x.ndim))
     bad = np.flatnonzero(~np.isfinite(x).all(axis=entries))
     if bad.size:
         raise ValueError(
-            f"example {bad[0]} holds NaN or infinity ({bad.size} such in all): no "
-            "attack on it means anything. Check how it was read"
+            f"example {bad[0]} holds NaN or infinity ({bad.size} such examples in "
+            "all): check how it was read, or leave it out"
         )
 
 
@@ -108,10 +108,10 @@ def zero_gradient_shares(
 
     The gradient is that of the cross-entropy of label `y`. A share near 1 is a sign of
     masked gradients (saturation, rounding, a non-differentiable step): a white-box
-    attack then fails without the classifier being robust.
+    attack then fails although the classifier is not robust.
 
     Raises:
-        ValueError: a function, examples or labels that no attack can take.
+        ValueError: an unusable function, or unusable examples or labels.
 
     Source: Athalye et al. 2018, arXiv:1802.00420, on the signs of masked gradients.
     """

@@ -1,4 +1,4 @@
-"""DeepFool: the nearest decision boundary, by repeated linearisation."""
+"""DeepFool: steps to the nearest decision boundary of the linearised classifier."""
 
 from typing import NamedTuple
 
@@ -14,12 +14,12 @@ from advjax.types import Bounds, Features, Label, Logits
 
 
 class Boundary(NamedTuple):
-    """A tangent's boundary.
+    """A decision boundary of the linearised classifier.
 
     Attributes:
         normal: the gradient across it.
-        distance: from the point of the tangent.
-        found: whether there is one yet.
+        distance: from the point of linearisation.
+        found: whether a boundary was found.
     """
 
     normal: Features
@@ -28,13 +28,13 @@ class Boundary(NamedTuple):
 
 
 class DeepFoolState(NamedTuple):
-    """See `State`; `x_adv` is where the linearisation takes place.
+    """See `State`; the classifier is linearised at `x_adv`.
 
     Attributes:
         delta: the sum of all moves, without the overshoot.
         moves: their number.
-        rivals: the classes moved towards, chosen by the first step.
-        looks: how many of them this linearisation has looked at.
+        rivals: the candidate classes, chosen by the first step.
+        looks: candidates whose gradient was computed in this linearisation.
         near: the nearest boundary of these (the farthest, for select="max").
         steepest: the greatest dual norm of a gradient so far.
     """
@@ -60,44 +60,45 @@ def deepfool(
     pruning: float | None = 2.0,
     bounds: Bounds = (-1.0, 1.0),
 ) -> Attack:
-    """A small perturbation to the other side of the nearest boundary of class `y`.
+    """Move to the nearest boundary of class `y`, again and again until it is crossed.
 
-    A step replaces the classifier by its tangent and goes to the boundary that this
-    has; the first point with another label is the result. `y` is what has to be left,
-    so an example that is wrong already is returned as it is: to leave the classifier's
-    own prediction, give that as `y`. Without success `x_adv` is the last point.
+    A step linearises the classifier and moves to a boundary of the linearisation. The
+    result is the first point with another label than `y`. An example that is
+    misclassified already is returned unchanged: to leave the classifier's own
+    prediction, give that as `y`. Without success `x_adv` is the last point.
 
     Args:
-        norm: "l2" or "linf", the norm in which boundaries are near.
-        num_candidates: so many classes with the highest logits of the clean example are
-            considered, `y` among them; None for all.
+        norm: "l2" or "linf", the norm of distances to boundaries.
+        num_candidates: number of classes considered, `y` among them: those with the
+            highest logits of the clean example. None for all.
         select: "min" moves towards the nearest boundary, "max" towards the farthest.
         overshoot: relative excess over the sum of all moves (eta in the paper).
-        nudge: excess of every move, as a share of the norm of `x` (of 1 at silence), so
-            that a point exactly on a boundary goes on. The reference code adds 1e-4
-            in units of the input, which is nothing for an image and a fifth of the
-            perturbation of a quiet recording; this share is 120 dB below the example.
-        max_steps: linearisations before giving up.
-        pruning: classes are looked at by the gaps of their logits, smallest first, and
-            no further than where a boundary could only be the nearest if its gradient
-            were so many times as steep as the steepest yet of this example. None looks
-            at all of them, as select="max" always does. On six ResCNNs of speakers, 2
-            found the nearest boundary of every tangent and 1.5 of 97 % and more.
+        nudge: excess of every move, relative to the norm of `x` (to 1 at silence),
+            which moves a point that is exactly on a boundary. The reference code adds
+            1e-4 in units of the input: negligible for an image, but a fifth of the
+            perturbation of a quiet recording. This default is 120 dB below the example.
+        max_steps: linearisations, at most.
+        pruning: candidates are evaluated in the order of their logit gaps, smallest
+            first. The evaluation stops where a boundary could only be the nearest if
+            its gradient were more than `pruning` times the steepest so far of this
+            example. None evaluates all, as select="max" always does. On six ResCNNs of
+            speakers, 2 found the nearest boundary of every linearisation and 1.5 that
+            of at least 97 %.
         bounds: least and greatest value of an entry.
 
     Returns:
-        An untargeted attack that ignores the budget. `queries` counts forward passes,
-        one for each class looked at and one that judges the last move.
+        An untargeted attack that ignores the budget. `queries` counts forward passes:
+        one for each candidate evaluated and one that judges the last move.
 
     Raises:
-        ValueError: options that cannot run, or (when run) fewer than two classes.
+        ValueError: invalid options or, when run, fewer than two classes.
 
     Source: Moosavi-Dezfooli et al. 2016, arXiv:1511.04599, algorithm 2, for linf its
     section 3.3 with p = infinity; 10 classes, overshoot 0.02 and 50 steps: its authors'
     code. select="max": the code of Subramanian et al. 2019 on sound event classifiers,
-    which takes the largest distance and never class 0; here 0 is like any other class.
-    Differs: `pruning`; entries that a bound stops are left out of the linear problem
-    instead of being clipped after it.
+    which takes the largest distance and never class 0; here class 0 is like any other.
+    Differs: `pruning`; entries at a bound are left out of the linear problem instead of
+    being clipped after it.
     """
     check_options(norm=norm, norms=("l2", "linf"), bounds=bounds, max_steps=max_steps)
     if num_candidates is not None and num_candidates < 2:
@@ -129,11 +130,11 @@ def deepfool(
         )
 
     def step(logits_fn, state):
-        """One look: the boundary to one class; then a move, if it was the last look.
+        """Compute the boundary to one candidate; after the last one, move.
 
-        An example that needs a second look takes a second step, with a second forward
-        pass: all looks in one step would cost every example of a batch as many as the
-        one that needs most.
+        Each candidate takes a step and a forward pass of its own. With all candidates
+        in one step, every example of a batch would cost as much as the one that needs
+        most.
         """
         common = state.common
         x, y = common.x, common.y
@@ -165,7 +166,7 @@ def deepfool(
         looks = state.looks + 1
         last = looks == order.size
         if nearest and pruning is not None:
-            # The gaps rise, so that what holds of one class holds of all after it.
+            # Gaps are in rising order, so the later candidates can be skipped too.
             following = gaps[order[jnp.minimum(looks, order.size - 1)]]
             last |= following > near.distance * pruning * steepest
 
@@ -194,7 +195,7 @@ def deepfool(
             steepest=steepest,
         )
 
-    # A state ends by its own count of moves.
+    # `step` counts the moves itself, because one move takes several steps.
     return Attack(init, step, 2**31 - 1, norm, bounds, fixed_budget=False)
 
 
@@ -210,7 +211,7 @@ def _highest_others(logits: Logits, y: Label, count: int) -> Int[Array, "rivals"
 
 
 def _free(normal: Features, point: Features, bounds: Bounds) -> Features:
-    """The gradient without the entries that a bound keeps from following it."""
+    """The gradient, with zeros for entries that a bound keeps from moving along it."""
     low, high = bounds
     held = ((point >= high) & (normal > 0)) | ((point <= low) & (normal < 0))
     return jnp.where(held, 0.0, normal)
@@ -225,7 +226,7 @@ def _peak(x: Features) -> Float[Array, ""]:
 
 
 def _norm2(x: Features) -> Float[Array, ""]:
-    """The Euclidean norm, also of gradients whose squares vanish in float32."""
+    """The Euclidean norm, also of gradients whose squares underflow in float32."""
     peak = _peak(x)
     return peak * norm2(x / jnp.where(peak > 0, peak, 1.0))
 

@@ -14,10 +14,10 @@ from advjax.types import Features, Key, Logits, LogitsFn
 
 
 class ExpectationState(NamedTuple):
-    """The attack's own state, and what the next step's transformations come from.
+    """State of the wrapped attack, and the randomness of the next step.
 
     Attributes:
-        inner: the attack's state; its queries are of means.
+        inner: the wrapped attack's state; its queries count means.
         queries: forward passes, `num_samples` for one inner query.
         key: root of all transformations.
         step: steps taken.
@@ -30,7 +30,7 @@ class ExpectationState(NamedTuple):
 
     @property
     def common(self) -> Common:
-        """That of the attack, which judges by means, with all forward passes."""
+        """The wrapped attack's common part, with all forward passes counted."""
         return self.inner.common._replace(queries=self.queries)
 
 
@@ -41,23 +41,24 @@ def expectation(
     sample: Callable[[Key, Features], Features],
     num_samples: int = 16,
 ) -> Attack:
-    """The attack, on the mean answer over random transformations of its points.
+    """Attack the mean output over random transformations (EOT).
 
-    Every step sees the log of the mean softmax over `num_samples` transformations that
-    are drawn anew for it; within one step all points share them, so that differences
-    between points are not differences of noise. A gradient is that of the mean.
+    Every step sees the log of the mean softmax over `num_samples` transformations,
+    drawn anew for the step. All points within one step share the transformations, so
+    that differences between points are free of their noise. A gradient is that of the
+    mean.
 
-    Success is not judged on these means: `run` and `run_batch` judge `x_adv` on the
-    `logits_fn` that they are given, untransformed. To attack a smoothed or randomised
-    classifier, give them its network, and judge `x_adv` by the classifier's own vote.
-    An attack that stops at its first success stops at one by the means of one step;
-    give it `stop="last"` (or a `margin` loss) where that is too early.
+    `run` and `run_batch` judge success on the untransformed `logits_fn`, not on these
+    means. To attack a smoothed or randomised classifier, give them its base network,
+    and judge `x_adv` by the classifier's own vote. An attack that stops at its first
+    success stops at a success by the means of one step; where that is too early, give
+    the attack `stop="last"` or a `margin` loss.
 
     Args:
-        attack: what to run; its options apply to the means. A limit on queries counts
-            means, each of which is `num_samples` forward passes.
-        sample: (key, x) to a transformed x, such as `Noise.sample` of a smoothing law.
-            To be differentiable for an attack that takes gradients.
+        attack: the attack to run; its options apply to the means. A limit on queries
+            counts means, each of which takes `num_samples` forward passes.
+        sample: (key, x) to a transformed x, such as `Noise.sample`. Must be
+            differentiable for an attack that uses gradients.
         num_samples: transformations in a mean.
 
     Returns:
@@ -65,12 +66,13 @@ def expectation(
         every forward pass.
 
     Raises:
-        ValueError: no transformations.
+        ValueError: `num_samples` is below 1.
 
     Source: Athalye et al. 2018, arXiv:1707.07397, section 2; for randomised defences
     arXiv:1802.00420, section 4.
-    Differs: the log of the mean probability, which is what a vote's share estimates,
-    and not the mean of the log probabilities.
+    Differs: the log of the mean probability, which the share of votes estimates,
+        instead
+    of the mean of the log probabilities.
     """
     if num_samples < 1:
         raise ValueError(f"num_samples={num_samples}: give at least 1")

@@ -1,4 +1,4 @@
-"""Steepest ascent inside a ball: PGD, and FGSM and BIM as special cases of it."""
+"""Projected gradient ascent in a ball (PGD), with FGSM and BIM as special cases."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from advjax.types import Bounds, Features, Key
 
 
 class GradientSignState(NamedTuple):
-    """See `State`; `current` is where the next gradient is taken."""
+    """See `State`; the next gradient is taken at `current`."""
 
     common: Common
     current: Features
@@ -40,15 +40,14 @@ def pgd(
 
     Args:
         num_steps: gradients in one restart.
-        relative_step: a step's length is relative_step * budget / num_steps, so that
-            any point of the ball can be reached from any other.
+        relative_step: a step's length is relative_step * budget / num_steps.
         norm: "linf" or "l2".
         random_start: start at a uniform point of the ball instead of at `x`.
-        num_restarts: starts, each with fresh randomness; the first that ends in success
-            is kept, or else the point with the highest loss of any end.
-        stop: "first" returns the first iterate that is adversarial; "last" always takes
-            all steps of a restart, for examples that shall transfer.
-        loss: what is raised, see `objectives.attack_loss`.
+        num_restarts: starts, each with new randomness. The first successful restart is
+            kept, or else the end point with the highest loss.
+        stop: "first" returns the first adversarial iterate; "last" takes all steps of a
+            restart, for adversarial examples that are to transfer.
+        loss: the loss to increase, see `objectives.attack_loss`.
         targeted: reach `y` instead of leaving it.
         bounds: least and greatest value of an entry.
 
@@ -56,10 +55,11 @@ def pgd(
         An attack within a fixed budget.
 
     Raises:
-        ValueError: options that cannot run.
+        ValueError: invalid options.
 
-    Source: Madry et al. 2018, arXiv:1706.06083, section 2.1 and, for the step, the
-    rule 2.5 * eps / num_steps of its appendix on l2 attacks.
+    Source: Madry et al. 2018, arXiv:1706.06083, section 2.1 and, for the step, the rule
+    2.5 * eps / num_steps of its appendix on l2 attacks, by which any point of the ball
+    can be reached from any other.
     """
     check_options(
         norm=norm,
@@ -73,8 +73,8 @@ def pgd(
         raise ValueError(f"stop={stop!r}: choose first or last")
     if num_restarts > 1 and not random_start:
         raise ValueError(f"num_restarts={num_restarts} are alike without random_start")
-    # A restart's last iterate is judged by one evaluation more than there are steps;
-    # the very last one by whoever runs the attack.
+    # Judging a restart's last iterate takes one more evaluation. The last iterate of
+    # the last restart is judged by `run`.
     length = num_steps + 1
 
     def inside(x, budget, point):
@@ -118,8 +118,8 @@ def pgd(
             fresh = jax.random.fold_in(state.key, state.step // length + 1)
             restarted = start(x, budget, fresh)
             following = jnp.where(at_end, restarted, following)
-        # Where nothing succeeds, the answer is the end with the highest loss; of a
-        # single restart, its end, which nobody has to judge here.
+        # Without a success the result is the end point with the highest loss. A single
+        # restart has one end point, which needs no comparison.
         ended_better = at_end & (value > state.best_loss)
         kept = jnp.where(ended_better, state.current, common.x_adv)
         x_adv = jnp.where(done, state.current, kept if num_restarts > 1 else following)
@@ -143,7 +143,9 @@ def fgsm(
     targeted: bool = False,
     bounds: Bounds = (-1.0, 1.0),
 ) -> Attack:
-    """One step of the whole budget along the gradient's sign, or along it for "l2".
+    """Fast gradient sign method: one step of the whole budget.
+
+    The step follows the sign of the gradient for "linf", the gradient itself for "l2".
 
     Source: Goodfellow et al. 2015, arXiv:1412.6572, section 4.
     """
@@ -170,20 +172,20 @@ def bim(
     targeted: bool = False,
     bounds: Bounds = (-1.0, 1.0),
 ) -> Attack:
-    """Repeated small steps from the example itself.
+    """Basic iterative method: repeated small steps from the example itself.
 
     Args:
         num_steps: gradients.
-        relative_step: a step's length is relative_step * budget / num_steps; 1 just
-            reaches the budget when all steps agree, as Kurakin's rule does.
+        relative_step: a step's length is relative_step * budget / num_steps. With 1, as
+            in Kurakin's rule, the steps just reach the budget when all agree.
         norm: "linf" or "l2".
-        stop: "first" for the first iterate that is adversarial (called BIM-a), "last"
-            for the last one (BIM-b).
-        loss: what is raised.
+        stop: "first" for the first adversarial iterate (called BIM-a), "last" for the
+            last iterate (BIM-b).
+        loss: the loss to increase.
         targeted: reach `y` instead of leaving it.
         bounds: least and greatest value of an entry.
 
-    Source: Kurakin et al. 2017, arXiv:1607.02533; the two readings: Ma et al. 2018,
+    Source: Kurakin et al. 2017, arXiv:1607.02533; both variants: Ma et al. 2018,
     arXiv:1801.02613.
     """
     return pgd(

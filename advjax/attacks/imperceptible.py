@@ -1,4 +1,4 @@
-"""The imperceptible attack: perturbations of waveforms that the clip hides."""
+"""The imperceptible attack: perturbations of waveforms below the masking threshold."""
 
 from typing import NamedTuple
 
@@ -24,13 +24,13 @@ class ImperceptibleState(NamedTuple):
     """See `State`.
 
     Attributes:
-        threshold: what is heard beside `x`.
-        delta: what Adam moves; the perturbation is its clipped and rescaled image.
-        moments: Adam's, of the stage that is running.
-        step: passes, of both stages.
+        threshold: the masking threshold of `x`.
+        delta: Adam's variable; the perturbation is `delta`, clipped and rescaled.
+        moments: Adam's, of the current stage.
+        step: gradient passes of both stages.
         rescale: the linf ball's radius over the initial one.
         alpha: the weight of the audible excess.
-        best: the audible excess of `x_adv`; infinite while there is none.
+        best: the audible excess of `x_adv`; infinite before the first success.
     """
 
     common: Common
@@ -53,41 +53,41 @@ def imperceptible(
     targeted: bool = False,
     bounds: Bounds = (-1.0, 1.0),
 ) -> Attack:
-    """The least audible perturbation of a waveform, found in two stages.
+    """Find the least audible perturbation of a waveform, in two stages.
 
-    The first stage takes Adam steps of the gradient's sign inside an linf ball, which
-    shrinks whenever the perturbation succeeds. The second one starts from the last
-    success and lowers the cross-entropy plus alpha times the audible excess: the mean
-    over frames and bins of the perturbation's power above the clip's masking threshold.
-    Alpha grows while the perturbation succeeds and falls while it fails. Of all
-    successes of the second stage and the last one of the first, the one with the least
-    excess is kept. An example that is adversarial already is returned as it is after
-    one pass, and a success without any excess ends the attack.
+    The first stage takes Adam steps along the gradient's sign inside an linf ball,
+    which shrinks at every success. The second stage starts from the last success and
+    minimises the cross-entropy plus alpha times the audible excess: the mean over
+    frames and bins of the perturbation's power above the clip's masking threshold.
+    Alpha grows while the perturbation succeeds and falls while it fails. The result has
+    the least excess of all successes of the second stage and the last success of the
+    first. An example that is adversarial already is returned unchanged after one pass.
+    A success without any excess ends the attack.
 
     Args:
         sample_rate_hz: of the waveform, for the masking threshold.
         num_steps: gradients of the first and of the second stage.
-        learning_rates: Adam's in each, relative to full scale; the second one falls to
-            a tenth in the last quarter of its stage.
-        initial_eps: radius of the linf ball before it shrinks. The second stage keeps
-            within it too.
+        learning_rates: Adam's in each stage, relative to full scale; the second falls
+            to a tenth in the last quarter of its stage.
+        initial_eps: initial radius of the linf ball, which also bounds the second
+            stage.
         targeted: reach `y` instead of leaving it.
         bounds: least and greatest value of a sample.
 
     Returns:
-        An attack on waveforms, [time]. It ignores the budget; distances that reports
-        give are linf, which its first stage makes small.
+        An attack on waveforms, [time], which ignores the budget. Reported distances are
+        linf, which the first stage minimises.
 
     Raises:
-        ValueError: options that cannot run or, where it starts, an example that is not
-            a waveform.
+        ValueError: invalid options or, when run, an example that is not a waveform.
 
-    Source: Qin et al. 2019, arXiv:1903.10346; stages, schedules and constants are read
-    from the authors' code in cleverhans 3.1 (`generate_imperceptible_adv.py`), those at
-    16-bit scale divided by 32768. The threshold and the excess: `signal.masking`.
-    Differs: classes for transcripts. Without a target, the loss is the cross-entropy
-    of the best other class against the label alone, which as that of a target vanishes
-    on success. Successes of the second stage are looked for in every step, not in every
+    Source: Qin et al. 2019, arXiv:1903.10346; stages, schedules and constants of the
+    authors' code in cleverhans 3.1 (`generate_imperceptible_adv.py`), those at 16-bit
+    scale divided by 32768. The threshold and the excess: `signal.masking`.
+    Differs: classes instead of transcripts. Without a target, the loss is the
+        cross-entropy
+    of the best other class against the label alone, which vanishes on success as that
+    of a target does. Every step of the second stage is checked for success, not every
     tenth. The gradient is taken where the perturbation is judged, before the ball
     shrinks.
     """
@@ -111,8 +111,8 @@ def imperceptible(
         del logits_fn, key
         if x.ndim != 1:
             raise ValueError(
-                f"the imperceptible attack perturbs waveforms, [time], and was given "
-                f"an example of shape {x.shape}: attack the stage of the waveform"
+                f"the imperceptible attack perturbs waveforms, [time], but the example "
+                f"has the shape {x.shape}: attack the stage of the waveform"
             )
         return ImperceptibleState(
             common=begin(x, y, budget),
@@ -129,7 +129,7 @@ def imperceptible(
         common = state.common
         x, y = common.x, common.y
         in_first = state.step < first_length
-        # Steps of its stage whose result this pass looks at.
+        # Steps taken in this stage; the pass judges their result.
         taken = state.step - jnp.where(in_first, 0, first_length)
 
         def point_of(delta):
@@ -204,7 +204,7 @@ _LARGEST = 1e15
 
 
 def _every(period: int, taken: Int[Array, ""]) -> Bool[Array, ""]:
-    """True after the first step and every `period` from it."""
+    """True after the first step and after every `period` steps from there."""
     return taken % period == 1
 
 
@@ -213,7 +213,7 @@ def _loss(logits: Logits, y: Label, *, targeted: bool) -> Float[Array, ""]:
 
 
 def _excess(delta: Features, threshold: MaskingThreshold) -> Float[Array, ""]:
-    """Equation 6 of the paper, as `metrics.audibility.audible_excess` gives it."""
+    """The audible excess, equation 6 of the paper; see `metrics.audibility`."""
     power = perturbation_power(delta, threshold.peak)
     return jnp.mean(jax.nn.relu(power - threshold.power))
 

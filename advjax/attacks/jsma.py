@@ -1,4 +1,4 @@
-"""Attack along the saliency map of a Jacobian: few entries, changed by much."""
+"""Jacobian-based saliency map attack (JSMA): few entries, each changed by much."""
 
 from typing import NamedTuple
 
@@ -31,49 +31,52 @@ def jsma(
     targeted: bool = False,
     bounds: Bounds = (-1.0, 1.0),
 ) -> Attack:
-    """A perturbation of few entries, each step changing the most salient one or two.
+    """Change the one or two most salient entries in each step.
 
-    With u_i the derivative by entry i of what shall rise and v_i that of what shall
-    fall, negated, a step changes the pair with the largest (u_p + u_q)(v_p + v_q), both
-    sums positive. Targeted, the logit of `y` shall rise and the sum of all others fall;
-    untargeted, the logit of `y` shall fall and the sum of all others rise. An entry can
-    be changed again until it meets its bound, never back. An example that meets the
-    goal already is returned as it is. Where no pair is admissible the attack gives up.
+    Let u_i be the derivative by entry i of the score to increase, and v_i minus that of
+    the score to decrease. A step changes the pair with the largest (u_p + u_q)(v_p +
+    v_q), both sums positive. Targeted, the logit of `y` is to increase and the sum of
+    all others to decrease; untargeted, the reverse. An entry can be changed again until
+    it meets its bound, but never back. An example that meets the goal already is
+    returned unchanged. The attack ends where no pair is admissible.
 
     Args:
         pairs: change two entries a step; False: one, with the largest u_p v_p.
-        num_candidates: entries among which pairs are sought. All d entries would
-            need d^2 scores, 9 gigabytes at 48,000; k of them need k^2. Kept are those
-            with the greatest bound on any score they could have; see `_candidates`.
-        theta: how far a step changes an entry: as a share of the bounds' width where
-            that is finite (1 takes an entry to its bound), else in its units.
-        direction: "up" raises entries, "down" lowers them, "both" scores both, each
-            derivative times how far that step takes the entry: near a bound, one way is
-            long and the other is short.
-        gamma: largest share of entries that may be changed. Pairs change an even
-            number, as the paper's limit of floor(d gamma / 2) steps does.
-        scores: "logits", or "probabilities" for derivatives of the softmax. These are
-            compared without their common factor, which would vanish in float32. "logit"
-            is that of `y` alone, as ART has it. Of the last two, what rises is what
-            falls, so that the best pair is the best two and takes one pull-back.
-        max_steps: saliency maps before giving up. With theta = 1, gamma is reached
-            after d * gamma / 2 pairs: raise this for 20,000 entries and more.
+        num_candidates: entries among which pairs are sought. All d entries take d^2
+            scores (9 gigabytes at 48,000 entries), k candidates take k^2. The
+            candidates are the entries with the greatest upper bound of their scores;
+            see `_candidates`.
+        theta: change of an entry in one step: relative to the bounds' width where that
+            is finite (1 takes an entry to its bound), else in its units.
+        direction: "up" raises entries, "down" lowers them. "both" scores both signs and
+            multiplies each derivative by the length of its step, since near a bound one
+            way is long and the other short.
+        gamma: largest share of entries that may be changed. Pairs change an even number
+            of entries, as with the paper's limit of floor(d gamma / 2) steps.
+        scores: "logits", or "probabilities" for derivatives of the softmax. The common
+            factor of these, which underflows in float32, is left out. "logit" is that
+            of `y` alone, as in ART. For the last two, the score to increase is also the
+            one to decrease, so the best pair is the best two entries and takes one VJP.
+        max_steps: saliency maps, at most. With theta = 1, gamma is reached after
+            d * gamma / 2 pairs: raise this for 20,000 entries and more.
         targeted: reach `y` instead of leaving it.
         bounds: least and greatest value of an entry.
 
     Returns:
         An attack that ignores the budget and whose distance is "l0". `queries` counts a
-        forward pass and the pull-backs through it as one. Beside what the network
-        needs, a step holds about ten arrays the size of `x` and of num_candidates^2.
+        forward pass with its VJPs as one. Besides the network's memory, a step holds
+        about ten arrays of the size of `x` and of num_candidates^2.
 
     Raises:
-        ValueError: options that cannot run.
+        ValueError: invalid options.
 
     Source: Papernot et al. 2016, arXiv:1511.07528, algorithms 2 and 3; gamma and theta:
-    Ma et al. 2018, arXiv:1801.02613; logits instead of the paper's probabilities:
+        Ma
+    et al. 2018, arXiv:1801.02613; logits instead of the paper's probabilities:
     cleverhans 3.1. Untargeted: Wiyatno and Xu 2018, arXiv:1808.07945.
     Differs: num_candidates, and direction="both", whose scores are first-order changes
-    by the whole step.
+        by
+    the whole step.
     """
     check_options(
         norm="l0",
@@ -111,7 +114,7 @@ def jsma(
         touched = point != clean
         room = int(gamma * clean.size) - touched.sum() >= at_once
         gains = _gains((rise, fall), point, signs, change, bounds)
-        # An entry that may move both ways is two choices, one for each sign.
+        # With two signs, an entry counts as two choices.
         u, v, allowed = (
             jnp.concatenate(parts)
             for parts in zip(
@@ -167,8 +170,8 @@ def _rise_and_fall(
     if scores == "logits":
         rise, fall = (pull(row)[0].ravel() for row in (one, 1.0 - one))
     else:
-        # The others' sum is 1 - p_y, so that both are gradients of p_y, up to sign;
-        # the gradient of its logarithm is the same without the factor p_y.
+        # The other probabilities sum to 1 - p_y, so both gradients are that of p_y up
+        # to sign. The gradient of log p_y is the same without the factor p_y.
         others = 0.0 if scores == "logit" else jax.nn.softmax(logits)
         rise = pull(one - others)[0].ravel()
         fall = -rise
@@ -176,9 +179,9 @@ def _rise_and_fall(
 
 
 def _gains(slopes, point, signs, change: float, bounds: Bounds):
-    """For each sign, the slopes times how far a step takes each entry.
+    """For each sign, the slopes times the length of each entry's step.
 
-    Of one direction, the slopes themselves, which the paper compares.
+    With one sign these are the slopes themselves, as in the paper.
     """
     if len(signs) == 1:
         return [slopes]
@@ -194,7 +197,7 @@ def _movable(
     sign: float,
     bounds: Bounds,
 ) -> Bool[Array, "entries"]:
-    """Entries with room that way, and not moved the other way before."""
+    """Entries with room in the direction of `sign` that never moved the other way."""
     room = point < bounds[1] if sign > 0 else point > bounds[0]
     return room & (sign * (point - clean) >= 0)
 
@@ -211,7 +214,7 @@ def _best_single(
 def _best_two(
     u: Float[Array, "choices"], allowed, *, entries: int
 ) -> tuple[Int[Array, "2"], Bool[Array, ""]]:
-    """The two largest of two entries, if their sum rises."""
+    """The two choices with the largest u, and whether their sum is positive."""
     u = jnp.where(allowed, u, -jnp.inf)
     first = u.argmax()
     same = jnp.arange(u.size) % entries == first % entries
@@ -229,7 +232,7 @@ def _best_pair(
 ) -> tuple[Int[Array, "2"], Bool[Array, ""]]:
     """Two choices with the best score among the candidates, and whether any has one.
 
-    The two signs of one entry never pair.
+    The two signs of one entry never form a pair.
     """
     entries = entries or u.size
     u, v = _of_peak_one(u), _of_peak_one(v)
@@ -251,14 +254,14 @@ def _best_pair(
 def _candidates(
     u: Float[Array, "choices"], v: Float[Array, "choices"], allowed, count: int
 ) -> tuple[Int[Array, "kept"], Float[Array, "kept"]]:
-    """The choices whose best conceivable score is greatest, and that score.
+    """The choices with the greatest upper bound of their scores, and these bounds.
 
-    A pair with i scores at most (u_i + max u)(v_i + max v), and since a product is at
-    most the square of the mean, at most ((u_i + v_i + max(u + v)) / 2)^2. The best pair
-    of all is therefore found whenever it scores no less than the bound of every choice
-    left out. (Of 48,000 random ones, 256 always sufficed: correlation of u and v from
-    -0.9999 to 0.9, normal and Laplace, 20 draws each.) -inf marks a choice that no
-    partner makes admissible.
+    A pair with i scores at most (u_i + max u)(v_i + max v) and, since a product is at
+    most the square of the mean, at most ((u_i + v_i + max(u + v)) / 2)^2. So the best
+    pair of all is found whenever its score is no less than the bound of every choice
+    left out. (256 candidates sufficed for all of 48,000 random choices: correlation of
+    u and v from -0.9999 to 0.9, normal and Laplace, 20 draws each.) A bound of -inf
+    marks a choice that has no admissible partner.
     """
     # The second bound is tight where u + v varies least, which is at equal scales.
     u, v = u / _rms(u), v / _rms(v)
@@ -277,6 +280,6 @@ def _rms(x: Float[Array, "choices"]) -> Float[Array, ""]:
 
 
 def _of_peak_one(x: Float[Array, "choices"]) -> Float[Array, "choices"]:
-    # Products of small gradients would vanish; a common factor changes no choice.
+    # Scaled, because products of small gradients underflow.
     peak = jnp.abs(x).max()
     return x / jnp.where(peak > 0, peak, 1.0)

@@ -16,10 +16,10 @@ from advjax.types import Bounds, Features, Label, Logits
 
 
 class Iterate(NamedTuple):
-    """A point, and what one forward and one backward pass tell of it.
+    """A point with the results of one forward and one backward pass.
 
     Attributes:
-        point: where.
+        point: the point.
         loss: the network's loss there, without c.
         slope: the gradient of `loss`.
         hit: whether `point` is adversarial.
@@ -35,13 +35,13 @@ class LbfgsState(NamedTuple):
     """See `State`.
 
     Attributes:
-        current: the last iterate that was accepted.
-        direction: where the next iterate is looked for.
-        length: how far along it, as a multiple.
+        current: the last accepted iterate.
+        direction: the search direction.
+        length: length of the next step, as a multiple of `direction`.
         memory: the optimiser's pairs of changes.
         step: evaluations at this c.
         search: the search for c.
-        best: the squared distance of `x_adv`; infinite while there is none.
+        best: the squared distance of `x_adv`; infinite before the first success.
     """
 
     common: Common
@@ -64,15 +64,15 @@ def lbfgs(
     targeted: bool = False,
     bounds: Bounds = (-1.0, 1.0),
 ) -> Attack:
-    """The smallest l2 perturbation by L-BFGS on its square plus c times a loss.
+    """Minimise the squared l2 norm plus c times a loss, by L-BFGS.
 
-    The loss is the cross-entropy of the target. Without one, it is that of all other
-    classes together, -log(1 - probability of the label), which for two classes is the
-    same and, unlike minus the label's cross-entropy, stops pushing beyond the boundary.
-    c is multiplied by ten until the minimum is adversarial, then halfway, as a ratio,
-    between the greatest that failed and the least that did not. Of all points seen, the
-    nearest adversarial one is kept. An example that is adversarial already is returned
-    as it is after one pass.
+    The loss is the cross-entropy of the target. Without a target it is that of all
+    other classes together, -log(1 - probability of the label). For two classes both are
+    the same and, unlike minus the label's cross-entropy, this loss vanishes beyond the
+    boundary. c grows tenfold until the minimum is adversarial. From then on it is the
+    geometric mean of the greatest c that failed and the least that succeeded. The
+    nearest adversarial point of all evaluations is kept. An example that is adversarial
+    already is returned unchanged after one pass.
 
     Args:
         num_searches: values of c.
@@ -83,21 +83,23 @@ def lbfgs(
         bounds: least and greatest value of an entry.
 
     Returns:
-        An attack that looks for the smallest perturbation. A step is one evaluation of
-        loss and gradient together, counted as one query.
+        An attack that searches for the smallest perturbation. A step is one evaluation
+        of loss and gradient together, counted as one query.
 
     Raises:
-        ValueError: options that cannot run.
+        ValueError: invalid options.
 
     Source: Szegedy et al. 2014, arXiv:1312.6199, section 4.1. First c 0.01: cleverhans;
-    ten pairs: SciPy; 200 iterations, the squared distance and tenfold growth of c: code
-    of the authors of Subramanian et al. 2019, arXiv:1907.02477. Twelve searches: ours,
-    which leaves c within a few percent after four or five of growth.
-    Differs from L-BFGS-B (Byrd et al. 1995): entries at a bound that the gradient
-    presses against are held, and steps clipped, instead of a search for the Cauchy
-    point; backtracking to sufficient decrease instead of a Wolfe search, where negative
-    curvature is replaced by that of the squared distance alone; every c starts from the
-    last one's minimum, whose gradient is at hand.
+        ten
+    pairs: SciPy; 200 iterations, the squared distance and tenfold growth of c: code of
+        the
+    authors of Subramanian et al. 2019, arXiv:1907.02477. Twelve searches: ours, which
+    leaves c within a few percent after four or five of growth. Differs from L-BFGS-B
+    (Byrd et al. 1995): entries at a bound that the gradient presses against are fixed,
+    and steps are clipped, instead of a search for the Cauchy point. Backtracking to
+    sufficient decrease replaces a Wolfe search; negative curvature is replaced by that
+    of the squared distance alone. Every c starts from the last one's minimum, whose
+    gradient is known.
     """
     check_options(
         norm="l2",
@@ -132,13 +134,13 @@ def lbfgs(
         return Iterate(point=point, loss=loss, slope=pull(cotangent)[0], hit=hit)
 
     def towards_minimum(memory, base, gradient, before):
-        """The direction from `base`, its pair of changes remembered."""
+        """The search direction at `base`, and the memory with its pair of changes."""
         change = base - memory.params
         bend = _curvature(change, gradient - before)
         held = (base <= bounds[0]) & (gradient > 0)
         held |= (base >= bounds[1]) & (gradient < 0)
         free = jnp.where(held, 0, gradient)
-        # The optimiser takes differences itself: of what it is told to have seen last.
+        # The optimiser forms the difference itself, from the last gradient it stored.
         memory = memory._replace(updates=free - bend)
         uphill, memory = optimiser.update(free, memory, base)
         return jnp.where(held, 0, -uphill), _without_weak_types(memory)
@@ -164,7 +166,7 @@ def lbfgs(
 
         current = choose(accepted, at, before)
         search = advance_search(search, over=over, found=current.hit)
-        # How far the minimum is too far away depends on the ratio to the best c.
+        # The excess distance depends on the ratio of c to the best c.
         between = over & (search.low > 0) & (search.high < jnp.inf)
         middle = jnp.sqrt(search.low * search.high)
         search = search._replace(c=jnp.where(between, middle, search.c))
@@ -201,22 +203,23 @@ def lbfgs(
 
 
 _ARMIJO = 1e-4
-"""The usual share of the foreseen decrease (Nocedal and Wright 2006, chapter 3)."""
+"""The usual share of the predicted decrease (Nocedal and Wright 2006, chapter 3)."""
 
 _TOLERANCE = 1e-4
-"""Relative decrease at which a minimum counts as reached, a hundred times what float32
-resolves: at 1e-6, decisions hang on rounding, and results on how a batch is cut."""
+"""Relative decrease at which a minimum is reached: 100 times the resolution of float32.
+At 1e-6 decisions depend on rounding, and so on how a batch is split."""
 
 _SHORTEST = 2.0**-20
-"""Of a direction, what is too little to go on along it. The first one has at most the
-norm 1, in which a classifier of levels down to -160 dB bends at a ten-thousandth."""
+"""Least multiple of a direction. The first direction has at most the norm 1, and a
+classifier of levels down to -160 dB bends within a ten-thousandth of that."""
 
 _LEAST_CURVATURE = 1e-3
-"""Of the squared distance's own, 2; below, a pair of changes tells nothing."""
+"""Relative to the curvature 2 of the squared distance. A pair of changes with less
+curvature is not used."""
 
 
 def _curvature(change, bend):
-    """The gradient's change, or the squared distance's where it is not positive."""
+    """The gradient's change, or the squared distance's if its curvature is small."""
     enough = _LEAST_CURVATURE * 2 * jnp.sum(jnp.square(change))
     return jnp.where(jnp.sum(change * bend) > enough, bend, 2 * change)
 
@@ -229,5 +232,5 @@ def _loss(logits: Logits, y: Label, targeted: bool) -> Float[Array, ""]:
 
 
 def _without_weak_types(memory):
-    """The optimiser's state without weak types, which loops refuse to change."""
+    """The optimiser's state without weak types, which loops do not accept."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), memory)

@@ -1,4 +1,4 @@
-"""Noise of a given norm: the attack that knows nothing."""
+"""Random noise of a given norm, as a baseline attack."""
 
 from typing import NamedTuple
 
@@ -30,15 +30,15 @@ def noise(
     targeted: bool = False,
     bounds: Bounds = (-1.0, 1.0),
 ) -> Attack:
-    """White noise scaled to the budget, so that its norm or SNR is the one asked for.
+    """White noise, scaled to the norm or SNR of the budget.
 
-    Where noise would leave `bounds` it is clipped, and then falls short of the budget.
+    Noise is clipped to `bounds`; a clipped perturbation is smaller than the budget.
 
     Args:
-        law: "gaussian", "uniform" (on an interval around 0) or "sign" (entries of one
-            magnitude and random sign).
+        law: the distribution: "gaussian", "uniform" (on an interval around 0) or "sign"
+            (entries of one magnitude and random sign).
         norm: "l2" or "linf", of the budget.
-        num_draws: tries; the first that is adversarial is kept, or else the last.
+        num_draws: tries; the first adversarial draw is kept, or else the last draw.
         targeted: reach `y` instead of leaving it.
         bounds: least and greatest value of an entry.
 

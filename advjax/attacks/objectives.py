@@ -17,7 +17,7 @@ def cross_entropy(logits: Logits, y: Label) -> Float[Array, ""]:
 
 
 def margin(logits: Logits, y: Label) -> Float[Array, ""]:
-    """The logit of `y` minus the best other one."""
+    """The logit of `y` minus the greatest other logit."""
     return logits[y] - best_other(logits, y)
 
 
@@ -29,8 +29,8 @@ def best_other(logits: Logits, y: Label) -> Float[Array, ""]:
 def is_adversarial(logits: Logits, y: Label, *, targeted: bool) -> Bool[Array, ""]:
     """True if the top class is `y` or, untargeted, is not `y`.
 
-    Logits that are not finite are a failure of the classifier, not of its robustness,
-    and never count as a success.
+    Logits that are not finite never count as a success: they are a failure of the
+    classifier, not of its robustness.
     """
     top = logits.argmax(axis=-1)
     hit = top == y if targeted else top != y
@@ -44,10 +44,10 @@ def attack_loss(
 
     Args:
         logits: one row.
-        y: label or target.
-        targeted: which of the two `y` is.
-        loss: "cross_entropy", or "margin" (of Carlini and Wagner's hinge without its
-            hinge: gradients do not vanish for a confident classifier).
+        y: label or target class.
+        targeted: whether `y` is a target class.
+        loss: "cross_entropy", or "margin": Carlini and Wagner's objective without its
+            hinge, whose gradients do not vanish for a confident classifier.
 
     Raises:
         ValueError: an unknown loss.

@@ -11,13 +11,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 
 class Search(NamedTuple):
-    """The constants tried so far, and the one at hand.
+    """The constants tried so far, and the current one.
 
     Attributes:
-        num_runs: constants that are dealt with.
+        num_runs: constants whose run has ended.
         c: the constant of this run.
         low: the greatest constant that failed.
-        high: the least that succeeded.
+        high: the least constant that succeeded.
     """
 
     num_runs: Int[Array, ""]
@@ -41,12 +41,12 @@ def advance_search(
 ) -> Search:
     """The search with its next constant, once a run is over.
 
-    The constant grows tenfold until one succeeds; then it is the middle of the greatest
-    that failed and the least that did not, as in the authors' code.
+    The constant grows tenfold until one succeeds. From then on it is the middle of the
+    greatest constant that failed and the least that succeeded, as in the authors' code.
 
     Args:
         search: the search during a run.
-        over: whether the run has ended; the search stays as it is until then.
+        over: whether the run has ended; until then the search is unchanged.
         found: whether the run has met a success.
     """
     c, low, high = search.c, search.low, search.high
@@ -64,4 +64,4 @@ def advance_search(
 
 
 _LARGEST = 1e10
-"""The authors' bound on c, at which their search gives up growing."""
+"""The authors' bound on c, beyond which it does not grow."""

@@ -1,7 +1,7 @@
-"""A batch in mid-attack as a file, so that a long attack survives a kill.
+"""Snapshots of a batch in mid-attack, for resuming after a kill.
 
-The file is an `.npz` of plain arrays and a digest of them; nothing in it is ever
-unpickled, and nothing is read that is not as the attack would have written it.
+A snapshot is an `.npz` of plain arrays and their digest. Nothing is unpickled, and
+every shape, type and number is checked before it is used.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _MOST_SLOTS = 1 << 20
 
 
 def save(path: pathlib.Path, slots: BatchState, ids: Sequence[str]) -> None:
-    """Write `slots` and the ids of the examples that they number, or nothing.
+    """Write `slots` and the ids of the examples that they number, whole or not at all.
 
     Raises:
         OSError: the disk is full or failing.
@@ -51,12 +51,12 @@ def save(path: pathlib.Path, slots: BatchState, ids: Sequence[str]) -> None:
 def load(
     path: pathlib.Path, attack: Attack, logits_fn: LogitsFn, x: Features
 ) -> tuple[BatchState, list[str]]:
-    """Read what `save` wrote.
+    """Read a snapshot written by `save`.
 
     Args:
         path: the file.
-        attack: the attack that was under way.
-        logits_fn: what it was attacking.
+        attack: the attack that was running.
+        logits_fn: the attacked classifier.
         x: any example, for the shapes.
 
     Raises:
@@ -91,14 +91,14 @@ def load(
     except Exception as error:  # noqa: BLE001  zip and NumPy raise many kinds
         reason = printable(str(error)) or type(error).__name__
         raise ValueError(
-            f"{printable(str(path))} cannot be continued ({reason}): delete it, and "
-            "the examples in mid-attack start anew"
+            f"{printable(str(path))} cannot be continued ({reason}): delete it to "
+            "start its examples again"
         ) from error
     return slots, ids
 
 
 def _arrays(path: pathlib.Path, stored: Sequence[jax.ShapeDtypeStruct]):
-    """The arrays of a file, each of the shape and type that it must have."""
+    """The arrays of a file, each checked for its shape and type."""
     total = os.stat(path).st_size
     with zipfile.ZipFile(path) as archive:
         steps = _array(archive, "steps", np.int32, (None,), total)
@@ -130,7 +130,7 @@ def _arrays(path: pathlib.Path, stored: Sequence[jax.ShapeDtypeStruct]):
 def _array(
     archive: zipfile.ZipFile, name: str, dtype, shape: tuple, most: int
 ) -> np.ndarray:
-    """One array, of which at most one axis may have any length."""
+    """One array; at most one of its axes may have any length."""
     info = archive.getinfo(f"{name}.npy")
     if info.compress_type != zipfile.ZIP_STORED or info.file_size > most:
         raise ValueError(f"{name} is not stored as it was saved")
@@ -163,7 +163,7 @@ def _ids(content: np.ndarray) -> list[str]:
 
 
 def _check(slots: BatchState, count: int, max_steps: int) -> None:
-    """Refuse slots that number other examples than there are."""
+    """Refuse slots that are inconsistent with the number of examples or of steps."""
     working = slots.example[slots.example >= 0]
     if not 0 <= slots.following <= count:
         raise ValueError(f"{slots.following} of {count} examples are begun")

@@ -1,8 +1,8 @@
 """Training defences: the table of contents.
 
-A defence is a gradient function: given the composed network it returns the gradients
-that one training step follows. Noise and adversarial examples enter at whatever stage
-of the chain the training was told.
+A defence is a gradient function: given the network and a batch, it returns the
+gradients of one training step. The objective of a training names the stage of the chain
+at which the defence adds noise or adversarial perturbations.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """The contract of a training defence."""
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import optax
@@ -9,18 +9,35 @@ from jaxtyping import Array, Float
 
 from advjax.types import Batch, Key, PyTree
 
-Apply = Callable[
-    [PyTree, PyTree, Float[Array, "batch *features"], Key],
-    tuple[
+
+@runtime_checkable
+class Apply(Protocol):
+    """A callable type for the chain behind the defence's stage and the network."""
+
+    def __call__(
+        self,
+        params: PyTree,
+        batch_stats: PyTree,
+        x: Float[Array, "batch *features"],
+        key: Key,
+        /,
+    ) -> tuple[
         Float[Array, "batch classes"] | tuple[Float[Array, "batch classes"], ...],
         PyTree,
-    ],
-]
-"""(params, batch_stats, batch at the defence's stage, key) -> (logits, batch_stats).
+    ]:
+        """Apply the network in training mode to a batch at the defence's stage.
 
-The rest of the chain after that stage, then the network in training mode, which may
-give the logits of auxiliary heads behind its own.
-"""
+        Args:
+            params: the network's parameters.
+            batch_stats: the running statistics.
+            x: the batch.
+            key: of the dropout.
+
+        Returns:
+            The logits, or a tuple of these and the logits of auxiliary heads; and the
+            new running statistics.
+        """
+
 
 AUXILIARY_WEIGHT = 0.3
 """Weight of an auxiliary head's loss. Source: Szegedy et al. 2015, section 5."""
@@ -34,8 +51,33 @@ class Gradients(NamedTuple):
     metrics: Mapping[str, Float[Array, ""]]
 
 
-GradFn = Callable[[Apply, PyTree, PyTree, Batch, Key], Gradients]
-"""(apply, params, batch_stats, batch, key) -> Gradients: a defence."""
+@runtime_checkable
+class GradFn(Protocol):
+    """A callable type for a defence: the gradients of one training step."""
+
+    def __call__(
+        self,
+        apply: Apply,
+        params: PyTree,
+        batch_stats: PyTree,
+        batch: Batch,
+        key: Key,
+        /,
+    ) -> Gradients:
+        """Gradients of the defence's loss on a batch.
+
+        Args:
+            apply: the network. `fit` passes one that also takes `train=False`, for
+                evaluation mode.
+            params: the network's parameters.
+            batch_stats: the running statistics.
+            batch: examples at the stage of the defence, and their labels.
+            key: of the defence's randomness and of the dropout.
+
+        Returns:
+            Gradients by `params`, the new running statistics, and metrics with at
+            least `loss` and `accuracy`.
+        """
 
 
 def cross_entropy_gradients(
@@ -43,8 +85,7 @@ def cross_entropy_gradients(
 ) -> Gradients:
     """Gradients of the mean cross-entropy on `batch`; metrics `loss` and `accuracy`.
 
-    Auxiliary heads add `AUXILIARY_WEIGHT` of theirs to the loss, and nothing to the
-    accuracy.
+    Auxiliary heads add `AUXILIARY_WEIGHT` times their loss; the accuracy ignores them.
     """
 
     def cross_entropy(logits):

@@ -1,4 +1,4 @@
-"""Adversarial training in which the clean and the FGSM loss share the clean pass."""
+"""Adversarial training that reuses the clean gradient pass for its FGSM step."""
 
 import functools
 import math
@@ -22,47 +22,47 @@ def fused_adversarial(
     crafting: str = "training",
     bounds: Bounds = (-math.inf, math.inf),
 ) -> GradFn:
-    """The gradients of a mixture of the clean loss and the loss after one FGSM step.
+    """Mix the clean loss with the loss after one FGSM step.
 
     J = alpha * CE(x, y) + (1 - alpha) * CE(x_adv, y), where x_adv = x + eps * sign of
     the gradient of CE(x, y) by x. One backward pass over the clean batch gives both its
     parameter gradient and the direction, so the step costs two passes instead of three.
-    x_adv is a constant in J: no gradient flows through the perturbation. (Through a
-    sign none could; through the l2 direction it would.)
+    No gradient flows through the perturbation: x_adv is a constant in J.
 
-    Each of the two batches is normalised by statistics of its own. One joint batch is
-    no reading that could share anything: the clean pass has to end before x_adv exists.
-    Running statistics move once in a step, towards the mixture that the loss is of.
-    What differs is where the direction comes from:
+    Each of the two batches is normalised by its own statistics, because the clean pass
+    has to end before x_adv exists. Running statistics move once in a step, towards the
+    mixture of both. The direction comes from one of two passes:
 
-    * crafting="training": the network as it trains. Examples see each other through
-      the batch statistics, so a direction raises the loss of the whole batch.
-    * crafting="evaluation": the network as it will be attacked, with its running
-      statistics and no dropout. That pass shares nothing and costs a third one, and
-      the defence calls `apply(..., train=False)`, as `fit` lets it.
+    * crafting="training": the network in training mode. Examples depend on each other
+      through the batch statistics, so a direction increases the loss of the whole
+      batch.
+    * crafting="evaluation": the network as an attacker meets it, with its running
+      statistics and no dropout. This takes a third pass and calls
+      `apply(..., train=False)`, which `fit` supports.
 
-    Both passes draw the same dropout: then the direction raises the very loss that the
-    step lowers, where a fresh mask would meet a perturbation made for another network.
+    Both passes draw the same dropout mask, so the direction increases the same loss
+    that the step decreases.
 
     Args:
         eps: the perturbation's norm, in the units of the stage that it enters at.
-        snr_db: instead of eps, its level below each example's own.
+        snr_db: instead of eps, the level of the example over that of the perturbation.
         alpha: weight of the clean loss.
         norm: "linf" (a sign step) or "l2" (along the gradient).
         crafting: "training" or "evaluation", see above.
         bounds: least and greatest value of an entry of x_adv.
 
     Returns:
-        A defence whose `loss` and `accuracy` are mixtures by alpha, so that the weights
-        that `fit` keeps are those of the best trade; `clean_accuracy` and
-        `adversarial_accuracy` are their parts.
+        A defence. Its `loss` and `accuracy` are mixtures by alpha, so that `fit` keeps
+        the weights of the best mixture. `clean_accuracy` and `adversarial_accuracy` are
+        their parts.
 
     Raises:
-        ValueError: options that cannot train.
+        ValueError: invalid options.
 
-    Source: Goodfellow et al. 2015, arXiv:1412.6572, section 6, with its alpha. Trained
-    on one step without a random start, a network can learn to mask its gradient (Wong
-    et al. 2020, arXiv:2001.03994): judge it with PGD, never by `adversarial_accuracy`.
+    Source: Goodfellow et al. 2015, arXiv:1412.6572, section 6, with its alpha. A
+        network
+    trained on one step without a random start can learn to mask its gradient (Wong et
+    al. 2020, arXiv:2001.03994): evaluate it with PGD, never by `adversarial_accuracy`.
     """
     check_adversarial(
         eps=eps,
@@ -112,10 +112,10 @@ def check_adversarial(
     bounds: Bounds,
     **counts: int,
 ) -> None:
-    """Refuse options that no adversarial training can run with.
+    """Refuse invalid options of adversarial training.
 
     Raises:
-        ValueError: what is wrong, and what to give instead.
+        ValueError: an option is out of range; the message names it.
     """
     check_options(norm=norm, norms=("linf", "l2"), bounds=bounds, **counts)
     if (eps is None) == (snr_db is None):
@@ -140,7 +140,7 @@ def budgets_of(
     snr_db: float | None,
     norm: str,
 ) -> Float[Array, "batch"]:
-    """The largest perturbation of each example: `eps`, or what `snr_db` allows it."""
+    """The largest perturbation of each example: `eps`, or the one at `snr_db`."""
     if snr_db is None:
         return jnp.full(x.shape[:1], eps, jnp.float32)
     return jax.vmap(functools.partial(eps_for_snr, snr_db=snr_db, norm=norm))(x)
@@ -149,10 +149,10 @@ def budgets_of(
 def input_gradient(
     apply: Apply, params: PyTree, batch_stats: PyTree, batch: Batch, key: Key
 ) -> Float[Array, "batch *features"]:
-    """The gradient of the mean cross-entropy by `batch.x`; no other is computed.
+    """The gradient of the mean cross-entropy by `batch.x` alone.
 
-    The mean scales an example's row by one over the batch, which neither a sign nor a
-    unit vector keeps.
+    The mean scales each example's gradient by 1 / batch; a sign or a unit vector is not
+    affected.
     """
 
     def of_input(x, batch_stats, _, key):
@@ -164,12 +164,12 @@ def input_gradient(
 def mixture(clean: Gradients, adversarial: Gradients, alpha: float) -> Gradients:
     """`alpha` of `clean` and the rest of `adversarial`: gradients, statistics, metrics.
 
-    Both must start from the same batch statistics. Leaves that count are taken from
-    `clean`. The accuracies that went in are kept beside the mixed one.
+    Both must start from the same batch statistics. Integer leaves are taken from
+    `clean`. The two accuracies are kept beside the mixed one.
     """
 
     def mixed(first, second):
-        # A part without weight is left out, so that the compiler need not compute it.
+        # A part without weight is left out, so that the compiler can drop it.
         if alpha == 1 or not jnp.issubdtype(first.dtype, jnp.inexact):
             return first
         return second if alpha == 0 else alpha * first + (1 - alpha) * second

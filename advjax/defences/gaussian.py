@@ -1,4 +1,4 @@
-"""Gaussian augmentation: train on the noise that smoothing will add."""
+"""Gaussian augmentation: train on the noise of the smoothed classifier."""
 
 import math
 
@@ -9,7 +9,7 @@ from advjax.defences.base import GradFn, cross_entropy_gradients
 
 
 def gaussian(*, sigma: float) -> GradFn:
-    """The gradients of the loss on inputs with fresh Gaussian noise in every step.
+    """Train on inputs with new Gaussian noise in every step.
 
     Args:
         sigma: standard deviation, in the units of the stage that noise enters at.

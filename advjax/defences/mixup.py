@@ -1,4 +1,4 @@
-"""Mixup, and the masking of losses that labels nobody has checked may have caused."""
+"""Mixup, and the masking of losses of unverified labels."""
 
 import jax
 import jax.numpy as jnp
@@ -9,27 +9,28 @@ from advjax.defences.base import AUXILIARY_WEIGHT, GradFn, Gradients
 
 
 def mixup(*, alpha: float = 1.0, masking: float | None = None) -> GradFn:
-    """The gradients of the loss on mixtures of two halves of the batch.
+    """Train on mixtures of the two halves of a batch.
 
     Example i of the first half is mixed with example i of the second, in shares drawn
     from Beta(alpha, alpha), and so are their labels: a batch of 2 B examples gives B
-    mixtures. Where its size is odd, the last example is left out.
+    mixtures. An odd batch leaves out its last example.
 
     Args:
         alpha: of the Beta distribution; 1 draws shares uniformly.
-        masking: a mixture of which more than a tenth has unchecked labels
-            (`Batch.verified`) counts for nothing when its loss exceeds this share of
-            the greatest loss in the batch; 0.8 is Jeong and Lim's. None: never.
+        masking: the loss of a mixture with more than a tenth of unverified labels
+            (`Batch.verified`) is set to zero if it exceeds this share of the greatest
+            loss in the batch; 0.8 is Jeong and Lim's. None: never.
 
     Returns:
-        A defence whose `accuracy` asks for the label with the greater share. Choose
-        weights by examples that are not mixed: see `fit`'s `judge`.
+        A defence. Its `accuracy` counts the label with the greater share. Select
+        weights by unmixed examples: see `Objective.judge`.
 
     Raises:
-        ValueError: alpha or masking cannot be used.
+        ValueError: alpha or masking is out of range.
 
     Source: Zhang et al. 2018, arXiv:1710.09412; two independent halves and alpha = 1:
-    Iqbal et al. 2018; masking: Jeong and Lim 2018, both of the DCASE workshop.
+        Iqbal
+    et al. 2018; masking: Jeong and Lim 2018, both of the DCASE workshop.
     """
     if not alpha > 0:
         raise ValueError(f"alpha must be positive, got {alpha}")
@@ -44,8 +45,8 @@ def mixup(*, alpha: float = 1.0, masking: float | None = None) -> GradFn:
             raise ValueError("mixup takes batches of at least two examples")
         if masking is not None and batch.verified is None:
             raise ValueError(
-                "masking needs to know which labels were verified, and these examples "
-                "do not tell: leave it out"
+                f"masking={masking} needs `verified` for every example, which this "
+                "dataset does not have: leave it out"
             )
         key_share, key_apply = jax.random.split(key)
         share = jax.random.beta(key_share, alpha, alpha, (size,))

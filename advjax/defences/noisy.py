@@ -1,4 +1,4 @@
-"""Augmentation by any smoothing law: train on the noise that smoothing will add."""
+"""Noise augmentation with any noise distribution."""
 
 import jax
 
@@ -7,15 +7,14 @@ from advjax.smoothing import Noise
 
 
 def noisy(*, law: Noise) -> GradFn:
-    """The gradients of the loss on inputs with fresh noise of `law` in every step.
-
-    `gaussian` for other laws than the Gaussian one.
+    """Train on inputs with new noise of `law` in every step.
 
     Args:
-        law: the smoothing law, in the units of the stage that noise enters at.
+        law: the noise distribution, in the units of the stage that noise enters at.
 
-    Source: Yang et al. 2020, arXiv:2002.08118, section 6: a law certifies the more, the
-    more the classifier was trained on it.
+    Source: Yang et al. 2020, arXiv:2002.08118, section 6: a noise distribution
+        certifies
+    more if the classifier was trained on it.
     """
 
     def gradients(apply, params, batch_stats, batch, key):

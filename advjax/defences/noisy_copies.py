@@ -1,4 +1,4 @@
-"""Several noisy copies of each example as rows of one batch, and losses of them."""
+"""Losses of several noisy copies of each example, as rows of one batch."""
 
 import math
 from collections.abc import Callable
@@ -17,11 +17,11 @@ Loss = Callable[
 
 
 def check_copies(*, sigma: float, num_noises: int, **others: float) -> None:
-    """Refuse options that no training on noisy copies can run with.
+    """Refuse invalid options of training on noisy copies.
 
     Raises:
-        ValueError: sigma is not positive and finite, there are no copies, or one of
-            the others is negative or not finite.
+        ValueError: sigma is not positive and finite, there are no copies, or another
+            option is negative or not finite.
     """
     if not (math.isfinite(sigma) and sigma > 0):
         raise ValueError(f"sigma must be positive and finite, got {sigma}")
@@ -35,9 +35,9 @@ def check_copies(*, sigma: float, num_noises: int, **others: float) -> None:
 def noisy_copies(
     x: Float[Array, "batch *features"], key: Key, *, sigma: float, num_noises: int
 ) -> Float[Array, "batch noises *features"]:
-    """Copies of each example with fresh Gaussian noise, which is never clipped.
+    """Copies of each example with new Gaussian noise, which is never clipped.
 
-    One copy has the noise that `gaussian` draws from the same key.
+    The noise of a single copy is that of `gaussian` with the same key.
     """
     shape = (len(x), num_noises, *x.shape[1:])
     noise = sigma * jax.random.normal(key, shape, jnp.float32)
@@ -53,8 +53,8 @@ def logits_of_copies(
 ) -> tuple[tuple[Float[Array, "batch noises classes"], ...], PyTree]:
     """Logits of the network and of its auxiliary heads, if any; batch statistics.
 
-    All copies are rows of one batch, of one example next to each other: its statistics
-    are those of the whole noisy batch, and devices that share it share examples.
+    All copies are rows of one batch, those of one example next to each other. The batch
+    statistics are those of the whole noisy batch, and devices share whole examples.
     """
     rows = copies.reshape(-1, *copies.shape[2:])
     found, stats = apply(params, batch_stats, rows, key)
@@ -71,11 +71,11 @@ def gradients_of_copies(
     y: Int[Array, "batch"],
     key: Key,
 ) -> Gradients:
-    """Gradients of `loss`; the metrics are it and the share of copies that are right.
+    """Gradients of `loss`; metrics `loss` and the `accuracy` over all copies.
 
-    That `accuracy` estimates the mean probability of a right vote, so that the weights
-    that `fit` keeps are those whose votes agree most. Auxiliary heads add
-    `AUXILIARY_WEIGHT` of their loss, as for `cross_entropy_gradients`.
+    This `accuracy` estimates the mean probability of a correct vote, so `fit` keeps the
+    weights whose votes agree most. Auxiliary heads add `AUXILIARY_WEIGHT` times their
+    loss, as for `cross_entropy_gradients`.
     """
 
     def loss_fn(params):
@@ -94,7 +94,7 @@ def gradients_of_copies(
 
 
 def copies_defence(loss: Loss, *, sigma: float, num_noises: int) -> GradFn:
-    """The defence that follows `loss` at fresh copies in every step."""
+    """The defence that follows `loss` on new copies in every step."""
 
     def gradients(apply, params, batch_stats, batch, key):
         key_noise, key_apply = jax.random.split(key)

@@ -1,4 +1,4 @@
-"""Adversarial training against projected gradient ascent."""
+"""Adversarial training with projected gradient ascent."""
 
 import functools
 import math
@@ -29,28 +29,30 @@ def pgd_adversarial(
     crafting: str = "training",
     bounds: Bounds = (-math.inf, math.inf),
 ) -> GradFn:
-    """The gradients of the loss at the end of a PGD attack on the batch.
+    """Train at the end of a PGD attack on the batch.
 
-    The whole batch climbs at once, through the same `apply` that trains: every gradient
-    of the ascent, and the last pass that gives the gradients of the weights, draws the
-    same dropout, so that one function is raised and then lowered. No gradient flows
-    through the perturbation, and batch statistics of the ascent are thrown away: the
-    running ones see only the batches that the loss is of.
+    The attack moves the whole batch at once, through the same `apply` that trains. All
+    gradients of the ascent, and the last pass for the gradients of the weights, draw
+    the same dropout mask, so one function is increased and then decreased. No gradient
+    flows through the perturbation. Batch statistics of the ascent are discarded: the
+    running ones see only the batches of the loss.
 
     Args:
         eps: the largest perturbation, in the norm and in the units of the stage that it
             enters at.
-        snr_db: instead of eps, its least level below each example's own.
-        num_steps: gradients of the ascent; a step of training costs num_steps + 1
+        snr_db: instead of eps, the least level of the example over that of the
+            perturbation.
+        num_steps: gradients of the ascent. A step of training costs num_steps + 1
             passes, and one more where alpha is between 0 and 1.
         relative_step: an ascent step's length is relative_step * eps / num_steps.
         norm: "linf" or "l2".
         random_start: start at a uniform point of the ball instead of at the example.
         alpha: weight of the clean loss; 0 leaves it out, as Madry et al. do.
         crafting: "training": the ascent normalises by the perturbed batch's own
-            statistics, so that a direction raises the loss of the whole batch;
-            "evaluation": by the running ones, without dropout, as an attacker will meet
-            the network; it calls `apply(..., train=False)`, as `fit` lets it.
+            statistics, so a direction increases the loss of the whole batch.
+            "evaluation": by the running statistics, without dropout, as an attacker
+            meets the network; this calls `apply(..., train=False)`, which `fit`
+            supports.
         bounds: least and greatest value of a perturbed entry.
 
     Returns:
@@ -58,11 +60,12 @@ def pgd_adversarial(
         as in `fused_adversarial`.
 
     Raises:
-        ValueError: options that cannot train.
+        ValueError: invalid options.
 
     Source: Madry et al. 2018, arXiv:1706.06083, section 2.1; seven steps as in its
-    training on CIFAR-10, whose steps are 1.75 * eps / num_steps; 2.5 is its rule for
-    attacks. One step of relative_step=1.25 is the fast training of Wong et al. 2020,
+        training
+    on CIFAR-10, whose steps are 1.75 * eps / num_steps; 2.5 is its rule for attacks.
+    One step of relative_step=1.25 is the fast training of Wong et al. 2020,
     arXiv:2001.03994.
     """
     check_adversarial(

@@ -4,5 +4,5 @@ from advjax.defences.base import GradFn, cross_entropy_gradients
 
 
 def plain() -> GradFn:
-    """The gradients of the clean loss."""
+    """Train on the clean batch: gradients of the mean cross-entropy."""
     return cross_entropy_gradients

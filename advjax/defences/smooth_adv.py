@@ -20,15 +20,15 @@ from advjax.probabilities import log_mean_softmax
 def smooth_adv(
     *, sigma: float, eps: float, num_steps: int = 2, num_noises: int = 2
 ) -> GradFn:
-    """The gradients of the loss where an attack on the smoothed classifier ends.
+    """Train at the end of an attack on the smoothed classifier.
 
-    Gradient ascent in the l2 ball raises -log of the true class's mean softmax over
-    the noisy copies of an example, all moved by one perturbation; then the loss is the
-    mean cross-entropy of the copies there, with the very same noise. The ascent starts
-    at the example and attacks the network as it will be certified, with its running
-    statistics and without dropout (it calls `apply(..., train=False)`, as `fit` lets
-    it). No gradient flows through the perturbation. A step costs as much as one of
-    `gaussian` on (num_steps + 1) * num_noises times as many examples.
+    Gradient ascent in the l2 ball increases -log of the true class's mean softmax over
+    the noisy copies of an example, all moved by one perturbation. The loss is then the
+    mean cross-entropy of the moved copies, with the same noise. The ascent starts at
+    the example and attacks the network in evaluation mode, with its running statistics
+    and without dropout; it calls `apply(..., train=False)`, which `fit` supports. No
+    gradient flows through the perturbation. A step costs as much as one of `gaussian`
+    on (num_steps + 1) * num_noises times as many examples.
 
     Args:
         sigma: standard deviation, in the units of the stage that noise enters at.
@@ -37,17 +37,19 @@ def smooth_adv(
         num_noises: copies of each example.
 
     Returns:
-        A defence whose `accuracy` is the share of noisy copies that are right where
-        the attack ends.
+        A defence. Its `accuracy` is the share of correctly classified noisy copies at
+        the end of the attack.
 
     Raises:
-        ValueError: options that cannot train.
+        ValueError: invalid options.
 
     Source: Salman et al. 2019, arXiv:1906.04584, SmoothAdv_PGD, and its code
-    github.com/Hadisalman/smoothing-adversarial (code/attacks.py, code/train_pgd.py
-    with --train-multi-noise). Differs: that code lets eps grow over its first epochs,
-    divides a batch by num_noises and takes a step with each part, and moves an example
-    whose gradient is zero at random. Perturbed values are not clipped.
+    github.com/Hadisalman/smoothing-adversarial (code/attacks.py, code/train_pgd.py with
+    --train-multi-noise).
+    Differs: that code lets eps grow over its first epochs, divides a batch by
+        num_noises
+    and takes a step with each part, and moves an example whose gradient is zero at
+    random. Perturbed values are not clipped.
     """
     check_copies(sigma=sigma, num_noises=num_noises, eps=eps)
     if num_steps < 1:
@@ -72,7 +74,7 @@ def smooth_adv(
                 evaluated, params, batch_stats, copies + delta[:, None], key_apply
             )
             logs = log_mean_softmax(logits)
-            # A sum: no example's gradient vanishes in a large batch.
+            # A sum, so that gradients do not shrink with the size of the batch.
             return -jnp.take_along_axis(logs, batch.y[:, None], axis=1).sum()
 
         def ascend(_, delta):

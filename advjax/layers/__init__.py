@@ -1,1 +1,1 @@
-"""The parts of networks: layers, their fast convolutions, and the base of all."""
+"""Layers shared by networks, fast convolutions, and the base class of networks."""

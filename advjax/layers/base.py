@@ -1,4 +1,4 @@
-"""Base of all networks: options are checked where a network is made."""
+"""Base class of networks, which checks their options."""
 
 import dataclasses
 import math
@@ -6,14 +6,14 @@ import math
 from flax import linen as nn
 
 MOST_UNITS = 2**20
-"""More channels, words or pixels a side than any network has."""
+"""The greatest count of an option: more channels, words or pixels than usual."""
 
 
 class Network(nn.Module):
-    """A network that refuses options it could not be trained with.
+    """A network that refuses options out of range.
 
-    Whole numbers count something; `dropout` and `energy` are shares, and `deviation`
-    and `boost` are divided by or raised to.
+    A whole number is a count of at least 1. `_RANGES` holds the ranges of other
+    options.
     """
 
     def __post_init__(self):
@@ -28,7 +28,7 @@ class Network(nn.Module):
 
 
 def _out_of_range(name: str, value: object) -> str:
-    """Values to give instead of an option's; empty where it is fine."""
+    """The range of an option as words; empty if the value is within it."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return ""
     if isinstance(value, int) and name not in _RANGES:

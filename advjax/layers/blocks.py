@@ -1,8 +1,8 @@
-"""Layers that two or more networks share. Layout is [batch, height, width, channels].
+"""Layers shared by several networks. The layout is [batch, height, width, channels].
 
-Every network convolves with `Conv` and pools with `max_pool`. On CPUs XLA's own input
-gradient of a convolution is 5 to 6 times slower inside a compiled loop, and its
-convolutions of small maps and its pooling are several times slower in training.
+Every network convolves with `Conv` and pools with `max_pool`, for speed on CPUs: XLA's
+own input gradient of a convolution is 5 to 6 times slower inside a compiled loop, and
+its convolutions of small maps and its pooling are several times slower in training.
 """
 
 import functools
@@ -19,11 +19,11 @@ from advjax.layers import inference
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 FEW_POSITIONS = 32
-"""Maps of at most so many outputs are convolved as one product on a CPU."""
+"""Maps with at most so many outputs are convolved as one matrix product on a CPU."""
 
 
-# Traced once for all layers of equal sizes: a network is traced whenever a process
-# starts, cached compilation or not.
+# Traced once for all layers of equal sizes. Every process traces its networks, even
+# with a compilation cache.
 @functools.partial(jax.jit, static_argnums=(2, 3), inline=True)
 def conv2d(
     x: Float[Array, "batch height width channels"],
@@ -33,14 +33,14 @@ def conv2d(
 ) -> Float[Array, "batch out_height out_width features"]:
     """Two-dimensional convolution.
 
-    Only reverse-mode differentiation is defined. Without it, on a CPU, `inference`
-    does it, whose result differs in the last bits.
+    Only reverse-mode differentiation is defined. Without a gradient, on a CPU,
+    `inference` computes the convolution; its result differs in the last bits.
 
     Args:
         x: maps.
-        kernel: weights of each input entry and channel that an output meets.
+        kernel: weights, one for each input entry and channel of an output's window.
         stride: input entries from one output to the next.
-        padding: zeros on every side of a map; None for as many as "same" padding has.
+        padding: zeros on every side of a map; None for "same" padding.
 
     Raises:
         ValueError: the kernel is larger than the padded maps.
@@ -53,7 +53,7 @@ def conv2d(
 
 
 def _ends(x, kernel, stride, padding) -> tuple[tuple[int, int], ...]:
-    """Zeros before and behind each axis of a map."""
+    """Zeros before and after each axis of a map."""
     if padding is None:
         strides = (stride, stride)
         ends = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, "SAME")
@@ -79,8 +79,8 @@ def _out_sizes(x, kernel, stride, padding) -> tuple[int, int]:
 def _as_product(x, kernel, stride, padding):
     """The convolution as one product of the input's patches with the kernel.
 
-    XLA exchanges a map with a kernel that is larger than the map, and has no fast path
-    on CPUs for what comes of it.
+    On CPUs XLA swaps a map with a kernel that is larger than the map, and has no fast
+    path for the result.
     """
     ends, met, spans = _ends(x, kernel, stride, padding), [], []
     for size, count, window, (low, _) in zip(
@@ -91,7 +91,7 @@ def _as_product(x, kernel, stride, padding):
         strict=True,
     ):
         span = stride * (count - 1) + 1
-        # Entries of the kernel that meet nothing but padding are left out.
+        # Entries of the kernel that meet only padding are left out.
         met.append(range(max(0, low - span + 1), min(window, low + size)))
         spans.append(span)
     x = jnp.pad(x, ((0, 0), *ends, (0, 0)))
@@ -133,23 +133,24 @@ def _conv2d_backward(stride, padding, saved, cotangent):
 
 
 def _by_input(cotangent, x, kernel, stride, padding):
-    """The cotangent of the input, by one convolution that meets no zeros.
+    """The cotangent of the input, by one convolution without inserted zeros.
 
-    Along an axis, input entry stride * m + phase has met output m + offset through
-    kernel entry phase + low - stride * offset. So each phase is a small convolution of
-    the cotangent; all are taken at once, as channels, and then interleaved. The usual
-    way, with stride - 1 zeros between the cotangent's entries, multiplies by each.
+    Along an axis, input entry stride * m + phase met output m + offset through kernel
+    entry phase + low - stride * offset. So each phase is a small convolution of the
+    cotangent. All phases are computed at once, as channels, and then interleaved. The
+    usual way puts stride - 1 zeros between the cotangent's entries and multiplies by
+    each.
     """
     sizes, windows, reach = x.shape[1:3], kernel.shape[:2], []
     ends = _ends(x, kernel, stride, padding)
     for axis, (window, (low, _)) in enumerate(zip(windows, ends, strict=True)):
         first, last = -((window - 1 - low) // stride), (stride - 1 + low) // stride
-        # As many m as the input has, which are not always as many as outputs.
+        # The range of m covers the input, which may need more than the outputs.
         more = -(-sizes[axis] // stride) - cotangent.shape[1 + axis]
         reach.append((-first, last + more))
         offsets = np.arange(first, last + 1)[:, None]
         taken = np.arange(stride)[None, :] + low - stride * offsets
-        # Entries that the kernel does not have are taken from a row of zeros after it.
+        # Entries outside of the kernel are read from a row of zeros after it.
         taken = np.where((taken >= 0) & (taken < window), taken, window)
         # Each kernel axis becomes two: offset and, behind it, phase.
         one_more = [(0, 0)] * kernel.ndim
@@ -157,9 +158,8 @@ def _by_input(cotangent, x, kernel, stride, padding):
         kernel = jnp.take(jnp.pad(kernel, one_more), taken, axis=2 * axis)
     phases = jnp.transpose(kernel, (0, 2, 5, 1, 3, 4))
     channels = phases.shape[-1]
-    # The barrier keeps XLA from folding the transposition into the convolution: the
-    # folded form has swapped channel axes, for which the CPU has no fast path in a loop
-    # body.
+    # Without the barrier XLA folds the transposition into the convolution. That form
+    # has swapped channel axes, for which CPUs have no fast path in a loop body.
     phases = lax.optimization_barrier(phases.reshape(*phases.shape[:3], -1))
     found = lax.conv_general_dilated(
         cotangent, phases, (1, 1), reach, dimension_numbers=_LAYOUT
@@ -179,12 +179,12 @@ def max_pool(
     stride: int,
     padding: int = 0,
 ) -> Float[Array, "batch out_height out_width channels"]:
-    """The greatest entry of each window, by comparing strided slices.
+    """The greatest entry of each window, computed by comparing strided slices.
 
-    The last window of an axis may hang over its end, as in Caffe: n entries become
-    ceil((n + 2 * padding - window) / stride) + 1, and at least one. Where entries are
-    equal the gradient goes to the first of them, row by row, as in XLA's own pooling,
-    whose gradient takes several times as long on CPUs.
+    The last window of an axis may extend beyond its end, as in Caffe: n entries become
+    ceil((n + 2 * padding - window) / stride) + 1, and at least one. Of equal entries
+    the first, row by row, takes the gradient, as in XLA's own pooling, whose gradient
+    is several times slower on CPUs.
 
     Args:
         x: maps.
@@ -192,7 +192,7 @@ def max_pool(
         stride: entries from one window to the next.
         padding: entries on every side that are never the greatest.
     """
-    # Along the width first: the first row that holds the maximum then wins a tie.
+    # Along the width first, so that the first row with the maximum wins a tie.
     for axis in (2, 1):
         size = x.shape[axis]
         count = max(1, -(-(size + 2 * padding - window) // stride) + 1)
@@ -209,17 +209,17 @@ def max_pool(
 
 
 def _first_greatest(first, second):
-    """The greater one; NaN where either is."""
+    """The greater one; NaN if either is NaN."""
     return jnp.where((first >= second) | jnp.isnan(first), first, second)
 
 
 def channel_sums(
     x: Float[Array, "batch height width channels"],
 ) -> Float[Array, "channels"]:
-    """The sum over all but the last axis, as a product with ones.
+    """The sum over all but the last axis, computed as a product with ones.
 
-    On a CPU, XLA sums leading axes through a window that jumps over the channels, which
-    measured two to four times slower than this.
+    On a CPU, XLA's own sum over leading axes strides over the channels and measured two
+    to four times slower.
     """
     rows = x.reshape(-1, x.shape[-1])
     return jnp.matmul(jnp.ones_like(rows[:, 0]), rows, precision=lax.Precision.HIGHEST)
@@ -233,7 +233,7 @@ def _per_channel(x):
 def add_bias(
     x: Float[Array, "batch height width channels"], bias: Float[Array, "channels"]
 ) -> Float[Array, "batch height width channels"]:
-    """`x + bias`, whose gradient by `bias` is taken by `channel_sums`."""
+    """`x + bias`; the gradient by `bias` is computed by `channel_sums`."""
     return x + _per_channel(bias)
 
 
@@ -254,9 +254,11 @@ def batch_norm(
     Float[Array, "channels"],
     Float[Array, "channels"],
 ]:
-    """`x` normalised by the batch's own statistics, and these: mean and variance.
+    """Normalise `x` by the batch's own statistics.
 
-    The statistics are for keeping: no gradient flows back through them.
+    Returns:
+        The normalised maps, and the batch's mean and variance for the running
+        statistics. No gradient flows back through the statistics.
 
     Source: Ioffe and Szegedy 2015, arXiv:1502.03167, algorithm 1 and section 3.
     """
@@ -281,7 +283,7 @@ def _batch_norm_backward(epsilon, saved, cotangents):
     scale_bar = channel_sums(out_bar * centred) * gain
     bias_bar = channel_sums(out_bar)
     slope = scale * gain
-    # The last operation joins two arrays, for the reason told at `clipped_relu`.
+    # The last operation joins two arrays, for the reason given in `clipped_relu`.
     x_bar = _per_channel(slope) * (out_bar - _per_channel(bias_bar / count))
     x_bar = x_bar - centred * _per_channel(slope * gain * scale_bar / count)
     return x_bar, scale_bar, bias_bar
@@ -297,16 +299,16 @@ batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
 class Conv(nn.Module):
     """Convolution; by default with bias, "same" padding and Keras' initial kernel.
 
-    It computes in the type of its input, whatever that of its weights.
+    It computes in the type of its input, whatever the type of its weights.
 
     Attributes:
         features: output channels.
         kernel_size: entries of the kernel along both axes.
         stride: as in `conv2d`.
         padding: as in `conv2d`.
-        groups: into so many parts are the channels split, each convolved for itself.
-        use_bias: whether each output channel has one.
-        kernel_init: how the kernel starts.
+        groups: parts that the channels are split into, each convolved by itself.
+        use_bias: whether each output channel has a bias.
+        kernel_init: initialiser of the kernel; None for Keras', Glorot's uniform one.
     """
 
     features: int
@@ -315,7 +317,7 @@ class Conv(nn.Module):
     padding: int | None = None
     groups: int = 1
     use_bias: bool = True
-    kernel_init: nn.initializers.Initializer = nn.initializers.glorot_uniform()
+    kernel_init: nn.initializers.Initializer | None = None
 
     @nn.compact
     def __call__(
@@ -324,7 +326,8 @@ class Conv(nn.Module):
         """The convolved maps."""
         window = (self.kernel_size, self.kernel_size)
         shape = (*window, x.shape[-1] // self.groups, self.features)
-        kernel = self.param("kernel", self.kernel_init, shape).astype(x.dtype)
+        init = self.kernel_init or nn.initializers.glorot_uniform()
+        kernel = self.param("kernel", init, shape).astype(x.dtype)
         if self.groups == 1:
             x = conv2d(x, kernel, self.stride, self.padding)
         else:
@@ -344,8 +347,8 @@ class Conv(nn.Module):
 
 
 def relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """`max(x, 0)`, whose slope at 0 is 0."""
-    # A select, for the reason told at `clipped_relu`.
+    """`max(x, 0)`; its derivative at 0 is 0."""
+    # A select, for the reason given in `clipped_relu`.
     return jnp.where(x <= 0, 0.0, x)
 
 
@@ -354,17 +357,16 @@ def clipped_relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
     Source: Deep Speaker (Li et al. 2017, arXiv:1705.02304), section 3.1.
     """
-    # A select joins arrays, so XLA stores its result once. It would repeat a clip, and
-    # all that leads to it, inside each transposition that a kernel's gradient needs.
+    # XLA stores the result of a select once. A clip and its inputs would be computed
+    # again inside each transposition that a kernel's gradient needs.
     return jnp.where(x <= 0, 0.0, jnp.where(x > 20, 20.0, x))
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation over all axes but the last, by `batch_norm` in training.
+    """Batch normalisation over all axes but the last; equal to `flax.linen.BatchNorm`.
 
-    Epsilon is Keras', 1e-3, unless told. Momentum is 0.9 instead of Keras' 0.99, whose
-    running statistics lag behind a training of a few hundred steps. Variables as in
-    `flax.linen.BatchNorm`, to which it is equal.
+    The default epsilon is Keras' 1e-3. Momentum is 0.9 instead of Keras' 0.99, whose
+    running statistics lag in a training of a few hundred steps.
     """
 
     momentum: float = 0.9
@@ -374,7 +376,7 @@ class BatchNorm(nn.Module):
     def __call__(
         self, x: Float[Array, "batch height width channels"], *, train: bool
     ) -> Float[Array, "batch height width channels"]:
-        """The normalised maps; `train` takes the batch's statistics and moves ours."""
+        """The normalised maps; `train` uses and records the batch's statistics."""
         shape = x.shape[-1:]
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         variance = self.variable("batch_stats", "var", jnp.ones, shape)
@@ -384,7 +386,7 @@ class BatchNorm(nn.Module):
             gain = lax.rsqrt(variance.value + self.epsilon) * scale
             if x.dtype == jnp.float32:
                 return _affine(x, mean.value, gain, bias)
-            # Folded in float32: the mean rounded to bfloat16 would be felt.
+            # Folded in float32, because a mean rounded to bfloat16 is too coarse.
             shift = bias - mean.value * gain
             return x * _per_channel(gain.astype(x.dtype)) + _per_channel(
                 shift.astype(x.dtype)

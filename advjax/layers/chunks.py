@@ -1,7 +1,7 @@
-"""Chunks of a clip as a batch, before the first layer and after the last.
+"""Chunks of clips as a batch, before the first layer and after the last.
 
-Source: Subramanian et al. 2019, arXiv:1907.02477, whose classifiers answer with the
-mean of the probabilities of all chunks.
+Source: Subramanian et al. 2019, arXiv:1907.02477, whose classifiers return the mean of
+the probabilities of all chunks.
 """
 
 from jaxtyping import Array, Float
@@ -12,7 +12,7 @@ from advjax.probabilities import log_mean_softmax
 def standardise(
     x: Float[Array, "batch *chunks frames bands 1"], mean: float, deviation: float
 ) -> Float[Array, "rows frames bands 1"]:
-    """All chunks of all clips side by side, in units of the training set's spread."""
+    """All chunks as rows, standardised by the training set's mean and deviation."""
     return (x.reshape(-1, *x.shape[-3:]) - mean) / deviation
 
 
@@ -20,11 +20,11 @@ def clip_logits(
     rows: Float[Array, "rows classes"],
     like: Float[Array, "batch *chunks frames bands 1"],
 ) -> Float[Array, "batch classes"]:
-    """The logarithm of the mean of a clip's softmaxes; without chunks, the row itself.
+    """The logarithm of the mean softmax over a clip's chunks; without chunks, the row.
 
     Args:
         rows: logits of every chunk.
-        like: what the network was given.
+        like: the network's input, for its shape.
     """
     if like.ndim == 4:
         return rows

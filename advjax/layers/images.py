@@ -1,4 +1,4 @@
-"""Parts of networks for images, from their input to their head."""
+"""Parts of networks for images: scaling, response norm, pooling before the head."""
 
 import jax
 import jax.numpy as jnp
@@ -7,11 +7,11 @@ from jax import lax
 from jaxtyping import Array, Float
 
 HE = nn.initializers.he_normal()
-"""The kernels of networks with ReLU. Source: He et al. 2015, arXiv:1502.01852."""
+"""Initial kernels of networks with ReLU. Source: He et al. 2015, arXiv:1502.01852."""
 
 
 def scale_size(size: int, width: int, full: int, multiple: int = 1) -> int:
-    """`size` of a network whose first layer has `width` channels instead of `full`.
+    """`size`, scaled to a network with `width` first channels instead of `full`.
 
     The nearest multiple of `multiple`, and at least one.
     """
@@ -21,9 +21,9 @@ def scale_size(size: int, width: int, full: int, multiple: int = 1) -> int:
 def centre(
     images: Float[Array, "batch height width channels"], resize: int | None
 ) -> Float[Array, "batch out_height out_width channels"]:
-    """Images in [0, 1] stretched to [-1, 1], and to a square of `resize` if given.
+    """Images scaled from [0, 1] to [-1, 1], and resized to a square if `resize`.
 
-    Bilinear. What is made smaller is smoothed before, so that every entry counts.
+    The interpolation is bilinear, with smoothing where an image shrinks.
     """
     if resize is not None:
         shape = (len(images), resize, resize, images.shape[-1])
@@ -34,9 +34,9 @@ def centre(
 def vectors(
     x: Float[Array, "batch height width channels"], *, pooled: bool
 ) -> Float[Array, "batch features"]:
-    """Each example's maps in a row: the mean of each if `pooled`, else all entries.
+    """Each example's maps as a vector: all entries or, if `pooled`, each mean.
 
-    In float32, whatever the type of the maps, and so is what follows.
+    The result is float32, whatever the type of the maps.
     """
     x = x.astype(jnp.float32)
     return x.mean(axis=(1, 2)) if pooled else x.reshape(len(x), -1)
@@ -47,11 +47,12 @@ def local_response_norm(
 ) -> Float[Array, "batch height width channels"]:
     """Each entry over (1 + 1e-4 / 5 * s)^0.75; s sums the squares of five channels.
 
-    These are the entry's own channel and two on either side, where there are any.
+    The five are the entry's own channel and two on either side, as far as there are
+    any.
 
-    Source: Krizhevsky et al. 2012, section 3.3, in the form and with the constants of
-    Caffe's AlexNet and GoogLeNet. They were made for pixels up to 255: images within
-    [-1, 1] are hardly changed.
+    Source: Krizhevsky et al. 2012, section 3.3, with the form and constants of Caffe's
+    AlexNet and GoogLeNet. The constants are for pixels up to 255; images within [-1, 1]
+    hardly change.
     """
     channels = x.shape[-1]
     squares = jnp.pad(x * x, ((0, 0), (0, 0), (0, 0), (2, 2)))

@@ -1,12 +1,13 @@
 """Convolutions for inference on CPUs, faster than XLA's own.
 
-Which one is taken where was measured on ResCNNs of widths 8, 16 and 64, on AVX2.
+The choice of an algorithm by size was measured on ResCNNs of widths 8, 16 and 64, on
+AVX2.
 
-F(4, 3): four neighbouring outputs of a filter of three taps cost six multiplications
-instead of twelve, of sums of the inputs and sums of the taps that are taken beforehand.
-In one direction that halves the multiplications, in both it quarters them but moves
-more data. The result differs from the direct sum by rounding, about ten times as much
-as two orders of the direct sum do.
+F(4, 3) computes four neighbouring outputs of a filter of three taps with six
+multiplications instead of twelve, from sums of the inputs and precomputed sums of the
+taps. Along one axis that halves the multiplications; along both it quarters them but
+moves more data. The result differs from the direct sum by rounding, about ten times as
+much as two orders of the direct sum differ.
 
 Source: Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks",
 arXiv:1509.09308, section 4.1 and its matrices for F(4x4, 3x3) in section 4.3.
@@ -57,13 +58,13 @@ def conv2d(
     stride: int,
     padding: Padding,
 ) -> Float[Array, "batch out_height out_width features"]:
-    """The convolution, by the way that suits its sizes.
+    """The convolution, by the fastest algorithm for its sizes.
 
     Args:
         x: maps.
-        kernel: weights of each input entry and channel that an output meets.
+        kernel: weights, one for each input entry and channel of an output's window.
         stride: input entries from one output to the next.
-        padding: zeros before and behind each axis of a map.
+        padding: zeros before and after each axis of a map.
     """
     width, (size, _, channels, features) = x.shape[2], kernel.shape
     if channels == 1:
@@ -75,7 +76,7 @@ def conv2d(
     fewest = min(channels, features)
     if fewest >= 256:
         return conv_along_both(x, kernel)
-    # With fewer channels the sums cost more than the products that they save.
+    # With fewer channels the sums cost more than the multiplications that they save.
     return conv_along_height(x, kernel) if fewest >= 16 else _same(x, kernel)
 
 
@@ -87,8 +88,8 @@ def conv_of_patches(
 ) -> Float[Array, "batch out_height out_width features"]:
     """The convolution of maps with one channel, as one matrix product.
 
-    The inputs that meet one tap are a plane, and the planes are laid out one after the
-    other: XLA's own patches put the taps side by side, a number at a time.
+    The inputs of one tap form a plane, and the planes are stored one after the other.
+    XLA's own patches store the taps next to each other, which is slower.
     """
     window = kernel.shape[:2]
     x = jnp.pad(x[..., 0], ((0, 0), *padding))
@@ -101,17 +102,18 @@ def conv_of_patches(
         for row in range(window[0])
         for column in range(window[1])
     ]
-    # Without the barrier XLA would write the planes as the product wants to read them.
+    # Without the barrier XLA stores the planes transposed, for the product.
     planes = lax.optimization_barrier(jnp.stack(planes))
     taps = jnp.reshape(kernel, (len(planes), -1))
     return jnp.einsum("tbhw,tf->bhwf", planes, taps)
 
 
 def conv_in_pairs(x: Maps, kernel: Kernel) -> Out:
-    """The same convolution, two neighbours along the width at once.
+    """The same convolution, of two neighbours along the width at once.
 
-    A kernel one wider and with a stride of two gives both as channels. A third of its
-    taps are zero, and it is still faster: few features leave registers idle.
+    A kernel one wider and with a stride of two gives both neighbours as channels. A
+    third of its taps are zero, and it is still faster, because few features leave
+    registers idle.
     """
     rows, columns, channels, features = kernel.shape
     batch, height, width, _ = x.shape
@@ -126,7 +128,7 @@ def conv_in_pairs(x: Maps, kernel: Kernel) -> Out:
 def conv_along_height(x: Maps, kernel: Kernel) -> Out:
     """The convolution of stride 1 with "same" padding, by F(4, 3) along the height.
 
-    Six convolutions with kernels of one row.
+    It takes six convolutions with kernels of one row.
     """
     height = x.shape[1]
     groups = -(-height // OUTPUTS)
@@ -144,9 +146,9 @@ def conv_along_height(x: Maps, kernel: Kernel) -> Out:
 def conv_along_both(x: Maps, kernel: Kernel) -> Out:
     """The same convolution, by F(4x4, 3x3).
 
-    The sums are products with Kronecker squares of the matrices, and all that is left
-    of the convolution is 36 matrix products, taken as one: in the body of a compiled
-    loop the CPU splits products over its cores, but not additions.
+    The sums are products with Kronecker squares of the matrices, and the rest of the
+    convolution is 36 matrix products, computed as one. In the body of a compiled loop
+    CPUs split products over their cores, but not additions.
     """
     batch, height, width, channels = x.shape
     down, across = (-(-size // OUTPUTS) for size in (height, width))
@@ -186,12 +188,12 @@ def _same(x, kernel):
 
 
 def _margins(size: int) -> tuple[int, int]:
-    """Zeros before and behind an axis, so that it splits into whole groups of four."""
+    """Zeros before and after an axis that make it divide into groups of four."""
     return 1, -(-size // OUTPUTS) * OUTPUTS + 1 - size
 
 
 def _every_fourth(x: Array, groups: int, axis: int) -> list[Array]:
-    """Entry i of every group's six inputs, for each i; neighbours share two."""
+    """Entry i of the six inputs of every group, for each i; neighbours share two."""
     span = OUTPUTS * (groups - 1) + 1
     return [
         lax.slice_in_dim(x, first, first + span, OUTPUTS, axis)
@@ -200,7 +202,7 @@ def _every_fourth(x: Array, groups: int, axis: int) -> list[Array]:
 
 
 def _sum(weights: Float[np.ndarray, "terms"], terms: Sequence[Array]) -> Array:
-    """The weighted sum, without the terms that count nothing."""
+    """The weighted sum, without the terms of weight zero."""
     return sum(
         float(weight) * term
         for weight, term in zip(weights, terms, strict=True)

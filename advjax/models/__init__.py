@@ -1,8 +1,8 @@
 """Networks: the table of contents.
 
 Every network takes `[batch, *features]` and a keyword `train: bool`, and returns
-`[batch, classes]`; in training it may return a tuple of these, whose first are its
-logits and the others those of auxiliary heads.
+`[batch, classes]`. In training it may return a tuple: its logits, then the logits of
+its auxiliary heads.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""AlexNet."""
+"""AlexNet, for images."""
 
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -12,21 +12,23 @@ class AlexNet(Network):
     """Five convolutions, three of them in two groups, and three fully connected layers.
 
     Width 96 is the published network: 60,941,992 parameters for 1000 classes and one
-    input channel (60,965,224 for three). Kernels start as He et al. propose instead of
-    with a deviation of 0.01, which was made for pixels up to 255.
+    input channel (60,965,224 for three). Kernels are initialised as He et al. propose,
+    instead of with a standard deviation of 0.01, which is for pixels up to 255.
 
     One step of adversarial training on one image of 1568x1308 takes 0.83 GiB resized
     and 1.09 GiB at its own size (50 classes, float32, compiled for CPUs by
     `experiments.benchmarks.network_memory`).
 
     Source: Krizhevsky et al. 2012; layers as in Caffe's `bvlc_alexnet`, which
-    normalises before it pools.
+        normalises
+    before it pools.
 
     Attributes:
-        num_classes: classes.
+        num_classes: number of classes.
         width: channels of the first convolution; all other layers are in proportion.
-        resize: the side that inputs are resized to; None for their own size and the
-            mean of each map before the first fully connected layer. At least 11.
+        resize: side of the square that inputs are resized to, at least 11; None for
+            inputs of their own size and the mean of each map before the first fully
+            connected layer.
         dropout: share dropped of the first two fully connected layers in training.
     """
 
@@ -42,7 +44,7 @@ class AlexNet(Network):
         """Logits of images in [0, 1]; `train` turns on dropout."""
 
         def conv(x, features, kernel_size, **options):
-            # Even, for two groups.
+            # An even number, for two groups.
             features = scale_size(features, self.width, 96, multiple=2)
             return relu(Conv(features, kernel_size, kernel_init=HE, **options)(x))
 

@@ -24,12 +24,11 @@ _CHANNELS = (1, 2, 4, 8, 8)  # of each stage, as multiples of the first one's
 
 
 class ConvUnit(nn.Module):
-    """3x3 convolution, its activation, and only then batch norm.
+    """3x3 convolution, activation and batch norm, in this order.
 
     Attributes:
         features: output channels.
-        gated: whether a second half of the maps, through a sigmoid, multiplies the
-            first, in place of ReLU.
+        gated: multiply the maps by a sigmoid of as many others, instead of ReLU.
     """
 
     features: int
@@ -75,10 +74,10 @@ class ConvNet(Network):
     """Ten convolutions in five stages, and the mean of each map before the head.
 
     Attributes:
-        num_classes: classes.
+        num_classes: number of classes.
         width: channels of the first stage.
-        mean: of all entries of the training set, one number.
-        deviation: of all entries of the training set, one number.
+        mean: of all entries of the training set.
+        deviation: standard deviation of all entries of the training set.
     """
 
     gated: ClassVar[bool]
@@ -92,7 +91,7 @@ class ConvNet(Network):
     def __call__(
         self, x: Float[Array, "batch *chunks frames bands 1"], *, train: bool
     ) -> Float[Array, "batch {self.num_classes}"]:
-        """Logits of clips, in chunks or not; `train` takes the batch's statistics."""
+        """Logits of clips, in chunks or not; `train` uses the batch's statistics."""
         rows = standardise(x, self.mean, self.deviation)
         rows = ConvStages(self.width, self.gated)(rows, train=train)
         rows = vectors(rows, pooled=True)

@@ -14,16 +14,16 @@ from advjax.models.convnet import GLOROT, ConvStages
 class GRU(nn.Module):
     """A gated recurrent unit as in Keras 2.2.4, with ReLU.
 
-    Gates are hard sigmoids, `clip(0.2 x + 0.5, 0, 1)`, and the reset gate meets the
-    state before its product with the kernel. Kernels lie side by side in the order of
+    Gates are hard sigmoids, `clip(0.2 x + 0.5, 0, 1)`. The reset gate multiplies the
+    state before its product with the kernel. Kernels are concatenated in the order of
     Keras: update, reset, candidate.
 
     Source: Cho et al. 2014, arXiv:1406.1078, without `reset_after`.
 
     Attributes:
         features: size of the state.
-        backwards: whether it reads from the last step to the first. What it returns is
-            in the order of the input in either case.
+        backwards: read from the last step to the first. The result keeps the order of
+            the input.
     """
 
     features: int
@@ -50,7 +50,7 @@ class GRU(nn.Module):
             state = update * state + (1 - update) * relu(candidate)
             return state, state
 
-        # All products with inputs at once: a loop body should hold what depends on it.
+        # All products with inputs at once, outside of the loop.
         given = jnp.matmul(x, kernel) + bias[None, None]
         start = jnp.zeros((len(x), n), given.dtype)
         _, states = lax.scan(step, start, given.swapaxes(0, 1), reverse=self.backwards)
@@ -60,16 +60,16 @@ class GRU(nn.Module):
 class CRNN(Network):
     """The convolutions of VGG13, and a GRU over time in both directions.
 
-    Maps are averaged over bands before it, and its states over time after it. Width 64
+    Maps are averaged over bands before the GRU, its states over time after it. Width 64
     is the published network: 12,600,553 trainable parameters for 41 classes.
 
     Source: as `advjax.models.convnet`.
 
     Attributes:
-        num_classes: classes.
-        width: channels of the first stage; either GRU has a state of 8 times as many.
-        mean: of all entries of the training set, one number.
-        deviation: of all entries of the training set, one number.
+        num_classes: number of classes.
+        width: channels of the first stage; the state of each GRU is 8 times as large.
+        mean: of all entries of the training set.
+        deviation: standard deviation of all entries of the training set.
     """
 
     num_classes: int
@@ -81,7 +81,7 @@ class CRNN(Network):
     def __call__(
         self, x: Float[Array, "batch *chunks frames bands 1"], *, train: bool
     ) -> Float[Array, "batch {self.num_classes}"]:
-        """Logits of clips, in chunks or not; `train` takes the batch's statistics."""
+        """Logits of clips, in chunks or not; `train` uses the batch's statistics."""
         rows = standardise(x, self.mean, self.deviation)
         rows = ConvStages(self.width)(rows, train=train)
         # In float32 from here on, whatever the type of the maps.

@@ -1,9 +1,9 @@
-"""Densely connected networks on waveforms, with mel levels as first layers or without.
+"""Densely connected networks on waveforms, with or without mel levels as first layers.
 
 Source: Jeong and Lim 2018, "Audio tagging system using densely connected convolutional
 networks", DCASE workshop, and their code (`dcase2018_task2_cochlearai`, the network of
-its comments), over kapre 0.1.3.1. The authors never published the layers of their
-network on raw waveforms: `DenseWav` is a reconstruction.
+its comments), over kapre 0.1.3.1. The layers of the authors' network on raw waveforms
+are not public: `DenseWav` is a reconstruction.
 """
 
 import functools
@@ -35,9 +35,9 @@ def kapre_mel_db(
 ) -> Float[Array, "frames bands"]:
     """Levels of a wave below its loudest entry, in kapre's "dB", at least -80.
 
-    kapre takes the root of a band's power and then 10 log10 of it, which is half of
-    what dB are. It subtracts the maximum of a whole batch; here it is that of the
-    example, on which a decision then depends alone.
+    kapre takes the square root of a band's power and then 10 log10 of it: half of the
+    dB. It subtracts the maximum of a whole batch. Here the maximum is that of the
+    example, so that a prediction depends on its example alone.
     """
     count = -(-wave.shape[0] // HOP)
     missing = max((count - 1) * HOP + FRAME_LENGTH - wave.shape[0], 0)
@@ -60,11 +60,7 @@ def _filters() -> np.ndarray:
 
 
 class LineConv(nn.Module):
-    """Three taps along time, as one product of shifted copies with the kernel.
-
-    Attributes:
-        features: output channels.
-    """
+    """A convolution of three taps along time, as one product of shifted copies."""
 
     features: int
 
@@ -90,7 +86,7 @@ class LineConv(nn.Module):
 def pool_along_time(
     x: Float[Array, "batch time 1 channels"], window: int
 ) -> Float[Array, "batch out_time 1 channels"]:
-    """The greatest entry of each window; the last one may hang over the end."""
+    """The greatest entry of each window; the last window may extend beyond the end."""
     behind = -x.shape[1] % window
     x = jnp.pad(x, ((0, 0), (0, behind), (0, 0), (0, 0)), constant_values=-jnp.inf)
     parts = x.reshape(x.shape[0], -1, window, x.shape[-1])
@@ -100,13 +96,13 @@ def pool_along_time(
 
 
 class DenseModule(nn.Module):
-    """Two convolutions with squeeze and excitation, their maps beside the input's.
+    """Two convolutions with squeeze and excitation, concatenated with the input.
 
     Source: Huang et al. 2017, arXiv:1608.06993; Hu et al. 2018, arXiv:1709.01507.
 
     Attributes:
         features: maps that are added.
-        flat: whether it convolves along both axes, or along time alone.
+        flat: convolve along both axes, instead of along time alone.
     """
 
     features: int
@@ -128,16 +124,16 @@ class DenseModule(nn.Module):
 
 
 class DenseNet(Network):
-    """Eight dense modules, a pooling after each, and eight heads whose answers average.
+    """Eight dense modules, each followed by pooling, and eight heads that are averaged.
 
     Attributes:
-        num_classes: classes.
-        width: maps after the first layer, 16 in the original; module i adds
-            width * 2^i of them, at most 32 * width.
+        num_classes: number of classes.
+        width: maps after the first layer, 16 in the original. Module i adds width * 2^i
+            maps, at most 32 * width.
     """
 
     flat: ClassVar[bool]
-    """True if maps have two axes, and not time alone."""
+    """True if maps have two axes, False for time alone."""
 
     num_classes: int
     width: int = 16
@@ -153,7 +149,7 @@ class DenseNet(Network):
     def __call__(
         self, x: Float[Array, "batch time"], *, train: bool
     ) -> Float[Array, "batch {self.num_classes}"]:
-        """The logarithm of the heads' mean softmax, of waves of any length."""
+        """The logarithm of the heads' mean softmax, for waves of any length."""
         x = BatchNorm()(x[:, :, None, None], train=train)
         x = self.front(x, train=train)
         first = (Conv if self.flat else LineConv)(self.width - 1)(x)
@@ -163,7 +159,7 @@ class DenseNet(Network):
             x = DenseModule(features, self.flat)(x, train=train)
             x = max_pool(x, 2, 2) if self.flat else pool_along_time(x, 4)
         x = relu(BatchNorm()(x, train=train)).astype(jnp.float32)
-        # Heads are linear, so the mean over positions may come first.
+        # Heads are linear, so the mean over positions can come first.
         heads = nn.Dense(NUM_HEADS * self.num_classes)(x.mean(axis=(1, 2)))
         return log_mean_softmax(heads.reshape(len(x), NUM_HEADS, self.num_classes))
 
@@ -185,10 +181,9 @@ class DenseMel(DenseNet):
 
 
 class DenseWav(DenseNet):
-    """DenseNet on the wave itself, reconstructed: the original's layers are not public.
+    """DenseNet on the wave itself; a reconstruction, as the original is not public.
 
-    One-dimensional kernels in place of two-dimensional ones, and pooling by four.
-    Options as in `DenseNet`.
+    Kernels are one-dimensional, and pooling is by four. Options as in `DenseNet`.
     """
 
     flat = False

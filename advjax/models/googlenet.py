@@ -1,4 +1,4 @@
-"""GoogLeNet."""
+"""GoogLeNet (Inception-v1), for images."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -38,11 +38,11 @@ class ConvRelu(nn.Module):
 
 
 class Inception(nn.Module):
-    """Convolutions of three sizes and a pooling side by side.
+    """Convolutions of three sizes and a pooling in parallel.
 
     Attributes:
-        features: channels of 1x1, of 3x3 and what reduces its input, of 5x5 and what
-            reduces its input, and of what reduces the pooled maps; reducers go first.
+        features: channels of: the 1x1 branch; the reduction and the convolution of the
+            3x3 branch; the same of the 5x5 branch; the reduction after the pooling.
     """
 
     features: tuple[int, ...]
@@ -51,7 +51,7 @@ class Inception(nn.Module):
     def __call__(
         self, x: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch height width features"]:
-        """The maps of all four, one after the other."""
+        """The maps of all four branches, concatenated."""
         one, reduce_three, three, reduce_five, five, pool = self.features
         branches = [
             ConvRelu(one)(x),
@@ -63,7 +63,7 @@ class Inception(nn.Module):
 
 
 def _averages(x):
-    """Means of 5x5 entries, three apart; a smaller map has one, of the whole of it."""
+    """Means of 5x5 entries, three apart; a smaller map has one mean, of the whole."""
     for axis in (1, 2):
         window = min(5, x.shape[axis])
         span = (x.shape[axis] - window) // 3 * 3 + 1
@@ -75,12 +75,12 @@ def _averages(x):
 
 
 class AuxiliaryHead(nn.Module):
-    """A classifier of maps in mid-network.
+    """A classifier of the maps in the middle of the network.
 
     Attributes:
-        num_classes: classes.
+        num_classes: number of classes.
         width: channels of the network's first convolution.
-        pooled: whether it takes the mean of each map, or averages of 5x5 entries.
+        pooled: use the mean of each map instead of averages of 5x5 entries.
     """
 
     num_classes: int
@@ -106,20 +106,22 @@ class GoogLeNet(Network):
 
     Width 64 is the network of the paper's table 1, without batch norm: 13,372,008
     parameters for 1000 classes and one input channel (13,378,280 for three), 6,379,728
-    of them in the auxiliary heads. Kernels start as He et al. propose.
+    of them in the auxiliary heads. Kernels are initialised as He et al. propose.
 
     One step of adversarial training on one image of 1568x1308 takes 0.22 GiB resized
     and 2.14 GiB at its own size (50 classes, float32, compiled for CPUs by
     `experiments.benchmarks.network_memory`).
 
     Source: Szegedy et al. 2015, arXiv:1409.4842; response norms and the rounding of
-    pooled sizes as in Caffe's `bvlc_googlenet`.
+        pooled
+    sizes as in Caffe's `bvlc_googlenet`.
 
     Attributes:
-        num_classes: classes.
+        num_classes: number of classes.
         width: channels of the first convolution; all other layers are in proportion.
-        resize: the side that inputs are resized to; None for their own size and the
-            mean of each map before the auxiliary heads, too, which else average 5x5.
+        resize: side of the square that inputs are resized to; None for inputs of their
+            own size. The auxiliary heads then take the mean of each map, otherwise
+            averages of 5x5 entries.
         dropout: share dropped of the last layer's input in training.
     """
 
@@ -135,7 +137,7 @@ class GoogLeNet(Network):
         Float[Array, "batch {self.num_classes}"]
         | tuple[Float[Array, "batch {self.num_classes}"], ...]
     ):
-        """Logits of images in [0, 1]; in training these and the two heads' logits."""
+        """Logits of images in [0, 1]; in training also those of both heads."""
 
         def size(features):
             return scale_size(features, self.width, 64)
@@ -150,7 +152,7 @@ class GoogLeNet(Network):
             x = Inception(tuple(map(size, features)), name=f"inception_{name}")(x)
             if name in ("3b", "4e"):
                 x = max_pool(x, 3, 2)
-            # Made with the rest, although only training asks for what they say.
+            # Initialised with the other layers, but computed in training only.
             if name in ("4a", "4d") and (train or self.is_initializing()):
                 head = AuxiliaryHead(self.num_classes, self.width, self.resize is None)
                 auxiliary.append(head(x, train=train))

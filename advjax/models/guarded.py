@@ -1,7 +1,7 @@
 """A network behind the differentiable stages of the classical pipeline.
 
-Enhancement, reduction and autoencoder have exact gradients: an attack on the whole goes
-through them.
+Enhancement, reduction and autoencoder have exact gradients, so an attack can
+differentiate through the whole network.
 """
 
 from flax import linen as nn
@@ -14,10 +14,10 @@ from advjax.surf_svm.network import Front
 
 
 class Guarded(Network):
-    """Images in [0, 1], purified, and then classified.
+    """A network on images in [0, 1] that are first enhanced, reduced and denoised.
 
     Attributes:
-        num_classes: classes.
+        num_classes: number of classes.
         network: a choice from `MODELS` for images.
         boost: as in `SurfSvm`.
         energy: as in `SurfSvm`.
@@ -33,7 +33,7 @@ class Guarded(Network):
     width: int = 32
 
     def __post_init__(self):
-        """Refuse a network that there is none of."""
+        """Refuse an unknown network."""
         network_behind(self.network, self.num_classes)
         super().__post_init__()
 
@@ -51,14 +51,14 @@ class Guarded(Network):
     def __call__(
         self, x: Float[Array, "batch height width 1"], *, train: bool
     ) -> Float[Array, "batch classes"]:
-        """Logits; `train` is for the network behind."""
+        """Logits of images in [0, 1]; `train` is passed to the network."""
         autoencoder = self.autoencoder if self.denoise else None
         images = self.front.purify(x[..., 0], autoencoder)
         return self.classifier(images[..., None], train=train)
 
 
 def network_behind(text: str, num_classes: int) -> nn.Module:
-    """The network that `Guarded.network` names; made outside of it, it stands alone."""
+    """The network that `Guarded.network` names, also usable by itself."""
     from advjax.models import MODELS  # which lists `Guarded`, too
 
     return catalog.pick(text, MODELS, num_classes=num_classes)

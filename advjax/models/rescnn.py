@@ -28,13 +28,14 @@ class ResCNN(Network):
     """Four stages of one strided 5x5 convolution and three identity blocks.
 
     Width 64 is the published network: 24,177,418 trainable parameters for ten speakers.
-    Compute falls with the square of the width.
+    Compute grows with the square of the width.
 
     Source: Li et al. 2017, arXiv:1705.02304; layers as in deep-speaker's
-    `conv_models.py`, whose identity block also clips before the addition.
+        `conv_models.py`,
+    whose identity block also clips before the addition.
 
     Attributes:
-        num_classes: speakers.
+        num_classes: number of speakers.
         width: channels of the first stage; each later stage doubles them.
         embedding_size: units of the affine layer before the head.
         dropout: share of pooled features dropped in training.
@@ -57,7 +58,7 @@ class ResCNN(Network):
                 y = ConvNormClip(features)(x, train=train)
                 y = ConvNormClip(features)(y, train=train)
                 x = clipped_relu(x + y)
-        # In float32 from here on, whatever the type of the maps.
+        # Float32 from here on, whatever the type of the maps.
         x = jnp.reshape(x, (*x.shape[:2], -1)).mean(axis=1, dtype=jnp.float32)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         init = nn.initializers.glorot_uniform()

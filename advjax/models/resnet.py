@@ -44,9 +44,9 @@ class BasicBlock(nn.Module):
     Attributes:
         features: output channels.
         stride: of the first convolution and of the shortcut.
-        projection: whether a shortcut between maps of unequal shape is a 1x1
-            convolution (option B of the paper) or takes every `stride`-th entry and
-            adds channels of zeros (option A).
+        projection: between maps of unequal shape, use a 1x1 convolution as the shortcut
+            (option B of the paper). False takes every `stride`-th entry and adds
+            channels of zeros (option A).
     """
 
     features: int
@@ -70,7 +70,7 @@ class BasicBlock(nn.Module):
 
 
 def _stages(x, blocks: tuple[int, ...], width: int, projection: bool, train: bool):
-    """The stages; each after the first halves the maps and doubles the channels."""
+    """The stages of blocks; each later one halves the maps and doubles the channels."""
     for stage, count in enumerate(blocks):
         for block in range(count):
             stride = 2 if stage > 0 and block == 0 else 1
@@ -81,12 +81,14 @@ def _stages(x, blocks: tuple[int, ...], width: int, projection: bool, train: boo
 class ResNet(Network):
     """A residual network of basic blocks, as for ImageNet.
 
+    The mean of each map precedes the head, whether inputs are resized or not.
+
     Attributes:
         blocks: basic blocks in each stage.
-        num_classes: classes.
+        num_classes: number of classes.
         width: channels of the first stage; each later stage doubles them.
-        resize: the side that inputs are resized to; None for their own size. The mean
-            of each map precedes the head in either case.
+        resize: side of the square that inputs are resized to; None for inputs of their
+            own size.
     """
 
     blocks: ClassVar[tuple[int, ...]]
@@ -99,7 +101,7 @@ class ResNet(Network):
     def __call__(
         self, x: Float[Array, "batch height width 1"], *, train: bool
     ) -> Float[Array, "batch {self.num_classes}"]:
-        """Logits of images in [0, 1]; `train` takes the batch's own statistics."""
+        """Logits of images in [0, 1]; `train` uses the batch's own statistics."""
         x = centre(x, self.resize)
         x = relu(ConvNorm(self.width, 7, stride=2)(x, train=train))
         x = _stages(max_pool(x, 3, 2), self.blocks, self.width, True, train)
@@ -135,21 +137,22 @@ class ResNet34(ResNet):
 class ResNet56(Network):
     """The residual network of 6n + 2 layers for CIFAR, with n = 9.
 
-    852,730 parameters for ten classes and one input channel (853,018 for three): the
-    paper's shortcuts here are without parameters. The 855,770 that are met elsewhere
-    come of 1x1 convolutions in two shortcuts.
+    852,730 parameters for ten classes and one input channel (853,018 for three), with
+    the paper's parameter-free shortcuts. The often cited 855,770 include 1x1
+    convolutions in two shortcuts.
 
     One step of adversarial training on one image of 1568x1308 takes 0.04 GiB resized
     and 9.98 GiB at its own size (50 classes, float32, compiled for CPUs by
     `experiments.benchmarks.network_memory`).
 
-    Source: He et al. 2016, section 4.2.
+    Source: He et al. 2016, section 4.2. The mean of each map precedes the head, whether
+    inputs are resized or not.
 
     Attributes:
-        num_classes: classes.
+        num_classes: number of classes.
         width: channels of the first stage; each later stage doubles them.
-        resize: the side that inputs are resized to; None for their own size. The mean
-            of each map precedes the head in either case.
+        resize: side of the square that inputs are resized to; None for inputs of their
+            own size.
     """
 
     num_classes: int
@@ -160,7 +163,7 @@ class ResNet56(Network):
     def __call__(
         self, x: Float[Array, "batch height width 1"], *, train: bool
     ) -> Float[Array, "batch {self.num_classes}"]:
-        """Logits of images in [0, 1]; `train` takes the batch's own statistics."""
+        """Logits of images in [0, 1]; `train` uses the batch's own statistics."""
         x = relu(ConvNorm(self.width)(centre(x, self.resize), train=train))
         x = _stages(x, (9, 9, 9), self.width, False, train)
         return nn.Dense(self.num_classes)(vectors(x, pooled=True))

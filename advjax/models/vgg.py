@@ -1,4 +1,4 @@
-"""VGG-16."""
+"""VGG-16, for images."""
 
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -15,9 +15,8 @@ class VGG16(Network):
     """Thirteen 3x3 convolutions in five stages, and three fully connected layers.
 
     Width 64 is the published network: 138,356,392 parameters for 1000 classes and one
-    input channel (138,357,544 for three). It has no batch norm; its kernels start as He
-    et al. propose for networks that deep, where the authors trained shallower ones
-    first.
+    input channel (138,357,544 for three). It has no batch norm. Kernels are initialised
+    as He et al. propose, where the authors pretrained shallower networks.
 
     One step of adversarial training on one image of 1568x1308 takes 2.09 GiB resized
     and 4.19 GiB at its own size (50 classes, float32, compiled for CPUs by
@@ -26,10 +25,10 @@ class VGG16(Network):
     Source: Simonyan and Zisserman 2015, arXiv:1409.1556, configuration D.
 
     Attributes:
-        num_classes: classes.
+        num_classes: number of classes.
         width: channels of the first stage; all other layers are in proportion.
-        resize: the side that inputs are resized to; None for their own size and the
-            mean of each map before the first fully connected layer.
+        resize: side of the square that inputs are resized to; None for inputs of their
+            own size and the mean of each map before the first fully connected layer.
         dropout: share dropped of the first two fully connected layers in training.
     """
 

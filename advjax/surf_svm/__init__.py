@@ -1,6 +1,6 @@
-"""The robust classical pipeline: its stages, its machine, and all of them as a network.
+"""The robust classical pipeline: its stages and its machine, also as one network.
 
-`fitting` fits it, and `attacks` attacks the machine itself.
+`fitting` fits the pipeline; `attacks` holds attacks on the machine itself.
 """
 
 from advjax.surf_svm.network import SurfSvm

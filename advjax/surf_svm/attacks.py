@@ -1,8 +1,8 @@
-"""Two attacks on support vector machines: one on what they see, one on their labels.
+"""Attacks on support vector machines: evasion in feature space, and label flips.
 
-`evasion` moves an example of the test across a machine's boundary, where the machine
-sees it: features, not sound. `flip_labels` poisons a training set. Both come from work
-on two classes; what they become with more is ours, and said where it is done.
+`evasion` moves a test example across a machine's boundary in the space of the machine's
+features, not of sound. `flip_labels` poisons a training set. Both papers treat two
+classes; the extensions to more are ours and are marked as such.
 """
 
 import math
@@ -26,7 +26,7 @@ DENSITIES = {"laplacian": "cityblock", "gaussian": "sqeuclidean"}
 """SciPy's name of the distance d in a density's kernel exp(-d / bandwidth)."""
 
 STILL = 1e-3
-"""Label flips have settled when no weight of the linear programme moves further."""
+"""Label flips have converged when no weight of the linear programme moves further."""
 
 
 @keep_call
@@ -42,42 +42,44 @@ def evasion(
     stop: str = "first",
     bounds: Bounds = (-math.inf, math.inf),
 ) -> Attack:
-    """Descent on the margin towards where benign examples are dense.
+    """Gradient descent on the margin, towards regions where benign examples are dense.
 
-    Lowers g(x) - density_weight * density(x) within an l2 ball, where g is the margin
-    of class `y` over its best rival and the density is the mean of exp(-d(x, x_i) /
-    bandwidth) over benign points x_i: the attacker would end up among them. It is `pgd`
-    with another gradient, so a step's length does not depend on the gradient's.
+    Decreases g(x) - density_weight * density(x) within an l2 ball. g is the margin of
+    class `y` over its best rival, and the density is the mean of exp(-d(x, x_i) /
+    bandwidth) over benign points x_i. The attack is `pgd` with another gradient, so a
+    step's length does not depend on the gradient's.
 
-    Hand it logits that are smooth, such as sums of a machine's pair decisions: of won
-    pairs, which are counted, the gradient is only a stand-in.
+    The attacked function needs smooth logits, such as sums of a machine's pair
+    decisions. Numbers of won pairs have only an approximate gradient.
 
     Args:
-        benign: points that the attacker knows and would resemble, as the machine sees
-            them; None only without a density.
-        benign_labels: their labels; then those of class `y` are left out for each
-            example, the reading for many classes. None takes all points as benign.
+        benign: points known to the attacker, in the machine's features; None only
+            without a density.
+        benign_labels: their labels. Points of class `y` are then left out for each
+            example, which is our extension to many classes. None counts all points.
         density: "laplacian" for d the l1 distance, "gaussian" for the squared l2 one.
         density_weight: lambda of the paper, in units of the margin; 0 for no density.
-        bandwidth: h of the paper, in units of d; None for the median of d over pairs of
-            the first 1000 benign points, as a density that is 0 everywhere pulls
-            nowhere.
+        bandwidth: h of the paper, in units of d. None for the median of d over pairs of
+            the first 1000 benign points; a density that is 0 everywhere has no
+            gradient.
         num_steps: gradients.
         relative_step: a step's length is relative_step * budget / num_steps.
-        stop: "first" returns the first iterate that is adversarial; "last" takes all
-            steps, deeper into the other class.
+        stop: "first" returns the first adversarial iterate; "last" takes all steps,
+            deeper into the other class.
         bounds: least and greatest value of an entry.
 
     Returns:
         An untargeted attack within a fixed l2 budget.
 
     Raises:
-        ValueError: options that cannot run.
+        ValueError: invalid options.
 
     Source: Biggio et al. 2013, arXiv:1708.06131, equation 2 and algorithm 1; kernels of
-    the l1 and l2 distance in its section on gradients of kernel density estimators.
-    Differs: the ball is l2 whatever the density; steps have a fixed length and number,
-    instead of ending where the objective does not fall any more.
+        the
+    l1 and l2 distance in its section on gradients of kernel density estimators.
+    Differs: the ball is l2 whatever the density; the length and number of steps are
+        fixed,
+    where the paper stops once the objective no longer falls.
     """
     attack = pgd(
         num_steps=num_steps,
@@ -123,9 +125,9 @@ def evasion(
 def add_pull(
     logits_fn: LogitsFn, y: Label, pull: Callable[[Features], Float[Array, ""]]
 ) -> LogitsFn:
-    """The same logits, but the gradient of the margin of `y` is that of margin - pull.
+    """The same logits, with the gradient of margin - pull for the margin of `y`.
 
-    Their values stay, so that whoever judges success by them judges the classifier.
+    The values stay, so that success is measured on the classifier.
     """
 
     def logits_and_pull(x):
@@ -143,7 +145,7 @@ def mean_kernel(
     density: str,
     bandwidth: float,
 ) -> Float[Array, ""]:
-    """The mean of exp(-d(x, other) / bandwidth) over those that are counted."""
+    """The mean of exp(-d(x, other) / bandwidth) over the counted points."""
     apart = x[None] - jnp.asarray(others)
     apart = jnp.abs(apart) if density == "laplacian" else jnp.square(apart)
     near = jnp.exp(-apart.sum(axis=1) / bandwidth)
@@ -159,8 +161,8 @@ def _check_benign(flat: np.ndarray, labels: np.ndarray | None) -> None:
         raise ValueError(f"{len(flat)} benign points have {len(labels)} benign_labels")
     if len(np.unique(labels)) < 2:
         raise ValueError(
-            "benign_labels are of one class, whose examples have nothing to resemble: "
-            "give two, or None if all points are benign"
+            "benign_labels are of one class, so no benign points remain for its "
+            "examples: give two classes, or None if all points are benign"
         )
 
 
@@ -169,7 +171,7 @@ class FlippedLabels(NamedTuple):
 
     Attributes:
         y: all labels, in the order and of the type they were given.
-        flipped: which of them changed, ascending.
+        flipped: indices of the changed labels, ascending.
         num_rounds: linear programmes solved.
     """
 
@@ -188,37 +190,40 @@ def flip_labels(
     max_rounds: int = 50,
     on_round: Callable[[int, Int[np.ndarray, "flips"]], None] | None = None,
 ) -> FlippedLabels:
-    """The labels whose change most misleads the machine that is trained on them (ALFA).
+    """Flip the labels that most mislead the machine trained on them (ALFA).
 
-    Every point stands there twice, with its label and with another; weights that sum to
-    1 say which of the two is trained on. In turns, a linear programme chooses weights
-    under which the machine's hinge loss lies as far as possible below that of a machine
-    trained on clean labels, and a machine is trained on the choice. Neither turn raises
-    regulariser + cost * that difference, so they settle. Nothing is random.
+    Every point appears twice, with its own and with another label; a weight in [0, 1]
+    says which of the two is trained on. Two steps alternate. A linear programme chooses
+    weights under which the hinge loss of the poisoned machine is as far as possible
+    below that of a machine trained on clean labels. Then a machine is trained on the
+    choice. Neither step increases regulariser + cost * that difference, so they
+    converge. Nothing is random.
 
     Args:
-        x: what the machine sees; scaled, or fits of the machine may take very long.
+        x: the machine's features; scaled, or fits of the machine may take very long.
         y: labels; any two or more integers.
         rate: at most floor(rate * examples) labels change.
-        kernel: of the machine under attack.
-        cost: C of the machine under attack.
-        max_rounds: linear programmes to solve at most.
+        kernel: of the attacked machine.
+        cost: C of the attacked machine.
+        max_rounds: linear programmes, at most.
         on_round: called after each programme with the number solved so far and the
             labels flipped by the latest.
 
     Raises:
-        ValueError: options or training sets that cannot be attacked.
+        ValueError: invalid options or training sets.
 
     Source: Xiao, Xiao, Eckert 2012, "Adversarial label flips attack on support vector
     machines", ECAI; 50 rounds and 1e-3: its authors' ALFASVMLib, `CAttackerSVMAlfa`.
-    Differs: their code starts from random losses of the poisoned machine, here from
-    none, as it costs nothing to repeat; they flip exactly as many labels as they may,
-    here fewer if more do not help; no class loses its last point. They sort the
-    doubled points by weight and train on the first half: as the programme's corners
-    are whole numbers, those are the points of weight 1, and weighting by it is the
-    same. More than two classes are ours: a point's other label is the rival that the
-    clean one-vs-rest machines rank highest; its loss is the sum of theirs, as a flip
-    moves it in two of them; and all share the budget in one programme.
+    Differs: the authors' code starts from random losses of the poisoned machine, here
+        from
+    zeros. It flips exactly as many labels as allowed, here fewer if more do not help.
+    No class loses its last point. The authors sort the doubled points by weight and
+    train on the first half; since the programme's corners are whole numbers, those are
+    the points of weight 1, and weighting by it is the same. The extension to more than
+    two classes is
+    ours: a point's other label is the rival that the clean one-vs-rest machines rank
+    highest, its loss is the sum of all machines' losses, of which a flip changes two,
+    and one programme holds the budget of all classes.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y)
     _check_labelled(x, y)
@@ -251,7 +256,7 @@ def flip_labels(
         flipped = np.flatnonzero(weights > 0.5)
         if on_round is not None:
             on_round(num_rounds, flipped)
-        # The same weights give the same machine, which gives the same weights.
+        # Equal weights give the same machine, which gives the same weights again.
         if num_rounds == max_rounds or np.abs(weights - before).max() <= STILL:
             break
         labels = np.where(weights > 0.5, rivals, clean_labels)
@@ -266,19 +271,22 @@ def flip_weights(
     labels: Int[np.ndarray, "examples"],
     num_flips: int,
 ) -> Float[np.ndarray, "examples"]:
-    """The weights in [0, 1] of the flipped points that cost least in all.
+    """The weights in [0, 1] of the flipped points with the least total cost.
 
-    A point's other copy, with its own label, has the rest of the weight.
+    A point's other copy, with its own label, has the remaining weight.
 
     Args:
-        costs: of flipping each point; negative where it pays.
-        labels: 0, 1, ... Of each class, a point must keep its label.
+        costs: of flipping each point; negative where a flip helps the attack.
+        labels: 0, 1, ... At least one point of each class keeps its label.
         num_flips: the largest sum of weights.
+
+    Raises:
+        RuntimeError: the solver failed.
     """
     classes, counts = np.unique(labels, return_counts=True)
     members = (labels == classes[:, None]).astype(np.float64)
-    # Sums over all and over disjoint classes: every corner is whole numbers, and the
-    # dual simplex ends in one.
+    # The constraints are sums over all points and over disjoint classes, so every
+    # corner has whole numbers, and the dual simplex ends in a corner.
     found = linprog(
         costs,
         A_ub=np.concatenate([np.ones((1, len(labels))), members]),
@@ -294,7 +302,7 @@ def flip_weights(
 def hinge_losses(
     decisions: Float[np.ndarray, "examples classes"],
 ) -> Float[np.ndarray, "examples classes"]:
-    """Of each label a point may have, the sum of its hinge losses over all machines.
+    """For each label a point may have, the sum of its hinge losses over all machines.
 
     Args:
         decisions: of one-vs-rest machines, positive for their class.
@@ -307,13 +315,13 @@ def hinge_losses(
 def _decisions(
     x: np.ndarray, labels: np.ndarray, kernel: Kernel, cost: float
 ) -> np.ndarray:
-    """Decisions of one-vs-rest machines on what they were trained on."""
+    """Decisions of one-vs-rest machines on their training set."""
     from sklearn.svm import SVC  # an optional dependency
 
     machine = SVC(C=cost, kernel="poly", **kernel._asdict())
     num_classes = labels.max() + 1
     if num_classes == 2:
-        # Each class's machine is the other's with its sign turned.
+        # Each class's machine is the other's with the opposite sign.
         found = machine.fit(x, labels).decision_function(x)
         return np.stack([-found, found], axis=1)
     return np.stack(

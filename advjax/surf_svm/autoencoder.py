@@ -8,14 +8,14 @@ from advjax.layers.blocks import Conv, relu
 
 
 class Autoencoder(nn.Module):
-    """Three convolutions that halve an image, and three that bring it back.
+    """Three convolutions that halve an image, and three that restore its size.
 
-    3 x 3 kernels, ReLU, linear output. The publication gives no layers: channels (1, 2,
-    4 times `width`) and strides are our reading. Going back, entries are repeated and
-    then convolved, which leaves no checkerboard (Odena, Dumoulin, Olah 2016).
+    3 x 3 kernels, ReLU, linear output. The publication states no layers: channels (1,
+    2, 4 times `width`) and strides are ours. Images are enlarged by repeating entries
+    before the convolution, which leaves no checkerboard (Odena, Dumoulin, Olah 2016).
 
     Attributes:
-        width: channels of the first convolution; 32 in full.
+        width: channels of the first convolution; 32 at full size.
     """
 
     width: int = 32

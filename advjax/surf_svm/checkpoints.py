@@ -19,10 +19,10 @@ from advjax.runtime.text import printable
 
 
 class Stages:
-    """Finished stages in a folder, which belongs to one fit."""
+    """Finished stages in a folder that belongs to one fit."""
 
     def __init__(self, workdir, network, representation, recipe, x, y, seed):
-        """Opens a folder, or none; refuses that of another fit."""
+        """Open the folder, or none; refuse the folder of another fit."""
         self._folder = user_path(workdir) if workdir is not None else None
         if self._folder is None:
             return
@@ -53,15 +53,15 @@ class Stages:
             aside.write_text(told, encoding="utf-8")
 
     def _start_anew(self, damage: Exception) -> None:
-        """Remove every stage, of which nothing says whose it is, and say why."""
+        """Remove every stage, since their fit is unknown, and report the damage."""
         _tell(f"{damage}: every stage is fitted again")
         for path in self._folder.glob("*.npz"):
             path.unlink()
 
     def done(self, name: str, run: Callable[[], Any]) -> Any:
-        """The arrays of a stage, fitted now or in an earlier start.
+        """The arrays of a stage, fitted now or earlier.
 
-        A file that is damaged is told, and its stage is fitted again.
+        A damaged file is reported, and its stage is fitted again.
         """
         if self._folder is None:
             return run()
@@ -97,8 +97,8 @@ def _stage(file: pathlib.Path) -> dict[str, np.ndarray]:
     """The arrays in the file of a stage; earlier versions wrote no digest of them.
 
     Raises:
-        Damaged: they are not those that were written.
-        PermissionError: the file may not be read.
+        Damaged: the arrays were altered or cannot be read.
+        PermissionError: the file is not readable.
     """
     shown = printable(str(file))
     try:

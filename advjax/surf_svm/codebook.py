@@ -1,7 +1,7 @@
-"""Images as what their descriptors have to do with the words of a codebook.
+"""Bag-of-visual-words encoders of an image's descriptors.
 
 Both encoders of the publication: the first version counts the nearest words, the second
-takes distances to all of them.
+takes the distances to all words.
 """
 
 import jax
@@ -15,11 +15,11 @@ _FLOOR = 1e-12
 
 
 def distances(descriptors: Descriptors, words: Words) -> Float[Array, "points words"]:
-    """Euclidean, of every descriptor to every word."""
+    """Euclidean distance of every descriptor to every word."""
     product = jnp.dot(descriptors, words.T, precision=lax.Precision.HIGHEST)
     squares = [jnp.sum(jnp.square(part), axis=1) for part in (descriptors, words)]
     found = squares[0][:, None] + squares[1][None, :] - 2 * product
-    # Where a descriptor is a word, rounding may leave less than nothing.
+    # Where a descriptor is a word, rounding may give less than zero.
     return jnp.sqrt(jnp.maximum(found, 0.0) + _FLOOR)
 
 
@@ -30,7 +30,7 @@ def mean_distances(
 
     Args:
         descriptors: of all points.
-        present: which of them are there; without any the result is 0.
+        present: which points are present; with none the result is 0.
         words: the codebook.
     """
     weights = _weights(present, words.dtype)
@@ -46,16 +46,18 @@ def histogram(
     *,
     sharpness: float = 10.0,
 ) -> Float[Array, "words"]:
-    """The share of an image's descriptors that each word is nearest to.
+    """For each word, the share of the image's descriptors that are nearest to it.
 
-    Counting has no gradient: backwards it is a softmax over minus `sharpness` times the
-    distances (Athalye et al. 2018, arXiv:1802.00420: backward pass approximation).
+    Counting has no gradient. The backward pass is that of a softmax over minus
+    `sharpness` times the distances (Athalye et al. 2018, arXiv:1802.00420: backward
+    pass approximation).
 
     Args:
         descriptors: of all points.
-        present: which of them are there; without any the result is 0.
+        present: which points are present; with none the result is 0.
         words: the codebook.
-        sharpness: of the softmax; descriptors have length 1, so distances at most 2.
+        sharpness: of the softmax; descriptors have length 1, so distances are at most
+            2.
     """
     away = distances(descriptors, words)
     soft = jax.nn.softmax(-sharpness * away, axis=1)

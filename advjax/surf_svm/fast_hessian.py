@@ -1,10 +1,10 @@
-"""Key points of an image: where its Hessian, by box filters, is large.
+"""Key points of an image: maxima of its Hessian's determinant, by box filters.
 
-As many points come back as asked for, and which of them are there.
+The number of returned points is fixed; a mask says which are present.
 
 Source: Bay, Ess, Tuytelaars, Van Gool 2008, "Speeded-up robust features", CVIU 110(3),
-section 3. Box filters, their sizes and their borders are those of mahotas 1.4, which
-judges them in the tests. Differs: places are refined as Brown and Lowe 2002 do, where
+section 3. Box filters, their sizes and their borders are those of mahotas 1.4, the
+reference of the tests. Differs: places are refined as Brown and Lowe 2002 do, where
 mahotas pairs rows of the Hessian with columns of the gradient and leaves out the sign.
 """
 
@@ -23,15 +23,16 @@ Image = Float[Array, "height width"]
 
 
 class KeyPoints(NamedTuple):
-    """Where an image is described.
+    """Key points of an image.
 
     Attributes:
         place: row and column.
-        scale: deviation in pixels of the Gaussian whose derivatives boxes stand for.
-        angle: of the direction that a descriptor is turned to, from the rows' axis
-            towards the columns'; 0 for upright ones.
+        scale: standard deviation in pixels of the Gaussian whose derivatives the boxes
+            approximate.
+        angle: by which a descriptor is turned, from the rows' axis towards the
+            columns'; 0 for upright ones.
         score: determinant of the Hessian.
-        present: which of them are there; the others are to be left out.
+        present: which points are present; the others are to be ignored.
     """
 
     place: Float[Array, "points 2"]
@@ -53,11 +54,11 @@ def maxima(
 
     Args:
         image: in [0, 1].
-        max_points: returned, present or not. Maxima whose refined place is more than
-            half a step away count among them.
+        max_points: number of returned points, present or not. It includes maxima whose
+            refined place is more than half a step away.
         threshold: of the determinant; 1.5e-6 is mahotas' 0.1 on values up to 255.
-        num_octaves: each doubles sizes and steps; those that an image is too small for
-            are left out.
+        num_octaves: each doubles sizes and steps; octaves too large for the image are
+            left out.
         num_scales: of an octave; the first and the last only serve as neighbours.
 
     Raises:
@@ -95,7 +96,7 @@ def maxima(
 def scale_range(
     shape: tuple[int, ...], *, num_octaves: int = 2, num_scales: int = 4
 ) -> tuple[float, float]:
-    """The least and the greatest scale that key points of such images can have."""
+    """The least and the greatest scale of key points in images of this shape."""
     last = max(
         (octave for octave in range(num_octaves) if _fits(shape, octave, num_scales)),
         default=0,
@@ -114,15 +115,16 @@ def _fits(shape, octave: int, num_scales: int) -> bool:
 
 
 def _determinants(image: Image, octave: int, num_scales: int):
-    """Of the box-filtered Hessian, [scales, rows, columns]; None on a small image.
+    """Determinants of the box-filtered Hessian; None if the image is too small.
 
-    The first row and column lie a border from the edge.
+    The shape is [scales, rows, columns]. The first row and column lie a border from the
+    edge.
     """
     step, border = 2**octave, _border(octave, num_scales)
     if not _fits(image.shape, octave, num_scales):
         return None
     counts = [size // step - 2 * border for size in image.shape]
-    # Without the mean, sums stay small and their differences exact to 1e-4.
+    # Without the mean, sums stay small and their differences are exact to 1e-4.
     sums = jnp.cumsum(jnp.cumsum(image - image.mean(), axis=0), axis=1)
     sums = jnp.pad(sums, ((1, 0), (1, 0)))
 
@@ -157,8 +159,8 @@ def _determinants(image: Image, octave: int, num_scales: int):
 def _maxima_of_octave(values, octave: int, count: int):
     """Places, scales and scores of at most `count` maxima, the strongest first.
 
-    As in mahotas, the largest of each block of 3 x 3 x 3 is taken if no neighbour
-    exceeds it; that keeps points apart.
+    As in mahotas, the largest entry of each block of 3 x 3 x 3 is taken if no neighbour
+    exceeds it, which keeps points apart.
     """
     greatest = values
     for axis in range(3):
@@ -179,7 +181,7 @@ def _maxima_of_octave(values, octave: int, count: int):
     block = jnp.stack(jnp.unravel_index(chosen, shape), axis=1)
     within = jnp.stack(jnp.unravel_index(best[chosen, 0], (3, 3, 3)), axis=1)
     index = 1 + 3 * block + within
-    # A block that hangs over the end has its maximum, if any, inside.
+    # A block that extends beyond the end has its maximum, if any, inside.
     index = jnp.minimum(index, jnp.asarray(values.shape)[None] - 2)
     offset, settled = _refine(values, index)
     refined = index.astype(jnp.float32) + offset
@@ -193,7 +195,7 @@ def _maxima_of_octave(values, octave: int, count: int):
 
 
 def _blocks(values):
-    """All blocks of 3 x 3 x 3, flattened; those at the end filled up with -1."""
+    """All blocks of 3 x 3 x 3, flattened; blocks at the end are padded with -1."""
     ends = [(0, -size % 3) for size in values.shape]
     filled = jnp.pad(values, ends, constant_values=-1.0)
     parts = [extent for size in filled.shape for extent in (size // 3, 3)]
@@ -201,11 +203,11 @@ def _blocks(values):
 
 
 def _refine(values, index):
-    """Steps to the top of a parabola through the neighbours, and whether it is near."""
+    """Offsets to a fitted parabola's peak, and whether each is within half a step."""
     around = jnp.asarray([*np.ndindex(3, 3, 3)]) - 1
     at = index[:, None] + around[None]
     near = values[at[..., 0], at[..., 1], at[..., 2]].reshape(-1, 3, 3, 3)
-    # By the largest one: products of three determinants would leave float32.
+    # Scaled, because products of three determinants leave the range of float32.
     near = near / jnp.maximum(near.max(axis=(1, 2, 3), keepdims=True), 1e-30)
     one, both, middle = near[:, 1, 1, 1], [], (1, 1, 1)
     gradient = []
@@ -226,7 +228,7 @@ def _refine(values, index):
         jnp.stack([mixed[0, 1], both[1], mixed[1, 2]], 1),
         jnp.stack([mixed[0, 2], mixed[1, 2], both[2]], 1),
     ]
-    # The adjugate of a symmetric matrix, whose inverse it is over the determinant.
+    # The adjugate of a symmetric matrix; over the determinant it is the inverse.
     adjugate = jnp.stack(
         [jnp.cross(rows[i], rows[(i + 1) % 3]) for i in (1, 2, 0)], axis=1
     )

@@ -1,8 +1,8 @@
-"""Fitting the robust classical pipeline, stage by stage.
+"""Fitting of the robust classical pipeline, stage by stage.
 
-Autoencoder, codebook and machine are fitted one after the other, each on what those
-before it make of the training images. A stage that is done is kept in `workdir`, so
-that a killed fit goes on behind it; everything follows from the seed.
+Autoencoder, codebook and machine are fitted one after the other, each on the output of
+the stages before it. Finished stages are kept in `workdir`, so a killed fit continues
+after them. All randomness follows from the seed.
 """
 
 import dataclasses
@@ -39,11 +39,12 @@ class SvmRecipe:
         num_steps: of the autoencoder's optimiser.
         batch_size: images in a step.
         learning_rate: Adam's.
-        corruption: deviation of the noise that the autoencoder learns to take away.
-        noise: deviation of noise on every training image before all else: smoothed
-            classifiers must know noisy images.
-        num_descriptors: that the codebook is made of, at most.
-        costs: of the machine; the best in a cross-validation is taken.
+        corruption: standard deviation of the noise that the autoencoder learns to
+            remove.
+        noise: standard deviation of noise on every training image before all stages,
+            for smoothed classifiers.
+        num_descriptors: largest number of descriptors for the codebook.
+        costs: candidates for the machine's C; cross-validation selects one.
         num_folds: of the cross-validation.
     """
 
@@ -68,21 +69,21 @@ def fit(
     seed: int = 0,
     workdir: str | pathlib.Path | None = None,
 ) -> Classifier:
-    """The fitted pipeline, a classifier like any other.
+    """Fit the pipeline; return it as a classifier.
 
     Args:
-        network: its options; the number of support vectors is found here.
-        representation: what the images are.
-        x: images in [0, 1]. Those of a single value, as silence has, are left out.
+        network: its options; the fit sets the number of support vectors.
+        representation: the representation of the images.
+        x: images in [0, 1]. Images of a single value, as of silence, are left out.
         y: their classes.
         labels: the name of each class.
-        recipe: how the stages are fitted.
+        recipe: options of the fit.
         seed: of all randomness.
-        workdir: where finished stages are kept; None keeps none. A folder of another
-            fit is refused.
+        workdir: folder of finished stages; None keeps none. A folder of another fit is
+            refused.
 
     Raises:
-        ValueError: no image with anything on it, one class only, more words than
+        ValueError: only images of a single value, one class only, more words than
             descriptors, a `workdir` of another fit.
         ModuleNotFoundError: scikit-learn is missing.
     """
@@ -91,8 +92,8 @@ def fit(
     shown = np.ptp(x.reshape(len(x), -1), axis=1) > _FLAT
     if not shown.any():
         raise ValueError(
-            f"all {len(x)} training images have a single value, as silence has: there "
-            "is nothing to describe; look at the corpus or the representation"
+            f"all {len(x)} training images have a single value, as silence has: check "
+            "the corpus and the representation"
         )
     x, y = x[shown], y[shown]
     _check_classes(y, labels)
@@ -121,7 +122,7 @@ def fit(
 
 
 def _words(network: SurfSvm, images, recipe: SvmRecipe, seed: int) -> dict[str, Any]:
-    """The codebook, of a sample of every image's descriptors: all may be too many."""
+    """The codebook, from a sample of every image's descriptors to save memory."""
     describe = functools.partial(jax.lax.map, network.description.describe)
     room = -(-recipe.num_descriptors // len(images))
     generator = np.random.default_rng(seed)
@@ -158,11 +159,11 @@ def fit_front(
     """Parameters of the differentiable stages: the autoencoder's, if there is one.
 
     Args:
-        network: whose stages.
+        network: the network with these stages.
         x: training images in [0, 1].
         recipe: of the autoencoder.
         seed: of the autoencoder's randomness.
-        stages: where a fitted autoencoder is kept.
+        stages: keeps a fitted autoencoder.
     """
     if not network.denoise:
         return {}
@@ -179,11 +180,11 @@ def purify(
     params: dict[str, Any],
     x: Float[np.ndarray, "examples height width"],
 ) -> Float[np.ndarray, "examples height width"]:
-    """Images behind the differentiable stages.
+    """The output of the differentiable stages for images.
 
     Args:
-        network: whose stages.
-        params: what `fit_front` found for them.
+        network: the network with these stages.
+        params: the result of `fit_front`.
         x: images in [0, 1].
     """
     autoencoder = None
@@ -215,7 +216,7 @@ def _in_parts(
     *,
     keep: Callable[[Any], np.ndarray] = lambda part: part,
 ) -> np.ndarray:
-    """The part to keep of the function of all images, computed in parts."""
+    """`keep` of the function of all images, computed in parts."""
     at_once = min(len(x), _AT_ONCE)
     run, parts = jax.jit(function), []
     with Progress(title, total=len(x), unit="images") as line:
@@ -235,7 +236,7 @@ def fit_autoencoder(
     recipe: SvmRecipe,
     seed: int,
 ) -> dict[str, Any]:
-    """Parameters of an `Autoencoder` that takes Gaussian noise off the images."""
+    """Parameters of an `Autoencoder` that removes Gaussian noise from the images."""
     module, optimizer = Autoencoder(width), promoting(optax.adam(recipe.learning_rate))
     key = jax.random.key(seed)
     params = module.init(key, jnp.asarray(images[:1]))["params"]
@@ -271,14 +272,14 @@ def fit_codebook(
     recipe: SvmRecipe,
     seed: int,
 ) -> Float[np.ndarray, "words features"]:
-    """The means that k-means finds from a k-means++ start (Arthur, Vassilvitskii 2007).
+    """The means found by k-means from a k-means++ start (Arthur, Vassilvitskii 2007).
 
     Raises:
         ValueError: more words than descriptors.
     """
     from sklearn.cluster import KMeans
 
-    # Of flat surroundings, which say nothing and have no direction.
+    # Descriptors of flat surroundings are zero and are left out.
     described = descriptors[np.abs(descriptors).max(axis=1) > 0]
     distinct = len(np.unique(described, axis=0))
     if num_words > distinct:
@@ -306,14 +307,14 @@ def fit_machine(
 ) -> dict[str, np.ndarray]:
     """The variables of the machine: scaling, support vectors, coefficients, intercept.
 
-    Of the costs, that with the best accuracy in a cross-validation, and of equally good
-    ones the least.
+    C is the cost with the best accuracy in cross-validation, the least one of equally
+    good ones.
     """
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
     from sklearn.svm import SVC
 
     mean, deviation = encoded.mean(axis=0), encoded.std(axis=0)
-    # An entry that never moves is left at zero.
+    # A constant entry becomes zero.
     deviation = np.where(deviation > 1e-6, deviation, 1.0)
     x = (encoded - mean) / deviation
     kernel = network.kernel

@@ -1,7 +1,7 @@
 """The decision function of a support vector machine with a polynomial kernel.
 
-Fitting is scikit-learn's; what it finds is evaluated here, one example at a time, so
-that attacks and smoothing run through it compiled.
+scikit-learn fits the machine. Here it is evaluated one example at a time, so that
+attacks and smoothing compile through it.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from advjax.types import Logits
 
 
 class Kernel(NamedTuple):
-    """(gamma <x, z> + coef0)^degree, scikit-learn's names and order."""
+    """(gamma <x, z> + coef0)^degree, with scikit-learn's names and order."""
 
     degree: int
     gamma: float
@@ -30,7 +30,7 @@ class Kernel(NamedTuple):
     ) -> Float[Array, "*batch others"]:
         """The kernel of x with each of the others, in full float32."""
         product = jnp.dot(x, others.T, precision=lax.Precision.HIGHEST)
-        # Multiplied out: a power of a negative base must not go through a logarithm.
+        # A product, because the power of a negative base would use a logarithm.
         base = self.gamma * product + self.coef0
         return jnp.prod(jnp.stack([base] * self.degree), axis=0)
 
@@ -40,7 +40,7 @@ class Machine(NamedTuple):
 
     Attributes:
         support: the support vectors.
-        coefficients: of each pair's decision, one a support vector; zero where that is
+        coefficients: of each pair's decision, one per support vector; zero for vectors
             of neither class.
         intercept: of each pair's decision.
     """
@@ -58,10 +58,10 @@ def class_pairs(num_classes: int) -> Int[np.ndarray, "pairs 2"]:
 def pair_decisions(
     machine: Machine, kernel: Kernel, x: Float[Array, "features"]
 ) -> Float[Array, "pairs"]:
-    """Positive where the first class of a pair wins.
+    """Decisions of all pairs; positive where the first class of a pair wins.
 
-    scikit-learn's `decision_function_shape="ovo"`; with two classes its sign is the
-    opposite, as scikit-learn's is positive for the second one then.
+    This is scikit-learn's `decision_function_shape="ovo"`. With two classes the sign is
+    the opposite of scikit-learn's, which is then positive for the second class.
     """
     values = kernel(x, jnp.asarray(machine.support))
     coefficients = jnp.asarray(machine.coefficients)
@@ -70,21 +70,22 @@ def pair_decisions(
 
 
 def logits_of_pairs(decisions: Float[Array, "pairs"], num_classes: int) -> Logits:
-    """A class's won pairs, and below 1/3 the sum of its decisions, squashed.
+    """Each class's number of won pairs, plus its squashed sum of decisions.
 
-    scikit-learn's `decision_function_shape="ovr"`. Its greatest entry is the class with
-    the most votes and, of several, the greatest sum; scikit-learn's `predict` takes the
-    first of them. For two classes (d, -d).
+    The squashed sum is within 1/3 of zero. This is scikit-learn's
+    `decision_function_shape="ovr"`. The greatest entry is the
+    class with the most votes and, of several, the greatest sum; scikit-learn's
+    `predict` takes the first of them. For two classes the logits are (d, -d).
 
-    Won pairs are counted, which has no gradient; backwards a count is the sum of
-    sigmoids of the decisions, so that who attacks sees which votes can be moved
+    The number of won pairs has no gradient. In the backward pass it is the sum of
+    sigmoids of the decisions, which shows an attacker which votes can be changed
     (Athalye et al. 2018, arXiv:1802.00420: backward pass approximation). Training
-    leaves decisions beyond 1 and -1: steeper sigmoids would hide them.
+    leaves decisions beyond 1 and -1, where steeper sigmoids would have no gradient.
     """
     if num_classes == 2:
         return jnp.stack([decisions[0], -decisions[0]])
     first, second = class_pairs(num_classes).T
-    # Of a tie, scikit-learn gives the vote to the first class of the pair.
+    # In a tie scikit-learn gives the vote to the first class of the pair.
     soft = jax.nn.sigmoid(decisions)
     won = soft + lax.stop_gradient((decisions >= 0).astype(soft.dtype) - soft)
     zeros = jnp.zeros(num_classes, decisions.dtype)
@@ -94,7 +95,7 @@ def logits_of_pairs(decisions: Float[Array, "pairs"], num_classes: int) -> Logit
 
 
 def sums_of_pairs(decisions: Float[Array, "pairs"], num_classes: int) -> Logits:
-    """Each class's decisions against all others: smooth, where votes are not."""
+    """For each class, the sum of its decisions against all others, which is smooth."""
     first, second = class_pairs(num_classes).T
     zeros = jnp.zeros(num_classes, decisions.dtype)
     return zeros.at[first].add(decisions).at[second].add(-decisions)

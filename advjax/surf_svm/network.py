@@ -1,13 +1,13 @@
-"""The robust classical pipeline as a network: from an image to logits, in one piece.
+"""The robust classical pipeline as a network, from an image to logits.
 
-Enhancement, reduction by singular values, a denoising autoencoder, zones, SURF, a
-codebook and a support vector machine. Everything that a fit finds is a variable, so the
-pipeline is saved, attacked, smoothed and certified like any network; only it is not
-trained by gradients, but stage by stage (`surf_svm.fitting`).
+The stages are enhancement, reduction by singular values, a denoising autoencoder,
+zones, SURF, a codebook and a support vector machine. All fitted numbers are variables,
+so the pipeline is saved, attacked, smoothed and certified like any network. It is
+trained stage by stage (`surf_svm.fitting`), not by gradients.
 
-Gradients go backward through all of it: exactly through enhancement, reduction,
-autoencoder, distances and kernels; through descriptors with the key points held where
-they are; and by approximation through counts (of words, of won pairs).
+All stages have gradients. They are exact through enhancement, reduction, autoencoder,
+distances and kernels. Descriptors are differentiated with fixed key points. Counts (of
+words, of won pairs) have approximate gradients.
 
 Source: Esmaeilpour, Cardinal, Koerich 2019, arXiv:1904.10990. The publication names the
 stages and none of their numbers.
@@ -39,36 +39,37 @@ from advjax.surf_svm.svd import reduce_rank
 from advjax.types import Logits
 
 VERSION = 1
-"""Of what is computed: raised when the same variables would give other logits."""
+"""Version of the computation, raised when the same variables give other logits."""
 ENCODERS = ("soft", "hard", "pixels")
 _POINT_SCALE = 2.0
-"""Of the point in a zone without key points, as the smallest ones that are found."""
+"""Scale of the point in a zone without key points, that of the smallest key points."""
 
 Image = Float[Array, "height width"]
 
 
 class SurfSvm(Network):
-    """From images in [0, 1] to logits.
+    """The pipeline from images in [0, 1] to logits.
 
     Attributes:
-        num_classes: classes.
+        num_classes: number of classes.
         boost: of the high-boost filter; None leaves enhancement out.
-        energy: share of the squared singular values that is kept; 1 leaves it out.
-        denoise: whether the autoencoder is there.
+        energy: share of the squared singular values that is kept; 1 leaves the
+            reduction out.
+        denoise: use the autoencoder.
         width: channels of the autoencoder's first convolution.
         zones: rows and columns of the grid; a zone without key points is described at
             its centre.
         max_points: key points of an image, at most.
         threshold: of the key points' determinants.
-        upright: whether descriptors are not turned.
+        upright: leave descriptors unturned.
         encoder: "soft" (mean distances to the words), "hard" (their histogram), or
-            "pixels", which leaves out zones, SURF and codebook, for a plain machine on
-            the image shrunk to about `num_words` entries.
+            "pixels", which leaves out zones, SURF and codebook: a plain machine on the
+            image resized to about `num_words` entries.
         num_words: of the codebook.
         degree: of the kernel.
-        coef0: of the kernel; gamma is 1 over the machine's inputs.
-        num_support: support vectors, which the fit decides.
-        version: of the pipeline; another than this code's is refused.
+        coef0: of the kernel; gamma is 1 over the number of the machine's inputs.
+        num_support: support vectors, set by the fit.
+        version: of the pipeline; only the version of this code is accepted.
     """
 
     num_classes: int
@@ -88,7 +89,7 @@ class SurfSvm(Network):
     version: int = VERSION
 
     def __post_init__(self):
-        """Refuses options that no fit can serve, and other versions."""
+        """Refuse options out of range and other versions."""
         super().__post_init__()
         if self.version != VERSION:
             raise ValueError(
@@ -101,7 +102,7 @@ class SurfSvm(Network):
             )
 
     def setup(self):
-        """The variables, all of them found by a fit."""
+        """The variables, all of them fitted."""
         if self.denoise:
             self.autoencoder = Autoencoder(self.width)
         if self.encoder != "pixels":
@@ -139,60 +140,60 @@ class SurfSvm(Network):
     def __call__(
         self, x: Float[Array, "batch height width 1"], *, train: bool
     ) -> Float[Array, "batch classes"]:
-        """Logits as scikit-learn's decision function has them."""
+        """Logits equal to scikit-learn's decision function."""
         del train
         return jax.vmap(self.classify)(self.encode(x))
 
     def encode(
         self, x: Float[Array, "batch height width 1"]
     ) -> Float[Array, "batch words"]:
-        """The machine's inputs of images, before they are standardised."""
+        """The machine's inputs for images, before standardisation."""
         return self.encode_each(self.purify(x[..., 0]))
 
     def purify(
         self, images: Float[Array, "batch height width"]
     ) -> Float[Array, "batch height width"]:
-        """Images behind the differentiable stages, in [0, 1]."""
+        """Output of the differentiable stages for images, in [0, 1]."""
         return self.front.purify(images, self.autoencoder if self.denoise else None)
 
     def encode_each(
         self, images: Float[Array, "batch height width"]
     ) -> Float[Array, "batch words"]:
-        """The machine's inputs of purified images, before they are standardised."""
+        """The machine's inputs for purified images, before standardisation."""
         if self.encoder == "pixels":
             return shrunk(images, self.num_words)
         encode = one_by_one(functools.partial(_encode, self.description))
-        if len(images) == 1:  # one loop less, where examples are mapped outside
+        if len(images) == 1:  # one loop less when the caller maps over examples
             return encode(images[0], self.words)[None]
         return jax.vmap(encode, in_axes=(0, None))(images, self.words)
 
     def standardise(self, encoded: Float[Array, "words"]) -> Float[Array, "words"]:
-        """By the training set's mean and deviation of each entry."""
+        """Standardise each entry by the training set's mean and deviation."""
         return (encoded - self.fitted["mean"]) / self.fitted["deviation"]
 
     def decisions(self, encoded: Float[Array, "words"]) -> Float[Array, "pairs"]:
-        """Of every pair of classes."""
+        """Decisions of every pair of classes."""
         machine = Machine(*(self.fitted[name] for name in Machine._fields))
         return pair_decisions(machine, self.kernel, self.standardise(encoded))
 
     def classify(self, encoded: Float[Array, "words"]) -> Logits:
-        """Logits of what `encode_each` gives."""
+        """Logits from the output of `encode_each`."""
         return logits_of_pairs(self.decisions(encoded), self.num_classes)
 
 
 ROOM = 32
 """Pixels by which an image is mirrored beyond its edges, so that points of scale 2 have
-their surroundings everywhere."""
+complete surroundings everywhere."""
 
 
 class Front(NamedTuple):
-    """The stages that nothing is learnt for; attributes as in `SurfSvm`."""
+    """The stages without fitted variables; attributes as in `SurfSvm`."""
 
     boost: float | None
     energy: float
 
     def reduce(self, image: Image) -> Image:
-        """Enhanced, and reduced to its largest singular values."""
+        """The image enhanced, and reduced to its largest singular values."""
         if self.boost is not None:
             image = enhance(image, boost=self.boost)
         return image if self.energy == 1 else reduce_rank(image, energy=self.energy)
@@ -201,8 +202,8 @@ class Front(NamedTuple):
         self, images: Float[Array, "batch height width"]
     ) -> Float[Array, "batch height width"]:
         """All images reduced."""
-        # Several singular value problems at once wait for each other for ever when two
-        # devices of a CPU have some (jaxlib 0.10.2).
+        # Parallel singular value problems on two devices of a CPU deadlock (jaxlib
+        # 0.10.2).
         return jax.vmap(one_by_one(self.reduce))(images)
 
     def purify(
@@ -210,7 +211,7 @@ class Front(NamedTuple):
         images: Float[Array, "batch height width"],
         autoencoder: Callable[[Array], Array] | None,
     ) -> Float[Array, "batch height width"]:
-        """All images reduced, denoised if there is an autoencoder, and in [0, 1]."""
+        """All images reduced, denoised by the autoencoder if any, in [0, 1]."""
         images = self.reduce_each(images)
         if autoencoder is not None:
             images = autoencoder(images)
@@ -218,7 +219,7 @@ class Front(NamedTuple):
 
 
 class Description(NamedTuple):
-    """Description of a purified image; attributes as in `SurfSvm`."""
+    """The stages that describe a purified image; attributes as in `SurfSvm`."""
 
     zones: int
     max_points: int
@@ -229,7 +230,7 @@ class Description(NamedTuple):
     def describe(
         self, image: Image
     ) -> tuple[Float[Array, "points 64"], Bool[Array, "points"]]:
-        """Descriptors of a purified image, and which of them are there."""
+        """Descriptors of a purified image, and which of them are present."""
         image = jnp.pad(image, ROOM, mode="symmetric")
         points = surf.key_points(
             image,
@@ -246,7 +247,7 @@ class Description(NamedTuple):
         present: Bool[Array, "points"],
         words: Float[Array, "words 64"],
     ) -> Float[Array, "words"]:
-        """An image's descriptors by the words of a codebook."""
+        """An image's descriptors, encoded by the words of a codebook."""
         chosen = {"soft": codebook.mean_distances, "hard": codebook.histogram}
         return chosen[self.encoder](descriptors, present, words)
 
@@ -258,7 +259,7 @@ def _encode(by: Description, image, words):
 def shrunk(
     images: Float[Array, "batch height width"], entries: int
 ) -> Float[Array, "batch {entries}"]:
-    """The images at about `entries` pixels of the same proportions, in a row each."""
+    """The images resized to about `entries` pixels of the same proportions, as rows."""
     height, width = images.shape[1:]
     rows = min(entries, max(1, round((entries * height / width) ** 0.5)))
     while entries % rows:  # an exact grid, so that no entry is always zero
@@ -268,12 +269,12 @@ def shrunk(
 
 
 def _with_zones(points: KeyPoints, image: Image, zones: int) -> KeyPoints:
-    """The points, and one in the middle of each zone that has none of them."""
+    """The points, and one in the middle of each zone without points."""
     sizes = jnp.asarray(image.shape, jnp.float32) - 2 * ROOM
     zone = jnp.floor((points.place - ROOM) / sizes[None] * zones).astype(jnp.int32)
     outside = (zone < 0) | (zone >= zones)
     zone = jnp.clip(zone, 0, zones - 1)
-    # Points beyond the image's own edge are mirrored ones, seen already.
+    # Points beyond the image's own edge are mirror images of others.
     there = points.present & ~outside.any(axis=1)
     counts = jnp.zeros((zones, zones), jnp.int32)
     counts = counts.at[zone[:, 0], zone[:, 1]].add(there.astype(jnp.int32))

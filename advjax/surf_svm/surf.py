@@ -1,12 +1,12 @@
-"""SURF: key points of an image, and what is around them.
+"""SURF: key points of an image, and descriptors of their surroundings.
 
-Everything has a fixed shape and is compiled. Descriptors are differentiable by the
-image where they stand; where points stand is not, and is held fixed.
+All shapes are fixed, so that everything compiles. Descriptors are differentiable by the
+image at fixed places; the places themselves are not differentiated.
 
 Source: Bay, Ess, Tuytelaars, Van Gool 2008, "Speeded-up robust features", CVIU 110(3),
-section 4. The grid of samples and the wavelets are those of mahotas 1.4, which judges
-them in the tests. Differs: points may be upright, as Bay et al. propose for images that
-are never turned, and spectrograms are not.
+section 4. The grid of samples and the wavelets are those of mahotas 1.4, the reference
+of the tests. Differs: points may be upright, as Bay et al. propose for images that are
+never turned, such as spectrograms.
 
 Coordinates are (row, column) in pixels; images are [height, width] in [0, 1].
 """
@@ -36,7 +36,7 @@ def key_points(image: Image, *, upright: bool = True, **options) -> KeyPoints:
 
     Args:
         image: in [0, 1].
-        upright: leave the angles 0, in place of the dominant direction of gradients.
+        upright: leave the angles 0, instead of the dominant direction of gradients.
         **options: of `fast_hessian.maxima`.
 
     Raises:
@@ -62,7 +62,7 @@ class _Haar(NamedTuple):
     shape: tuple[int, int]
 
     def at(self, row, column, size):
-        """Responses at integer places, of wavelets as large as `size`."""
+        """Responses at integer places, of wavelets of the given sizes."""
         if len(self.sizes) > 1:
             step = self.sizes[1] - self.sizes[0]
             which = (size - self.sizes[0]) // step
@@ -72,7 +72,7 @@ class _Haar(NamedTuple):
         height, width = self.shape
         row, column = jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)
         place = (which * height + row) * width + column
-        # Every place is inside: nothing needs to be checked once more.
+        # All places are clipped already.
         return (
             self.by_column.at[place].get(mode="promise_in_bounds"),
             self.by_row.at[place].get(mode="promise_in_bounds"),
@@ -80,10 +80,10 @@ class _Haar(NamedTuple):
 
 
 def _haar(image: Image, sizes: tuple[int, ...]) -> _Haar:
-    """Sums over the left half less the right, and the upper less the lower one.
+    """Sums over the left half minus the right, and over the upper minus the lower half.
 
     A wavelet of size s spans s // 2 pixels before its place and the rest from it on.
-    Beyond the edge an image is as at its edge.
+    Beyond its edge an image has the values of its edge.
     """
     room = max(sizes)
     mean = image.mean()
@@ -99,7 +99,7 @@ def _haar(image: Image, sizes: tuple[int, ...]) -> _Haar:
     by_column, by_row = [], []
     for size in sizes:
         before, behind = -(size // 2), size - size // 2
-        # Of an odd size the halves differ by a line, over which the mean counts, too.
+        # For an odd size the halves differ by a line, to which the mean is added back.
         odd = mean * size * (-before - behind)
         c = {
             (row, column): corner(row, column)
@@ -131,15 +131,15 @@ def _gaussian(rows, columns, deviation: float) -> np.ndarray:
 def descriptors(
     image: Image, points: KeyPoints, *, scales: tuple[float, float] | None = None
 ) -> Float[Array, "points 64"]:
-    """Descriptors of the points' surroundings, at length 1; zeros where it is flat.
+    """Descriptors of the points' surroundings, of length 1; zeros if flat.
 
-    20 x 20 samples, one scale apart and turned by the angle, weighted by a Gaussian of
-    3.3 scales, of Haar wavelets two scales wide; and of each 5 x 5 of them four sums:
-    of both responses and of their magnitudes.
+    20 x 20 samples, one scale apart and turned by the angle, of Haar wavelets two
+    scales wide, weighted by a Gaussian of 3.3 scales. Each cell of 5 x 5 samples has
+    four sums: of both responses and of their magnitudes.
 
     Args:
         image: in [0, 1].
-        points: where, present or not.
+        points: the key points, present or not.
         scales: least and greatest scale of points, which decide the wavelets' sizes;
             None for the `scale_range` of two octaves of four scales.
     """
@@ -152,7 +152,7 @@ def descriptors(
         jnp.asarray(line, jnp.float32)[None] * points.scale[:, None]
         for line in (_ROWS, _COLUMNS)
     )
-    # Along the angle, which is from the rows' axis, and across it.
+    # Along the angle, measured from the rows' axis, and across it.
     row = points.place[:, :1] + cosine * rows - sine * columns
     column = points.place[:, 1:] + sine * rows + cosine * columns
     size = jnp.floor(2 * points.scale + 0.5).astype(jnp.int32)[:, None]
@@ -161,7 +161,7 @@ def descriptors(
     by_column, by_row = (weights * found for found in haar.at(*pixel, size))
     along = cosine * by_row + sine * by_column
     across = cosine * by_column - sine * by_row
-    # Where a response is zero its magnitude has no derivative, which is 0 in JAX.
+    # JAX defines the derivative of the magnitude at zero as 0.
     parts = along, across, jnp.abs(along), jnp.abs(across)
     sums = [part.reshape(-1, 16, 25).sum(axis=2) for part in parts]
     cells = jnp.stack(sums, axis=-1).reshape(-1, DESCRIPTOR)
@@ -172,8 +172,9 @@ def descriptors(
 
 _SQUARE = np.asarray([*np.ndindex(13, 13)]) - 6
 _STEPS = 42
-"""Of a turn, by which a window of a sixth moves: OpenSURF's 0.15 radians (Evans 2009).
-mahotas begins a window at each sample, which takes twice as long."""
+"""Positions of a window of a sixth of a turn, as far apart as OpenSURF's (Evans 2009):
+0.15 radians.
+mahotas starts a window at each sample, which takes twice as long."""
 _CIRCLE_ROWS, _CIRCLE_COLUMNS = _SQUARE[(_SQUARE**2).sum(axis=1) < 36].T
 
 
@@ -182,8 +183,9 @@ def dominant_angles(
 ) -> Float[Array, "points"]:
     """The direction of the longest sum of gradients within a sixth of a turn.
 
-    Of Haar wavelets four scales wide at the 109 samples within 6 scales, weighted by a
-    Gaussian of 2.5 scales. Arguments as for `descriptors`.
+    The gradients are responses of Haar wavelets four scales wide at the 109 samples
+    within 6 scales, weighted by a Gaussian of 2.5 scales. Arguments as for
+    `descriptors`.
     """
     image = lax.stop_gradient(image)
     scales = scales or scale_range(image.shape)
@@ -206,7 +208,7 @@ def dominant_angles(
         jnp.sum(jnp.where(among, found[:, None, :], 0.0), axis=2)
         for found in (by_column, by_row)
     ]
-    # A window from each step on, round the circle.
+    # One window from each step on, around the circle.
     windows = [
         sum(jnp.roll(found, -ahead, axis=1) for ahead in range(_STEPS // 6))
         for found in sums

@@ -1,4 +1,4 @@
-"""An image reduced to its largest singular triplets, differentiable."""
+"""Differentiable reduction of an image to its largest singular triplets."""
 
 import functools
 
@@ -17,8 +17,8 @@ def kept_rank(
 
     Args:
         values: singular values.
-        energy: the share of the sum of their squares to keep at least, in (0, 1].
-        rank: instead of a share, at most so many.
+        energy: least share of the sum of their squares to keep, in (0, 1].
+        rank: largest number to keep, instead of a share.
 
     Raises:
         ValueError: a share or a rank that keeps nothing.
@@ -30,7 +30,7 @@ def kept_rank(
     if not 0 < energy <= 1:
         raise ValueError(f"energy={energy:g}: give a share in (0, 1]")
     squares = jnp.square(values)
-    # What is left out, summed from the smallest on, loses nothing to rounding.
+    # Summed from the smallest on, the energy left out is exact despite rounding.
     left = jnp.cumsum(squares[::-1])[::-1]
     below = left <= (1 - energy) * left[0]
     return jnp.maximum(1, len(values) - below.sum()).astype(jnp.int32)
@@ -39,19 +39,19 @@ def kept_rank(
 def reduce_rank(
     image: Image, *, energy: float = 0.95, rank: int | None = None
 ) -> Image:
-    """The nearest image of the rank that holds the energy (Eckart and Young 1936).
+    """The nearest image of the least rank with this energy (Eckart and Young 1936).
 
-    Forward and backward pass are exact but for the choice of the rank, which moves in
-    steps. The derivative of the nearest matrix of a rank, the projection onto a
-    manifold, needs no division by the distance of two kept singular values, where that
-    of the factors is infinite as soon as two are equal.
+    Forward and backward pass are exact except for the choice of the rank, which is
+    constant in steps. The derivative is that of the projection onto the manifold of a
+    rank. It does not divide by the difference of two kept singular values; the
+    derivative of the factors does, and is infinite where two are equal.
 
     Source: Feppon and Lermusiaux 2018, arXiv:1705.08521, theorem 25.
 
     Args:
         image: any finite values.
-        energy: the share of the sum of squared singular values to keep at least.
-        rank: instead of a share, at most so many singular values.
+        energy: least share of the sum of squared singular values to keep.
+        rank: largest number of singular values to keep, instead of a share.
 
     Raises:
         ValueError: a share or a rank that keeps nothing.
@@ -61,9 +61,9 @@ def reduce_rank(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def _reduce_rank(image, energy, rank):
-    # Without a gradient, one side's singular vectors are enough: eigenvectors of the
-    # Gram matrix take a third of the time. Those it has wrong are below 3e-4 of the
-    # greatest value, and hold 1e-7 of the energy.
+    # Without a gradient, one side's singular vectors suffice. Eigenvectors of the Gram
+    # matrix take a third of the time; they are wrong only for values below 3e-4 of the
+    # greatest, which hold 1e-7 of the energy.
     if image.shape[0] < image.shape[1]:
         return _reduce_rank(image.T, energy, rank).T
     squares, vectors = jnp.linalg.eigh(_product(image.T, image))
@@ -95,13 +95,13 @@ def _derivative(
     kept: Bool[Array, "rank"],
     direction: Image,
 ) -> Image:
-    """The derivative of `reduce_rank` in a direction, which is its own transpose."""
+    """The derivative of `reduce_rank` in a direction; it is its own transpose."""
     mask = kept.astype(values.dtype)
     rows, columns = u * mask[None], vt * mask[:, None]
-    # Onto the tangent space: whatever shares a kept row or column space.
+    # Projection onto the tangent space: parts in a kept row or column space.
     left = _product(rows, _product(rows.T, direction))
     right = _product(_product(direction - left, columns.T), columns)
-    # And what the manifold's curvature adds between a kept and a dropped triplet.
+    # The manifold's curvature adds terms between kept and dropped triplets.
     both = _product(_product(u.T, direction), vt.T)
     squares = jnp.square(values)
     gap = squares[:, None] - squares[None, :]

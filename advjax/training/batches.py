@@ -1,4 +1,4 @@
-"""Batches: their rows, and their place on the devices that share them."""
+"""Batches: their rows, and their placement on devices."""
 
 import functools
 from collections.abc import Sequence
@@ -17,7 +17,10 @@ from advjax.types import Batch, PyTree
 class Dataset(NamedTuple):
     """Examples of one split on the host, at some stage of the chain.
 
-    `x` is either that stage's float array or, for any stage, the stored int16 audio.
+    Attributes:
+        x: floats at that stage or, for any stage, the stored int16 audio.
+        y: labels.
+        verified: whether a person has checked each label; None if unknown.
     """
 
     x: Num[np.ndarray, "examples *shape"]
@@ -33,9 +36,10 @@ def _epoch_order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
 def batch_rows(
     labels: Int[np.ndarray, "examples"], recipe: Recipe, seed: int, step: int
 ) -> Int[np.ndarray, "batch"]:
-    """Rows of batch `step`: whole batches of one shuffled epoch after another.
+    """Rows of batch `step`: consecutive whole batches of shuffled epochs.
 
-    Balanced ones are drawn anew for every batch, with replacement.
+    With `recipe.balanced`, each batch is drawn anew with replacement, uniformly over
+    classes.
     """
     if recipe.balanced:
         rng = np.random.default_rng([seed, step, 1])
@@ -52,12 +56,20 @@ def batch_rows(
 
 
 def devices_for(batch_size: int, devices: Sequence[jax.Device] | None = None) -> list:
-    """As many devices as divide the batch evenly, equally many of each process."""
+    """The devices that share a batch: as many as divide it evenly.
+
+    Each process has equally many of them. If the processes cannot share a batch
+    equally, each takes every step by itself, and all end with the same weights.
+
+    Args:
+        batch_size: examples in a batch.
+        devices: candidates, of all processes; None for all devices.
+    """
     owned: dict[int, list[jax.Device]] = {}
     for device in devices or jax.devices():
         owned.setdefault(device.process_index, []).append(device)
     if batch_size % len(owned):
-        # Every process takes every step, then, and has the same weights in the end.
+        # Every process then takes every step by itself.
         owned = {0: owned[jax.process_index()]}
     most = min(map(len, owned.values()))
     share = max(n for n in range(1, most + 1) if batch_size // len(owned) % n == 0)
@@ -65,7 +77,7 @@ def devices_for(batch_size: int, devices: Sequence[jax.Device] | None = None) ->
 
 
 def everywhere(tree: PyTree, mesh: Mesh) -> PyTree:
-    """Arrays that are equal in every process, whole on every device of the mesh."""
+    """Copy arrays, equal in all processes, to every device of the mesh."""
     return jax.tree.map(
         lambda a: jax.make_array_from_callback(
             a.shape, replicate(mesh), lambda index: a[index]
@@ -75,9 +87,9 @@ def everywhere(tree: PyTree, mesh: Mesh) -> PyTree:
 
 
 def split(data: Dataset, rows: Int[np.ndarray, "batch"], mesh: Mesh) -> Batch:
-    """Those rows, split over the mesh, or whole on each device if they do not divide.
+    """The batch of those rows, split over the mesh, or copied if they do not divide.
 
-    Each process reads the rows of its own devices alone.
+    Each process reads only the rows of its own devices.
     """
     sharding = replicate(mesh) if len(rows) % mesh.size else split_batch(mesh)
 

@@ -1,7 +1,8 @@
 """Training checkpoints, for resuming after a kill.
 
-One process reads and writes the folder, the first, and tells the others what it read:
-they need not see its disk, nor agree with it on what a network disk shows at a moment.
+The first process alone reads and writes the folder, and sends what it read to the
+others. They need no access to its disk, and a network disk that shows processes
+different states does no harm.
 """
 
 import contextlib
@@ -33,7 +34,7 @@ from advjax.types import PyTree
 
 @struct.dataclass
 class TrainState:
-    """All that a step needs from the one before."""
+    """State that one training step passes to the next."""
 
     step: PyTree
     params: PyTree
@@ -44,7 +45,7 @@ class TrainState:
 
 @dataclasses.dataclass
 class Log:
-    """Record of the validations so far; travels in the checkpoint as JSON."""
+    """Record of the validations so far; saved in the checkpoint as JSON."""
 
     settings: str = ""
     best: float = -1.0
@@ -71,15 +72,14 @@ _LOG = Fields(
 
 
 class Checkpoints:
-    """Checkpoints of one training: last state, best weights and log, at once.
+    """Checkpoints of one training: last state, best weights and log.
 
-    The three travel in one Orbax checkpoint, which appears whole or not at all: a kill
-    cannot leave a best that belongs to another last. A context manager, which holds the
-    lock of the folder.
+    All three are in one Orbax checkpoint, which is written whole or not at all, so a
+    kill cannot separate them. A context manager that holds the folder's lock.
 
     Args:
-        workdir: their folder, made if missing; None keeps none. It is the first
-            process's: what the others are given is not looked at.
+        workdir: the folder, made if missing; None keeps no checkpoints. Only the first
+            process uses it.
 
     Raises:
         BlockingIOError: another process trains in this folder.
@@ -106,7 +106,7 @@ class Checkpoints:
     def _open(self) -> None:
         import orbax.checkpoint as ocp
 
-        # Alone: Orbax would wait for processes that never call it.
+        # For this process alone; otherwise Orbax waits for processes that never call.
         alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
         self._manager = ocp.CheckpointManager(
             self._plain,
@@ -132,10 +132,10 @@ class Checkpoints:
                 self._manager.close()
 
     def save(self, state: TrainState, best: PyTree, log: Log) -> None:
-        """Write a checkpoint; it is on disk when this returns in the first process.
+        """Write a checkpoint; in the first process it is on disk on return.
 
         Raises:
-            OSError: the disk is full; the checkpoint before is kept.
+            OSError: the disk is full; the previous checkpoint is kept.
         """
         if self._manager is None:
             return
@@ -161,17 +161,17 @@ class Checkpoints:
     def latest(
         self, state: TrainState, best: PyTree, log: Log
     ) -> tuple[TrainState, PyTree, Log]:
-        """The last checkpoint, in every process; what was given where there is none.
+        """The last checkpoint, in every process; the arguments if there is none.
 
-        A damaged checkpoint is told and removed: the training starts anew.
+        A damaged checkpoint is reported and removed, and training starts again.
 
         Args:
-            state: of a training that starts anew, of equal shapes.
-            best: likewise.
-            log: likewise; its settings must be those of the checkpoint.
+            state: of a new training, with the same shapes.
+            best: of a new training.
+            log: of a new training; its settings must be those of the checkpoint.
 
         Raises:
-            ValueError: a checkpoint of other settings, in every process.
+            ValueError: the checkpoint has other settings; raised in every process.
         """
         error = ""
         if self._manager is not None and self._manager.latest_step() is not None:
@@ -181,8 +181,8 @@ class Checkpoints:
                 self._start_anew(str(damage))
             except (ValueError, OSError) as refusal:
                 error = str(refusal)
-        # What the processes send each other below waits half a minute on CPUs, and one
-        # may still have been compiling, or reading a large checkpoint.
+        # Communication below times out after half a minute on CPUs, and a process may
+        # still be compiling or reading a large checkpoint.
         parallel.all_do(f"read the checkpoint: {log.settings}", lambda: None)
         said = _said_by_first({"error": error, "log": dataclasses.asdict(log)})
         if said["error"]:
@@ -194,7 +194,7 @@ class Checkpoints:
 
     def _restore(self, state, best, settings: str) -> tuple[TrainState, PyTree, Log]:
         args, step = self._args, self._manager.latest_step()
-        # The log first: of other settings the arrays may have other shapes.
+        # The log first, because with other settings the arrays may have other shapes.
         log = self._read(step, log=args.JsonRestore())["log"]
         check(log, _LOG, name=self._workdir / str(step) / "log")
         digests = log.pop("digests", None)
@@ -218,11 +218,11 @@ class Checkpoints:
         return found["last"], found["best"], Log(**log)
 
     def _read(self, step: int, **items: Any) -> Any:
-        """Some items of a checkpoint.
+        """Read some items of a checkpoint.
 
         Raises:
-            Damaged: they cannot be read.
-            PermissionError: they may not be read.
+            Damaged: the items cannot be read.
+            PermissionError: a file is not readable.
         """
         for path in self._workdir.rglob("*"):
             if not os.access(path, os.R_OK):
@@ -237,7 +237,7 @@ class Checkpoints:
             raise Damaged(f"it cannot be read: {printable(said)[:200]}") from error
 
     def _start_anew(self, reason: str) -> None:
-        """Remove the checkpoints, and say why."""
+        """Report the damage and remove the checkpoints."""
         print(
             f"the training checkpoint in {printable(str(self._workdir))} is damaged "
             f"({reason}): the training starts anew",
@@ -262,7 +262,7 @@ def _digest(tree: PyTree) -> str:
 
 
 def _forms(tree: PyTree) -> list[tuple[str, tuple[int, ...], str]]:
-    """The place, shape and type of every array of a tree."""
+    """The path, shape and dtype of every array of a tree."""
     return [
         (jax.tree_util.keystr(path), np.shape(leaf), np.asarray(leaf).dtype.name)
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
@@ -272,7 +272,7 @@ def _forms(tree: PyTree) -> list[tuple[str, tuple[int, ...], str]]:
 def _said_by_first(message: dict[str, Any]) -> dict[str, Any]:
     """The first process's message, in every process."""
     text = np.frombuffer(json.dumps(message).encode(), np.uint8)
-    # All processes must bring arrays of one shape.
+    # The broadcast needs arrays of the same shape in all processes.
     length = int(multihost_utils.broadcast_one_to_all(np.int32(text.size)))
     text = np.resize(text, length)
     return json.loads(bytes(multihost_utils.broadcast_one_to_all(text)))

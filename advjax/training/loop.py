@@ -1,14 +1,14 @@
-"""`fit`: the only training loop.
+"""`fit`: the training loop.
 
-A defence supplies gradients; the loop supplies batches, keys, the optimiser,
-validation, early stopping, checkpoints and progress. Batch s of a run depends on
-(seed, s) alone and so do its keys: a run that is killed and continued ends with the
-weights of one that was not.
+A defence supplies gradients. The loop supplies batches, keys, the optimiser,
+validation, early stopping, checkpoints and progress. Batch s of a run and its keys
+depend on (seed, s) alone, so a run that is killed and continued ends with the same
+weights as one that was not.
 
-A batch is split over the devices of all processes, or of each by itself when it cannot
-be shared equally. Every process calls `fit` with equal arguments and data, and gets the
-same weights back. One program takes the step of the whole batch, batch statistics and
-all: the number of devices changes rounding alone.
+A batch is split over the devices of all processes, or of each process by itself if it
+cannot be split equally. Every process calls `fit` with equal arguments and data, and
+gets the same weights. One program takes the step of the whole batch, batch statistics
+included, so the number of devices changes only rounding.
 """
 
 import io
@@ -45,10 +45,10 @@ class TrainingRun(NamedTuple):
     Attributes:
         seed: of the order of examples.
         workdir: the folder of checkpoints; None keeps none, so a killed run starts
-            again. With several processes, a folder of the first one; no other touches
-            it.
-        settings: one line that tells this run from others; a `workdir` whose checkpoint
-            bears another one is refused.
+            again. With several processes, a folder of the first one; the others do not
+            use it.
+        settings: one line that identifies this run; a `workdir` whose checkpoint has
+            another one is refused.
         devices: those that may share a batch, of all processes; None for all.
     """
 
@@ -56,9 +56,6 @@ class TrainingRun(NamedTuple):
     workdir: str | pathlib.Path | None = None
     settings: str = ""
     devices: Sequence[jax.Device] | None = None
-
-
-_KEPT_NOWHERE = TrainingRun()
 
 
 def fit(
@@ -71,21 +68,21 @@ def fit(
     labels: tuple[str, ...],
     objective: Objective,
     recipe: Recipe,
-    run: TrainingRun = _KEPT_NOWHERE,
+    run: TrainingRun | None = None,
 ) -> Classifier:
-    """The trained classifier with the best validation accuracy.
+    """Train a classifier; return the weights with the best validation accuracy.
 
     Args:
         module: the network.
-        representation: what the network takes in.
+        representation: the network's input representation.
         train: training examples: int16 audio, or floats at the stage of the objective.
-        validation: examples for model selection, stored alike. Validated under the same
-            defence, on one fixed draw of its randomness.
+        validation: examples for model selection, stored in the same form. They are
+            validated under the defence, with one fixed draw of its randomness.
         key: root of initial weights, dropout and the defence's randomness.
         labels: the name of each class.
         objective: the defence, and the stage of the chain at which it works.
-        recipe: length, pace and batches.
-        run: its checkpoints, order and devices.
+        recipe: length, learning rate and batches.
+        run: its checkpoints, order and devices; None for the defaults of `TrainingRun`.
 
     Raises:
         ValueError: fewer training examples than a batch, a loss that is not finite, or
@@ -97,6 +94,7 @@ def fit(
             f"{len(train.y)} training examples are fewer than one batch of "
             f"{recipe.batch_size}: lower batch_size or give more examples"
         )
+    run = run or TrainingRun()
     key_init, key_steps, key_validation = jax.random.split(key, 3)
     mesh = data_mesh(devices_for(recipe.batch_size, run.devices))
     steps = Steps(module, representation, objective, recipe, mesh)
@@ -115,8 +113,8 @@ def fit(
         state = everywhere(state, mesh)
         start = int(state.step)
         if jax.process_count() > 1 and start < recipe.num_steps:
-            # For the same reason as before a checkpoint: the step is compiled before
-            # any process waits for another inside of it.
+            # Compile the step in every process before one waits for another inside of
+            # it, as that wait times out.
             rows = batch_rows(train.y, recipe, run.seed, start)
             arguments = state, split(train, rows, mesh), key_steps
             all_do(
@@ -141,7 +139,7 @@ def fit(
                         )
                     state = _judge(state, log, recipe, accuracy, loss)
                     if log.best_step == done:
-                        # On the host: the next step takes the state's buffers over.
+                        # On the host, because the next step reuses the state's buffers.
                         best = jax.device_get(_variables(state))
                     checkpoints.save(state, best, log)
                 if done % 10 == 0 or done == recipe.num_steps:
@@ -160,20 +158,20 @@ def fit(
 
 
 def _variables(state: TrainState) -> PyTree:
-    """The network's, as Flax has them: no statistics where it keeps none."""
+    """The network's variables as Flax has them, without empty collections."""
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     return {name: tree for name, tree in variables.items() if tree}
 
 
 def _judge(state, log: Log, recipe: Recipe, accuracy: float, loss: float):
-    """The state to go on with; writes what was seen into `log`."""
+    """The state to continue with; records the validation in `log`."""
     step = int(state.step)
     log.history.append({"step": step, "accuracy": accuracy, "loss": loss})
-    # deep-speaker counts gains from 0.001; the best weights are those of any gain.
+    # deep-speaker counts gains from 0.001; any gain updates the best weights.
     gained = accuracy > log.best + 1e-3
     log.gainless = 0 if gained else log.gainless + 1
     log.since_cut = 0 if gained else log.since_cut + 1
-    # Ties go to the smaller loss: a small validation set ties often.
+    # Ties, frequent with a small validation set, go to the smaller loss.
     if (accuracy, -loss) > (log.best, -log.best_loss):
         log.best, log.best_loss, log.best_step = accuracy, loss, step
     if recipe.schedule == "plateau" and log.since_cut >= recipe.plateau_patience:
@@ -187,6 +185,6 @@ def _judge(state, log: Log, recipe: Recipe, accuracy: float, loss: float):
 
 
 def _progress(num_steps: int, done: int) -> Progress:
-    """The progress line; processes but the first keep theirs to themselves."""
+    """The progress line; only the first process shows it."""
     stream = None if jax.process_index() == 0 else io.StringIO()
     return Progress("train", total=num_steps, unit="steps", done=done, stream=stream)

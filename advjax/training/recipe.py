@@ -11,22 +11,23 @@ from advjax.optimisers import promoting
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Length, pace and batches of a training.
+    """Length, learning rate and batches of a training.
 
     Attributes:
         num_steps: optimiser steps, at most.
-        batch_size: examples in a step; a remainder of an epoch is dropped.
+        batch_size: examples in a step; the remainder of an epoch is dropped.
         learning_rate: Adam's, at its highest.
-        schedule: "cosine" (one warm cosine over `num_steps`), "plateau" (constant, and
-            halved when validation accuracy stalls) or "staircase" (times 0.9 at once
-            and after every `decay_every` steps: Iqbal et al. 2018, every two epochs).
+        schedule: "cosine" (one cosine over `num_steps`, with warm-up), "plateau"
+            (constant, halved when validation accuracy stalls) or "staircase" (0.9 times
+            the rate at once and after every `decay_every` steps: Iqbal et al. 2018,
+            every two epochs).
         weight_decay: coefficient of the squared l2 norm of convolution kernels in the
             loss; 1e-4 is deep-speaker's.
         validate_every: steps from one validation (and checkpoint) to the next.
-        plateau_patience: validations without gain before the rate is halved, to 1e-4 at
-            the least.
-        stop_patience: validations without a gain of 0.001 before training stops; 0 to
-            never stop early.
+        plateau_patience: validations without a gain before the rate is halved, down to
+            1e-4.
+        stop_patience: validations without a gain of 0.001 before training stops; 0
+            never stops early.
         decay_every: steps, for the schedule "staircase".
         balanced: draw each example of a batch from a class drawn uniformly, instead of
             whole epochs.
@@ -58,7 +59,7 @@ class Recipe:
                 )
 
     def optimizer(self) -> optax.GradientTransformation:
-        """Adam on the loss with its l2 term on convolution kernels (not decoupled)."""
+        """Adam on the loss with an l2 term on convolution kernels (not decoupled)."""
         rate: Any = self.learning_rate
         if self.schedule == "cosine":
             rate = optax.warmup_cosine_decay_schedule(

@@ -24,7 +24,7 @@ class Objective(NamedTuple):
     Attributes:
         at: the stage of the chain at which the defence works.
         gradients: the defence.
-        judge: instead of the defence, what validates; only its metrics are used.
+        judge: a defence whose metrics are used in validation; None for `gradients`.
     """
 
     at: str
@@ -33,10 +33,10 @@ class Objective(NamedTuple):
 
 
 class Steps:
-    """The two compiled programs of a training: one step, and one validation batch."""
+    """The compiled programs of a training: one step, and one validation batch."""
 
     def __init__(self, module, representation, objective, recipe, mesh):
-        """Compiles nothing yet."""
+        """Define the programs; JAX compiles each at its first call."""
         at, gradients = objective.at, objective.gradients
         judge = objective.judge or gradients
         self.optimizer = recipe.optimizer()
@@ -82,7 +82,7 @@ class Steps:
             return state, found.metrics
 
         def metrics_step(state: TrainState, batch: Batch, key: Key):
-            # The gradients are not used, so the compiler leaves their computation out.
+            # The gradients are not used, so the compiler drops their computation.
             found = judge(
                 functools.partial(apply, train=False),
                 state.params,
@@ -93,13 +93,16 @@ class Steps:
             return found.metrics
 
         options = compiler_options(mesh)
-        # Whole on every device, so that every process can read it.
+        # Replicated on every device, so that every process can read it.
         whole = {"out_shardings": replicate(mesh), "compiler_options": options}
         self.train = jax.jit(train_step, donate_argnums=0, **whole)
         self.metrics = jax.jit(metrics_step, **whole)
 
     def validate(self, state, validation: Dataset, key: Key) -> tuple[float, float]:
-        """Accuracy and loss, in equal batches: fewer rows than batches are left out."""
+        """Accuracy and loss over batches of equal size.
+
+        A remainder of fewer rows than there are batches is left out.
+        """
         count = -(-len(validation.y) // self.batch_size)
         size = len(validation.y) // count
         found = []
@@ -112,7 +115,7 @@ class Steps:
 
 
 def each(function, x, mesh: Mesh):
-    """The function of each example, computed by the device that has the example."""
+    """The function of each example, computed on the device that holds the example."""
     many = jax.vmap(function)
     if mesh.size == 1 or len(x) % mesh.size:
         return many(x)

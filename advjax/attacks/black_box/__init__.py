@@ -1,1 +1,1 @@
-"""Black-box attacks, which ask for outputs and never for gradients."""
+"""Black-box attacks, which query outputs and use no gradients."""

@@ -1,4 +1,4 @@
-"""Gradients estimated from scores, and the pace of a descent along them."""
+"""Gradients estimated from scores, and the step lengths of a descent along them."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -19,28 +19,28 @@ def gradient_estimate(
     num_samples: int,
     chunk: int | None = None,
 ) -> tuple[Features, Float[Array, ""]]:
-    """A loss's gradient from `num_samples` values around x, and the mean of the values.
+    """Estimate a loss's gradient from `num_samples` values around x.
 
-    Gaussian directions are probed both ways, and the halved differences weight them.
-    For a linear loss in d entries the cosine to the true gradient is about
-    1 / sqrt(1 + d / (num_samples / 2)).
+    Gaussian directions are probed both ways, and half the difference weights each. For
+    a linear loss in d entries the cosine to the true gradient is about 1 / sqrt(1 + d /
+    (num_samples / 2)).
 
     Args:
-        loss: of one point; not finite where there is nothing to see.
-        x: where.
+        loss: of one point; not finite where the oracle hides it.
+        x: the point at which the gradient is estimated.
         key: draws the directions.
         sigma: standard deviation of the probes in each entry.
         num_samples: evaluations of the loss; even.
-        chunk: how many at once; None for all.
+        chunk: evaluations at once; None for all.
 
     Returns:
-        The gradient of the loss, which is zero where no pair could be seen, and the
-        mean loss of the probes, which then is infinite.
+        The gradient of the loss and the mean loss of the probes. If no pair has two
+        finite losses, the gradient is zero and the mean infinite.
 
     Source: Ilyas et al. 2018, arXiv:1804.08598, section 2.1.
-    Differs: the authors' code drops a probe that shows nothing but keeps its partner,
-    whose loss is then weighted by loss / sigma instead of a difference: it outweighs
-    all pairs, and pushes towards the side on which nothing is seen. Here both go.
+    Differs: the authors' code drops a hidden probe but keeps its partner, which is then
+    weighted by loss / sigma instead of a difference. Such a partner outweighs all pairs
+    and pushes towards the side that the oracle hides. Here both are dropped.
     """
     directions = jax.random.normal(key, (num_samples // 2, *x.shape), jnp.float32)
     # A budget of zero leaves sigma zero; differences are then zero as well.
@@ -74,12 +74,12 @@ def evaluate(
 
 
 class Estimates(NamedTuple):
-    """The memory of a descent along estimated gradients.
+    """State of a descent along estimated gradients.
 
     Attributes:
         gradient: running mean of the estimates.
         rate: length of a step, in units of x.
-        losses: of the latest steps, oldest first; infinite where there is none yet.
+        losses: of the latest steps, oldest first; infinite before there is a loss.
     """
 
     gradient: Features
@@ -87,86 +87,123 @@ class Estimates(NamedTuple):
     losses: Float[Array, "steps"]
 
 
-def begin_estimates(
-    x: Features, rate: Float[Array, ""], *, plateau_length: int
-) -> Estimates:
-    """No estimate yet.
+class Estimator(NamedTuple):
+    """Options of a descent along estimated gradients; lengths are relative to a budget.
 
-    Args:
-        x: of the shape of all gradients.
-        rate: length of the first step.
-        plateau_length: steps over which the loss has to fall.
+    Attributes:
+        num_samples: loss evaluations of one estimate; even.
+        relative_sigma: standard deviation of a probe in each entry.
+        relative_max_step: first length of a step.
+        relative_min_step: least length of a step.
+        plateau_length: steps over which the loss has to fall. If its last value is
+            above its first, the steps become shorter and the count restarts.
+        plateau_drop: divisor of the length on a plateau.
+        momentum: weight of earlier estimates against a new one.
+        chunk: probes evaluated at once; None for all.
     """
-    return Estimates(
-        gradient=jnp.zeros_like(x),
-        rate=rate,
-        losses=jnp.full(plateau_length, jnp.inf, jnp.float32),
-    )
 
+    num_samples: int
+    relative_sigma: float
+    relative_max_step: float
+    relative_min_step: float
+    plateau_length: int
+    plateau_drop: float
+    momentum: float
+    chunk: int | None = None
 
-def add_estimate(
-    estimates: Estimates,
-    gradient: Features,
-    loss: Float[Array, ""],
-    *,
-    momentum: float,
-    least: Float[Array, ""],
-    drop: float,
-) -> Estimates:
-    """The estimates with the newest.
+    def check(self, *, max_queries: int, least_queries: int) -> None:
+        """Refuse invalid options.
 
-    Args:
-        estimates: those before.
-        gradient: the newest.
-        loss: mean of its probes.
-        momentum: weight of earlier estimates against the new one.
-        least: of the rate.
-        drop: by how much the rate is divided on a plateau: a full row of losses whose
-            last is above its first. The row then starts anew.
-    """
-    # An empty place is infinite, and nothing is above it: a row that is not full is
-    # no plateau.
-    losses = jnp.append(estimates.losses[1:], loss)
-    plateau = losses[-1] > losses[0]
-    lower = jnp.maximum(estimates.rate / drop, least)
-    return Estimates(
-        gradient=momentum * estimates.gradient + (1 - momentum) * gradient,
-        rate=jnp.where(plateau, lower, estimates.rate),
-        losses=jnp.where(plateau, jnp.inf, losses),
-    )
+        Args:
+            max_queries: of the attack.
+            least_queries: of an attack of one step.
 
+        Raises:
+            ValueError: an option is out of range; the message names it.
+        """
+        least, most = self.relative_min_step, self.relative_max_step
+        wrong = {
+            f"num_samples={self.num_samples}: give an even number, at least 2": (
+                self.num_samples < 2 or self.num_samples % 2
+            ),
+            f"max_queries={max_queries}: one step needs {least_queries}, for "
+            f"num_samples={self.num_samples}": max_queries < least_queries,
+            f"relative_min_step={least} and relative_max_step={most}: give "
+            "0 < least <= greatest": not 0 < least <= most,
+            f"relative_sigma={self.relative_sigma}: give more than 0": (
+                not self.relative_sigma > 0
+            ),
+            f"plateau_length={self.plateau_length}: give at least 2": (
+                self.plateau_length < 2
+            ),
+            f"plateau_drop={self.plateau_drop}: give at least 1": (
+                not self.plateau_drop >= 1
+            ),
+            f"momentum={self.momentum}: give 0 <= momentum < 1": (
+                not 0 <= self.momentum < 1
+            ),
+            f"chunk={self.chunk}: give at least 1, or None": (
+                self.chunk is not None and self.chunk < 1
+            ),
+        }
+        for complaint, found in wrong.items():
+            if found:
+                raise ValueError(complaint)
 
-def check_estimator(
-    *,
-    num_samples: int,
-    max_queries: int,
-    least_queries: int,
-    steps: tuple[float, float],
-    relative_sigma: float,
-    plateau_length: int,
-    plateau_drop: float,
-    momentum: float,
-    chunk: int | None,
-) -> None:
-    """Refuse options with which no gradient can be estimated and followed.
+    def begin(self, x: Features, budget: Float[Array, ""]) -> Estimates:
+        """The state before the first estimate."""
+        return Estimates(
+            gradient=jnp.zeros_like(x),
+            rate=self.relative_max_step * budget,
+            losses=jnp.full(self.plateau_length, jnp.inf, jnp.float32),
+        )
 
-    Raises:
-        ValueError: one of them.
-    """
-    wrong = {
-        f"num_samples={num_samples}: give an even number, at least 2": (
-            num_samples < 2 or num_samples % 2
-        ),
-        f"max_queries={max_queries}: one step needs {least_queries}, for "
-        f"num_samples={num_samples}": (max_queries < least_queries),
-        f"relative_min_step={steps[0]} and relative_max_step={steps[1]}: give "
-        "0 < least <= greatest": (not 0 < steps[0] <= steps[1]),
-        f"relative_sigma={relative_sigma}: give more than 0": not relative_sigma > 0,
-        f"plateau_length={plateau_length}: give at least 2": plateau_length < 2,
-        f"plateau_drop={plateau_drop}: give at least 1": not plateau_drop >= 1,
-        f"momentum={momentum}: give 0 <= momentum < 1": not 0 <= momentum < 1,
-        f"chunk={chunk}: give at least 1, or None": chunk is not None and chunk < 1,
-    }
-    for complaint, found in wrong.items():
-        if found:
-            raise ValueError(complaint)
+    def advance(
+        self,
+        estimates: Estimates,
+        loss: Callable[[Features], Float[Array, ""]],
+        x: Features,
+        key: Key,
+        *,
+        budget: Float[Array, ""],
+        share: float = 1.0,
+    ) -> tuple[Estimates, Float[Array, ""]]:
+        """The state with one more estimate, and the mean loss of its probes.
+
+        Args:
+            estimates: the state before.
+            loss: of one point, see `gradient_estimate`.
+            x: the point at which the gradient is estimated.
+            key: draws the directions.
+            budget: of the attack.
+            share: one entry's share of the budget, which scales the probes.
+        """
+        gradient, mean = gradient_estimate(
+            loss,
+            x,
+            key,
+            sigma=self.relative_sigma * share * budget,
+            num_samples=self.num_samples,
+            chunk=self.chunk,
+        )
+        return self.add(estimates, gradient, mean, budget), mean
+
+    def add(
+        self,
+        estimates: Estimates,
+        gradient: Features,
+        loss: Float[Array, ""],
+        budget: Float[Array, ""],
+    ) -> Estimates:
+        """The state with a new estimate of the gradient and the mean of its losses."""
+        # Nothing exceeds infinity, so a row of losses that is not full is no plateau.
+        losses = jnp.append(estimates.losses[1:], loss)
+        plateau = losses[-1] > losses[0]
+        least = self.relative_min_step * budget
+        lower = jnp.maximum(estimates.rate / self.plateau_drop, least)
+        mean = self.momentum * estimates.gradient + (1 - self.momentum) * gradient
+        return Estimates(
+            gradient=mean,
+            rate=jnp.where(plateau, lower, estimates.rate),
+            losses=jnp.where(plateau, jnp.inf, losses),
+        )

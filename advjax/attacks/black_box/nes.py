@@ -1,4 +1,4 @@
-"""Gradients from scores alone: natural evolution strategies (NES)."""
+"""Natural evolution strategies (NES): gradients estimated from scores."""
 
 from typing import NamedTuple
 
@@ -9,14 +9,8 @@ from jaxtyping import Array, Float, Int
 from advjax.attacks.balls import ball
 from advjax.attacks.base import Attack, Common, begin, check_options
 from advjax.attacks.black_box import oracles
-from advjax.attacks.black_box.estimator import (
-    Estimates,
-    add_estimate,
-    begin_estimates,
-    check_estimator,
-    gradient_estimate,
-)
-from advjax.attacks.objectives import LOSSES, margin
+from advjax.attacks.black_box.estimator import Estimates, Estimator
+from advjax.attacks.objectives import margin
 from advjax.reprs import keep_call
 from advjax.types import Bounds, Features, Key, Label, Logits
 
@@ -25,7 +19,7 @@ class NesState(NamedTuple):
     """See `State`; the next gradient is estimated at `current`.
 
     Attributes:
-        estimates: the gradients so far.
+        estimates: the estimates so far.
         best_loss: of `x_adv`.
     """
 
@@ -57,64 +51,65 @@ def nes(
 ) -> Attack:
     """Descent within the budget along gradients estimated from scores.
 
-    A step asks `num_samples` queries for a gradient and one more to judge the point it
-    moved to; `init` asks one to judge `x`. The first point that is adversarial is the
-    answer, or else the one with the lowest loss. Probes may lie outside of the ball and
-    of `bounds` by a few sigma.
+    A step spends `num_samples` queries on a gradient and one on the point it moves to;
+    `init` spends one on `x`. The result is the first adversarial point, or else the one
+    with the lowest loss. Probes may leave the ball and `bounds` by a few sigma.
 
     Args:
         num_samples: queries for one gradient; even, since every direction is probed
             both ways.
-        max_queries: never exceeded; what does not suffice for a whole step is left.
-        relative_sigma: standard deviation of a probe in each entry, in budgets ("l2":
-            in budgets / sqrt(entries), which is the budget's share of one entry).
-        relative_max_step: first length of a step, in budgets.
-        relative_min_step: least length of a step, in budgets.
-        plateau_length: steps over which the loss has to fall, or the next ones are
-            shorter.
-        plateau_drop: how many times shorter.
+        max_queries: limit of the queries; a remainder too small for a whole step is not
+            used.
+        relative_sigma: standard deviation of a probe in each entry, relative to the
+            budget ("l2": to budget / sqrt(entries)).
+        relative_max_step: first length of a step, relative to the budget.
+        relative_min_step: least length of a step, relative to the budget.
+        plateau_length: steps over which the loss has to fall; otherwise the next steps
+            are shorter.
+        plateau_drop: divisor of the step length on a plateau.
         momentum: weight of earlier estimates against a new one.
-        top_k: how many classes' scores the oracle shows; None for all. Pairs of probes
-            of which one does not show `y` are dropped, so that a target outside of the
-            k best cannot be reached: see `partial_information`.
+        top_k: number of classes whose scores are visible; None for all. A pair of
+            probes is dropped if one of them does not show `y`, so a target outside of
+            the k best cannot be reached: see `partial_information`.
         norm: "linf" (steps along the sign) or "l2".
-        loss: "cross_entropy" of all classes, even where the oracle shows fewer, or
+        loss: "cross_entropy" over all classes, even where fewer are visible, or
             "margin", which does not vanish for a confident classifier.
         targeted: reach `y` instead of leaving it.
         bounds: least and greatest value of an entry.
-        chunk: probes evaluated at once, where memory is short; None for all.
+        chunk: probes evaluated at once, to save memory; None for all.
 
     Returns:
         A black-box attack within a fixed budget.
 
     Raises:
-        ValueError: options that cannot run.
+        ValueError: invalid options.
 
     Source: Ilyas et al. 2018, arXiv:1804.08598, section 2; constants and the plateau
-    rule of the authors' code (limited-blackbox-attacks, attacks.py and main.py).
-    Differs: their 1e-3, 1e-2 and 5e-5 for sigma and the steps go with a budget of 0.05;
-    here they are shares of it, so that they mean the same for any features, bounds and
-    budget. The query that judges a point is counted.
+        rule
+    of the authors' code (limited-blackbox-attacks, attacks.py and main.py).
+    Differs: the authors' 1e-3, 1e-2 and 5e-5 for sigma and the steps belong to a budget
+        of
+    0.05. Here they are relative to the budget, so they apply to any features, bounds
+    and budget. The query that judges a point is counted.
     """
     check_options(
         norm=norm,
         norms=("linf", "l2"),
         bounds=bounds,
+        loss=loss,
         top_k=1 if top_k is None else top_k,
     )
-    check_estimator(
+    estimator = Estimator(
         num_samples=num_samples,
-        max_queries=max_queries,
-        least_queries=num_samples + 2,
-        steps=(relative_min_step, relative_max_step),
         relative_sigma=relative_sigma,
+        relative_max_step=relative_max_step,
+        relative_min_step=relative_min_step,
         plateau_length=plateau_length,
         plateau_drop=plateau_drop,
         momentum=momentum,
         chunk=chunk,
     )
-    if loss not in LOSSES:
-        raise ValueError(f"loss={loss!r}: choose one of {', '.join(LOSSES)}")
+    estimator.check(max_queries=max_queries, least_queries=num_samples + 2)
     if loss == "margin" and top_k == 1:
         raise ValueError("a margin needs two classes' scores: give top_k of at least 2")
 
@@ -124,7 +119,7 @@ def nes(
         return oracles.top_k(logits_fn, top_k)
 
     def objective(shown: Logits, y: Label) -> Float[Array, ""]:
-        # Not objectives.attack_loss: its softmax would be over the shown classes only.
+        # The softmax of objectives.attack_loss would be over the visible classes only.
         value = shown[y] if loss == "cross_entropy" else margin(shown, y)
         return -value if targeted else value
 
@@ -136,31 +131,20 @@ def nes(
             current=x,
             key=key,
             step=jnp.int32(0),
-            estimates=begin_estimates(
-                x, relative_max_step * budget, plateau_length=plateau_length
-            ),
+            estimates=estimator.begin(x, budget),
             best_loss=objective(shown, y),
         )
 
     def step(logits_fn, state):
         common, see = state.common, oracle(logits_fn)
         x, y, budget = common.x, common.y, common.budget
-        per_entry = x.size**-0.5 if norm == "l2" else 1.0
-        gradient, loss_here = gradient_estimate(
+        estimates, _ = estimator.advance(
+            state.estimates,
             lambda point: objective(see(point), y),
             state.current,
             jax.random.fold_in(state.key, state.step),
-            sigma=relative_sigma * per_entry * budget,
-            num_samples=num_samples,
-            chunk=chunk,
-        )
-        estimates = add_estimate(
-            state.estimates,
-            gradient,
-            loss_here,
-            momentum=momentum,
-            least=relative_min_step * budget,
-            drop=plateau_drop,
+            budget=budget,
+            share=x.size**-0.5 if norm == "l2" else 1.0,
         )
         inside = ball(norm, budget)
         moved = state.current - estimates.rate * inside.steepest(estimates.gradient)

@@ -1,7 +1,7 @@
-"""Oracles: the part of a classifier that a black-box attacker sees.
+"""Oracles: the part of a classifier's output that a black-box attacker sees.
 
-A black box is a poorer `LogitsFn`: attacks that only ask for outputs work on it, and
-its gradient is zero by construction, so that one that cheats finds nothing.
+An oracle is a `LogitsFn` without a gradient, so an attack that only queries outputs
+works on it unchanged and one that uses gradients finds zeros.
 """
 
 import jax
@@ -13,7 +13,7 @@ from advjax.types import Features, Label, Logits, LogitsFn
 
 
 def scores(logits_fn: LogitsFn) -> LogitsFn:
-    """All log probabilities and no gradient."""
+    """All log probabilities, without a gradient."""
 
     def oracle(x: Features) -> Logits:
         return jax.nn.log_softmax(logits_fn(jax.lax.stop_gradient(x)))
@@ -24,7 +24,7 @@ def scores(logits_fn: LogitsFn) -> LogitsFn:
 def top_k(logits_fn: LogitsFn, k: int) -> LogitsFn:
     """The log probabilities of the `k` best classes; -inf for all others.
 
-    Of equal ones the first count as better, as they do for `argmax`.
+    Of equal classes the first is the better one, as for `argmax`.
 
     Raises:
         ValueError: k is less than 1.
@@ -43,8 +43,7 @@ def top_k(logits_fn: LogitsFn, k: int) -> LogitsFn:
 def is_reached(shown: Logits, y: Label, *, targeted: bool) -> Bool[Array, ""]:
     """True if the attack's goal is met, as far as the visible classes show.
 
-    `objectives.is_adversarial` would take the -inf of a hidden class for a failure of
-    the classifier.
+    Unlike `objectives.is_adversarial`, this accepts the -inf of a hidden class.
     """
     lowest = jnp.finfo(shown.dtype).min
     visible = jnp.where(jnp.isneginf(shown), lowest, shown)

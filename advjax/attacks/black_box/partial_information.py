@@ -10,32 +10,25 @@ from jaxtyping import Array, Float, Int
 
 from advjax.attacks.base import Attack, Common, begin, check_options
 from advjax.attacks.black_box import oracles
-from advjax.attacks.black_box.estimator import (
-    Estimates,
-    add_estimate,
-    begin_estimates,
-    check_estimator,
-    evaluate,
-    gradient_estimate,
-)
+from advjax.attacks.black_box.estimator import Estimates, Estimator, evaluate
 from advjax.reprs import keep_call
 from advjax.types import Bounds, Features, Key
 
 _NUM_SHRINKS = 8
-"""Proposed shrinks of the box, each half the one before: 0.5 to the last above 2e-3."""
+"""Proposed shrinks of the box, each half the one before: 0.5 down to about 4e-3."""
 
 _LEAST_RESTART = 0.1
-"""Least share of the first box by which the next search starts to shrink it."""
+"""Least first shrink of the next search, relative to the first box."""
 
 
 class Box(NamedTuple):
     """The box around x that shrinks to the budget, by its half widths.
 
     Attributes:
-        radius: of the box in which the iterate was accepted.
-        eps: of the box from which the next one is made.
+        radius: of the box in which the current point was accepted.
+        eps: of the box that the next shrink starts from.
         start_eps: of the first box.
-        delta_eps: by how much the next search first proposes to shrink the box.
+        delta_eps: first shrink that the next search proposes.
     """
 
     radius: Float[Array, ""]
@@ -45,12 +38,12 @@ class Box(NamedTuple):
 
 
 class PartialInformationState(NamedTuple):
-    """See `State`; `x_adv` is `x` until the iterate is within the budget.
+    """See `State`; `x_adv` is `x` until the current point is within the budget.
 
     Attributes:
-        current: the iterate, always shown as its target by the oracle.
-        box: where it lies.
-        estimates: the gradients so far; their rate is the longest step proposed.
+        current: the current point; the oracle always shows the target there.
+        box: the box around `x` that holds it.
+        estimates: the estimates so far; their rate is the longest step proposed.
     """
 
     common: Common
@@ -82,75 +75,79 @@ def partial_information(
     bounds: Bounds = (-1.0, 1.0),
     chunk: int | None = None,
 ) -> Attack:
-    """From a clip of the target class towards x, which it stays classified as.
+    """Move from an example of the target class towards x, keeping the prediction.
 
-    The iterate starts as `starts[y]` and lives in a box around `x`. A step estimates
-    the gradient of the target's cross entropy from probes that show the target, then
-    proposes the iterate moved against its sign, in the box or in a smaller one, with
-    ever shorter steps and lesser shrinks, until the oracle still shows the target. The
-    box shrinks until it is the budget's.
+    The current point starts as `starts[y]` and stays in a box around `x`. A step
+    estimates the gradient of the target's cross-entropy from probes that show the
+    target. It then proposes to move against the sign of the gradient and to shrink the
+    box, with ever shorter steps and smaller shrinks, until the oracle still shows the
+    target. The box shrinks to the budget.
 
-    `x_adv` is `x`, a failure, until the iterate lies within the budget: a point of the
-    target class outside of it is no adversarial example. It ends at the first point
-    within that is classified as the target, without a step where `x` itself is, and
-    without success where the oracle does not show the target at the start.
+    `x_adv` is `x`, a failure, until the current point is within the budget. The attack
+    ends at the first point within the budget that is classified as the target. It takes
+    no step if `x` itself is classified as the target, and fails at once if the oracle
+    does not show the target at the start.
 
-    Queries are those of an attacker who asks the proposals in their order and stops at
-    the first that is accepted. All of a step's proposals are evaluated side by side,
-    since a loop would make every example of a batch wait for the longest search; those
-    after the accepted one are thrown away unseen and not counted.
+    Queries are counted as for an attacker who queries the proposals in order and stops
+    at the first accepted one. All proposals of a step are evaluated in parallel,
+    because a loop would make every example of a batch wait for the longest search;
+    results after the accepted one are discarded and not counted.
 
     Args:
-        starts: one clean example a class, of the shape of x.
+        starts: one clean example per class, of the shape of x.
         num_samples: queries for one gradient; even.
-        max_queries: never exceeded.
-        top_k: how many classes the oracle shows.
-        relative_sigma: standard deviation of a probe in each entry, in budgets.
+        max_queries: limit of the queries.
+        top_k: number of visible classes.
+        relative_sigma: standard deviation of a probe in each entry, relative to the
+            budget.
         starting_eps: the first box's half width, in units of x; None for the largest
-            distance of an entry of the start, so that the start is in it.
-        relative_delta_eps: the first shrink that is proposed, in first boxes.
-        conservative: an accepted shrink is carried over divided by this.
-        adv_thresh: loss in nats below which a shrink is proposed. Raise it for a
-            classifier that is never as sure of anything: its box would not shrink.
-        relative_max_step: first length of a step, in budgets.
-        relative_min_step: least length of a step, in budgets.
-        plateau_length: steps over which the loss has to fall, or the next ones are
-            shorter.
-        plateau_drop: how many times shorter.
+            distance of an entry of the start, so that the box holds the start.
+        relative_delta_eps: the first proposed shrink, relative to the first box.
+        conservative: the next search's box shrinks by an accepted shrink divided by
+            this.
+        adv_thresh: loss in nats below which a shrink is proposed. Raise it for a less
+            confident classifier, whose box would not shrink.
+        relative_max_step: first length of a step, relative to the budget.
+        relative_min_step: least length of a step, relative to the budget.
+        plateau_length: steps over which the loss has to fall; otherwise the next steps
+            are shorter.
+        plateau_drop: divisor of the step length on a plateau.
         momentum: weight of earlier estimates against a new one.
         targeted: only True.
         bounds: least and greatest value of an entry.
-        chunk: points evaluated at once, where memory is short; None for all.
+        chunk: points evaluated at once, to save memory; None for all.
 
     Returns:
         A targeted black-box attack within a fixed linf budget.
 
     Raises:
-        ValueError: options that cannot run; an x of another shape than the starts.
+        ValueError: invalid options, or an x of another shape than the starts.
 
-    Source: Ilyas et al. 2018, arXiv:1804.08598, section 3; the rules and constants of
-    the authors' code (limited-blackbox-attacks, attacks.py, partial-info.sh).
-    Differs: that code assumes a box from 1.0 to 0.05 in [0, 1]. Here shrinks are shares
-    of the first box and steps of the budget, which is the same there. A probe's sigma
-    of 1e-5 is lost in the rounding of float32 logits; 0.02 budgets are that code's own
-    query-limited default. A pair of probes is dropped as one (see `gradient_estimate`).
-    No shrink beyond the goal is proposed, and 8 halvings replace a least one of 2e-3,
-    which would be too coarse for small budgets. A search without a proposal accepted
-    keeps the iterate for a new estimate, where that code gives up. The attack ends when
-    the iterate, and not only the box carried over, is within the budget.
+    Source: Ilyas et al. 2018, arXiv:1804.08598, section 3; rules and constants of the
+    authors' code (limited-blackbox-attacks, attacks.py, partial-info.sh).
+    Differs: that code assumes a box from 1.0 to 0.05 in [0, 1]. Here shrinks are
+        relative
+    to the first box and steps to the budget, which is the same there. The authors'
+    probe sigma of 1e-5 is lost in the rounding of float32 logits; 0.02 budgets are the
+    query-limited default of that code. A pair of probes is dropped as one (see
+    `gradient_estimate`). No shrink beyond the budget is proposed, and 8 halvings
+    replace a least shrink of 2e-3, which is too coarse for small budgets. A search
+    without an accepted proposal keeps the current point for a new estimate, where that
+    code gives up. The attack ends when the current point is within the budget, not only
+    the next box.
     """
     check_options(norm="linf", norms=("linf",), bounds=bounds, top_k=top_k)
-    check_estimator(
+    estimator = Estimator(
         num_samples=num_samples,
-        max_queries=max_queries,
-        least_queries=num_samples + 3,
-        steps=(relative_min_step, relative_max_step),
         relative_sigma=relative_sigma,
+        relative_max_step=relative_max_step,
+        relative_min_step=relative_min_step,
         plateau_length=plateau_length,
         plateau_drop=plateau_drop,
         momentum=momentum,
         chunk=chunk,
     )
+    estimator.check(max_queries=max_queries, least_queries=num_samples + 3)
     _check(
         starts=starts,
         targeted=targeted,
@@ -201,20 +198,18 @@ def partial_information(
             ),
             key=key,
             step=jnp.int32(0),
-            estimates=begin_estimates(
-                x, relative_max_step * budget, plateau_length=plateau_length
-            ),
+            estimates=estimator.begin(x, budget),
         )
 
     def proposals(state, loss, estimates):
-        """Shrinks, points, and which of them are asked, all in the order asked."""
+        """Shrinks, radii, points, and which of them are queried, in query order."""
         budget, box = state.common.budget, state.box
         left = jnp.maximum(box.eps - budget, 0.0)
         largest = jnp.where(loss < adv_thresh, jnp.minimum(box.delta_eps, left), 0.0)
         halves = 0.5 ** jnp.arange(_NUM_SHRINKS, dtype=jnp.float32)
         shrinks = jnp.append(largest * halves, 0.0)
         rates = estimates.rate * 0.5 ** jnp.arange(num_rates, dtype=jnp.float32)
-        # Rounding must not cost the last one its place.
+        # The tolerance keeps the last rate despite rounding.
         asked_rates = rates >= 0.99 * relative_min_step * budget
         asked_shrinks = jnp.append(shrinks[:-1] > 0, True)
         asked = (asked_shrinks[:, None] & asked_rates[None]).ravel()
@@ -233,21 +228,12 @@ def partial_information(
         common, box = state.common, state.box
         x, y, budget = common.x, common.y, common.budget
         see = oracles.top_k(logits_fn, top_k)
-        gradient, loss = gradient_estimate(
+        estimates, loss = estimator.advance(
+            state.estimates,
             lambda point: -see(point)[y],
             state.current,
             jax.random.fold_in(state.key, state.step),
-            sigma=relative_sigma * budget,
-            num_samples=num_samples,
-            chunk=chunk,
-        )
-        estimates = add_estimate(
-            state.estimates,
-            gradient,
-            loss,
-            momentum=momentum,
-            least=relative_min_step * budget,
-            drop=plateau_drop,
+            budget=budget,
         )
         shrinks, radii, points, asked = proposals(state, loss, estimates)
         shown = evaluate(see, points, chunk)
@@ -300,11 +286,11 @@ def partial_information(
 
 
 def _check(*, starts, targeted, conservative, **positive: float) -> None:
-    """Refuse options that this attack alone cannot run with."""
+    """Refuse options that are invalid for this attack."""
     if not targeted:
         raise ValueError(
-            "targeted=False: partial information starts from a clip of the class to "
-            "reach, so there must be one; use nes(top_k=...) to leave a label"
+            "targeted=False: partial_information starts from an example of the target "
+            "class. To leave a label, use nes(top_k=...)"
         )
     for name, value in positive.items():
         if not value > 0:

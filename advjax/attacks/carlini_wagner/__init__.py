@@ -1,4 +1,4 @@
-"""Carlini and Wagner's attacks: l2, l0 and linf behind one function."""
+"""Carlini and Wagner's attacks: l2, l0 and linf behind one constructor."""
 
 from advjax.attacks.base import Attack, check_options
 from advjax.attacks.carlini_wagner.descent import Options, variables
@@ -24,31 +24,32 @@ def carlini_wagner(
     targeted: bool = False,
     bounds: Bounds = (-1.0, 1.0),
 ) -> Attack:
-    """The smallest perturbation found by Adam on its size plus c times a hinge.
+    """Minimise the perturbation's size plus c times a hinge, by Adam.
 
-    The hinge is max(margin of the label, -confidence) on the logits (for a target,
-    max(minus its margin, -confidence)). What an iterate is worth is read from the
-    logits of its own gradient pass; the smallest success is kept. An example that is
-    adversarial already is returned as it is after one pass.
+    The hinge is max(margin of the label, -confidence) on the logits; for a target,
+    max(minus its margin, -confidence). An iterate is judged by the logits of its own
+    gradient pass, and the smallest success is kept. An example that is adversarial
+    already is returned unchanged after one pass.
 
     Args:
-        norm: the size made small: "l2" its square (the sum of squares, as the authors';
-            Subramanian et al., arXiv:1907.02477, took the mean); "l0" the number of
-            entries that change, see `carlini_wagner.l0`; "linf" the largest change,
+        norm: the size to minimise. "l2": the sum of squares, as the authors have it
+            (Subramanian et al., arXiv:1907.02477, took the mean). "l0": the number of
+            entries that change, see `carlini_wagner.l0`. "linf": the largest change,
             see `carlini_wagner.linf`.
         num_searches: values of c for "l2". With the other norms the length of a run
-            varies, and num_searches * num_steps bounds the steps of all.
+            varies, and num_searches * num_steps bounds the steps of all runs.
         num_steps: steps of Adam at one value of c, at most.
         learning_rate: Adam's; under tanh relative to half the width of the bounds,
             otherwise in the units of the example. None scales it to each example: a
-            step that moves every entry has a fifth of the distance to the boundary that
-            the first gradient foresees, and no entry moves by more than the authors'
+            step that moves every entry is a fifth of the distance to the boundary that
+            the first gradient predicts, and no entry moves by more than the authors'
             1e-2. At the waveform that is about 1e-4.
         initial_c: the first c.
         confidence: the margin in logits that a success must have (kappa).
-        probability: instead, what the probability of the label must fall below, or that
-            of the target reach; the hinge keeps its confidence. Subramanian et al.
-            take a confidence of 500, so that it is never flat, and 1/41 or 0.975.
+        probability: an alternative criterion of success: the probability of the label
+            is below this, or that of the target at least this. The hinge keeps its
+            confidence. Subramanian et al. use a confidence of 500, so that the hinge is
+            never flat, and 1/41 or 0.975.
         abort_early: end a run once its loss stalls and, for "l0" and "linf", at its
             first success.
         change_of_variables: "tanh", whose image is the inside of finite bounds; "none",
@@ -58,18 +59,19 @@ def carlini_wagner(
         bounds: least and greatest value of an entry.
 
     Returns:
-        An attack that looks for the smallest perturbation. `queries` counts a gradient
-        with its forward pass as one.
+        An attack that searches for the smallest perturbation. `queries` counts a
+        gradient with its forward pass as one.
 
     Raises:
-        ValueError: options that cannot run.
+        ValueError: invalid options.
 
     Source: Carlini and Wagner 2017, arXiv:1608.04644, section V.B with f_6 and VI;
-    defaults of the authors' l2 code, but 1,000 steps of their 10,000.
-    Differs: the learning rate's scale, theirs being 1e-2 throughout. Distances are
-    measured from `x` itself, not from its image under tanh. A run of "l2" goes on from
-    where the last one stood, with Adam's moments, instead of from `x` anew: on a ResCNN
-    of speakers that came as near with a fifth fewer steps.
+        defaults
+    of the authors' l2 code, but 1,000 steps instead of 10,000.
+    Differs: the learning rate is scaled; the authors' is 1e-2 throughout. Distances are
+    measured from `x` itself, not from its image under tanh. A run of "l2" continues
+    from the last one's end with Adam's moments, instead of from `x`; on a ResCNN of
+    speakers that found perturbations of the same size in a fifth fewer steps.
     """
     check_options(
         norm=norm,

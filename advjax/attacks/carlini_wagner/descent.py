@@ -1,8 +1,8 @@
-"""One run of Adam at one constant, the core of all attacks of Carlini and Wagner.
+"""One run of Adam at one constant, shared by Carlini and Wagner's three attacks.
 
-All three minimise `size(perturbation) + c * hinge`, run by run, and differ in the size
-and in how the outcome of a run sets up the next one. The next run begins within the
-step in which the last one ended, so that no forward pass is spent on the change.
+All three minimise `size(perturbation) + c * hinge`, run by run. They differ in the size
+and in how the outcome of a run sets up the next one. The next run starts within the
+last step of the one before, which saves a forward pass.
 
 Source: Carlini and Wagner 2017, arXiv:1608.04644, sections V and VI; constants of the
 authors' code, carlini/nn_robust_attacks.
@@ -25,7 +25,7 @@ Scalar = Float[Array, ""]
 
 
 class Options(NamedTuple):
-    """The options of `carlini_wagner`, checked."""
+    """The checked options of `carlini_wagner`."""
 
     num_searches: int
     num_steps: int
@@ -47,7 +47,7 @@ class Variables(NamedTuple):
         decode: variables to an example inside the bounds.
         pull: (variables, gradient at the example) to the gradient at the variables.
         project: variables after a step of Adam to allowed ones.
-        width: units by which an entry moves at most when its variable moves by 1.
+        width: largest change of an entry, in its units, when its variable moves by 1.
     """
 
     encode: Callable[[Features], Features]
@@ -65,7 +65,7 @@ def variables(bounds: Bounds, change_of_variables: str) -> Variables:
         change_of_variables: "tanh", "none", or "auto" for tanh where bounds are finite.
 
     Raises:
-        ValueError: an unknown change, or tanh where a bound is infinite.
+        ValueError: an unknown change of variables, or tanh where a bound is infinite.
     """
     if change_of_variables not in ("auto", "tanh", "none"):
         raise ValueError(
@@ -97,14 +97,13 @@ _INSIDE = 0.999999
 
 
 class Verdict(NamedTuple):
-    """One forward and one backward pass at a point.
+    """Result of one forward and one backward pass at a point.
 
     Attributes:
-        gap: how far the margin has yet to move, confidence included; the hinge of the
-            paper is its positive part, up to a constant.
-        hit: whether the point is adversarial, by the confidence or probability asked
-            for.
-        slope: the gradient of `gap`, hinge or no hinge.
+        gap: distance of the margin, in logits, to the goal, confidence included. The
+            paper's hinge is its positive part, up to a constant.
+        hit: whether the point is adversarial by the required confidence or probability.
+        slope: the gradient of `gap`, without the hinge.
     """
 
     gap: Scalar
@@ -113,7 +112,7 @@ class Verdict(NamedTuple):
 
 
 def judge(logits_fn: LogitsFn, point: Features, y: Label, options: Options) -> Verdict:
-    """The gap at a point, whether it is closed, and its slope there."""
+    """The gap at a point, whether the point is a success, and the gap's gradient."""
     sign = -1.0 if options.targeted else 1.0
     logits, pull = jax.vjp(logits_fn, point)
     ahead, cotangent = jax.value_and_grad(margin)(logits, y)
@@ -130,12 +129,12 @@ def judge(logits_fn: LogitsFn, point: Features, y: Label, options: Options) -> V
 def learning_rate(
     at: Verdict, first: Bool[Array, ""], before: Scalar, options: Options
 ) -> Scalar:
-    """The learning rate, in units of the variables: given, or scaled at the first pass.
+    """The learning rate in units of the variables: given, or scaled at the first pass.
 
     Args:
-        at: the pass at hand; the first one's point is the example.
+        at: the current pass; the point of the first pass is the example.
         first: whether this is the first pass.
-        before: the rate of the pass before.
+        before: the learning rate of the previous pass.
         options: the attack's.
     """
     if options.learning_rate is not None:
@@ -153,17 +152,17 @@ def learning_rate(
 
 _OF_DISTANCE = 0.2
 _LARGEST_RATE = 1e-2
-"""The authors'; also where the first gradient vanishes or overflows."""
+"""The authors' rate, used also where the first gradient vanishes or overflows."""
 
 
 class Descent(NamedTuple):
-    """One run of Adam.
+    """State of one run of Adam.
 
     Attributes:
         w: the variables at which the next gradient is taken.
         moments: Adam's.
         step: gradients taken.
-        reference: the loss when abortion was last considered.
+        reference: the loss at the last check for an early abort.
     """
 
     w: Features
@@ -173,7 +172,7 @@ class Descent(NamedTuple):
 
 
 def begin(w: Features) -> Descent:
-    """A run from these variables that has not moved yet."""
+    """A new run that starts at the variables `w`."""
     return Descent(
         w=w,
         moments=_ADAM.init(w),
@@ -183,7 +182,7 @@ def begin(w: Features) -> Descent:
 
 
 def restart(descent: Descent) -> Descent:
-    """The next run, from the point and with the moments of the last one."""
+    """The next run, with the point and the moments of the last one."""
     return descent._replace(step=jnp.int32(0), reference=jnp.float32(jnp.inf))
 
 
@@ -194,16 +193,16 @@ def descend(
     rate: float | Scalar,
     options: Options,
 ) -> tuple[Descent, Bool[Array, ""]]:
-    """The run one step on, and whether that was its last.
+    """Take one step of the run; also return whether it was the last.
+
+    A run is aborted if its loss has not fallen by 0.01 % over a tenth of its steps.
 
     Args:
         descent: the run.
-        loss: what is minimised, at the run's point.
-        gradient: its gradient there, in the units of the example.
+        loss: the objective at the run's point.
+        gradient: the objective's gradient there, in the units of the example.
         rate: the learning rate.
         options: the attack's.
-
-    A run is aborted when over a tenth of its steps the loss has not fallen by 0.01 %.
     """
     w = descent.w
     gradient = options.variables.pull(w, gradient)

@@ -1,15 +1,15 @@
-"""Carlini and Wagner's l0 attack: fewer and fewer entries may change.
+"""Carlini and Wagner's l0 attack: reduce the number of entries that change.
 
-Adam minimises the squared distance plus c * hinge over the entries of a set, from where
-the last success was. A success fixes those of them that matter least to it, measured by
-|slope of the margin * change|; a failure is tried again with a larger c.
+Adam minimises the squared distance plus c * hinge over a set of free entries, starting
+at the last success. A success fixes the entries that matter least to it, measured by
+|gradient of the margin * change|. A failure is repeated with a larger c.
 
 Source: Carlini and Wagner 2017, arXiv:1608.04644, section VI.B; the largest c, 2e6,
 from the authors' code, carlini/nn_robust_attacks.
-Differs: half of the set is fixed at once and, where that fails, half as many of the
-last set that did not, down to one; the authors fix about 0.3 * sqrt(entries) and stop
-at the first failure, which takes hundreds of rounds for a second of audio. c grows
-tenfold instead of twofold. Entries are single, never whole pixels.
+Differs: half of the set is fixed at once. After a failure half as many are fixed, down
+to one entry. The authors fix about 0.3 * sqrt(entries) and stop at the first failure,
+which takes hundreds of rounds for a second of audio. c grows tenfold instead of
+twofold. Entries are single, never whole pixels.
 """
 
 from typing import NamedTuple
@@ -26,19 +26,20 @@ _GROWTH = 10.0
 _LARGEST_C = 2e6
 
 _TRIES = 16
-"""Single entries that turn out to be needed before the search ends."""
+"""The search ends when so many single entries have turned out to be needed."""
 
 
 class Entries(NamedTuple):
-    """The set of entries that a run may change, and what the next one is made from.
+    """The entries that a run may change, and the data for choosing the next set.
 
     Attributes:
         free: entries that this run may change.
         start: the variables at the last success, where runs begin.
-        worth: what each entry's change was worth there; infinite where there was none.
+        worth: importance of each entry's change at the last success; infinite for an
+            unchanged entry.
         needed: entries without which no success was found.
-        share: of the last successful set, what is fixed at once.
-        num_fixed: entries that `free` has fewer than that set.
+        share: share of the last successful set that is fixed at once.
+        num_fixed: entries of that set that are not in `free`.
     """
 
     free: Bool[Array, "*features"]
@@ -55,8 +56,8 @@ class CarliniWagnerL0State(NamedTuple):
     Attributes:
         descent: the run of Adam.
         c: the run's constant.
-        entries: the set at hand.
-        best: entries changed in `x_adv`; more than there are while there is none.
+        entries: the current set.
+        best: entries changed in `x_adv`; more than there are before the first success.
         rate: the learning rate.
     """
 
@@ -69,7 +70,7 @@ class CarliniWagnerL0State(NamedTuple):
 
 
 def l0(options: adam.Options) -> tuple[InitFn, StepFn]:
-    """`init` and `step` of the attack; see `carlini_wagner`."""
+    """`init` and `step` of the l0 attack; see `carlini_wagner`."""
     encode, decode = options.variables.encode, options.variables.decode
 
     def init(logits_fn, x, y, key, budget):
@@ -151,9 +152,10 @@ def l0(options: adam.Options) -> tuple[InitFn, StepFn]:
 
 
 def _without_least(worth, needed, share):
-    """The entries of finite worth but for that share, worth least, and its number.
+    """The entries of finite worth without the least ones, and the number left out.
 
-    Needed ones stay; where all are needed, or one is left, the number is 0.
+    `share` of the entries is left out, but no needed ones. The number is 0 if all
+    entries are needed or one is left.
     """
     members = jnp.isfinite(worth)
     in_all = jnp.sum(members, dtype=jnp.int32)
@@ -166,10 +168,10 @@ def _without_least(worth, needed, share):
 
 
 def _compute_if(wanted, compute, otherwise):
-    """`compute()` where wanted.
+    """`compute()` where wanted, else `otherwise`.
 
-    `lax.cond` under `vmap` computes both sides at every step, here a sort; this loop
-    has no turn at all unless some example of the batch wants one.
+    `lax.cond` under `vmap` computes both sides at every step, here a sort. This loop
+    makes no iteration unless an example of the batch wants one.
     """
     _, found = jax.lax.while_loop(
         lambda carry: carry[0],

@@ -1,4 +1,4 @@
-"""Carlini and Wagner's l2 attack: a search for the constant around runs of Adam."""
+"""Carlini and Wagner's l2 attack: a search for the constant over runs of Adam."""
 
 from typing import NamedTuple
 
@@ -16,8 +16,8 @@ class CarliniWagnerL2State(NamedTuple):
     Attributes:
         descent: the run of Adam.
         search: the search for its constant.
-        found: whether this run has met a success.
-        best: the squared distance of `x_adv`; infinite while there is none.
+        found: whether this run has had a success.
+        best: the squared distance of `x_adv`; infinite before the first success.
         rate: the learning rate.
     """
 
@@ -30,7 +30,7 @@ class CarliniWagnerL2State(NamedTuple):
 
 
 def l2(options: adam.Options) -> tuple[InitFn, StepFn]:
-    """`init` and `step` of the attack; see `carlini_wagner`."""
+    """`init` and `step` of the l2 attack; see `carlini_wagner`."""
     encode, decode = options.variables.encode, options.variables.decode
 
     def init(logits_fn, x, y, key, budget):
@@ -47,7 +47,7 @@ def l2(options: adam.Options) -> tuple[InitFn, StepFn]:
     def step(logits_fn, state):
         common, c = state.common, state.search.c
         first = common.queries == 0
-        # Its image under tanh is not quite the example.
+        # The example itself, of which the image under tanh is an approximation.
         point = jnp.where(first, common.x, decode(state.descent.w))
         at = adam.judge(logits_fn, point, common.y, options)
         delta = point - common.x

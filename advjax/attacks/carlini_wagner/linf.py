@@ -1,13 +1,13 @@
-"""Carlini and Wagner's linf attack: a ceiling for all entries, lowered bit by bit.
+"""Carlini and Wagner's linf attack: lower a threshold for the change of every entry.
 
-Adam minimises sum(max(|change| - tau, 0)) + c * hinge, from where the last success was.
-A success within tau lowers it to 0.9 times the largest change; a failure doubles c.
+Adam minimises sum(max(|change| - tau, 0)) + c * hinge, starting at the last success. A
+success within tau lowers tau to 0.9 times the largest change; a failure doubles c.
 
 Source: Carlini and Wagner 2017, arXiv:1608.04644, section VI.C; the factors 0.9 and 2
 and the largest c, 20, from the authors' code, carlini/nn_robust_attacks.
-Differs: a step of Adam is at most a tenth of tau, or no tau near the learning rate
-could be met; a run that fails under the first tau, which binds nothing, is the last,
-since Adam's steps do not depend on c there.
+Differs: a step of Adam is at most a tenth of tau, because larger steps cannot meet a
+tau near the learning rate. A run that fails under the first tau, which constrains
+nothing, is the last, since Adam's steps do not depend on c there.
 """
 
 from typing import NamedTuple
@@ -33,8 +33,8 @@ class CarliniWagnerLinfState(NamedTuple):
         start: the variables at which this tau's runs begin.
         c: the run's constant.
         tau: the change of an entry that costs nothing.
-        best: the largest change in `x_adv`; infinite while there is none.
-        rate: the learning rate, of which a step takes no more than tau allows.
+        best: the largest change in `x_adv`; infinite before the first success.
+        rate: the learning rate; tau may limit a step further.
     """
 
     common: Common
@@ -47,7 +47,7 @@ class CarliniWagnerLinfState(NamedTuple):
 
 
 def linf(options: adam.Options) -> tuple[InitFn, StepFn]:
-    """`init` and `step` of the attack; see `carlini_wagner`."""
+    """`init` and `step` of the linf attack; see `carlini_wagner`."""
     encode, decode = options.variables.encode, options.variables.decode
 
     def init(logits_fn, x, y, key, budget):

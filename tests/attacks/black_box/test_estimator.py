@@ -5,11 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from advjax.attacks.black_box.estimator import (
-    add_estimate,
-    begin_estimates,
-    gradient_estimate,
-)
+from advjax.attacks.black_box.estimator import Estimator, gradient_estimate
 
 X = jnp.array([0.2, -0.1, 0.0, 0.1])
 
@@ -58,17 +54,20 @@ def test_pairs_of_which_one_is_hidden_do_not_mislead():
 
 
 def test_the_rate_falls_on_a_plateau_and_no_further_than_its_least():
-    estimates = begin_estimates(X, jnp.float32(8.0), plateau_length=3)
+    estimator = Estimator(
+        num_samples=2,
+        relative_sigma=1.0,
+        relative_max_step=8.0,
+        relative_min_step=3.0,
+        plateau_length=3,
+        plateau_drop=2.0,
+        momentum=0.9,
+    )
+    budget = jnp.float32(1.0)
+    estimates = estimator.begin(X, budget)
     seen = []
     for loss in [5, 4, 3, 3.5, 3.2, 3.4, 3.3, 3.5, 9, 9, 10]:
-        estimates = add_estimate(
-            estimates,
-            X,
-            jnp.float32(loss),
-            momentum=0.9,
-            least=jnp.float32(3.0),
-            drop=2.0,
-        )
+        estimates = estimator.add(estimates, X, jnp.float32(loss), budget)
         seen.append(float(estimates.rate))
     # Of three in a row the last is first above the first at 3, 3.5, 3.2; the row then
     # starts anew at 3.4, 3.3, 3.5.

@@ -227,7 +227,7 @@ def test_a_state_keeps_its_shapes_and_types():
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"targeted": False}, "starts from a clip of the class to reach"),
+        ({"targeted": False}, "targeted=False"),
         ({"top_k": 0}, "top_k=0"),
         ({"max_queries": 102}, "one step needs 103"),
         ({"num_samples": 5}, "even number"),
