@@ -4,7 +4,7 @@ import jax
 import optax
 
 
-def promoting(
+def with_dtype_promotion(
     optimiser: optax.GradientTransformation,
 ) -> optax.GradientTransformation:
     """The optimiser, with JAX's standard dtype promotion inside its `update`.

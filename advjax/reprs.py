@@ -40,7 +40,7 @@ def call_text(name: str, options: Mapping[str, Any]) -> str:
 
 
 def call_or_fields(made: Any) -> str:
-    """The call that made a named tuple or, of one made by hand, its plain fields."""
+    """The call that made a named tuple, or the plain fields of a handmade one."""
     if made.call:
         return made.call
     plain = {

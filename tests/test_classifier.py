@@ -65,12 +65,12 @@ def test_bfloat16_is_the_networks_alone(wave):
     coarse = found.logits_fn("waveform", precision="bfloat16")
     assert logits(coarse, wave).dtype == jnp.float32
     difference = np.abs(logits(coarse, wave) - exact).max()
-    # Eight bits of fraction in some thirty layers, but not as much as another network.
+    # Eight bits of fraction over thirty layers, but less than another network's error.
     assert 1e-5 < difference < 0.1 * np.abs(exact).max()
     text = jax.jit(coarse).lower(wave).as_text()
     convolutions = [line for line in text.splitlines() if ".convolution" in line]
     assert convolutions and all(line.count("bf16") == 3 for line in convolutions)
-    # On a CPU those of small maps are products.
+    # On a CPU convolutions of small maps are products.
     products = [line for line in text.splitlines() if ".dot_general" in line]
     products = [line for line in products if line.count("bf16") == 3]
     assert len(convolutions) + len(products) == 28
@@ -228,10 +228,10 @@ def test_a_description_without_digest_is_of_an_earlier_version(saved):
     ("change", "told"),
     [
         (lambda found: found["labels"].pop(), "2 labels do not belong to 3 classes"),
-        (lambda found: found["module"].update(name="rescan"), "no network or front"),
-        (lambda found: found["module"].update(width="a"), "no network or front end"),
-        (lambda found: found["module"].update(size=3), "no network or front end"),
-        (lambda found: found["representation"].update(name="x"), "no network or front"),
+        (lambda found: found["module"].update(name="rescan"), "network or front"),
+        (lambda found: found["module"].update(width="a"), "network or front end"),
+        (lambda found: found["module"].update(size=3), "network or front end"),
+        (lambda found: found["representation"].update(name="x"), "network or front"),
     ],
 )
 def test_an_earlier_description_of_anything_is_refused(saved, change, told):
@@ -239,7 +239,7 @@ def test_an_earlier_description_of_anything_is_refused(saved, change, told):
     changed(saved, change)
     with pytest.raises(checkpoint.BrokenCheckpoint, match=told) as caught:
         checkpoint.load(saved)
-    # It may be whole, and of another version.
+    # It may be intact and of another version.
     assert ("delete the folder" in str(caught.value)) == ("labels" in told)
 
 

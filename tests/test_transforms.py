@@ -33,13 +33,13 @@ def transformed(text, wave, rate_hz=RATE_HZ, seed=0):
 
 
 def gain_db(wave, original):
-    """Of the middle half, where no end of a clip reaches."""
+    """The gain over the middle half, away from the ends of the clip."""
     middle = slice(len(wave) // 4, -len(wave) // 4)
     return 20 * math.log10(np.std(wave[middle]) / np.std(original[middle]))
 
 
 def lag(wave, original):
-    """By how many samples `wave` is late: the peak of the cross-correlation."""
+    """Delay of `wave` in samples: the peak of the cross-correlation."""
     correlation = scipy.signal.correlate(wave, original, method="fft")
     return int(correlation.argmax()) - (len(original) - 1)
 
@@ -63,7 +63,7 @@ def test_a_wave_stays_a_wave_but_not_the_same(text):
     assert np.max(np.abs(changed)) <= 1
     assert 0.5 < np.std(changed) / np.std(wave) < 2
     np.testing.assert_array_equal(wave, before)
-    # Something is lost, but it is the same sound, in its place.
+    # Some quality is lost, but the sound is the same and in place.
     assert abs(lag(changed, wave)) <= (2 if text == "opus(kbps=16)" else 0)
     assert not np.array_equal(changed, wave)
     assert np.corrcoef(changed, wave)[0, 1] > 0.6
@@ -248,7 +248,7 @@ def test_the_room_is_fixed_and_the_level_kept():
 @pytest.mark.parametrize("cutoff_hz", [4_000, 8_000])
 @pytest.mark.parametrize("order", [2, 4, 7])
 def test_low_pass_is_the_filter_twice_without_delay(cutoff_hz, order):
-    # Judge: the other form of the filter.
+    # Reference: the other form of the filter.
     b, a = scipy.signal.butter(order, cutoff_hz, fs=RATE_HZ)
     tones_hz = np.array([500.0, 0.9 * cutoff_hz, cutoff_hz, 1.2 * cutoff_hz])
     _, response = scipy.signal.freqz(b, a, worN=tones_hz, fs=RATE_HZ)

@@ -243,7 +243,7 @@ def run(
     if attack.fixed_budget:
         success &= _within(result.x_adv, x, attack.norm, budget)
     if not is_traced(result.logits) and not inside_a_trace():
-        check_answers(logits_fn, x, np.asarray(result.logits))
+        check_outputs(logits_fn, x, np.asarray(result.logits))
     return result._replace(success=success)
 
 
@@ -259,7 +259,7 @@ def _within(x_adv: Features, x: Features, norm: str, budget: Budget) -> Bool[Arr
     return (budget >= 0) & (size(x_adv - x) <= budget + slack)
 
 
-def check_answers(
+def check_outputs(
     logits_fn: LogitsFn, x: Features, logits: Float[np.ndarray, "classes"]
 ) -> None:
     """Refuse a classifier whose logits are not finite or are probabilities.

@@ -154,7 +154,7 @@ def _results(
     begin, advance, judge = programs
     x, num_slots = examples[0], len(slots.steps)
     if slots.following < len(x) or (slots.example >= 0).any():
-        _check_answers(judge, examples, num_slots)
+        _check_outputs(judge, examples, num_slots)
     ended, num_rounds = [], 0
     while slots.following < len(x) or (slots.example >= 0).any():
         slots = _fill(slots, begin, examples)
@@ -181,7 +181,7 @@ def _results(
         while len(ended) >= num_slots or (ended and at_block):
             for number, result in _judge(judge, ended[:num_slots], num_slots):
                 if not np.isfinite(result.logits).all():
-                    _check_answers(judge, examples, num_slots, first=number)
+                    _check_outputs(judge, examples, num_slots, first=number)
                 yield number, result
             del ended[:num_slots]
         if at_block:
@@ -190,7 +190,7 @@ def _results(
                 on_block(slots)
 
 
-def _check_answers(judge, examples, num_slots: int, first: int = 0) -> None:
+def _check_outputs(judge, examples, num_slots: int, first: int = 0) -> None:
     """Refuse a classifier by its logits of clean examples, from the `first` one on.
 
     Raises:

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from advjax.attacks.base import Attack, Common, begin, check_options, choose
 from advjax.attacks.objectives import cross_entropy, is_adversarial, margin
-from advjax.optimisers import promoting
+from advjax.optimisers import with_dtype_promotion
 from advjax.reprs import keep_call
 from advjax.signal.masking import (
     FULL_SCALE,
@@ -198,7 +198,7 @@ def imperceptible(
     )
 
 
-_ADAM = promoting(optax.scale_by_adam())
+_ADAM = with_dtype_promotion(optax.scale_by_adam())
 _ALPHA, _LEAST_ALPHA = 0.05, 0.0005
 _LARGEST = 1e15
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 from advjax.attacks.base import Attack, Common, begin, check_options, choose
 from advjax.attacks.objectives import cross_entropy, is_adversarial
 from advjax.attacks.search import Search, advance_search, begin_search
-from advjax.optimisers import promoting
+from advjax.optimisers import with_dtype_promotion
 from advjax.reprs import keep_call
 from advjax.types import Bounds, Features, Label, Logits
 
@@ -111,7 +111,7 @@ def lbfgs(
     )
     if not initial_c > 0:
         raise ValueError(f"initial_c={initial_c}: give a positive number")
-    optimiser = promoting(optax.scale_by_lbfgs(memory_size))
+    optimiser = with_dtype_promotion(optax.scale_by_lbfgs(memory_size))
 
     def init(logits_fn, x, y, key, budget):
         del logits_fn, key

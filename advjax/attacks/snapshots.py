@@ -26,7 +26,7 @@ _MOST_SLOTS = 1 << 20
 
 
 def save(path: pathlib.Path, slots: BatchState, ids: Sequence[str]) -> None:
-    """Write `slots` and the ids of the examples that they number, whole or not at all.
+    """Write `slots` and the ids of their examples, whole or not at all.
 
     Raises:
         OSError: the disk is full or failing.

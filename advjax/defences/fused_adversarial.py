@@ -87,13 +87,13 @@ def fused_adversarial(
                 functools.partial(apply, train=False), params, batch_stats, batch, key
             )
 
-        def perturbed(x, direction, budget):
+        def perturb(x, direction, budget):
             return jnp.clip(
                 x + budget * ball(norm, budget).steepest(direction), *bounds
             )
 
         budgets = budgets_of(batch.x, eps=eps, snr_db=snr_db, norm=norm)
-        x_adv = jax.vmap(perturbed)(batch.x, direction, budgets)
+        x_adv = jax.vmap(perturb)(batch.x, direction, budgets)
         adversarial = cross_entropy_gradients(
             apply, params, batch_stats, batch._replace(x=x_adv), key
         )
@@ -168,13 +168,13 @@ def mixture(clean: Gradients, adversarial: Gradients, alpha: float) -> Gradients
     `clean`. The two accuracies are kept beside the mixed one.
     """
 
-    def mixed(first, second):
+    def mix(first, second):
         # A part without weight is left out, so that the compiler can drop it.
         if alpha == 1 or not jnp.issubdtype(first.dtype, jnp.inexact):
             return first
         return second if alpha == 0 else alpha * first + (1 - alpha) * second
 
-    found = jax.tree.map(mixed, clean, adversarial)
+    found = jax.tree.map(mix, clean, adversarial)
     parts = {
         "clean_accuracy": clean.metrics["accuracy"],
         "adversarial_accuracy": adversarial.metrics["accuracy"],

@@ -50,22 +50,22 @@ def mixup(*, alpha: float = 1.0, masking: float | None = None) -> GradFn:
             )
         key_share, key_apply = jax.random.split(key)
         share = jax.random.beta(key_share, alpha, alpha, (size,))
-        x = _mixed(share, batch.x[:size], batch.x[size : 2 * size])
+        x = _mix(share, batch.x[:size], batch.x[size : 2 * size])
         first, second = batch.y[:size], batch.y[size : 2 * size]
 
-        def mixed_losses(logits):
+        def mixture_losses(logits):
             of = optax.softmax_cross_entropy_with_integer_labels
-            return _mixed(share, of(logits, first), of(logits, second))
+            return _mix(share, of(logits, first), of(logits, second))
 
         def loss_fn(params):
             found, stats = apply(params, batch_stats, x, key_apply)
             logits, *auxiliary = found if isinstance(found, tuple) else (found,)
-            losses = mixed_losses(logits)
+            losses = mixture_losses(logits)
             for others in auxiliary:
-                losses = losses + AUXILIARY_WEIGHT * mixed_losses(others)
+                losses = losses + AUXILIARY_WEIGHT * mixture_losses(others)
             if masking is not None:
                 doubt = 1.0 - batch.verified.astype(jnp.float32)
-                doubt = _mixed(share, doubt[:size], doubt[size : 2 * size])
+                doubt = _mix(share, doubt[:size], doubt[size : 2 * size])
                 kept = (doubt <= 0.1) | (losses <= masking * losses.max())
                 losses = jnp.where(jax.lax.stop_gradient(kept), losses, 0.0)
             answer = jnp.where(share >= 0.5, first, second)
@@ -80,7 +80,7 @@ def mixup(*, alpha: float = 1.0, masking: float | None = None) -> GradFn:
     return gradients
 
 
-def _mixed(
+def _mix(
     share: Float[Array, "size"],
     first: Float[Array, "size *shape"],
     second: Float[Array, "size *shape"],

@@ -83,10 +83,10 @@ def pgd_adversarial(
     def inside(point, x, budget):
         return jnp.clip(x + ball(norm, budget).project(point - x), *bounds)
 
-    def started(x, budget, key):
+    def start_point(x, budget, key):
         return inside(x + ball(norm, budget).sample(key, x), x, budget)
 
-    def moved(point, x, budget, gradient):
+    def move(point, x, budget, gradient):
         length = budget * (relative_step / num_steps)
         step = length * ball(norm, budget).steepest(gradient)
         return inside(point + step, x, budget)
@@ -94,19 +94,19 @@ def pgd_adversarial(
     def gradients(apply, params, batch_stats, batch, key):
         key_start, key_apply = jax.random.split(key)
         budgets = budgets_of(batch.x, eps=eps, snr_db=snr_db, norm=norm)
-        evaluated = functools.partial(apply, train=False)
-        attacked = apply if crafting == "training" else evaluated
+        evaluate = functools.partial(apply, train=False)
+        attacked = apply if crafting == "training" else evaluate
 
         def ascend(_, point):
             gradient = input_gradient(
                 attacked, params, batch_stats, batch._replace(x=point), key_apply
             )
-            return jax.vmap(moved)(point, batch.x, budgets, gradient)
+            return jax.vmap(move)(point, batch.x, budgets, gradient)
 
         start = batch.x
         if random_start:
             keys = jax.random.split(key_start, len(batch.y))
-            start = jax.vmap(started)(batch.x, budgets, keys)
+            start = jax.vmap(start_point)(batch.x, budgets, keys)
         x_adv = jax.lax.fori_loop(0, num_steps, ascend, start)
         found = [
             cross_entropy_gradients(

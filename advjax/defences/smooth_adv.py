@@ -55,7 +55,7 @@ def smooth_adv(
     if num_steps < 1:
         raise ValueError(f"num_steps={num_steps}: give at least 1")
 
-    def moved(delta, gradient):
+    def move(delta, gradient):
         ball = l2(jnp.float32(eps))
         return ball.project(delta + 2 * eps / num_steps * ball.steepest(gradient))
 
@@ -67,18 +67,18 @@ def smooth_adv(
     def gradients(apply, params, batch_stats, batch, key):
         key_noise, key_apply = jax.random.split(key)
         copies = noisy_copies(batch.x, key_noise, sigma=sigma, num_noises=num_noises)
-        evaluated = functools.partial(apply, train=False)
+        evaluate = functools.partial(apply, train=False)
 
         def smoothed_loss(delta):
             (logits, *_), _ = logits_of_copies(
-                evaluated, params, batch_stats, copies + delta[:, None], key_apply
+                evaluate, params, batch_stats, copies + delta[:, None], key_apply
             )
             logs = log_mean_softmax(logits)
             # A sum, so that gradients do not shrink with the size of the batch.
             return -jnp.take_along_axis(logs, batch.y[:, None], axis=1).sum()
 
         def ascend(_, delta):
-            return jax.vmap(moved)(delta, jax.grad(smoothed_loss)(delta))
+            return jax.vmap(move)(delta, jax.grad(smoothed_loss)(delta))
 
         delta = jax.lax.fori_loop(0, num_steps, ascend, jnp.zeros_like(batch.x))
         return gradients_of_copies(

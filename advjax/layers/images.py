@@ -45,10 +45,10 @@ def vectors(
 def local_response_norm(
     x: Float[Array, "batch height width channels"],
 ) -> Float[Array, "batch height width channels"]:
-    """Each entry over (1 + 1e-4 / 5 * s)^0.75; s sums the squares of five channels.
+    """Local response normalisation over five channels.
 
-    The five are the entry's own channel and two on either side, as far as there are
-    any.
+    Each entry is divided by (1 + 1e-4 / 5 * s)^0.75, where s sums the squares of the
+    entry's own channel and two on either side, as far as there are any.
 
     Source: Krizhevsky et al. 2012, section 3.3, with the form and constants of Caffe's
     AlexNet and GoogLeNet. The constants are for pixels up to 255; images within [-1, 1]

@@ -3,6 +3,10 @@
 Every network takes `[batch, *features]` and a keyword `train: bool`, and returns
 `[batch, classes]`. In training it may return a tuple: its logits, then the logits of
 its auxiliary heads.
+
+The training memory in a network's docstring is that of one step of adversarial training
+on one image of 1568x1308, resized by the network or at its own size, with 50 classes in
+float32, compiled for CPUs by `experiments.benchmarks.network_memory`.
 """
 
 from collections.abc import Callable

@@ -15,9 +15,7 @@ class AlexNet(Network):
     input channel (60,965,224 for three). Kernels are initialised as He et al. propose,
     instead of with a standard deviation of 0.01, which is for pixels up to 255.
 
-    One step of adversarial training on one image of 1568x1308 takes 0.83 GiB resized
-    and 1.09 GiB at its own size (50 classes, float32, compiled for CPUs by
-    `experiments.benchmarks.network_memory`).
+    Training memory (see `advjax.models`): 0.83 GiB resized, 1.09 GiB at its own size.
 
     Source: Krizhevsky et al. 2012; layers as in Caffe's `bvlc_alexnet`, which
         normalises

@@ -108,9 +108,7 @@ class GoogLeNet(Network):
     parameters for 1000 classes and one input channel (13,378,280 for three), 6,379,728
     of them in the auxiliary heads. Kernels are initialised as He et al. propose.
 
-    One step of adversarial training on one image of 1568x1308 takes 0.22 GiB resized
-    and 2.14 GiB at its own size (50 classes, float32, compiled for CPUs by
-    `experiments.benchmarks.network_memory`).
+    Training memory (see `advjax.models`): 0.22 GiB resized, 2.14 GiB at its own size.
 
     Source: Szegedy et al. 2015, arXiv:1409.4842; response norms and the rounding of
         pooled

@@ -113,9 +113,7 @@ class ResNet18(ResNet):
 
     11,689,512 for three channels, as torchvision counts. Options as in `ResNet`.
 
-    One step of adversarial training on one image of 1568x1308 takes 0.24 GiB resized
-    and 1.02 GiB at its own size (50 classes, float32, compiled for CPUs by
-    `experiments.benchmarks.network_memory`).
+    Training memory (see `advjax.models`): 0.24 GiB resized, 1.02 GiB at its own size.
     """
 
     blocks = (2, 2, 2, 2)
@@ -126,9 +124,7 @@ class ResNet34(ResNet):
 
     21,797,672 for three channels, as torchvision counts. Options as in `ResNet`.
 
-    One step of adversarial training on one image of 1568x1308 takes 0.44 GiB resized
-    and 1.69 GiB at its own size (50 classes, float32, compiled for CPUs by
-    `experiments.benchmarks.network_memory`).
+    Training memory (see `advjax.models`): 0.44 GiB resized, 1.69 GiB at its own size.
     """
 
     blocks = (3, 4, 6, 3)
@@ -141,9 +137,7 @@ class ResNet56(Network):
     the paper's parameter-free shortcuts. The often cited 855,770 include 1x1
     convolutions in two shortcuts.
 
-    One step of adversarial training on one image of 1568x1308 takes 0.04 GiB resized
-    and 9.98 GiB at its own size (50 classes, float32, compiled for CPUs by
-    `experiments.benchmarks.network_memory`).
+    Training memory (see `advjax.models`): 0.04 GiB resized, 9.98 GiB at its own size.
 
     Source: He et al. 2016, section 4.2. The mean of each map precedes the head, whether
     inputs are resized or not.

@@ -18,9 +18,7 @@ class VGG16(Network):
     input channel (138,357,544 for three). It has no batch norm. Kernels are initialised
     as He et al. propose, where the authors pretrained shallower networks.
 
-    One step of adversarial training on one image of 1568x1308 takes 2.09 GiB resized
-    and 4.19 GiB at its own size (50 classes, float32, compiled for CPUs by
-    `experiments.benchmarks.network_memory`).
+    Training memory (see `advjax.models`): 2.09 GiB resized, 4.19 GiB at its own size.
 
     Source: Simonyan and Zisserman 2015, arXiv:1409.1556, configuration D.
 

@@ -302,7 +302,7 @@ def flip_weights(
 def hinge_losses(
     decisions: Float[np.ndarray, "examples classes"],
 ) -> Float[np.ndarray, "examples classes"]:
-    """For each label a point may have, the sum of its hinge losses over all machines.
+    """For each possible label of a point, its summed hinge loss over all machines.
 
     Args:
         decisions: of one-vs-rest machines, positive for their class.

@@ -27,7 +27,7 @@ class Stages:
         if self._folder is None:
             return
         data = hashlib.sha256(np.ascontiguousarray(x).tobytes() + y.tobytes())
-        told = json.dumps(
+        description = json.dumps(
             {
                 "network": str(network),
                 "representation": str(representation),
@@ -39,7 +39,7 @@ class Stages:
         )
         file = self._folder / "fit.json"
         self._folder.mkdir(parents=True, exist_ok=True)
-        if file.exists() and file.read_bytes() != told.encode():
+        if file.exists() and file.read_bytes() != description.encode():
             try:
                 read_json(file, Table())
             except Damaged as damage:
@@ -50,15 +50,15 @@ class Stages:
                     f"{file.name} there): give another folder, or delete it"
                 )
         with new_file(file) as aside:
-            aside.write_text(told, encoding="utf-8")
+            aside.write_text(description, encoding="utf-8")
 
     def _start_anew(self, damage: Exception) -> None:
         """Remove every stage, since their fit is unknown, and report the damage."""
-        _tell(f"{damage}: every stage is fitted again")
+        _report(f"{damage}: every stage is fitted again")
         for path in self._folder.glob("*.npz"):
             path.unlink()
 
-    def done(self, name: str, run: Callable[[], Any]) -> Any:
+    def load_or_fit(self, name: str, run: Callable[[], Any]) -> Any:
         """The arrays of a stage, fitted now or earlier.
 
         A damaged file is reported, and its stage is fitted again.
@@ -70,7 +70,7 @@ class Stages:
             try:
                 return _nest(_stage(file))
             except Damaged as damage:
-                _tell(f"{damage}: this stage is fitted again")
+                _report(f"{damage}: this stage is fitted again")
         flat = {
             "/".join(key.key for key in path): np.asarray(leaf)
             for path, leaf in jax.tree_util.tree_leaves_with_path(run())
@@ -116,7 +116,7 @@ def _stage(file: pathlib.Path) -> dict[str, np.ndarray]:
     return flat
 
 
-def _tell(line: str) -> None:
+def _report(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 

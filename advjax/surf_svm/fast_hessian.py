@@ -195,7 +195,7 @@ def _maxima_of_octave(values, octave: int, count: int):
 
 
 def _blocks(values):
-    """All blocks of 3 x 3 x 3, flattened; blocks at the end are padded with -1."""
+    """All blocks of 3 x 3 x 3, flattened; the last ones are padded with -1."""
     ends = [(0, -size % 3) for size in values.shape]
     filled = jnp.pad(values, ends, constant_values=-1.0)
     parts = [extent for size in filled.shape for extent in (size // 3, 3)]

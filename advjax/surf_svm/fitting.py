@@ -18,13 +18,13 @@ import optax
 from jaxtyping import Float, Int
 
 from advjax.classifier import Classifier
-from advjax.optimisers import promoting
+from advjax.optimisers import with_dtype_promotion
 from advjax.representations import Representation
 from advjax.runtime.progress import Progress
 from advjax.surf_svm.autoencoder import Autoencoder
 from advjax.surf_svm.checkpoints import Stages
 from advjax.surf_svm.machine import machine_of
-from advjax.surf_svm.network import Front, SurfSvm, shrunk
+from advjax.surf_svm.network import Front, SurfSvm, resize_to_entries
 
 Images = Float[np.ndarray, "examples height width 1"]
 _FLAT = 1e-6  # as in representations.Image
@@ -104,15 +104,19 @@ def fit(
     params = fit_front(network, x, recipe, seed, stages)
     images, by = purify(network, params, x), network.description
     if network.encoder == "pixels":
-        encoded = np.asarray(shrunk(jnp.asarray(images), network.num_words))
+        encoded = np.asarray(resize_to_entries(jnp.asarray(images), network.num_words))
     else:
-        params |= stages.done("codebook", lambda: _words(network, images, recipe, seed))
+        params |= stages.load_or_fit(
+            "codebook", lambda: _words(network, images, recipe, seed)
+        )
         words = jnp.asarray(params["words"])
         encode = functools.partial(
             jax.lax.map, lambda image: by.encode(*by.describe(image), words)
         )
         encoded = _in_parts(encode, images, "encoded images")
-    params |= stages.done("machine", lambda: fit_machine(encoded, y, network, recipe))
+    params |= stages.load_or_fit(
+        "machine", lambda: fit_machine(encoded, y, network, recipe)
+    )
     return Classifier(
         variables={"params": params},
         module=network.clone(num_support=len(params["support"])),
@@ -172,7 +176,7 @@ def fit_front(
         reduced = _in_parts(network.front.reduce_each, x, "reduced images")
         return fit_autoencoder(reduced, network.width, recipe, seed)
 
-    return {"autoencoder": stages.done("autoencoder", run)}
+    return {"autoencoder": stages.load_or_fit("autoencoder", run)}
 
 
 def purify(
@@ -237,7 +241,8 @@ def fit_autoencoder(
     seed: int,
 ) -> dict[str, Any]:
     """Parameters of an `Autoencoder` that removes Gaussian noise from the images."""
-    module, optimizer = Autoencoder(width), promoting(optax.adam(recipe.learning_rate))
+    module = Autoencoder(width)
+    optimizer = with_dtype_promotion(optax.adam(recipe.learning_rate))
     key = jax.random.key(seed)
     params = module.init(key, jnp.asarray(images[:1]))["params"]
 

@@ -161,7 +161,7 @@ class SurfSvm(Network):
     ) -> Float[Array, "batch words"]:
         """The machine's inputs for purified images, before standardisation."""
         if self.encoder == "pixels":
-            return shrunk(images, self.num_words)
+            return resize_to_entries(images, self.num_words)
         encode = one_by_one(functools.partial(_encode, self.description))
         if len(images) == 1:  # one loop less when the caller maps over examples
             return encode(images[0], self.words)[None]
@@ -256,7 +256,7 @@ def _encode(by: Description, image, words):
     return by.encode(*by.describe(image), words)
 
 
-def shrunk(
+def resize_to_entries(
     images: Float[Array, "batch height width"], entries: int
 ) -> Float[Array, "batch {entries}"]:
     """The images resized to about `entries` pixels of the same proportions, as rows."""

@@ -80,7 +80,7 @@ class _Haar(NamedTuple):
 
 
 def _haar(image: Image, sizes: tuple[int, ...]) -> _Haar:
-    """Sums over the left half minus the right, and over the upper minus the lower half.
+    """Responses of Haar wavelets: left half minus right, and upper half minus lower.
 
     A wavelet of size s spans s // 2 pixels before its place and the rest from it on.
     Beyond its edge an image has the values of its edge.

@@ -76,7 +76,7 @@ def devices_for(batch_size: int, devices: Sequence[jax.Device] | None = None) ->
     return [device for mine in owned.values() for device in mine[:share]]
 
 
-def everywhere(tree: PyTree, mesh: Mesh) -> PyTree:
+def replicate_arrays(tree: PyTree, mesh: Mesh) -> PyTree:
     """Copy arrays, equal in all processes, to every device of the mesh."""
     return jax.tree.map(
         lambda a: jax.make_array_from_callback(
@@ -87,15 +87,15 @@ def everywhere(tree: PyTree, mesh: Mesh) -> PyTree:
 
 
 def split(data: Dataset, rows: Int[np.ndarray, "batch"], mesh: Mesh) -> Batch:
-    """The batch of those rows, split over the mesh, or copied if they do not divide.
+    """The batch of those rows, split over the mesh or, if indivisible, copied.
 
     Each process reads only the rows of its own devices.
     """
     sharding = replicate(mesh) if len(rows) % mesh.size else split_batch(mesh)
 
-    def placed(a):
+    def place(a):
         return jax.make_array_from_callback(
             (len(rows), *a.shape[1:]), sharding, lambda index: a[rows[index[0]]]
         )
 
-    return Batch(*(None if part is None else placed(part) for part in data))
+    return Batch(*(None if part is None else place(part) for part in data))

@@ -141,7 +141,7 @@ class Checkpoints:
             return
         args, last = self._args, jax.device_get(state)
         digests = {"last": _digest(last), "best": _digest(best)}
-        told = dataclasses.asdict(log) | {"digests": digests}
+        saved = dataclasses.asdict(log) | {"digests": digests}
         try:
             with tell_full_disk(self._workdir), silence_threads():
                 self._manager.save(
@@ -149,7 +149,7 @@ class Checkpoints:
                     args=args.Composite(
                         last=args.StandardSave(last),
                         best=args.StandardSave(best),
-                        log=args.JsonSave(told),
+                        log=args.JsonSave(saved),
                     ),
                 )
                 self._manager.wait_until_finished()
@@ -184,13 +184,13 @@ class Checkpoints:
         # Communication below times out after half a minute on CPUs, and a process may
         # still be compiling or reading a large checkpoint.
         parallel.all_do(f"read the checkpoint: {log.settings}", lambda: None)
-        said = _said_by_first({"error": error, "log": dataclasses.asdict(log)})
-        if said["error"]:
-            raise ValueError(said["error"])
+        sent = _from_first_process({"error": error, "log": dataclasses.asdict(log)})
+        if sent["error"]:
+            raise ValueError(sent["error"])
         state, best = multihost_utils.broadcast_one_to_all(
             jax.device_get((state, best))
         )
-        return state, best, Log(**said["log"])
+        return state, best, Log(**sent["log"])
 
     def _restore(self, state, best, settings: str) -> tuple[TrainState, PyTree, Log]:
         args, step = self._args, self._manager.latest_step()
@@ -269,7 +269,7 @@ def _forms(tree: PyTree) -> list[tuple[str, tuple[int, ...], str]]:
     ]
 
 
-def _said_by_first(message: dict[str, Any]) -> dict[str, Any]:
+def _from_first_process(message: dict[str, Any]) -> dict[str, Any]:
     """The first process's message, in every process."""
     text = np.frombuffer(json.dumps(message).encode(), np.uint8)
     # The broadcast needs arrays of the same shape in all processes.

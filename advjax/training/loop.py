@@ -30,7 +30,7 @@ from advjax.training.batches import (
     Dataset,
     batch_rows,
     devices_for,
-    everywhere,
+    replicate_arrays,
     split,
 )
 from advjax.training.checkpoints import Checkpoints, Log, TrainState
@@ -110,7 +110,7 @@ def fit(
         state, best, log = checkpoints.latest(
             state, jax.device_get(variables), Log(settings=run.settings)
         )
-        state = everywhere(state, mesh)
+        state = replicate_arrays(state, mesh)
         start = int(state.step)
         if jax.process_count() > 1 and start < recipe.num_steps:
             # Compile the step in every process before one waits for another inside of
@@ -179,7 +179,7 @@ def _judge(state, log: Log, recipe: Recipe, accuracy: float, loss: float):
         least = min(1e-4 / recipe.learning_rate, 1.0)
         scale = np.float32(max(float(state.rate_scale) / 2, least))
         state = state.replace(
-            rate_scale=everywhere(scale, state.rate_scale.sharding.mesh)
+            rate_scale=replicate_arrays(scale, state.rate_scale.sharding.mesh)
         )
     return state
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import optax
 
-from advjax.optimisers import promoting
+from advjax.optimisers import with_dtype_promotion
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ class Recipe:
                 0.9 * rate, self.decay_every, 0.9, staircase=True
             )
         l2 = optax.add_decayed_weights(2 * self.weight_decay, mask=_is_conv_kernel)
-        return promoting(optax.chain(l2, optax.adam(rate)))
+        return with_dtype_promotion(optax.chain(l2, optax.adam(rate)))
 
 
 def _is_conv_kernel(params):

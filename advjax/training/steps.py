@@ -46,12 +46,14 @@ class Steps:
 
         def to_stage(batch: Batch) -> Batch:
             if jnp.issubdtype(batch.x.dtype, jnp.integer):
-                return batch._replace(x=each(stage.apply, from_int16(batch.x), mesh))
+                return batch._replace(
+                    x=map_over_mesh(stage.apply, from_int16(batch.x), mesh)
+                )
             return batch
 
         def apply(params, batch_stats, x, key, *, train):
             for link in rest:
-                x = each(link.step, x, mesh)
+                x = map_over_mesh(link.step, x, mesh)
             variables = {"params": params, "batch_stats": batch_stats}
             if not train:
                 return module.apply(variables, x, train=False), batch_stats
@@ -114,7 +116,7 @@ class Steps:
         return means["accuracy"], means["loss"]
 
 
-def each(function, x, mesh: Mesh):
+def map_over_mesh(function, x, mesh: Mesh):
     """The function of each example, computed on the device that holds the example."""
     many = jax.vmap(function)
     if mesh.size == 1 or len(x) % mesh.size:

@@ -1,4 +1,4 @@
-"""Arguments of attacks that are accepted, cast or refused in words."""
+"""Arguments of attacks that are accepted, cast or refused with a message."""
 
 import jax
 import jax.numpy as jnp

@@ -43,7 +43,7 @@ def planes(num_rows, size, *, least=0.2, most=0.5, spread=0.6):
 
 
 def reach(normal, x, side):
-    """How far each entry alone can move the value towards the plane in [-1, 1]."""
+    """Largest change of the value towards the plane by each entry within [-1, 1]."""
     down = normal * side[:, None] > 0
     return np.abs(normal) * np.where(down, 1 + x, 1 - x)
 
@@ -78,7 +78,7 @@ def test_the_distance_to_the_plane_is_reached(norm, bounds, excess):
     assert (ratio > 0.9999).all() and (ratio < excess).all()
 
 
-# Under tanh an entry nears its bound ever more slowly.
+# Under tanh an entry approaches its bound ever more slowly.
 @pytest.mark.parametrize(("change", "num_steps"), [("none", 150), ("tanh", 600)])
 def test_where_bounds_bind_the_l2_optimum_is_reached(change, num_steps):
     normal, offset, x, y = planes(12, 6, least=0.5, most=0.8)
@@ -153,7 +153,7 @@ def test_targets_reached_unreachable_and_reached_already(norm, bounds, optimum):
     )
     found = attacked(attack, weights, bias, x, [2, 2, 2, 2])
     assert np.isfinite(found.x_adv).all()
-    # Where entries are free from below, the third target is in reach after all.
+    # Without a lower bound the third target can be reached.
     np.testing.assert_array_equal(found.success[[0, 1, 3]], [True, False, True])
     size = sizes(found, x, norm)
     assert optimum - 1e-5 <= size[0] <= 1.1 * optimum
@@ -171,7 +171,7 @@ def test_confidence_is_the_margin_of_every_success():
     beyond = (normal * found.x_adv).sum(axis=1) + offset
     beyond *= np.where(y > 0, -1, 1)
     assert (beyond > 0.7 - 1e-5).all() and (beyond < 0.9).all()
-    # An example that is wrong, but not by that margin, is not finished.
+    # A misclassified example whose margin is too small is not finished.
     before = np.abs((normal * x).sum(axis=1) + offset)
     share = ((before + 0.35) / (before + 0.7))[:, None]
     near = x + share * (found.x_adv - x)
@@ -228,13 +228,13 @@ def test_a_probability_is_what_every_success_must_reach(targeted):
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     reached = shares[np.arange(8), goal]
     assert (reached >= level).all() if targeted else (reached < level).all()
-    # And hardly more, since the nearest success is kept.
+    # Hardly more, because the nearest success is kept.
     np.testing.assert_allclose(reached, level, atol=0.1)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-2])
 def test_the_default_step_fits_the_distance(scale):
-    """Of examples as quiet as speech, as of loud ones: the known distance is found."""
+    """The known distance is found for examples as quiet as speech and for loud ones."""
     generator = np.random.default_rng(0)
     normal = generator.normal(size=2000) / 5
     x = scale * generator.uniform(-0.1, 0.1, 2000).astype(np.float32)

@@ -38,7 +38,7 @@ def test_it_reaches_the_plane_and_goes_as_far_beyond_as_asked(norm, overshoot):
     assert found.success
     share = moved(found, X, norm) / distance(NORMAL, 0.0, X, norm)
     np.testing.assert_allclose(share, 1 + overshoot, rtol=1e-4)
-    # One linearisation, and the pass that sees another label.
+    # One linearisation, and one pass that judges the move.
     assert int(found.queries) == 2
 
 
@@ -90,7 +90,7 @@ def test_pruning_leaves_out_what_only_a_steeper_gradient_could_bring_near():
     assert reached(pruning=1.1) == 1
     assert reached(pruning=1.3) == 2
     assert reached(pruning=5) == reached(pruning=None) == 3
-    # The farthest is found among all.
+    # The farthest boundary of all classes is found.
     assert reached(pruning=1.1, select="max", num_candidates=3) == 1
 
 
@@ -143,7 +143,7 @@ def test_on_a_curved_boundary_it_comes_close_to_the_nearest_point():
     x = jnp.asarray(rng.uniform(-1, 1, (40, 2)), jnp.float32)
     y = jax.vmap(f)(x).argmax(-1)
     found = attacked_each(deepfool(num_candidates=None, bounds=FREE), f, x, y)
-    # Every direction in the plane, every length: the label's first change.
+    # Reference: all directions in the plane and all lengths, on a grid.
     angles = jnp.linspace(0, 2 * np.pi, 181)
     circle = jnp.stack([jnp.cos(angles), jnp.sin(angles)], -1)
     radii = jnp.geomspace(1e-3, 10.0, 300)
@@ -189,7 +189,7 @@ def test_without_a_slope_it_gives_up_where_it_stands(norm, value):
     # Compiled, because outside of a program such logits are refused.
     found = jax.jit(lambda x: attacked(deepfool(norm=norm), x, 0, flat))(jnp.zeros(4))
     np.testing.assert_array_equal(found.x_adv, np.zeros(4))
-    # One look at each of the two others.
+    # One query for each of the two other classes.
     assert not found.success and int(found.queries) == 2
 
 

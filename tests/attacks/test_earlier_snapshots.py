@@ -1,4 +1,4 @@
-"""Snapshots of states that were flat are those of nested ones, array by array."""
+"""Snapshots of earlier versions, whose states were flat, stay readable."""
 
 import operator
 import pathlib

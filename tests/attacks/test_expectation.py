@@ -83,7 +83,7 @@ class Record(NamedTuple):
 
 
 def record():
-    """An attack that notes what it sees of x, twice a step."""
+    """An attack that records its two views of x in each step."""
 
     def init(f, x, y, key, budget):
         common = begin(x, y, budget)._replace(queries=jnp.int32(2))
@@ -128,7 +128,7 @@ def test_the_mean_is_of_probabilities():
     points = jnp.stack([10 * X, -5 * X, jnp.zeros(6)])
 
     def sample(key, x):
-        # Each of the three in turn, or nearly: a known mean of many.
+        # The mean of many draws is close to the known one.
         return points[jax.random.randint(key, (), 0, 3)] + 0 * x
 
     attack = expectation(record(), sample=sample, num_samples=20_000)

@@ -1,4 +1,4 @@
-"""Foolbox, which we did not write, as the judge of our attacks' strength."""
+"""The strength of attacks, compared with Foolbox."""
 
 import jax
 import jax.numpy as jnp
@@ -22,5 +22,5 @@ def test_no_attack_is_weaker_than_foolbox():
     )
     assert len(verdicts) == 10
     assert all(verdict.holds for verdict in verdicts), verdicts
-    # Budgets at which there is something to tell apart.
+    # Budgets at which some examples are misclassified and some are not.
     assert any(0 < verdict.success[1] < 1 for verdict in verdicts)

@@ -74,7 +74,7 @@ def test_a_target_is_reached_and_hardly_heard():
 
 
 def test_the_second_stage_never_ends_louder_than_the_first():
-    # Its one pass looks at where the first stage ended.
+    # Its only pass judges the end of the first stage.
     first = found(100, 1)
     assert first.success
     excesses = [excess(found(100, num).x_adv) for num in (1, 30, 200)]

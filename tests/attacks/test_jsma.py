@@ -31,7 +31,7 @@ def follow(attack, f, x, y):
 
 
 def slopes(weights, bias, x, y, scores):
-    """Of the score of class y, and of the sum of all others."""
+    """Gradients of the score of class y and of the sum of all others."""
     if scores == "logit":
         return weights[y], -weights[y]
     if scores == "probabilities":
@@ -42,7 +42,7 @@ def slopes(weights, bias, x, y, scores):
 
 
 def searched(weights, bias, x, y, *, count, theta, direction, gamma, **goal):
-    """The points of the attack in [0, 1], with every pair looked at in every step."""
+    """Reference: the attack's points in [0, 1] by a search over all pairs."""
     clean, x, points = x.astype(np.float64), x.astype(np.float64), []
     choices = list(itertools.product(range(x.size), SIGNS[direction]))
     for _ in range(60):
@@ -54,7 +54,7 @@ def searched(weights, bias, x, y, *, count, theta, direction, gamma, **goal):
             rise, fall = fall, rise
         best, found = 0.0, None
         for group in itertools.combinations(choices, count):
-            # Of two directions, a slope counts as far as a step takes the entry.
+            # With two directions a slope is weighted by the length of its step.
             reach = [
                 np.clip(1 - x[i] if sign > 0 else x[i], 0, theta)
                 if direction == "both"
@@ -294,7 +294,7 @@ def test_impossible_options_are_refused(options, complaint):
 
 
 def test_both_directions_need_no_more_entries_than_one():
-    """Near its upper bound an entry gains nothing by going up, however steep."""
+    """An entry near its upper bound gains nothing by an increase."""
     rng = np.random.default_rng(4)
     x = rng.beta(0.4, 0.4, (16, 40)).astype(np.float32)
     f = linear(rng.normal(size=(4, 40)), np.zeros(4))

@@ -33,7 +33,7 @@ def two_classes(steepness=1.0):
     normal = steepness * rng.normal(size=(12, 6))
     x = rng.uniform(-0.6, 0.6, (12, 6)).astype(np.float32)
     side = rng.choice([-1, 1], 12)
-    # What each entry alone can do towards the plane within [-1, 1].
+    # Largest change towards the plane by each entry within [-1, 1].
     reach = np.abs(normal) * (1 + side[:, None] * np.sign(normal) * x)
     value = side * rng.uniform(0.4, 0.75, 12) * reach.sum(axis=1)
     offset = value - (normal * x).sum(axis=1)
@@ -41,7 +41,7 @@ def two_classes(steepness=1.0):
     return weights, bias, x, (value > 0).astype(np.int32), value
 
 
-# Steep classifiers are confident: almost certain an inch from the plane.
+# Steep classifiers are confident close to the plane.
 @pytest.mark.parametrize("steepness", [0.1, 1.0, 30.0])
 def test_the_distance_to_the_plane_is_reached(steepness):
     weights, bias, x, y, value = two_classes(steepness)
@@ -75,7 +75,7 @@ def test_where_bounds_bind_scipy_finds_nothing_nearer():
             )
         )
     assert all(one.success for one in best)
-    # Bounds bind in some rows, or this would be the test above.
+    # The bounds must be active in some rows.
     assert sum((np.abs(one.x + x[i]) > 0.9999).any() for i, one in enumerate(best)) > 3
     assert found.success.all() and (np.abs(found.x_adv) <= 1).all()
     ratio = np.linalg.norm(found.x_adv - x, axis=1)

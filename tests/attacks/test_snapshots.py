@@ -66,7 +66,7 @@ def whole(tmp_path_factory):
 
 
 def changed(whole, tmp_path, **arrays):
-    """A snapshot with other arrays, and the digest that belongs to them."""
+    """A snapshot with other arrays and their digest."""
     path = tmp_path / "attack.npz"
     path.write_bytes(whole)
     with np.load(path) as found:
@@ -96,7 +96,7 @@ def test_any_changed_byte_of_the_content_is_noticed(whole, tmp_path):
         except ValueError as error:
             assert "delete it" in str(error)
             continue
-        # Dates and attributes of the archive's members are no content.
+        # Dates and attributes of the archive's members are not digested.
         np.testing.assert_array_equal(slots.state.common.x_adv, _state(whole, tmp_path))
         assert ids == [*"abcde", "\0"]
 

@@ -27,7 +27,7 @@ def test_auxiliary_heads_add_three_tenths_of_their_loss():
     np.testing.assert_allclose(found.metrics["loss"], expected, rtol=1e-6)
     accuracy = ((X @ PARAMS[0]).argmax(axis=-1) == Y).mean()
     assert found.metrics["accuracy"] == accuracy
-    # Whose heads alone would have another one.
+    # The loss without auxiliary heads differs.
     assert any(((X @ p).argmax(axis=-1) == Y).mean() != accuracy for p in PARAMS[1:])
     weights = jnp.asarray([1, 0.3, 0.3])[:, None, None]
     expected = weights * jax.vmap(jax.grad(loss))(PARAMS)

@@ -1,4 +1,4 @@
-"""The consistency term beside plain NumPy."""
+"""The consistency term, compared with NumPy."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ LOGITS = 3 * np.random.default_rng(0).standard_normal((4, 3, 3)).astype(np.float
 
 
 def loss(logits, **options):
-    """The defence's loss for a network that answers each copy with its own row."""
+    """The defence's loss for a network whose outputs are the rows of `logits`."""
 
     def answers(params, batch_stats, x, key):
         del x, key

@@ -97,7 +97,7 @@ def test_gradients_are_those_of_separate_passes(crafting, norm, alpha):
 
 
 def test_no_gradient_flows_through_the_perturbation():
-    # In l2, where one would: the sign's derivative is zero anyway.
+    # In l2, since the derivative of a sign is zero in any case.
     params, _, batch = problem()
 
     def propagated(params):
@@ -138,7 +138,7 @@ def test_running_statistics_move_once_towards_the_mixture():
 
 
 def perturbed(defence, batch):
-    """The adversarial batch, which a network hands out as its batch statistics."""
+    """The adversarial batch, which the network returns as its batch statistics."""
     params, stats, _ = problem()
 
     def showing(params, batch_stats, x, key):
@@ -206,7 +206,7 @@ def test_a_part_without_weight_cannot_spoil_the_rest():
 
 
 class Tiny(nn.Module):
-    """Dropout and batch norm, which differ from one mode to the other."""
+    """A network with dropout and batch norm, which differ between the modes."""
 
     num_classes: int = 2
 

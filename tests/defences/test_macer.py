@@ -1,4 +1,4 @@
-"""The soft certified radius beside SciPy, and its gradient at the ends."""
+"""The soft certified radius, compared with SciPy, and its gradient at the ends."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ KEY = jax.random.key(3)
 
 
 def loss(logits, y, **options):
-    """Of one example whose copies the network answers with the rows of `logits`."""
+    """The loss of one example whose copies have the rows of `logits`."""
 
     def answers(params, batch_stats, x, key):
         del x, key

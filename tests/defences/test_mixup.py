@@ -1,4 +1,4 @@
-"""Mixup beside its definition, and labels that nobody has checked."""
+"""Mixup, compared with its definition, and unverified labels."""
 
 import jax
 import jax.numpy as jnp

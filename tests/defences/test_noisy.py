@@ -44,5 +44,5 @@ def test_every_example_has_noise_of_its_own_in_the_law_s_scale():
     (noise,) = seen
     assert len(np.unique(np.asarray(noise))) == noise.size
     assert 0.3 < float(noise.std()) < 0.7
-    # Another draw than that of `gaussian`, of the same law.
+    # Another draw than that of `gaussian`, of the same distribution.
     assert np.abs(weights(gaussian(sigma=0.5))).max() > 0

@@ -1,4 +1,4 @@
-"""What the defences on noisy copies share: the copies, their batch, their metrics."""
+"""Noisy copies, their batch and their metrics."""
 
 import jax
 import jax.numpy as jnp

@@ -48,7 +48,7 @@ def found_plainly():
 @pytest.mark.parametrize(("norm", "alpha"), [("linf", 0.0), ("l2", 0.5)])
 def test_gradients_are_those_of_the_attack_and_then_the_loss(norm, alpha):
     params, batch = problem()
-    # The attack itself, on one example at a time: no batch statistics tie them here.
+    # The attack on single examples, independent as there are no batch statistics.
     attack = pgd(
         num_steps=4, norm=norm, random_start=False, stop="last", bounds=(-1.5, 1.5)
     )
@@ -84,7 +84,7 @@ def test_gradients_are_those_of_the_attack_and_then_the_loss(norm, alpha):
     np.testing.assert_allclose(got.metrics["loss"], value, rtol=1e-5)
     for a, b in zip(got.params, grads, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
-    # The ascent leaves no trace in the running statistics.
+    # The ascent does not change the running statistics.
     assert int(got.batch_stats["seen"]) == 1
 
 
@@ -97,7 +97,7 @@ def test_it_raises_the_loss_more_than_one_step():
 
 @jax.jit(static_argnums=0)
 def ends(options, batch, key):
-    """Where the ascents end, which a network hands out as its batch statistics."""
+    """The adversarial batch, which the network returns as its batch statistics."""
     params, _ = problem()
     showing = lambda params, _, x, key: (logits_fn(params, x), {"x": x})  # noqa: E731
     defence = pgd_adversarial(**dict(options))
@@ -113,14 +113,14 @@ def test_every_example_ends_within_its_own_budget(norm, order):
     size = 6 if norm == "l2" else 1
     budgets = 0.1 * np.sqrt(size * np.square(batch.x).mean(axis=1))
     assert (moved <= budgets * (1 + 1e-5) + 1e-7).all()
-    # Large steps end on the sphere, or in a corner of the box, wherever one slopes.
+    # Large steps end on the sphere or in a corner of the box.
     assert np.median(moved[1:] / budgets[1:]) > 0.95
     assert moved[0] == 0.0
 
 
 def test_starts_are_random_and_come_from_the_key():
     _, batch = problem()
-    # So short a climb ends where it starts.
+    # Such short steps end close to the start.
     options = (("eps", EPS), ("num_steps", 1), ("relative_step", 1e-9))
     first, again, other = (
         np.asarray(ends(options, batch, jax.random.key(seed)) - batch.x)
@@ -129,13 +129,13 @@ def test_starts_are_random_and_come_from_the_key():
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 0.1 * EPS
     assert 0.9 * EPS < np.abs(first).max() <= EPS * (1 + 1e-5)
-    # Uniform in the box, and no two examples start alike.
+    # Starts are uniform in the box and differ between examples.
     assert first.std() == pytest.approx(EPS / np.sqrt(3), rel=0.1)
     assert np.abs(first[0] - first[1]).max() > 0.1 * EPS
 
 
 def few_strong_and_many_weak_entries():
-    """Two classes; the weak entries tell them apart until an attacker moves them."""
+    """Two classes that weak entries separate until an attacker moves these."""
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 256).astype(np.int32)
     means = np.concatenate([np.full(2, 1.0), np.full(30, 0.25)])
@@ -170,8 +170,8 @@ def test_training_leaves_a_network_harder_to_attack(build):
 
 
 def test_crafting_in_evaluation_mode_climbs_that_network():
-    # One whose evaluation mode prefers the wrong classes: to climb there is to descend
-    # in the network that trains.
+    # Evaluation mode prefers the wrong classes, so an ascent there is a descent in
+    # training mode.
     def turned(params, batch_stats, x, key, *, train=True):
         logits, stats = apply(params, batch_stats, x, key)
         return (logits if train else -logits), stats

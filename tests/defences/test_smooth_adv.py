@@ -1,4 +1,4 @@
-"""Where the attack on the smoothed classifier ends, and what it does on the way."""
+"""The attack on the smoothed classifier: its steps and its end."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ KERNEL = jax.random.normal(jax.random.key(1), (6, 2))
 
 
 def perturbations(eps, num_steps, kernel=KERNEL):
-    """Those of each copy, from the rows that a linear network is trained on."""
+    """The perturbation of each copy, from the batch of a linear network."""
 
     def shows(params, _, x, key, *, train=True):
         del key, train
@@ -32,7 +32,7 @@ def perturbations(eps, num_steps, kernel=KERNEL):
 @pytest.mark.parametrize("num_steps", [1, 4])
 def test_against_a_line_it_walks_straight_at_the_other_class(num_steps):
     moved = perturbations(0.7, num_steps)
-    # Of two classes, all noise leaves the direction alone: the difference of columns.
+    # With two classes the direction is the difference of columns, whatever the noise.
     towards = np.asarray(KERNEL[:, 1] - KERNEL[:, 0])
     sign = np.where(np.asarray(BATCH.y) == 0, 1.0, -1.0)
     wanted = 0.7 * sign[:, None] * towards / np.linalg.norm(towards)
@@ -57,7 +57,7 @@ def test_against_three_classes_it_ends_where_numpy_does():
 
 
 def test_the_ascent_asks_the_network_as_it_is_certified():
-    # In evaluation the slope has the other sign: so has the perturbation.
+    # In evaluation mode the slope, and so the perturbation, has the other sign.
     def two_faced(params, _, x, key, *, train=True):
         del key
         return x @ params if train else x @ -params, x

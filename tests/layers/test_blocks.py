@@ -30,7 +30,7 @@ def stock(x, kernel, stride, padding=None, **options):
     )
 
 
-# No map has few positions for 0, every map has for 1000.
+# With 0 no map counts as small, with 1000 every map does.
 @pytest.mark.parametrize(
     ("few", "sizes", "size", "stride", "padding"),
     [
@@ -87,7 +87,7 @@ def test_a_convolution_in_groups_equals_xla():
     ("window", "stride", "padding"), [(3, 2, 0), (2, 2, 0), (3, 1, 1)]
 )
 def test_max_pool_and_its_gradient_equal_xla(shape, window, stride, padding):
-    # Of four values, so that most windows hold ties.
+    # Four values, so that most windows hold ties.
     x = jax.random.randint(jax.random.key(0), (2, *shape, 3), -2, 2).astype(jnp.float32)
     ends = [(0, 0)]
     for size in shape:
@@ -160,7 +160,7 @@ def test_clipped_relu_lets_nan_through_and_is_flat_outside():
 
 @pytest.fixture
 def maps():
-    """Maps that are off centre: there a careless variance would lose its digits."""
+    """Maps with a large mean, at which an unstable variance loses its digits."""
     return 3 + 2 * jax.random.normal(jax.random.key(0), (4, 20, 16, 5))
 
 

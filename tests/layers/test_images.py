@@ -20,7 +20,7 @@ def test_images_are_stretched_to_both_sides_of_0():
 
 
 def test_resizing_keeps_a_plane_and_reads_every_entry():
-    # A plane is what bilinear interpolation keeps, but for the edges.
+    # Bilinear interpolation keeps a plane, except at the edges.
     rows, columns = jnp.meshgrid(jnp.arange(40.0), jnp.arange(30.0), indexing="ij")
     plane = (rows / 100 + columns / 60)[None, ..., None]
     out = centre(plane, 10)[0, 2:-2, 2:-2, 0]

@@ -12,7 +12,7 @@ def variable_shapes(network, x):
 
 
 def drawn(shapes):
-    """Variables of those shapes; compiling the initial ones would take longest."""
+    """Variables of those shapes, which need no compilation."""
     rng = np.random.default_rng(0)
 
     def leaf(path, shape):
@@ -36,7 +36,7 @@ def num_parameters(network, sizes):
 
 
 def heights(network, sizes):
-    """The height of what each layer returns, by its name."""
+    """The height of each layer's output, by its name."""
     x = _image(sizes)
     variables = variable_shapes(network, x)
 

@@ -21,7 +21,7 @@ def num_parameters(network):
 
 def test_full_width_has_the_published_parameters():
     assert num_parameters(DenseMel) == 11_092_200
-    # Reconstructed: nobody published a number; it should not change unnoticed.
+    # Reconstructed, without a published number; this guards against changes.
     assert num_parameters(DenseWav) == 5_849_614
 
 

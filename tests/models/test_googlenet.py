@@ -63,7 +63,7 @@ def test_auxiliary_heads_speak_in_training_alone_and_reach_mid_network():
 
     @jax.jit
     def slopes(variables):
-        """Those of each head's logits, by all variables."""
+        """Gradients of each head's logits by all variables."""
         rngs = {"dropout": jax.random.key(2)}
         logits, pull_back = jax.vjp(
             lambda variables: network.apply(variables, x, train=True, rngs=rngs),

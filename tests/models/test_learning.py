@@ -1,4 +1,4 @@
-"""Networks learn real clips by heart."""
+"""Networks overfit a few real clips."""
 
 import csv
 

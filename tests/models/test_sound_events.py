@@ -1,4 +1,4 @@
-"""VGG13, GCNN and CRNN: sizes as published, and the GRU beside a loop."""
+"""VGG13, GCNN and CRNN: published sizes, and the GRU compared with a loop."""
 
 import functools
 

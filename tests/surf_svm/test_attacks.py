@@ -76,7 +76,7 @@ def test_evasion_stops_at_the_plane_or_goes_to_the_edge_of_the_ball():
     first, last = (evaded(evasion(stop=stop), budget) for stop in ("first", "last"))
     assert first.success and last.success
     assert int(first.queries) < int(last.queries) == 40
-    # Not further beyond the plane than a step.
+    # At most one step beyond the plane.
     assert jnp.linalg.norm(first.x_adv - X) <= AWAY + 2.5 * budget / 40
     np.testing.assert_allclose(jnp.linalg.norm(last.x_adv - X), budget, rtol=1e-5)
 
@@ -126,7 +126,7 @@ def test_the_gradient_is_that_of_the_objective(density):
     x = np.array([0.6, 0.9])
 
     def objective(point):
-        """In float64, from scikit-learn's decisions."""
+        """Reference in float64, from scikit-learn's decisions."""
         decisions = fitted.decision_function(point[None])[0]
         logits = np.zeros(3)
         np.add.at(logits, first, decisions)
@@ -150,7 +150,7 @@ def test_the_gradient_is_that_of_the_objective(density):
     found = jax.grad(lambda point: margin(guided(point), jnp.int32(y)))(at)
     small = 1e-6 * np.eye(2)
     expected = [(objective(x + d) - objective(x - d)) / 2e-6 for d in small]
-    # The density's share is no rounding error of the margin's.
+    # The density's part is well above the rounding of the margin.
     bare = jax.grad(lambda point: margin(logits_fn(point), jnp.int32(y)))(at)
     assert np.abs(bare - found).max() > 0.05
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
@@ -209,7 +209,7 @@ def test_flip_weights_are_the_cheapest_of_all_choices():
 
 def test_hinge_losses_are_sums_over_machines():
     decisions = np.array([[2.0, -0.5, -3.0]])
-    # Class 0 is right at a margin, 1 stands within its own.
+    # Class 0 is correct beyond the margin, class 1 within it.
     expected = [[0 + 0.5 + 0, 3 + 1.5 + 0, 3 + 0.5 + 4]]
     np.testing.assert_allclose(hinge_losses(decisions), expected)
 
@@ -256,7 +256,7 @@ def test_flips_of_one_rate_are_the_same_every_time():
     assert found.num_rounds == again.num_rounds <= 50
     assert [number for number, _ in seen] == [*range(1, found.num_rounds + 1)] * 2
     np.testing.assert_array_equal(seen[-1][1], found.flipped)
-    # Settled: one programme more chooses no others.
+    # Converged: one more programme chooses the same labels.
     np.testing.assert_array_equal(seen[-2][1], found.flipped)
 
 

@@ -11,7 +11,7 @@ PRESENT = np.arange(11) % 3 != 0
 
 
 def loop(descriptors, present, words):
-    """Both encodings, one descriptor after the other."""
+    """Reference: both encodings, one descriptor at a time."""
     sums, counts, seen = np.zeros(len(words)), np.zeros(len(words)), 0
     for descriptor, there in zip(descriptors, present, strict=True):
         if not there:

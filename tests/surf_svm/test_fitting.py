@@ -25,7 +25,7 @@ NETWORK = SurfSvm(num_classes=2, width=2, zones=3, max_points=16, num_words=6)
 
 
 def images(count=12, seed=0):
-    """Stripes along either axis, moved about, with noise."""
+    """Stripes along either axis, shifted, with noise."""
     generator = np.random.default_rng(seed)
     y = np.arange(count) % 2
     lines = np.arange(60)[:, None] + np.zeros(48), np.zeros(60)[:, None] + np.arange(48)
@@ -94,7 +94,7 @@ def stages(folder, seed=0):
 
 def found(folder, value):
     made = {"a": {"b": np.float32([value, 1])}, "c": np.int32(value)}
-    return stages(folder).done("codebook", lambda: made)["a"]["b"].tolist()
+    return stages(folder).load_or_fit("codebook", lambda: made)["a"]["b"].tolist()
 
 
 def test_a_damaged_stage_is_told_and_fitted_again(tmp_path, capsys):
@@ -102,7 +102,9 @@ def test_a_damaged_stage_is_told_and_fitted_again(tmp_path, capsys):
     assert found(folder, 1) == found(folder, 2) == [1, 1]
     file = folder / "codebook.npz"
     good = file.read_bytes()
-    other = stages(folder).done("other", lambda: {"a": {"b": np.float32([7, 7])}})
+    other = stages(folder).load_or_fit(
+        "other", lambda: {"a": {"b": np.float32([7, 7])}}
+    )
     assert other["a"]["b"].tolist() == [7, 7]
     for value, damage in enumerate(
         [good[:100], b"", b"junk" * 99, (folder / "other.npz").read_bytes()], start=3

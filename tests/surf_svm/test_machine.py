@@ -36,7 +36,7 @@ def test_decisions_and_logits_are_those_of_scikit_learn(num_classes):
     ovr = fitted(num_classes, "ovr")
     logits = jax.vmap(lambda row: logits_of_pairs(row, num_classes))(decisions(ovr))
     np.testing.assert_allclose(logits, ovr.decision_function(UNSEEN), atol=1e-4)
-    # Where the vote is not tied, the answer is the same, too.
+    # Without a tie the prediction is the same, too.
     votes = np.sort(np.floor(np.asarray(logits) + 0.5), axis=1)
     clear = votes[:, -1] > votes[:, -2]
     assert clear.sum() > 20
@@ -64,5 +64,5 @@ def test_votes_have_a_gradient_that_an_attacker_can_follow():
     gradient = jax.grad(lambda d: logits_of_pairs(d, 3)[0])(
         jnp.asarray([-2.0, -2.0, 0])
     )
-    # More of either pair of the first class is more of its logit.
+    # The first class's logit increases with the decisions of its pairs.
     assert (gradient[:2] > 0.05).all()

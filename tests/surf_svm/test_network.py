@@ -30,7 +30,7 @@ def classifier(**options):
 
 @pytest.mark.parametrize("encoder", network.ENCODERS)
 def test_a_batch_is_its_examples(encoder):
-    # A CPU takes them one after the other, and a batch of `vmap` too.
+    # A CPU computes them one at a time, also in a batch of `vmap`.
     found = classifier(encoder=encoder)
     alone = jax.jit(found.logits)
     one_by_one = [alone(x) for x in IMAGES]
@@ -55,7 +55,7 @@ def test_several_devices_count_the_votes_of_one(made):
         count_votes, found.logits_fn("image"), IMAGES[0], jax.random.key(1),
         noise=gaussian(0.1), num_samples=16,
     )  # fmt: skip
-    # With batches of singular value problems, this never ends.
+    # Batches of singular value problems deadlock here.
     alone, shared = Placement(4), Placement(4, mesh=data_mesh())
     np.testing.assert_array_equal(count(placement=shared), count(placement=alone))
 
@@ -86,7 +86,7 @@ def test_a_zone_without_key_points_is_described_at_its_centre():
         lambda x: network._with_zones(surf.key_points(x, max_points=8), x, 3)
     )(image)
     dense = np.asarray(found.present[8:])
-    # The first zone has the blob; the eight others have nothing but their centres.
+    # The first zone has the blob, the eight others only their centres.
     assert dense.tolist() == [False] + [True] * 8
     assert bool(found.present[:8].any())
     places = np.asarray(found.place[8:]).reshape(3, 3, 2) - network.ROOM
@@ -95,10 +95,10 @@ def test_a_zone_without_key_points_is_described_at_its_centre():
 
 
 def test_pixels_are_a_grid_of_just_so_many_entries():
-    shape = jax.eval_shape(lambda x: network.shrunk(x, 24), IMAGES[..., 0])
+    shape = jax.eval_shape(lambda x: network.resize_to_entries(x, 24), IMAGES[..., 0])
     assert shape.shape == (3, 24)
     ramp = jnp.broadcast_to(jnp.arange(48.0)[None, None], (1, 60, 48))
-    grid = network.shrunk(ramp, 24).reshape(4, 6)
+    grid = network.resize_to_entries(ramp, 24).reshape(4, 6)
     assert (jnp.diff(grid, axis=1) > 0).all()
     np.testing.assert_allclose(grid, grid[:1].repeat(len(grid), 0), atol=1e-4)
 

@@ -11,7 +11,7 @@ from advjax.surf_svm import fast_hessian, surf
 judge = pytest.importorskip("mahotas.features.surf")
 
 
-# Compiled: one operation after the other compiles each of them.
+# Compiled as a whole, which is faster than one operation at a time.
 key_points = jax.jit(surf.key_points, static_argnames=("upright",))
 descriptors = jax.jit(surf.descriptors)
 dominant_angles = jax.jit(surf.dominant_angles)
@@ -49,7 +49,7 @@ def cosines(a, b):
 
 def test_maxima_are_those_of_mahotas():
     image = texture()
-    # Its values reach 255, and its refinement moves points by up to a step and a half.
+    # mahotas' values reach 255, and it moves points by up to one and a half steps.
     expected = judge.interest_points(image * 255.0, 2, 4, 1, 0.1)
     found = [maxima_of_octave(jnp.asarray(image), octave) for octave in (0, 1)]
     places, _, scores = (np.concatenate(part) for part in zip(*found, strict=True))
@@ -60,7 +60,7 @@ def test_maxima_are_those_of_mahotas():
         away = np.abs(places - row[:2]).max(axis=1)
         same = (away < 3) & (np.abs(scores - row[3]) < 2e-3 * row[3])
         missed += not same.any()
-    # Which of its points are settled within half a step is where the two differ.
+    # The two differ in which points are within half a step.
     assert missed <= 0.1 * len(expected)
 
 
@@ -85,7 +85,7 @@ def test_a_blob_is_found_where_it_is_and_grows_with_it(deviation):
     image = np.exp(-away / (2 * deviation**2)).astype(np.float32)
     found = there(key_points(jnp.asarray(image)))
     np.testing.assert_allclose(found["place"][0], [80.3, 80.4], atol=0.1)
-    # Of this filter; mahotas, whose steps have the other sign, finds 0.59 to 0.88.
+    # For this filter; mahotas, whose steps have the other sign, finds 0.59 to 0.88.
     assert found["scale"][0] / deviation == pytest.approx(0.74, abs=0.05)
 
 

@@ -22,7 +22,7 @@ def test_the_energy_decides_the_rank(energy, rank):
     values = np.sqrt([100.0, 20.0, 3.0])
     found = np.asarray(reduce_rank(matrix(values), energy=energy))
     assert np.linalg.matrix_rank(found, tol=1e-3) == rank
-    # Eckart and Young: what is missing are the other singular values.
+    # Eckart and Young: the error consists of the other singular values.
     error = np.linalg.norm(found - matrix(values))
     assert error == pytest.approx(np.linalg.norm(values[rank:]), abs=1e-4)
 
@@ -56,7 +56,7 @@ def test_the_gradient_is_that_of_differences(shape):
 def test_equal_singular_values_have_a_finite_gradient():
     x = jnp.diag(jnp.asarray([3.0, 3.0, 1.0, 1.0]))
     gradient = jax.grad(lambda x: jnp.sum(jnp.square(reduce_rank(x, rank=2))))(x)
-    # The sum of the squares of what is kept, 2 s for each of it.
+    # The sum of the squares of the kept values has the derivative 2 s by each.
     np.testing.assert_allclose(
         gradient, jnp.diag(jnp.asarray([6.0, 6, 0, 0])), atol=1e-5
     )

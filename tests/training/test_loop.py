@@ -11,7 +11,7 @@ from advjax.defences import gaussian, plain
 from advjax.representations import Magnitude, MelEnergies, Waveform
 from advjax.runtime.parallel import data_mesh, split_batch
 from advjax.training import Dataset, Objective, Recipe, TrainingRun, batches, fit, loop
-from advjax.training.steps import each
+from advjax.training.steps import map_over_mesh
 
 WAVE = Waveform(num_samples=32)
 RECIPE = Recipe(
@@ -20,7 +20,7 @@ RECIPE = Recipe(
 
 
 class Tiny(nn.Module):
-    """Batch norm, dropout and two layers: every kind of state that a network has."""
+    """A network with batch norm, dropout and two layers: every kind of state."""
 
     num_classes: int = 2
 
@@ -41,7 +41,7 @@ def problem(seed, count=64):
 
 
 class Plain(nn.Module):
-    """A network without batch norm, whose auxiliary head speaks in training."""
+    """A network without batch norm, with an auxiliary head in training."""
 
     @nn.compact
     def __call__(self, x, *, train: bool):
@@ -252,9 +252,9 @@ def test_a_device_transforms_its_own_examples():
     def gathers(function):
         return "all-gather" in jax.jit(function).lower(x).compile().as_text()
 
-    assert not gathers(lambda x: each(jnp.fft.rfft, x, mesh))
+    assert not gathers(lambda x: map_over_mesh(jnp.fft.rfft, x, mesh))
     # From JAX 0.12 on XLA splits Fourier transforms by itself. Once no earlier JAX is
-    # admitted, `_each` may go.
+    # supported, `map_over_mesh` can be removed.
     if jax.__version_info__ < (0, 12):
         assert gathers(jax.vmap(jnp.fft.rfft))
 
@@ -266,7 +266,7 @@ def test_processes_share_a_batch_equally(monkeypatch):
     ids = [device.id for device in batches.devices_for(12)]
     assert ids == [0, 1, 2, 4, 5, 6]
     assert [device.id for device in batches.devices_for(8)] == [0, 1, 4, 5]
-    # Two cannot share nine: each goes by itself.
+    # Two processes cannot split nine examples, so each trains by itself.
     assert [device.id for device in batches.devices_for(9)] == [0, 1, 2]
 
 
@@ -304,7 +304,7 @@ def test_weights_are_chosen_by_the_judge_and_not_by_the_defence():
     recipe = dataclasses.replace(
         RECIPE, validate_every=10, schedule="plateau", plateau_patience=99
     )
-    # Judged as equally good throughout, the first weights stay the best.
+    # With equal accuracies throughout, the first weights stay the best.
     found = train(recipe=recipe, judge=failing)
     first = train(recipe=dataclasses.replace(recipe, num_steps=10))
     assert found.digest() == first.digest() != train(recipe=recipe).digest()

@@ -35,7 +35,7 @@ def judge_or_die(*args):
     return judge(*args)
 
 loop._judge = judge_or_die
-# The second process has a folder that it must not need.
+# The second process has no access to the folder.
 workdir = os.path.join(folder, "training" if index == "0" else "nowhere")
 found = weights(train(gradients=gaussian(sigma=0.3), workdir=workdir))
 np.savez(os.path.join(folder, f"weights{index}.npz"), *found, judged=len(judged))
@@ -43,7 +43,7 @@ np.savez(os.path.join(folder, f"weights{index}.npz"), *found, judged=len(judged)
 
 
 def started(folder, *, last_judged):
-    """Two processes that train; the second one ends before a validation if told to."""
+    """Two training processes; the second one may end before a validation."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -57,7 +57,7 @@ def started(folder, *, last_judged):
 
 
 def trained(folder):
-    """The weights that both processes have in the end, and their validations."""
+    """The final weights and the validations of both processes."""
     workers = started(folder, last_judged=99)
     try:
         for index, worker in enumerate(workers):

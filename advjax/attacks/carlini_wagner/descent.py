@@ -18,7 +18,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from advjax.attacks.objectives import is_adversarial, margin
-from advjax.optimisers import promoting
+from advjax.optimisers import with_dtype_promotion
 from advjax.types import Bounds, Features, Label, LogitsFn
 
 Scalar = Float[Array, ""]
@@ -218,4 +218,4 @@ def descend(
     return after, over
 
 
-_ADAM = promoting(optax.scale_by_adam())
+_ADAM = with_dtype_promotion(optax.scale_by_adam())

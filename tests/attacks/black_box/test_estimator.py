@@ -33,7 +33,7 @@ def test_an_estimates_cosine_is_what_its_samples_allow(num_samples, size):
 
 
 def test_pairs_of_which_one_is_hidden_do_not_mislead():
-    # Half of the probes show nothing: those in which the first entry grows by a third.
+    # Half of the probes are hidden: those whose first entry grows by more than 1/3.
     def loss(x):
         return jnp.where(x[0] < 0.3, 5.0 + x.sum(), jnp.inf)
 

@@ -42,7 +42,7 @@ def test_success_begins_where_the_plane_is(norm, dual, top_k):
         np.linalg.norm(moved, order, axis=1)
         <= np.array([0.98, 1.05]) * distance * (1 + 1e-5)
     ).all()
-    # The best end is kept: almost all that the budget allows.
+    # The best point is kept, close to the optimum within the budget.
     fallen = NORMAL @ X - NORMAL @ found.x_adv[0]
     assert fallen > 0.95 * 0.98 * float(NORMAL @ X)
 
@@ -68,7 +68,7 @@ def test_every_forward_pass_is_counted_and_the_limit_holds():
         attack = nes(num_samples=10, max_queries=max_queries, bounds=FREE)
         found = run(attack, watched, X, jnp.int32(1), jax.random.key(0), budget)
         jax.effects_barrier()
-        # One more measures the success.
+        # One more query measures the success.
         assert int(found.queries) == len(asked) - 1 <= max_queries
         # A step is 10 + 1, and one query judges x.
         assert int(found.queries) % 11 == 1

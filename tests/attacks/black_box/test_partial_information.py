@@ -61,11 +61,11 @@ def test_success_begins_where_the_targets_region_does():
     moved = np.abs(np.asarray(found.x_adv) - np.asarray(X)).max(axis=1)
     assert (moved <= budgets * (1 + 1e-5)).all()
     assert ((found.x_adv @ WEIGHTS.T).argmax(axis=1)[2:] == 2).all()
-    # Points of the target's class outside of the budget are no answer.
+    # Points of the target class outside of the budget do not count.
     np.testing.assert_array_equal(found.x_adv[:2], jnp.stack([X, X]))
-    # Another step would not have fitted in.
+    # The remaining queries do not suffice for another step.
     assert (found.queries <= 4000).all() and (found.queries[:2] > 3899).all()
-    # The start was far away, and its direction alone does not lead there.
+    # The start is far away, and the straight line from it does not reach the class.
     assert np.abs(STARTS[2] - np.asarray(X)).max() > 3 * DISTANCE
     assert (found.queries[2:] > 500).all()
 
@@ -99,12 +99,12 @@ def test_it_walks_as_one_query_after_the_other_would():
         assert int(found.queries[0]) == queries
         if share > 1:
             np.testing.assert_allclose(found.x_adv[0], point, atol=2e-5)
-        # Some searches took several proposals, or nothing was tested here.
+        # The test needs searches with several proposals.
         assert max(searches) > 4
 
 
 def one_by_one(budget, *, num_samples, max_queries):
-    """The attack as a loop of single questions: where it ends, after how many."""
+    """The attack as a loop of single queries: its result and their number."""
     x = np.asarray(X)
     oracle = jax.jit(best(F, 1))
     estimate = jax.jit(
@@ -164,7 +164,7 @@ def test_a_start_within_the_budget_is_the_answer():
 
 
 def test_a_start_that_is_not_its_class_is_a_failure_at_once():
-    # Class 1's clip at the place of class 2's, within the budget and outside of it.
+    # The start of class 2 is an example of class 1, within the budget or outside.
     attack = partial_information(starts=STARTS[[0, 2, 1]], bounds=FREE)
     found = attacked(attack, [0.1, 5.0])
     np.testing.assert_array_equal(found.success, [False, False])
@@ -181,7 +181,7 @@ def test_a_first_box_may_be_given():
     np.testing.assert_allclose(jnp.abs(near.current - X).max(), 2.0, rtol=1e-6)
     np.testing.assert_allclose(far.current, STARTS[2], atol=1e-6)
     assert not near.common.done and not far.common.done
-    # In this one no point of the class is left.
+    # This box holds no point of the class.
     assert begun(0.9 * float(DISTANCE)).common.done
 
 
