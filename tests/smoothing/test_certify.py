@@ -44,12 +44,14 @@ def plan_of(num_estimation, radii=()):
 def certificates(ratio, *, num, num_estimation):
     logits_fn, x = half_space(NORMAL, OFFSET), at_distance(ratio)
     # A tile of the size of the whole count: here a dispatch costs more than the votes.
-    placement = Placement(min(1000, num_estimation))
-    options = {"noise": NOISE, "num_estimation": num_estimation}
-    return [
-        certify(logits_fn, x, key, placement=placement, **options)
-        for key in jax.random.split(jax.random.key(11), num)
-    ]
+    pairs = certify_each(
+        logits_fn,
+        [Example(x, key) for key in jax.random.split(jax.random.key(11), num)],
+        noise=NOISE,
+        plan=plan_of(num_estimation),
+        placement=Placement(min(1000, num_estimation)),
+    )
+    return [certificate for _, certificate in pairs]
 
 
 def p_value(num_wrong, num, alpha):
