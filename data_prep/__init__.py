@@ -3,8 +3,8 @@
 import sys
 
 if sys.argv[:1] == ["-m"]:
-    # Python looks for the program that it is told to run: before that imports JAX,
-    # Ctrl-C gets its handler, closed streams their place and --help its answer.
+    # `python -m` imports this package first. Before the program imports JAX, Ctrl-C
+    # gets its handler, closed streams are opened, and --help is answered.
     from advjax.runtime import interrupts, streams
 
     streams.settle()

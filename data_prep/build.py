@@ -1,20 +1,20 @@
-"""Builds records: a corpus, cut into examples, with the features of a representation.
+"""Build records: examples cut from a corpus, with the features of a representation.
 
   python -m data_prep.build --corpus=voices --rep=mfbe --out=FOLDER
   python -m data_prep.build --corpus=librispeech --corpus_dir=DIR --out=FOLDER
   python -m data_prep.build --corpus="voices(num_speakers=20)" --crops_train=200 ...
   python -m data_prep.build --corpus="esc50(fold=2)" --corpus_dir=DIR --out=FOLDER
 
-The features come from the audio that is stored: recordings are decoded, resampled, cut
-and rounded to 16 bits, and the representation is computed from those 16 bits, by the
-code that the in-graph front end runs. What was done, and what was left out and why, is
-in the `metadata` of the records.
+Recordings are decoded, resampled, cut and rounded to 16 bits. The features are computed
+from these 16-bit samples, by the same code as in a network's front end. The `metadata`
+of the records has the settings, the counts and the recordings left out.
 """
 
 import collections
 import functools
 import inspect
 import itertools
+import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -31,7 +31,7 @@ from advjax.runtime.paths import user_path
 from advjax.runtime.progress import Progress
 from advjax.runtime.text import printable
 from advjax.signal.samples import from_int16
-from data_prep import program
+from data_prep import help, program
 from data_prep.clips import UnreadableAudio
 from data_prep.corpora import CORPORA
 from data_prep.corpora.base import (
@@ -45,7 +45,7 @@ from data_prep.crops import WHOLE, Crop, Skipped, crops
 from data_prep.program_flags import CROPS_PER_CLASS, POLICY, define_build_flags
 
 BATCH_SIZE = 64
-MOST_TOLD = 20  # recordings that were skipped, by name
+MOST_TOLD = 20  # skipped recordings that are named
 
 INTERRUPTED = "interrupted: nothing is kept, the same command builds anew"
 
@@ -61,30 +61,28 @@ def build(
     on_error: str = "stop",
     file_format: str = "array_record",
     options: Mapping[str, Any] | None = None,
-    stream: Any = None,
 ) -> records.Info:
-    """Build records of every split that is asked for, in `folder`.
+    """Build records of every requested split in `folder`; progress on standard error.
 
     Args:
-        corpus: whose utterances are cut into examples.
+        corpus: source of the utterances.
         representation: of the features; its waveform sets the length of an example.
         folder: a new folder.
-        crops_per_class: examples a class gets in each split; a split that is left out,
-            or has no utterances in this corpus, is not built. Of a corpus of whole
-            clips a class gets all.
-        policy: where the crops of each split lie, names in `data_prep.crops.POLICIES`.
-            A corpus of whole clips has the policy "whole" instead.
+        crops_per_class: number of examples of each class, by split. A split that is
+            missing here, or has no utterances, is not built. A corpus of whole clips
+            gives all.
+        policy: placement of crops by split, a name in `data_prep.crops.POLICIES`. A
+            corpus of whole clips has the policy "whole" instead.
         seed: of the random policy.
-        on_error: "stop" raises at the first recording that cannot be used; "skip"
-            leaves it out and lists it under `metadata["skipped"]`.
+        on_error: "stop" raises at the first unusable recording; "skip" lists it under
+            `metadata["skipped"]`.
         file_format: "array_record" or "npz".
-        options: how the corpus was made, for the metadata.
-        stream: where the progress line goes; standard error if None.
+        options: of the corpus, for the metadata.
 
     Raises:
-        FileExistsError: something is in `folder`.
-        ValueError: an empty corpus, an unknown option, a recording that is unreadable,
-            empty or not finite (`UnreadableAudio`).
+        FileExistsError: `folder` is not empty.
+        ValueError: an empty corpus, an unknown option, or a recording that is
+            unreadable, empty or not finite (`UnreadableAudio`).
     """
     folder = user_path(folder)
     corpus = _usable(corpus)
@@ -103,8 +101,8 @@ def build(
         else {"policy": policy[split], "per_class": crops_per_class[split]}
         for split in wanted
     }
-    # Tuples and counters are JSON too, and whatever is appended while the examples are
-    # made is in them when they are stored.
+    # JSON accepts tuples and counters. They grow while examples are made, and are
+    # stored afterwards.
     manifest = {
         "corpus": corpus.name,
         "corpus_options": dict(options or {}),
@@ -122,9 +120,7 @@ def build(
     if corpus.notes:
         manifest["notes"] = corpus.notes
     total = sum(sizes[split] for split in wanted)
-    with Progress(
-        f"build {corpus.name}", total=total, unit="utterances", stream=stream
-    ) as progress:
+    with Progress(f"build {corpus.name}", total=total, unit="utterances") as progress:
         splits = {
             split: _examples(
                 crops(
@@ -159,7 +155,7 @@ def build(
 def features_of(
     representation: Representation, waves: Float32[np.ndarray, "batch time"]
 ) -> Float32[np.ndarray, "batch *features"]:
-    """The features of several waves: the one place where records get theirs."""
+    """Features of several waves, as they are stored in records."""
     return np.asarray(_batched(representation)(waves))
 
 
@@ -175,10 +171,10 @@ def _examples(
     counts: dict[str, int],
     manner: dict[str, Any],
 ) -> Iterator[records.Example]:
-    """The crops with their features, computed a batch at a time."""
+    """Examples from crops, with features computed a batch at a time."""
     cut = iter(cut)
     while batch := list(itertools.islice(cut, BATCH_SIZE)):
-        # Always a whole batch: another shape would be another compiled program.
+        # Always a whole batch: another shape would compile another program.
         audio = np.zeros((BATCH_SIZE, representation.num_samples), np.int16)
         for row, crop in enumerate(batch):
             audio[row] = crop.audio
@@ -197,7 +193,7 @@ def _examples(
 
 
 def _usable(corpus: Corpus) -> ListedCorpus:
-    """The corpus, with loads that raise `UnreadableAudio` by id on useless waves."""
+    """The corpus, whose loads raise `UnreadableAudio` on unusable waves."""
     return ListedCorpus(
         name=corpus.name,
         labels=tuple(corpus.labels),
@@ -229,16 +225,16 @@ def _load(utterance: Utterance) -> Float32[np.ndarray, "time"]:
 def pick_corpus(
     text: str, corpus_dir: str = "", sample_rate_hz: int = SAMPLE_RATE_HZ
 ) -> tuple[Corpus, dict[str, Any]]:
-    """The corpus that `text` names, and all the options it was made with.
+    """Corpus that `text` names, and all its options.
 
     Args:
-        text: a choice from `CORPORA`, as `catalog.pick` takes it.
-        corpus_dir: the folder of a corpus that the user downloaded.
+        text: a choice from `CORPORA`, as for `catalog.pick`.
+        corpus_dir: folder of a downloaded corpus.
         sample_rate_hz: of its waves.
 
     Raises:
-        ValueError: an unknown corpus or option, a folder or a sample rate for a corpus
-            that cannot use it.
+        ValueError: an unknown corpus or option, or a folder or a sample rate that the
+            corpus cannot use.
         FileNotFoundError: there is no such folder.
     """
     name, options = catalog.parse(text)
@@ -252,7 +248,7 @@ def pick_corpus(
         accepted = inspect.signature(CORPORA[name]).parameters
         for option in set(given) - set(accepted):
             raise ValueError(f"{name} has no {option}: leave out {given[option]!r}")
-        # Spelled out, so that records of another default are not taken for these.
+        # Defaults are included: records of another default must not be confused.
         defaults = {
             option.name: option.default
             for option in accepted.values()
@@ -262,7 +258,7 @@ def pick_corpus(
 
 
 def main(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
-    """Build what the flags say and print what it was."""
+    """Build the records that the flags describe; print the plan and the result."""
     del argv
     with program.readable_failures("data_prep.build"):
         jax.devices()  # a backend that is missing fails before any work
@@ -271,25 +267,29 @@ def main(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
         corpus, options = pick_corpus(
             values.corpus, values.corpus_dir or "", representation.sample_rate_hz
         )
+        crops_per_class = {split: values[f"crops_{split}"].value for split in SPLITS}
+        policy = {split: values[f"policy_{split}"].value for split in SPLITS}
         with reserve(values.out, wait=False):
+            lines = plan(corpus, representation, crops_per_class, policy)
+            print(f"{lines}\n  folder: {printable(values.out)}", flush=True)
             info = build(
                 corpus,
                 representation,
                 values.out,
-                crops_per_class={
-                    name: values[f"crops_{name}"].value for name in SPLITS
-                },
-                policy={split: values[f"policy_{split}"].value for split in SPLITS},
+                crops_per_class=crops_per_class,
+                policy=policy,
                 seed=values.seed,
                 on_error=values.on_error,
                 file_format=values.file_format,
                 options=options,
             )
     print(summary(info, values.out))
+    verify = f"{help.command('data_prep.verify')} --records={shlex.quote(values.out)}"
+    print(f"Next, check the records: {printable(verify)}")
 
 
 def _need_packages(file_format: str) -> None:
-    """Refuse to start without what writes the records."""
+    """Check that the packages that write the records are installed."""
     if file_format == "array_record":
         try:
             failures.need("array_record", "importlib_resources", "tensorflow_datasets")
@@ -297,8 +297,29 @@ def _need_packages(file_format: str) -> None:
             raise ModuleNotFoundError(f"{error}, or give --file_format=npz") from error
 
 
+def plan(
+    corpus: Corpus,
+    representation: Representation,
+    crops_per_class: Mapping[str, int],
+    policy: Mapping[str, str],
+) -> str:
+    """Lines on the records that `build` will make with these arguments."""
+    shape = " x ".join(map(str, representation.feature_shape))
+    seconds = representation.num_samples / representation.sample_rate_hz
+    lines = [
+        f"Build records of {corpus.name}: {len(corpus.labels)} classes, examples of "
+        f"{seconds:.3g} s, features {representation.name} {shape}"
+    ]
+    for split in SPLITS:
+        count = len(corpus.utterances(split))
+        crops = f"{crops_per_class[split]} crops a class, {policy[split]}, from {count}"
+        kind = f"all {count} clips" if corpus.whole else f"{crops} recordings"
+        lines.append(f"  {split}: {kind if count else 'no recordings, not built'}")
+    return "\n".join(lines)
+
+
 def summary(info: records.Info, folder: records.Path) -> str:
-    """A few lines on what was built, with everything that was left out or is fewer."""
+    """A few lines on the records that were built, and on all that was left out."""
     sizes = ", ".join(f"{size} {split}" for split, size in info.splits.items())
     shape = " x ".join(map(str, info.representation.feature_shape))
     lines = [
@@ -308,23 +329,24 @@ def summary(info: records.Info, folder: records.Path) -> str:
     for split, of_class in info.metadata["counts"].items():
         manner = info.metadata["crops"][split]
         asked = manner.get("per_class", 1)
-        # The caveat names those that are not tested.
+        # The caveat names the classes without test examples.
         if split == "test":
             of_class = _without(of_class, info.metadata.get("not_tested", ()))
         fewer = collections.Counter(of_class).most_common()[::-1]
         short = [f"{name} {count}" for name, count in fewer if count < asked]
         if short:
             few = f"fewer than {asked} different" if asked > 1 else "no"
+            more = " ..." if len(short) > 5 else ""
             lines.append(
-                f"{split}: {few} examples in {len(short)} "
-                f"classes ({', '.join(short[:5])}{' ...' if len(short) > 5 else ''})"
+                f"{split}: {few} examples in {len(short)} classes "
+                f"({', '.join(short[:5])}{more})"
             )
         if trimmed := manner.get("trimmed", 0):
             root = info.representation
             seconds = root.num_samples / root.sample_rate_hz
             lines.append(
                 f"{split}: {trimmed} clips are longer than the {seconds:.3g} s of an "
-                "example, and their ends were left out"
+                "example; their ends are left out"
             )
     skipped = info.metadata["skipped"]
     if skipped:

@@ -1,6 +1,6 @@
-"""Choices of flags: the names in their tables, and the options of each name.
+"""Flags that choose a name from a table, and help on the options of each name.
 
-Names are read from the source of a table: importing a table would import JAX.
+Names are read from the source of a table, because importing the table imports JAX.
 """
 
 import ast
@@ -30,11 +30,11 @@ TABLES = (
     ("attack", "advjax.attacks", "ATTACKS"),
     ("transform", "advjax.transforms", "TRANSFORMS"),
 )
-"""Kind of choice, module and table."""
+"""(kind of choice, module, table)."""
 
 
 def names_of(kind: str) -> list[str]:
-    """The names of a kind of choice, or of several: "representation or preset"."""
+    """Names of a kind of choice, or of several: "representation or preset"."""
     return [
         name
         for each, module, table in TABLES
@@ -45,12 +45,12 @@ def names_of(kind: str) -> list[str]:
 
 @functools.cache
 def names_in(module: str, table: str) -> list[str]:
-    """The names in a table, in order, read from the source.
+    """Names in a table, in order, read from the source.
 
     Args:
-        module: defines the table as a dictionary whose keys are written out, or
-            imports it from the module that does.
-        table: the name of the dictionary.
+        module: defines the table as a dictionary with literal keys, or imports it from
+            the module that does.
+        table: name of the dictionary.
 
     Raises:
         LookupError: the module has no such dictionary.
@@ -69,7 +69,7 @@ def names_in(module: str, table: str) -> list[str]:
 
 
 def syntax_tree(module: str) -> ast.Module:
-    """The source of a module, or of a package's `__main__` or `__init__`, as a tree."""
+    """Syntax tree of a module, or of a package's `__main__` or `__init__`."""
     path = pathlib.Path(__file__).parents[1].joinpath(*module.split("."))
     files = (path.with_suffix(".py"), path / "__main__.py", path / "__init__.py")
     (file, *_) = filter(pathlib.Path.is_file, files)
@@ -77,7 +77,7 @@ def syntax_tree(module: str) -> ast.Module:
 
 
 class ChoiceParser(flags.ArgumentParser):
-    """Accepts a name of a kind, with or without options: `pgd`, `pgd(num_steps=3)`."""
+    """Parser of a name, with or without options: `pgd`, `pgd(num_steps=3)`."""
 
     def __init__(self, kind: str) -> None:
         """Accept names of `kind`, as in `TABLES`."""
@@ -85,7 +85,7 @@ class ChoiceParser(flags.ArgumentParser):
         self.syntactic_help = f"{_article(kind)} {kind}"
 
     def parse(self, argument: str) -> str:
-        """The argument as it is; its options are checked when they are used.
+        """The argument unchanged; its options are checked when they are used.
 
         Raises:
             ValueError: the name is in no table of the kind.
@@ -100,7 +100,7 @@ class ChoiceParser(flags.ArgumentParser):
         return argument
 
     def flag_type(self) -> str:
-        """The type in help."""
+        """Type of the flag in help."""
         return "name"
 
 
@@ -113,7 +113,7 @@ def define_choice(
         name: of the flag.
         kind: of the choice, as in `TABLES`.
         default: of the flag.
-        text: the help, where {} stands for all names of the kind.
+        text: of the help, where {} stands for all names of the kind.
         more: arguments of `absl.flags.DEFINE`.
     """
     text = text.format(", ".join(names_of(kind)))
@@ -126,14 +126,14 @@ def define_choice(
 def define_choices(
     name: str, kind: str, default: list[str] | None, text: str, **more: Any
 ) -> flags.FlagHolder[list[str] | None]:
-    """Define a flag as `define_choice` does that may be given several times."""
+    """Define a flag like `define_choice` that may be given several times."""
     text = text.format(", ".join(names_of(kind)))
     as_it_is = flags.ArgumentSerializer()
     return flags.DEFINE_multi(ChoiceParser(kind), as_it_is, name, default, text, **more)
 
 
 def options_of(name: str) -> str:
-    """A page on a name: its meaning and its options, in each table that has it.
+    """Help on a name: its meaning and its options, in each table that has it.
 
     Raises:
         ValueError: no table has the name.
@@ -180,7 +180,7 @@ def _page(name: str, members: dict[str, Callable[..., Any]]) -> str:
 
 
 def _described(text: str) -> dict[str, str]:
-    """The parts of a docstring's `Args:` and `Attributes:`, by name."""
+    """Descriptions in a docstring's `Args:` and `Attributes:`, by name."""
     found: dict[str, str] = {}
     for section in re.findall(
         r"^(?:Args|Attributes):\n((?:[ ]+.*\n?|\n)+)", text, re.MULTILINE

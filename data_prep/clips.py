@@ -1,10 +1,10 @@
-"""One recording as one wave: decoding, resampling and the activity cut.
+"""Recordings as waves: decoding, resampling and the activity cut.
 
-A bad file is found when it is read and named by `UnreadableAudio`, whatever the corpus:
-here where its samples are bad, in `data_prep.containers` where it is not whole.
+`UnreadableAudio` names a bad file when it is read, in every corpus. Bad samples are
+found here, incomplete files in `data_prep.containers`.
 
-Recordings are read, mixed and resampled in blocks, so that one of an hour needs little
-more memory than the wave that comes back.
+Recordings are read, mixed and resampled in blocks, so that a recording of an hour needs
+little more memory than its wave.
 """
 
 import contextlib
@@ -22,19 +22,19 @@ from data_prep.containers import Spliced, examine
 
 BLOCK_FRAMES = 1 << 20
 SAMPLE_RATES_HZ = (1_000, 1_000_000)  # outside, the header is damaged
-# A float file is allowed to overshoot full scale and is clipped; one that reaches this
-# was written in integer units, and clipping would leave nothing but a square wave.
+# Float files may exceed full scale and are clipped. A file that reaches this value was
+# written in integer units: clipping would leave only a square wave.
 UNSCALED_PEAK = 64.0
 OPEN_ENDED_FRAMES = 2**62  # libsndfile's answer for a FLAC stream that went to a pipe
-MOST_PHASES = 1 << 15  # of the resampling filter, whose design takes time in proportion
+MOST_PHASES = 1 << 15  # of the resampling filter; its design time is proportional
 LFS_POINTER = b"version https://git-lfs"
 
 
 class UnreadableAudio(ValueError):
-    """A recording that cannot be used: `path` and the `reason`, both in the message."""
+    """A recording that cannot be used; the message has its `path` and the `reason`."""
 
     def __init__(self, path: str | pathlib.Path, reason: str):
-        """The error for one file."""
+        """Build the message about one file."""
         super().__init__(f"{printable(str(path))}: {printable(reason)}")
         self.path = str(path)
         self.reason = reason
@@ -43,12 +43,12 @@ class UnreadableAudio(ValueError):
 def decode(
     path: str | pathlib.Path, sample_rate_hz: int = 16_000
 ) -> Float32[np.ndarray, "time"]:
-    """The recording at `path` as mono float32 in [-1, 1] at `sample_rate_hz`.
+    """Recording at `path` as mono float32 in [-1, 1] at `sample_rate_hz`.
 
-    Any bit depth, rate and number of channels that libsndfile knows, in a container
-    that tells its length: WAV, RF64, W64, AIFF, AU, FLAC, Ogg or MP3. Channels are
-    averaged; another rate is brought to ours by SciPy's polyphase filter (Kaiser
-    window, beta 5), which keeps the level and the position in time.
+    Any bit depth, rate and number of channels that libsndfile reads, in a container
+    that states its length: WAV, RF64, W64, AIFF, AU, FLAC, Ogg or MP3. Channels are
+    averaged. Other rates are resampled by SciPy's polyphase filter (Kaiser window, beta
+    5), which keeps the level and the position in time.
 
     Raises:
         UnreadableAudio: no such file, not audio, no samples, shortened or damaged,
@@ -88,10 +88,9 @@ def decode(
 def resampled(
     wave: Float32[np.ndarray, "time"], rate_hz: int, new_rate_hz: int
 ) -> Float32[np.ndarray, "new_time"]:
-    """The same sound at another rate, `ceil(time * new_rate / rate)` samples long.
+    """The wave at another rate, `ceil(time * new_rate / rate)` samples long.
 
-    SciPy and not librosa: the first librosa call of a process compiles for up to 50 s,
-    which a first build should not pay for one filter.
+    SciPy does it because the first librosa call of a process compiles for up to 50 s.
     """
     if rate_hz == new_rate_hz:
         return wave
@@ -104,7 +103,7 @@ def resampled(
 def _of_length(
     pieces: list[Float32[np.ndarray, "_"]], length: int
 ) -> Float32[np.ndarray, "length"]:
-    """The pieces as one wave; a ratio that was rounded may be off by a sample."""
+    """The pieces as one wave; a rounded ratio may be off by a sample."""
     wave = np.concatenate(pieces) if len(pieces) != 1 else pieces[0]
     pieces.clear()
     if len(wave) < length:
@@ -113,10 +112,10 @@ def _of_length(
 
 
 def activity_bounds(wave: Float[np.ndarray, "time"]) -> tuple[int, int]:
-    """Start and stop (exclusive) of the activity: Deep Speaker's crude cut.
+    """Start and stop (exclusive) of the activity in a wave.
 
-    The samples whose magnitude lies above the 95th percentile of all magnitudes, from
-    the first to the last of them. A wave without any such sample (digital silence, a
+    The activity goes from the first to the last sample whose magnitude is above the
+    95th percentile of all magnitudes. A wave without such samples (digital silence, a
     constant) is kept whole.
 
     Source: the cut of Deep Speaker's code.
@@ -131,14 +130,14 @@ def activity_bounds(wave: Float[np.ndarray, "time"]) -> tuple[int, int]:
 
 
 class _Seen:
-    """Statistics of what passed through `_mono`."""
+    """Statistics of the blocks that pass through `_mono`."""
 
     def __init__(self) -> None:
         self.num_frames, self.num_bad, self.peak = 0, 0, 0.0
 
 
 def _mono(audio: Any, seen: _Seen) -> Iterator[Float32[np.ndarray, "time"]]:
-    """The channels' mean in blocks: a header may promise more than memory holds."""
+    """Mean of the channels, in blocks: a header may promise more than memory holds."""
     length = max(1, BLOCK_FRAMES // audio.channels)
     while len(block := audio.read(length, "float32", always_2d=True)):
         seen.num_frames += len(block)
@@ -149,10 +148,10 @@ def _mono(audio: Any, seen: _Seen) -> Iterator[Float32[np.ndarray, "time"]]:
 
 
 def _ratio(rate_hz: int, new_rate_hz: int) -> tuple[int, int]:
-    """(up, down) of a polyphase filter, exact or very nearly.
+    """(up, down) of a polyphase filter, exact or nearly so.
 
-    Rates that share no factor would need a filter of millions of taps. The nearest
-    ratio of smaller numbers is off by 3e-5 at most, as the clocks of sound cards are.
+    Rates without a common factor would need a filter of millions of taps. The nearest
+    ratio of smaller numbers is off by at most 3e-5, like the clocks of sound cards.
     """
     ratio = fractions.Fraction(new_rate_hz, rate_hz)
     if max(ratio.numerator, ratio.denominator) > MOST_PHASES:
@@ -166,9 +165,9 @@ def _ratio(rate_hz: int, new_rate_hz: int) -> tuple[int, int]:
 def _resampled(
     blocks: Iterable[Float32[np.ndarray, "time"]], up: int, down: int
 ) -> Iterator[Float32[np.ndarray, "new_time"]]:
-    """The blocks of a wave at `up / down` of its rate, as if it were one array.
+    """Blocks of a wave at `up / down` of its rate, as if it were one array.
 
-    A block begins at a multiple of `down`, and so at a whole sample of the result, and
+    A block begins at a multiple of `down`, and so at a whole sample of the result. It
     has as many samples on either side as the filter reaches.
     """
     from scipy.signal import resample_poly
@@ -192,9 +191,9 @@ def _resampled(
 
 @contextlib.contextmanager
 def _opened(path: pathlib.Path) -> Iterator[tuple[Any, int | None]]:
-    """A file that libsndfile reads, and the number of its frames if we know it.
+    """A file opened by libsndfile, and its number of frames if known.
 
-    It never hears the name of the file, which need not be Unicode, nor end in the name
+    libsndfile gets a descriptor and not the name, which may lack Unicode or the suffix
     of its format.
     """
     import soundfile
@@ -222,11 +221,11 @@ def _opened(path: pathlib.Path) -> Iterator[tuple[Any, int | None]]:
             else:
                 source = Spliced(file, *container.splice)
             with soundfile.SoundFile(source, closefd=False) as audio:
-                # WAV files may hold MP3 or what else has no length of its own.
+                # WAV files may hold MP3 or other streams without a length.
                 is_told = audio.subtype.startswith("MPEG") <= (audio.format == "MP3")
                 if not container.name or not is_told:
                     kind = audio.format_info
-                    reason = f"nothing proves that a file is whole that is {kind}"
+                    reason = f"a file that is {kind} may be incomplete unnoticed"
                     raise UnreadableAudio(path, f"{reason}; convert it to WAV or FLAC")
                 yield audio, container.num_frames
     except soundfile.LibsndfileError as error:

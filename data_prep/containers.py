@@ -1,9 +1,8 @@
-"""Containers of audio: is a file whole, as its own bytes tell?
+"""Checks that audio files are complete, by the bytes of their containers.
 
-libsndfile reports a damaged FLAC stream by itself, but gives what is left of most other
-files that were cut without a word. `examine` therefore reads a container's sizes,
-checksums or frames at the byte level. A container that tells no length is left to the
-caller, who refuses it by name.
+libsndfile reports a damaged FLAC stream, but reads most other truncated files without
+an error. `examine` therefore reads a container's sizes, checksums or frames at the byte
+level. A container without a stated length has an empty name, and the caller refuses it.
 """
 
 import io
@@ -14,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 from data_prep import mpeg
 
-# Writers that cannot seek back (a pipe) leave a size at the top of a range instead.
+# Writers that cannot seek back (to a pipe) leave a size at the top of a range.
 UNKNOWN_SIZES = (range(0x7FFF_0000, 0x8000_1001), range(0xFFFF_0000, 0x1_0000_0000))
 REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
@@ -25,14 +24,15 @@ NEVER_CLOSED = (
 
 
 class Container(NamedTuple):
-    """The bytes of one file, examined.
+    """Result of examining the bytes of one file.
 
     Attributes:
-        name: of the container; empty where nothing proves its length.
-        damage: why it is not whole, or the empty string.
-        num_frames: that have to come out at least; None where libsndfile knows.
-        splice: what to decode instead of the file as it is: bytes, and the range of the
-            file that follows them.
+        name: of the container; empty if nothing proves its length.
+        damage: why the file is not complete, or the empty string.
+        num_frames: smallest number of frames that must be decoded; None if libsndfile
+            knows it.
+        splice: replacement for the beginning of the file: bytes, and the range of the
+            file that follows them. None to decode the file as it is.
     """
 
     name: str
@@ -42,24 +42,24 @@ class Container(NamedTuple):
 
 
 class Spliced(io.RawIOBase):
-    """Some bytes, and a part of a file behind them, as one file to read."""
+    """Some bytes followed by a part of a file, readable as one file."""
 
     def __init__(self, file: BinaryIO, first: bytes, start: int, stop: int):
-        """At its beginning; `file` stays open and is moved about."""
+        """Start at the first byte; `file` stays open and its place changes."""
         self._file, self._first = file, first
         self._start, self._stop = start, stop
         self._place = 0
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """The place of the next byte."""
+        """Place of the next byte."""
         return self._place
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -70,7 +70,7 @@ class Spliced(io.RawIOBase):
         return self._place
 
     def readinto(self, buffer) -> int:
-        """Fill the buffer as far as one of the two parts goes."""
+        """Fill the buffer from one of the two parts, up to its end."""
         if self._place < len(self._first):
             data = self._first[self._place : self._place + len(buffer)]
         else:
@@ -83,7 +83,7 @@ class Spliced(io.RawIOBase):
 
 
 def examine(file: BinaryIO, size: int) -> Container:
-    """Container of a file, as its bytes tell it.
+    """Examine the container of a file.
 
     Args:
         file: open for reading; its place changes.
@@ -116,7 +116,7 @@ def _mpeg(file: BinaryIO, size: int, start: int) -> Container:
 
 
 def _wave(file: BinaryIO, size: int) -> Container:
-    """A WAV file, or one of its 64-bit variants: its samples end past the file?"""
+    """Examine a WAV file or a 64-bit variant: do its samples end past the file?"""
     magic = _at(file, 0, 4)
     name = "RF64" if magic == b"RF64" else "WAV"
     order = "big" if magic == b"RIFX" else "little"
@@ -130,7 +130,7 @@ def _wave(file: BinaryIO, size: int) -> Container:
             break
         position += 8 + length + length % 2
     else:
-        return Container(name)  # libsndfile says so
+        return Container(name)  # libsndfile reports it
     start = position + 8
     present = size - start
     if name == "RF64" and length == 0xFFFF_FFFF:
@@ -140,7 +140,8 @@ def _wave(file: BinaryIO, size: int) -> Container:
             return Container(name, NEVER_CLOSED.format(present=present))
         return Container(name, _shortened(present, long_size))
     if not length and present and not _closes(file, start, size, order):
-        # The writer was stopped, or went to a pipe; nothing tells more than the file.
+        # The writer was stopped, or wrote to a pipe: only the size of the file is
+        # known.
         first = bytearray(_at(file, 0, start))
         first[4:8] = min(size - 8, 0xFFFF_FFFF).to_bytes(4, order)
         first[-4:] = min(present, 0xFFFF_FFFF).to_bytes(4, order)
@@ -151,7 +152,7 @@ def _wave(file: BinaryIO, size: int) -> Container:
 
 
 def _aiff(file: BinaryIO, size: int) -> Container:
-    """An AIFF or AIFC file: its sample chunk ends past the file?"""
+    """Examine an AIFF or AIFC file: does its sample chunk end past the file?"""
     if _at(file, 8, 4) not in (b"AIFF", b"AIFC"):
         return Container("")
     position = 12
@@ -170,7 +171,7 @@ def _aiff(file: BinaryIO, size: int) -> Container:
 
 
 def _au(file: BinaryIO, size: int) -> Container:
-    """An AU file: its header tells where the samples begin, and how many bytes."""
+    """Examine an AU file, whose header has the start and size of the samples."""
     header = _at(file, 0, 12)
     order = "big" if header[:4] == b".snd" else "little"
     start = int.from_bytes(header[4:8], order)
@@ -182,7 +183,7 @@ def _au(file: BinaryIO, size: int) -> Container:
 
 
 def _w64(file: BinaryIO, size: int) -> Container:
-    """A Sony Wave64 file: chunks with names of 16 bytes and sizes of 8."""
+    """Examine a Sony Wave64 file: chunks with names of 16 bytes and sizes of 8."""
     position = 40
     while position + 24 <= size:
         header = _at(file, position, 24)
@@ -197,7 +198,7 @@ def _w64(file: BinaryIO, size: int) -> Container:
 
 
 def _ogg(file: BinaryIO, size: int) -> Container:
-    """An Ogg file: a damaged page, no last page, or another stream behind it?
+    """Examine an Ogg file: a damaged page, no last page, or a second stream?
 
     Source: RFC 3533, section 6 (page header, CRC polynomial 0x04c11db7).
     """
@@ -226,10 +227,10 @@ def _ogg(file: BinaryIO, size: int) -> Container:
 
 
 def _ogg_crc(page: bytes) -> int:
-    """The checksum of a page, its own four bytes read as zero.
+    """Checksum of a page, with its own four bytes read as zero.
 
-    Ogg runs the polynomial of zlib over the bits of each byte in the other order,
-    starting from zero: reverse the bits, and zlib's C loop does the work.
+    Ogg runs zlib's polynomial over the bits of each byte in the other order, starting
+    from zero. With the bits reversed, zlib's C loop computes it.
     """
     mirrored = (page[:22] + bytes(4) + page[26:]).translate(REVERSED_BITS)
     crc = zlib.crc32(mirrored, 0xFFFF_FFFF) ^ 0xFFFF_FFFF

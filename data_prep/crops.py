@@ -1,13 +1,13 @@
-"""Examples of one length, cut from the utterances of a corpus by a stated policy.
+"""Examples of one length, cut from the utterances of a corpus by a policy.
 
-A policy looks at the lengths of the utterances of one class, after the activity cut,
-and answers with (utterance, offset) pairs. Its answer is a function of the seed, the
-split, the name of the class and those lengths: it does not depend on which other
-classes a corpus holds. An example's id is the id of its utterance and the place where
-it starts in the whole decoded recording, `118-47824-0003@51200`, and occurs once.
+A policy takes the lengths of the utterances of one class, after the activity cut, and
+returns (utterance, offset) pairs. They are a function of the seed, the split, the name
+of the class and the lengths, and do not depend on other classes of the corpus. An
+example's id is the id of its utterance and its first sample in the whole decoded
+recording, `118-47824-0003@51200`. Ids occur once.
 
-Under the policy "whole" nothing is chosen: every utterance is one example from its
-beginning, quiet parts and all.
+Under the policy "whole" every utterance is one example from its beginning, including
+quiet parts.
 """
 
 import hashlib
@@ -28,16 +28,16 @@ NUM_SAMPLES = 25_800  # 1.6125 s at 16 kHz: exactly 160 frames of 400/160
 MAX_ROUNDS = 20  # of drawing; only a class of a few short utterances needs many
 
 Start = tuple[int, int]
-"""Which utterance of a class, and at which of its samples an example starts."""
+"""(utterance of a class, its sample at which an example starts)."""
 
 Policy = Callable[..., list[Start]]
-"""(lengths, num_crops, *, num_samples, generator) -> starts, none of them twice."""
+"""(lengths, num_crops, *, num_samples, generator) -> starts, all different."""
 
 
 class Crop(NamedTuple):
-    """One example as it is stored: `num_samples` of 16-bit audio.
+    """One example as stored: `num_samples` of 16-bit audio.
 
-    Of its utterance, `num_after` samples come after it.
+    `num_after` samples of its utterance follow it.
     """
 
     id: str
@@ -48,7 +48,7 @@ class Crop(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """One recording that was left out of a build, and why."""
+    """A recording that was left out of a build, and the reason."""
 
     path: str
     reason: str
@@ -63,9 +63,9 @@ def random_crops(
 ) -> list[Start]:
     """Starts drawn with replacement: an utterance, then a place in it, both uniform.
 
-    A start that was drawn before is drawn anew, since its example would be the same
-    one; fewer than `num_crops` come back where there are hardly that many to draw.
-    Fewer crops are the beginning of the list of more.
+    A repeated start is drawn again, since its example would be the same. Fewer than
+    `num_crops` are returned where there are hardly so many. A smaller `num_crops` gives
+    the beginning of the same list.
 
     Source: the drawing of Deep Speaker's code, which keeps repetitions.
     """
@@ -88,15 +88,14 @@ def spaced_crops(
     num_samples: int,
     generator: np.random.Generator | None = None,
 ) -> list[Start]:
-    """Starts spread evenly over all utterances; nothing about them is random.
+    """Starts spread evenly over all utterances, without randomness.
 
-    Every utterance has one before any has two (where there are more utterances than
-    crops, every so-many-th has one); the others go where the starts lie farthest
-    apart, so that a long utterance has more of them.
-    Within an utterance they are the middles of equal parts. Fewer than `num_crops`
-    come back where there are fewer starts.
+    Every utterance has one start before any has two. If there are more utterances than
+    crops, one in every few has a start. Further starts go where starts lie farthest
+    apart, so that long utterances have more. Within an utterance starts are the middles
+    of equal parts. Fewer than `num_crops` are returned if there are fewer starts.
     """
-    del generator  # of the random policy
+    del generator  # only the random policy needs it
     num_utterances = len(lengths)
     room = [_num_starts(length, num_samples) for length in lengths]
     if num_crops <= num_utterances:
@@ -113,7 +112,7 @@ def spaced_crops(
 
 
 POLICIES: dict[str, Policy] = {"random": random_crops, "spaced": spaced_crops}
-WHOLE = "whole"  # not one of them: it needs no lengths, so clips pass one by one
+WHOLE = "whole"  # not in the table: without lengths, clips are read one by one
 
 
 def crops(
@@ -128,28 +127,27 @@ def crops(
     skipped: list[Skipped] | None = None,
     progress: Callable[[], object] | None = None,
 ) -> Iterator[Crop]:
-    """The examples of one split, class after class, read while they are asked for.
+    """Examples of one split, class after class, read during iteration.
 
     Every utterance of the split is read once, cut to its activity (not under "whole"),
-    rounded to 16 bits and cropped; one that is shorter than an example is padded with
+    rounded to 16 bits and cropped. An utterance shorter than an example is padded with
     zeros at its end.
 
     Args:
-        corpus: where the utterances come from.
+        corpus: source of the utterances.
         split: one of `SPLITS`.
         policy: "random", "spaced" or "whole".
-        per_class: how many crops a class gets; fewer where its utterances are so
-            short that they hold fewer different ones. Under "whole" it has one of
-            each utterance instead.
+        per_class: number of crops of each class; fewer if its utterances are too short
+            for so many. Under "whole", a class has one of each utterance instead.
         num_samples: length of an example.
         seed: of the random policy.
         on_error: "stop" raises at the first recording that cannot be read; "skip"
             leaves it out.
-        skipped: a list that receives what was left out, for the manifest.
-        progress: called after each utterance read (`Progress.advance`).
+        skipped: list that gets the recordings that are left out.
+        progress: called after each utterance (`Progress.advance`).
 
     Raises:
-        ValueError: an unknown option; a class of which no recording can be read.
+        ValueError: an unknown option, or a class without a readable recording.
         UnreadableAudio: with `on_error="stop"`, while iterating.
     """
     check_split(split)
@@ -157,15 +155,15 @@ def crops(
         names = " or ".join((*POLICIES, WHOLE))
         raise ValueError(f"no crop policy {policy!r}; choose {names}")
     if on_error not in ("stop", "skip"):
-        raise ValueError(f"on_error is 'stop' or 'skip', not {on_error!r}")
+        raise ValueError(f"on_error must be 'stop' or 'skip', not {on_error!r}")
     if per_class < 1 or num_samples < 1:
         raise ValueError("per_class and num_samples must be at least 1")
     by_class: dict[int, list[Utterance]] = {}
     for utterance in corpus.utterances(split):
         by_class.setdefault(utterance.label, []).append(utterance)
 
-    # A generator of its own, so that the checks above come with the call and not with
-    # the first example.
+    # An inner generator, so that the checks above run at the call and not at the first
+    # example.
     def examples() -> Iterator[Crop]:
         for label, utterances in sorted(by_class.items()):
             name = corpus.labels[label]
@@ -195,7 +193,7 @@ def crops(
 
 
 class _Recording(NamedTuple):
-    """An utterance in memory: the part to cut from, and where that begins."""
+    """An utterance in memory: the part to cut from, and its first sample."""
 
     utterance: Utterance
     audio: Int16[np.ndarray, "part"]
@@ -209,7 +207,7 @@ def _readable(
     skipped: list[Skipped] | None,
     progress: Callable[[], object] | None,
 ) -> Iterator[_Recording]:
-    """The utterances that can be read; the others are listed, or the first raises."""
+    """Readable utterances; others are listed in `skipped`, or raise the error."""
     for utterance in utterances:
         try:
             yield read(utterance)
@@ -223,19 +221,18 @@ def _readable(
 
 
 def _whole(utterance: Utterance) -> _Recording:
-    """An utterance read as it is."""
     return _Recording(utterance, to_int16(utterance.load()), 0)
 
 
 def _active(utterance: Utterance) -> _Recording:
-    """An utterance read and cut to its activity."""
+    """Read an utterance and cut it to its activity."""
     wave = utterance.load()
     first, stop = activity_bounds(wave)
     return _Recording(utterance, to_int16(wave[first:stop]), first)
 
 
 def _crop(recording: _Recording, start: int, num_samples: int) -> Crop:
-    """The example that starts at a sample of the part."""
+    """Example that starts at a sample of the part."""
     audio = np.zeros(num_samples, np.int16)
     part = recording.audio[start : start + num_samples]
     audio[: len(part)] = part
@@ -257,8 +254,8 @@ def _num_starts(length: int, num_samples: int) -> int:
 def _shares(room: list[int], num_crops: int) -> list[int]:
     """Number of crops of each utterance, nearly in proportion to its room.
 
-    One each, and every further crop to the utterance with the most room for each crop
-    that it has: Adams's method of apportionment, which leaves nobody without.
+    Each utterance has one. Every further crop goes to the utterance with the most room
+    for each crop that it has: Adams's method of apportionment.
     """
     counts = [1] * len(room)
     queue = [(-space, index) for index, space in enumerate(room) if space > 1]
@@ -274,6 +271,6 @@ def _shares(room: list[int], num_crops: int) -> list[int]:
 
 
 def _entropy(seed: int, split: str, name: str) -> int:
-    """A seed of its own for each class of each split."""
+    """Separate seed for each class of each split."""
     digest = hashlib.sha256(f"{seed}/{split}/{name}".encode()).digest()
     return int.from_bytes(digest[:16], "big")

@@ -1,4 +1,4 @@
-"""Help of programs: a page on each, its version, and the options of a name."""
+"""Help of programs: a page on each, the version, and the options of a name."""
 
 import os
 import re
@@ -25,14 +25,14 @@ help and failures:
 
 
 def answer(arguments: Sequence[str], page: Callable[[], str]) -> bool:
-    """Print the help or the version that a command line asks for.
+    """Print the help or the version if the command line asks for it.
 
     Args:
-        arguments: those of the command line, without the program.
-        page: the program's own help, made when it is asked for.
+        arguments: of the command line, without the program.
+        page: returns the program's own help.
 
     Returns:
-        True if help or the version was asked for.
+        True if help or the version was printed.
 
     Raises:
         ValueError: --help=NAME with a name that no table has.
@@ -54,7 +54,7 @@ def answer(arguments: Sequence[str], page: Callable[[], str]) -> bool:
 
 
 def answer_and_exit(arguments: Sequence[str], page: Callable[[], str]) -> None:
-    """Exit with 0 after help or the version, with 1 after help on no name.
+    """Exit with 0 after help or the version, with 1 after help on an unknown name.
 
     Args:
         arguments: see `answer`.
@@ -70,7 +70,7 @@ def answer_and_exit(arguments: Sequence[str], page: Callable[[], str]) -> None:
 
 
 def started_module() -> str:
-    """The module that `python -m` is about to run; empty without -m."""
+    """Name of the module that `python -m` is about to run; empty without -m."""
     if sys.argv[:1] != ["-m"]:
         return ""
     word = sys.orig_argv[len(sys.orig_argv) - len(sys.argv)]
@@ -84,10 +84,10 @@ def _options(name: str) -> str:
 
 
 def command(module: str) -> str:
-    """The command that starts a program, as this one was started.
+    """Command that starts a program, in the form in which this one was started.
 
     Args:
-        module: the program's, such as experiments.certify.
+        module: of the program, such as experiments.certify.
     """
     launcher = os.environ.get(COMMAND)
     if not launcher:
@@ -96,7 +96,7 @@ def command(module: str) -> str:
 
 
 def hint() -> str:
-    """Where the flags of the running program are listed."""
+    """Hint at the list of flags of the running program."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if spec is None:
         return "--help lists the flags"
@@ -104,10 +104,10 @@ def hint() -> str:
 
 
 def page(module: str, text: str, groups: Mapping[str, Iterable[flags.Flag]]) -> str:
-    """The help of a program.
+    """Help of a program.
 
     Args:
-        module: the program's.
+        module: of the program.
         text: its description, where commands begin with `python -m`.
         groups: its flags under headings.
     """
@@ -139,7 +139,6 @@ def _entry(flag: flags.Flag) -> str:
 
 
 def _kind(flag: flags.Flag) -> str:
-    """The placeholder of a value."""
     if values := getattr(flag.parser, "enum_values", None):
         return "|".join(values)
     kind = flag.parser.flag_type()
@@ -150,7 +149,7 @@ def _kind(flag: flags.Flag) -> str:
 
 
 def _default(flag: flags.Flag) -> str:
-    """The default as it would be typed; empty if the help text says it."""
+    """Default as it would be typed; empty if the help text states it."""
     if flag.boolean:
         return "on" if flag.default else "off"
     if flag.default is None or flag.default == []:

@@ -1,8 +1,8 @@
-"""The frames of MPEG audio (MP3), counted.
+"""Frames of MPEG audio (MP3), counted to find the length of a file.
 
 An MP3 file has no length of its own. Encoders put one into a first frame without sound
-(Xing, Info); without it, libsndfile takes the rate of the first frame for that of all,
-and gives a part of what is there, or asks for more. The frames tell how long it is.
+(Xing, Info). Without it, libsndfile assumes that all frames have the rate of the first
+one, and reads too little or asks for too much. Counting the frames gives the length.
 
 Source: ISO/IEC 11172-3, section 2.4.1.3; ISO/IEC 13818-3 for the lower rates; the Xing
 header as LAME 3.100 writes it (VbrTag.c).
@@ -10,7 +10,7 @@ header as LAME 3.100 writes it (VbrTag.c).
 
 from typing import BinaryIO, NamedTuple
 
-# In kbit/s by (MPEG-1, layer), from the index 1 on; MPEG-2 and 2.5 share theirs.
+# In kbit/s by (MPEG-1, layer), from index 1 on; MPEG-2 and 2.5 share theirs.
 BIT_RATES = {
     (True, 1): range(32, 449, 32),
     (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
@@ -21,34 +21,34 @@ BIT_RATES = {
 }
 SAMPLE_RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000)}
 SAMPLE_RATES_HZ[0] = (11_025, 12_000, 8_000)  # MPEG 2.5
-STEADY_BITS = 0xFFFE_0C00  # of a header, that all frames of a stream share
+STEADY_BITS = 0xFFFE_0C00  # of a header, equal in all frames of a stream
 MOST_JUNK = 1 << 16  # bytes between a tag and the first frame
-HEADER_RATE = 9  # index of a bit rate whose frames hold the header of a length
+HEADER_RATE = 9  # index of a bit rate whose frames have room for a Xing header
 
 
 class Frame(NamedTuple):
-    """Fields of the four bytes before a frame."""
+    """Fields of the four bytes at the start of a frame."""
 
     bits: int
     layer: int
     size: int
     samples: int
     side_bytes: int
-    """From the frame's beginning to a Xing header."""
+    """Number of bytes from the start of the frame to a Xing header."""
 
 
 class Stream(NamedTuple):
-    """Frames one after the other.
+    """Consecutive frames.
 
     Attributes:
         layer: 1 to 3.
-        damage: why they are not whole, or the empty string.
-        num_frames: with sound.
-        frame_samples: of each.
-        as_told: a header tells that number, so that libsndfile knows it.
-        first: the header of the first frame.
-        start: where the frames with sound begin.
-        stop: where they end.
+        damage: why the frames are incomplete, or the empty string.
+        num_frames: number of frames with sound.
+        frame_samples: samples in each frame.
+        as_told: True if a header has that number, so that libsndfile knows it.
+        first: header of the first frame.
+        start: first byte of the frames with sound.
+        stop: byte after them.
     """
 
     layer: int
@@ -62,7 +62,7 @@ class Stream(NamedTuple):
 
 
 def skip_tags(file: BinaryIO, size: int) -> int:
-    """Where the tags at the beginning of a file (ID3v2) end."""
+    """Byte after the tags at the beginning of a file (ID3v2)."""
     start = 0
     while (length := _id3(file, start)) and start < size:
         start += length
@@ -70,12 +70,12 @@ def skip_tags(file: BinaryIO, size: int) -> int:
 
 
 def stream(file: BinaryIO, start: int, size: int) -> Stream | None:
-    """The frames of a file from a place on; None if there is no frame.
+    """Frames of a file from `start` on; None if there are none.
 
     Args:
         file: open for reading; its place changes.
-        start: where the tags at its beginning end.
-        size: of the file.
+        start: byte after the tags at its beginning.
+        size: of the file, in bytes.
     """
     at = _first_frame(file, start, size)
     if at is None:
@@ -114,7 +114,7 @@ def stream(file: BinaryIO, start: int, size: int) -> Stream | None:
 
 
 def length_header(found: Stream) -> bytes:
-    """A frame without sound that tells the number of frames, to go before them."""
+    """Frame without sound that states the number of frames, to put before them."""
     bits = found.first & ~0x0001_F200 | 0x0001_0000 | HEADER_RATE << 12
     frame = _frame(bits.to_bytes(4, "big"))
     assert frame is not None
@@ -124,9 +124,9 @@ def length_header(found: Stream) -> bytes:
 
 
 def _first_frame(file: BinaryIO, start: int, size: int) -> tuple[int, Frame] | None:
-    """The place of the first frame that another one, or the end, follows."""
+    """Place of the first frame that is followed by another one or the end."""
     data = _at(file, start, MOST_JUNK if start else 4096)
-    # Without a tag only zeros may be before it.
+    # Without a tag, only zeros may come before it.
     last = len(data) if start else len(data) - len(data.lstrip(b"\0")) + 1
     for offset in range(last):
         if data[offset : offset + 1] != b"\xff":
@@ -143,7 +143,7 @@ def _first_frame(file: BinaryIO, start: int, size: int) -> tuple[int, Frame] | N
 
 
 def _frame(data: bytes) -> Frame | None:
-    """The header in four bytes, if they are one; free formats are none."""
+    """Fields of a header in four bytes; None if invalid or of a free format."""
     bits = int.from_bytes(data, "big")
     version, layer = bits >> 19 & 3, 4 - (bits >> 17 & 3)
     rate, bit_rate = bits >> 10 & 3, bits >> 12 & 15
@@ -171,9 +171,9 @@ def _frame(data: bytes) -> Frame | None:
 
 
 def _told(file: BinaryIO, begin: int, frame: Frame) -> tuple[int | None, int, str]:
-    """The numbers of frames and bytes in a Xing header, and its damage.
+    """Numbers of frames and bytes in a Xing header, and its damage.
 
-    (None, 0, "") without one. A decoder takes it for sound where it is not silent.
+    (None, 0, "") without a header. Decoders take it for sound unless it is silent.
     """
     data = _at(file, begin, frame.size)
     for place in (frame.side_bytes, frame.side_bytes + 2):
@@ -183,7 +183,7 @@ def _told(file: BinaryIO, begin: int, frame: Frame) -> tuple[int | None, int, st
                 int.from_bytes(data[at : at + 4], "big")
                 for at in (place + 8, place + 12)
             ]
-            # A header without the number is sound-less all the same.
+            # A header without the number has no sound either.
             told = numbers[0] if has & 1 else 0
             silent = not any(data[4 + place - frame.side_bytes : place])
             damage = "" if silent else f"damaged: the MPEG header at byte {begin}"
@@ -192,7 +192,7 @@ def _told(file: BinaryIO, begin: int, frame: Frame) -> tuple[int | None, int, st
 
 
 def _tag(file: BinaryIO, position: int, size: int) -> int:
-    """The length of a tag between or behind frames; 0 if there is none."""
+    """Length of a tag between or after frames; 0 if there is none."""
     data = _at(file, position, 32)
     if data.startswith(b"TAG"):
         return min(128, size - position)
@@ -213,7 +213,7 @@ def _tag(file: BinaryIO, position: int, size: int) -> int:
 
 
 def _id3(file: BinaryIO, position: int) -> int:
-    """The length of an ID3v2 tag; 0 if there is none."""
+    """Length of an ID3v2 tag; 0 if there is none."""
     data = _at(file, position, 10)
     if len(data) < 10 or not data.startswith(b"ID3") or max(data[6:]) > 127:
         return 0

@@ -1,4 +1,4 @@
-"""Flags that name files and folders, all read by one function of paths."""
+"""Flags for files and folders."""
 
 import csv
 import os
@@ -24,7 +24,7 @@ def define_path(
     """Define a flag for one path; its value is absolute, `--help` shows the default.
 
     `~` is the home folder, a relative path starts at the current folder, and an empty
-    one is refused.
+    path is refused.
     """
     flag = _PathFlag(_PathParser(), flags.ArgumentSerializer(), name, default, text)
     return flags.DEFINE_flag(flag, values, required=required)
@@ -37,17 +37,17 @@ def define_paths(
     *,
     values: flags.FlagValues = flags.FLAGS,
 ) -> flags.FlagHolder[list[str]]:
-    """Define a flag for several paths, with commas between them or given again.
+    """Define a flag for several paths, separated by commas or given repeatedly.
 
-    Paths are read as those of `define_path`. A comma inside a name needs no quotes
-    where a file or folder of that name exists; elsewhere quotes as in a CSV file.
+    Paths are read as by `define_path`. A comma inside a name needs no quotes if a file
+    or folder of that name exists; otherwise quote as in a CSV file.
     """
     flag = _PathsFlag(_PathsParser(), _Joined(), name, list(default), text)
     return flags.DEFINE_flag(flag, values)
 
 
 class _PathParser(flags.ArgumentParser):
-    """Refuses what is no path, and keeps the rest as it was typed."""
+    """Refuse an invalid path, and keep a valid one as typed."""
 
     syntactic_help = "a path"
 
@@ -60,7 +60,7 @@ class _PathParser(flags.ArgumentParser):
 
 
 class _PathFlag(flags.Flag):
-    """Its value is the absolute path; a default is one when it is asked for."""
+    """Flag whose value is an absolute path."""
 
     @property
     def value(self) -> str | None:
@@ -91,7 +91,7 @@ class _Joined(flags.ArgumentSerializer):
 
 
 class _PathsFlag(flags.Flag):
-    """A list of paths that grows when the flag is given again."""
+    """List of paths that grows when the flag is given again."""
 
     @property
     def value(self) -> list[str]:
@@ -108,13 +108,13 @@ class _PathsFlag(flags.Flag):
 
 
 def _split(text: str) -> list[str]:
-    """The paths between the commas of `text`, where names may have commas too."""
+    """Paths between the commas of `text`, where names may have commas too."""
     if '"' in text and not _exists(text):
         pieces = next(csv.reader([text], strict=True))
         return [_PathParser().parse(piece.strip()) for piece in pieces]
     pieces, paths = text.split(","), []
     while pieces:
-        # The longest that exists; a single piece that does not is refused in its place.
+        # The longest that exists; a single piece that does not exist stays as it is.
         for count in range(len(pieces), 0, -1):
             path = ",".join(pieces[:count])
             if count == 1 or _exists(path):
@@ -127,5 +127,5 @@ def _split(text: str) -> list[str]:
 def _exists(text: str) -> bool:
     try:
         return bool(text) and pathlib.Path(user_path(text)).exists()
-    except (OSError, ValueError):  # a name that is too long for a file, or no text
+    except (OSError, ValueError):  # a name too long for a file, or an empty text
         return False

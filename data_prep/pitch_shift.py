@@ -1,9 +1,9 @@
 """Clips in other pitches, for training.
 
 Sallo et al. (2020) augment "by pitch-shifting as 1-D filtration" with the scales 0.75,
-0.9, 1.15 and 1.5, and do not say what becomes of the length. Both readings are here:
-"resample" plays the clip faster or slower, as Boddapati's thesis does, which the
-publication's lineage goes back to, and "phase_vocoder" keeps the length.
+0.9, 1.15 and 1.5, and do not state the resulting length. Both readings are here:
+"resample" plays the clip faster or slower, as Boddapati's thesis does, to which the
+publication's lineage goes back; "phase_vocoder" keeps the length.
 
 Source: arXiv:2008.11618.
 """
@@ -21,9 +21,9 @@ from jaxtyping import Float32
 from data_prep.clips import resampled
 
 FACTORS = (0.75, 0.9, 1.15, 1.5)  # new frequency over old
-# Clips are read at twice the rate wanted, and shifted there: 0.75 times the frequencies
-# of a clip at 16 kHz would end at 6 kHz, and the empty band above would tell a network
-# which clips are augmented. Enough for any factor above one half.
+# Clips are read at twice the wanted rate and shifted there. 0.75 times the frequencies
+# of a clip at 16 kHz would end at 6 kHz, and the empty band above would reveal
+# augmented clips to a network. Enough for any factor above one half.
 HEADROOM = 2
 VOCODER_WINDOW = 2048  # samples, librosa's default: 64 ms at twice 16 kHz
 
@@ -31,13 +31,13 @@ VOCODER_WINDOW = 2048  # samples, librosa's default: 64 ms at twice 16 kHz
 def by_resampling(
     wave: Float32[np.ndarray, "time"], factor: float, *, rate_hz: int, new_rate_hz: int
 ) -> Float32[np.ndarray, "new_time"]:
-    """The wave played `factor` times as fast: that pitch, and 1/factor of the length.
+    """The wave played `factor` times as fast: higher pitch, 1/factor of the length.
 
     Args:
         wave: at `rate_hz`.
         factor: new frequency over old.
         rate_hz: of the wave.
-        new_rate_hz: of what comes back.
+        new_rate_hz: of the result.
     """
     ratio = fractions.Fraction(str(factor))
     return resampled(wave, rate_hz * ratio.numerator, new_rate_hz * ratio.denominator)
@@ -46,15 +46,15 @@ def by_resampling(
 def by_phase_vocoder(
     wave: Float32[np.ndarray, "time"], factor: float, *, rate_hz: int, new_rate_hz: int
 ) -> Float32[np.ndarray, "new_time"]:
-    """The wave at another pitch in the same time: 12 log2(factor) semitones.
+    """The wave at another pitch and equal length: 12 log2(factor) semitones.
 
-    librosa's phase vocoder stretches the wave, and resampling brings it back to its
-    length. It loses level, up to 1 dB of a tone and 4 dB of rain. Arguments as for
+    librosa's phase vocoder stretches the wave, and resampling restores its length. It
+    loses level, up to 1 dB of a tone and 4 dB of rain. Arguments as for
     `by_resampling`.
     """
     padding = max(0, VOCODER_WINDOW - len(wave))
     with warnings.catch_warnings():
-        # librosa 1.0 passes itself arguments that it warns of.
+        # librosa 1.0 calls itself with arguments that it warns about.
         warnings.filterwarnings("ignore", r"The `\w+` parameter", FutureWarning)
         shifted = _librosa_pitch_shift()(
             np.pad(wave, (0, padding)),
@@ -75,7 +75,7 @@ def check_way(way: str) -> None:
     """Raise ValueError if `way` is not in `SHIFTS`."""
     if way not in SHIFTS:
         raise ValueError(
-            f"no pitch shift {way!r}; choose {' or '.join(SHIFTS)}, or None for none"
+            f"no pitch shift {way!r}; choose {' or '.join(SHIFTS)}, or None"
         )
 
 
@@ -86,16 +86,16 @@ def read_shifted(
     way: str,
     sample_rate_hz: int,
 ) -> Float32[np.ndarray, "new_time"]:
-    """A clip in another pitch; what goes beyond full scale is clipped.
+    """A clip in another pitch, clipped to full scale.
 
     Args:
-        read: the clip as it was recorded, at any rate in Hz.
+        read: returns the recorded clip at any rate in Hz.
         factor: new frequency over old.
         way: a name in `SHIFTS`.
-        sample_rate_hz: of what comes back.
+        sample_rate_hz: of the result.
 
     Raises:
-        ValueError: no such way.
+        ValueError: `way` is unknown.
     """
     check_way(way)
     rate_hz = HEADROOM * sample_rate_hz

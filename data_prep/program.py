@@ -1,7 +1,7 @@
-"""The start and the end of every program: signals, streams, flags, readable failures.
+"""Start and end of every program: signals, streams, flags, readable failures.
 
-Under `python -m` the package of a program settles streams, signals and `--help` before
-the program imports anything; `run` ends every program.
+Under `python -m`, the package of a program handles streams, signals and `--help` before
+the program imports anything. `run` ends every program.
 """
 
 import contextlib
@@ -15,11 +15,11 @@ from advjax.runtime import failures, interrupts, streams
 from advjax.runtime.text import did_you_mean
 from data_prep import help
 
-# Numbers of JAX wrap around there: a larger seed would draw what a smaller one draws.
+# JAX's seeds wrap around there: a larger seed would repeat a smaller one.
 MAX_SEED = 2**32 - 1
 
-# Settings of the environment that JAX obeys and that our programs do not bear: other
-# numbers, or errors about types.
+# Settings in the environment that change the numbers of our programs, or cause errors
+# about types.
 _NOT_OURS = {
     "JAX_ENABLE_X64": ("jax_enable_x64", False),
     "JAX_NUMPY_DTYPE_PROMOTION": ("jax_numpy_dtype_promotion", "standard"),
@@ -33,15 +33,15 @@ flags.disclaim_key_flags()
 def run(
     main: Callable[[Sequence[str]], int | None], *, interrupted: str | None = None
 ) -> None:
-    """Parse the flags, run `main`, and end with an exit code that says how it went.
+    """Parse the flags, run `main`, and end with an exit code.
 
-    An error that a person can mend (a wrong flag, a missing folder or package, a full
-    disk) ends the program with its message and exit code 1; `--debug` shows its
-    traceback too. Signals end it as `advjax.runtime.interrupts` describes.
+    An error that a user can fix (a wrong flag, a missing folder or package, a full
+    disk) ends the program with its message and exit code 1; `--debug` also shows its
+    traceback. Signals end it as `advjax.runtime.interrupts` describes.
 
     Args:
-        main: the program, given what is left of the command line; its result is the
-            exit code, None for 0.
+        main: the program, called with the rest of the command line; it returns the exit
+            code, None for 0.
         interrupted: the last line when a signal ends it.
     """
     streams.settle()
@@ -81,7 +81,7 @@ def define_debug(values: flags.FlagValues) -> None:
 def define_seed(
     text: str, *, default: int = 0, values: flags.FlagValues = flags.FLAGS
 ) -> flags.FlagHolder[int]:
-    """Define `--seed`, from 0 to the largest that draws numbers of its own."""
+    """Define `--seed`, from 0 to the largest that JAX distinguishes."""
     return flags.DEFINE_integer(
         "seed",
         default,
@@ -94,7 +94,7 @@ def define_seed(
 
 @contextlib.contextmanager
 def readable_failures(name: str) -> Iterator[None]:
-    """A block that ends with `name` and one line where a person can mend the error."""
+    """Exit with `name` and one line on an error that a user can fix."""
     try:
         yield
     except Exception as error:
@@ -105,7 +105,7 @@ def readable_failures(name: str) -> Iterator[None]:
 
 
 def no_such_flag(name: str) -> str:
-    """Words for a flag that the running program does not have."""
+    """Message about a flag that the running program does not have."""
     own = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
     near = did_you_mean(f"--{name}", [f"--{flag.name}" for flag in own])
     return f"there is no flag --{name}{'.' if near else ''}{near} ({help.hint()})"
@@ -126,20 +126,20 @@ def _checked(
         flag = f"write --{argv[1]}" if "=" in argv[1] else "flags start with --"
         raise ValueError(f"unexpected argument {argv[1]!r}: {flag} ({help.hint()})")
     if not flags.FLAGS["verbosity"].present:
-        # Orbax tells each of its steps at the level of information.
+        # Orbax logs each of its steps as information.
         logging.set_verbosity(logging.WARNING)
     _leave_out_settings()
     return main(argv)
 
 
 def _leave_out_settings() -> None:
-    """Take from the environment what changes the arithmetic, and say so."""
+    """Remove settings that change the arithmetic from the environment, with a note."""
     given = [name for name in _NOT_OURS if os.environ.pop(name, "")]
     if not given:
         return
     print(
-        f"{' and '.join(given)} left out: programs compute in float32, by JAX's own "
-        "rules; unset it",
+        f"{' and '.join(given)} ignored: programs compute in float32, with JAX's "
+        "default rules. Unset it to avoid this message",
         file=sys.stderr,
     )
     if "jax" in sys.modules:
@@ -150,7 +150,7 @@ def _leave_out_settings() -> None:
 
 
 def _tell(error: Exception) -> bool:
-    """True if `error` was told in one line."""
+    """Print an error that a user can fix; False if it is of another kind."""
     text = failures.in_words(error, smaller=_smaller())
     if text is None or _debug():
         return False
@@ -167,7 +167,7 @@ def _smaller() -> list[str]:
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
-    """Arguments left of the command line; `--help` ends well, a mistake in one line."""
+    """Rest of the command line; `--help` and wrong flags end the program."""
     help.answer_and_exit(argv[1:], _page)
     try:
         return flags.FLAGS(argv)

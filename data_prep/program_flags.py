@@ -1,7 +1,7 @@
-"""Flags of the programs of this package, defined on request and not on import.
+"""Flags of `data_prep.build` and `data_prep.verify`, defined on request.
 
-Programs that build records as a library have flags of these names. Names of choices are
-read from the sources, so that `--help` imports no JAX.
+Other programs that build records have flags of these names. Names of choices are read
+from the sources, so that `--help` imports no JAX.
 """
 
 import ast
@@ -14,12 +14,12 @@ from data_prep.choices import define_choice, names_in, syntax_tree
 from data_prep.path_flags import define_path
 
 CROPS_PER_CLASS = {"train": 100, "validation": 20, "test": 30}
-"""Records of ten speakers that two cores build in the time of a first command."""
+"""Two cores build records of ten speakers within the time of a first command."""
 POLICY = {"train": "random", "validation": "spaced", "test": "spaced"}
-"""Training crops are drawn as Deep Speaker draws them; the others depend on no seed."""
+"""Training crops are drawn as in Deep Speaker; the others depend on no seed."""
 NUM_RECORDS = 100
 TOLERANCE = 1e-3
-"""Backends and batch shapes round differently: 1e-5 of the largest value was seen."""
+"""Backends and batch shapes round differently, by up to 1e-5 of the largest value."""
 
 flags.disclaim_key_flags()
 
@@ -112,14 +112,14 @@ def define_verify_flags(values: flags.FlagValues) -> None:
 
 
 DEFINE = {"build": define_build_flags, "verify": define_verify_flags}
-"""By the program's name in this package."""
+"""Functions that define the flags, by the name of the program."""
 
 
 def page_of(module: str) -> str:
-    """The help of a program of this package, without an import of the program.
+    """Help of a program of this package, without importing the program.
 
     Args:
-        module: the program's.
+        module: of the program.
     """
     values = flags.FlagValues()
     DEFINE[module.removeprefix("data_prep.")](values)

@@ -1,10 +1,11 @@
-"""Verify records: recompute features from the stored audio, check the splits.
+"""Verify records: recompute features from the stored audio, and check the splits.
 
   python -m data_prep.verify --records=FOLDER
 
-Prints the largest difference and every problem; ends with 1 if there is one. Features
-are recomputed by the code that made them. Of records with wavelets, the middle level
-of the scalogram is also recomputed with PyWavelets.
+Every record is compared with its digest, and ids, labels and splits are checked.
+Features of some are recomputed by the code that made them. In records with wavelets,
+PyWavelets also recomputes the middle level of the scalogram. The exit code is 1 if
+there is a problem.
 """
 
 import sys
@@ -17,9 +18,10 @@ from absl import flags
 from advjax import records
 from advjax.runtime.paths import user_path
 from advjax.runtime.progress import Progress
+from advjax.runtime.text import printable
 from advjax.signal.samples import from_int16
-from data_prep import program, wavelets
-from data_prep.build import features_of
+from data_prep import help, program, wavelets
+from data_prep.build import MOST_TOLD, features_of
 from data_prep.program_flags import (
     NUM_RECORDS,
     TOLERANCE,
@@ -32,13 +34,13 @@ class Verification(NamedTuple):
 
     Attributes:
         num_records: records in all splits.
-        num_recomputed: those whose features were recomputed.
+        num_recomputed: records whose features were recomputed.
         worst: largest difference between a stored and a recomputed feature, relative
             to its magnitude where that is above 1.
         worst_id: id of the record with that difference.
         worst_wavelet: largest difference from PyWavelets, relative to the maximum of
             the level; None for records without wavelets.
-        problems: one line each.
+        problems: one line for each.
     """
 
     num_records: int
@@ -59,21 +61,22 @@ def verify(
 ) -> Verification:
     """Check every record, and recompute the features of some.
 
-    Every id must occur once, every label be one of the classes, every class have
-    records in every split (of those that the corpus does not test, all but the test
-    split), and no utterance be in two splits. The definition and the
-    probe are compared with the code before any record is read.
+    Every id must occur once, every label must be a class, every class must have records
+    in every split (except in the test split, for classes that the corpus does not
+    test), and no utterance may be in two splits. The definition and the probe are
+    compared with the code before any record is read.
 
     Args:
-        folder: the records.
-        num_records: how many get their features recomputed, drawn over all splits.
+        folder: of the records.
+        num_records: number of records whose features are recomputed, drawn over all
+            splits.
         tolerance: largest accepted difference, as in `Verification.worst`.
         seed: of the draw of those records.
-        stream: receives the progress line; standard error if None.
+        stream: of the progress line; standard error if None.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: it cannot be read; see `records.info`.
+        ValueError: the records cannot be read; see `records.info`.
     """
     folder = user_path(folder)
     info = records.info(folder)
@@ -98,7 +101,7 @@ def verify(
                 if not 0 <= label < len(info.labels):
                     problems.append(f"{identity} has the label {label}")
                 present.add(label)
-                # An id is its utterance and where the example starts in it.
+                # An id is that of its utterance and the first sample in it.
                 utterance = identity.rpartition("@")[0] or identity
                 if split_of.setdefault(utterance, split) != split:
                     problems.append(
@@ -130,7 +133,7 @@ def verify(
 
 
 class _Recomputed(NamedTuple):
-    """A record's differences; see `Verification`."""
+    """Differences of one record; see `Verification`."""
 
     id: str
     difference: float
@@ -146,7 +149,7 @@ class _Recomputed(NamedTuple):
 
 
 def _recomputed(example: records.Example, info: records.Info) -> _Recomputed:
-    """The differences of one record; infinite where a feature is not a number."""
+    """Differences of one record; infinite if a feature is not a number."""
     wave = from_int16(example["audio"])
     features = features_of(info.representation, wave[None])[0]
     scale = np.maximum(1.0, np.abs(features))
@@ -161,9 +164,15 @@ def _recomputed(example: records.Example, info: records.Info) -> _Recomputed:
 
 
 def main(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
-    """Print the result, and end with 1 where there is a problem."""
+    """Verify the records that the flags name; exit with 1 if there is a problem."""
     del argv
     with program.readable_failures("data_prep.verify"):
+        print(
+            f"Verify the records in {printable(values.records)}: every digest, id, "
+            f"label and split,\nand the features of {values.num_records} at most, "
+            "recomputed from their audio",
+            flush=True,
+        )
         found = verify(
             values.records,
             num_records=values.num_records,
@@ -171,16 +180,26 @@ def main(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
             seed=values.seed,
         )
     print(
-        f"{values.records}: {found.num_records} records; worst difference of "
-        f"{found.num_recomputed} recomputed ones {found.worst:.3g}"
-        + (f" ({found.worst_id})" if found.worst_id else "")
+        f"{found.num_records} records, {found.num_recomputed} recomputed; largest "
+        f"difference {found.worst:.3g} (accepted: {values.tolerance:g})"
+        + (f", of {printable(found.worst_id)}" if found.worst_id else "")
     )
     if found.worst_wavelet is not None:
-        print(f"  worst difference from PyWavelets {found.worst_wavelet:.3g}")
-    for problem in found.problems[:20]:
-        print(f"  {problem}")
-    if found.problems:
-        sys.exit(f"data_prep.verify: {len(found.problems)} problems")
+        print(
+            f"largest difference from PyWavelets {found.worst_wavelet:.3g} "
+            f"(accepted: {wavelets.TOLERANCE:g})"
+        )
+    if not found.problems:
+        print("no problems")
+        return
+    for problem in found.problems[:MOST_TOLD]:
+        print(f"  {printable(problem)}")
+    if len(found.problems) > MOST_TOLD:
+        print(f"  and {len(found.problems) - MOST_TOLD} more")
+    sys.exit(
+        f"data_prep.verify: {len(found.problems)} problems. Build the records again, "
+        f"in another folder: {help.command('data_prep.build')} --out=FOLDER"
+    )
 
 
 if __name__ == "__main__":

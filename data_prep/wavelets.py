@@ -11,17 +11,18 @@ from advjax.signal.wavelets import pooling_deviations
 TOLERANCE = 0.02
 """Largest accepted difference, relative to the level's maximum.
 
-PyWavelets averages its wavelet over a sample and floors its index into a table: below
-scale 8 that costs 2 % and more of the amplitude, at the middle scale of `dwt` 0.3 %.
+PyWavelets averages its wavelet over a sample and floors its index into a table. That
+costs 2 % and more of the amplitude below scale 8, and 0.3 % at the middle scale of
+`dwt`.
 """
-_PRECISION = 16  # of the table; at the default of 12 the transform is off by a tenth
+_PRECISION = 16  # of the table; the default of 12 gives errors of a tenth
 
 
 def scalogram_in(representation: Representation) -> Scalogram | None:
-    """The scalogram that a representation is computed from, if there is one.
+    """Scalogram that a representation is computed from; None if there is none.
 
     Args:
-        representation: perhaps of two representations side by side.
+        representation: may also consist of two representations side by side.
     """
     for stage in representation.chain():
         if isinstance(stage, Scalogram):
@@ -33,18 +34,18 @@ def scalogram_in(representation: Representation) -> Scalogram | None:
 def level(
     scalogram: Scalogram, wave: Float[np.ndarray, "time"], index: int
 ) -> Float[np.ndarray, "frames"]:
-    """One bin of a scalogram: the root of the pooled power of `pywt.cwt`.
+    """One bin of a scalogram: root of the pooled power of `pywt.cwt`.
 
     Args:
         scalogram: defines the wavelet, its scale and the pooling.
-        wave: as long as the scalogram takes it.
+        wave: of the length that the scalogram requires.
         index: of the bin, from the lowest frequency.
     """
     length, hop = scalogram.frame_length, scalogram.hop
     scale = scalogram.scales[index]
     count = num_frames(scalogram.num_samples, length, hop)
     tail = (count - 1) * hop + length - scalogram.num_samples
-    # A frame of silence on either side: the pooling reaches over three frames.
+    # A frame of silence on either side: pooling spans three frames.
     padded = np.pad(wave, (length, length + tail))
     name = f"cmor2.0-{scalogram.omega0 / (2 * np.pi)}"
     (row,), _ = pywt.cwt(padded, [scale], name, precision=_PRECISION, method="fft")
@@ -60,12 +61,12 @@ def difference(
     wave: Float[np.ndarray, "time"],
     features: Float[np.ndarray, "frames bins 1"],
 ) -> float:
-    """The largest difference of the middle bin, relative to the bin's maximum.
+    """Largest difference of the middle bin, relative to the bin's maximum.
 
     Args:
         scalogram: of the features.
         wave: of the features.
-        features: the scalogram as this project computes it.
+        features: the scalogram of `wave`, computed by this project.
     """
     index = scalogram.num_bins // 2
     found = features[:, index, 0]

@@ -127,7 +127,7 @@ def _start(
     )
     # JAX takes over SIGTERM where several processes join.
     interrupts.install()
-    with parallel.telling_failures():
+    with parallel.tell_failures():
         main()
 
 

@@ -1,20 +1,21 @@
-"""Records: examples on disk, tied to the code that computed their features.
+"""Records: labelled examples on disk, with features and their definition.
 
 A record is `{id, audio, features, label, speaker}`: 16-bit audio, and the features
-computed from that very audio. Beside them lie the definition of the representation
-(every field of its chain) and a probe (what its code gives for a fixed chirp). Reading
-compares both with the code that reads: other settings and other code are refused.
+computed from that audio. The folder also holds the definition of the representation
+(every field of its chain) and a probe (values that its code computes from a fixed
+chirp). Reading compares both with the current code, and refuses records of other
+settings or other code.
 
-Two formats with one protocol. `array_record` is the TFDS layout, written and decoded
-with tensorflow_datasets but without TensorFlow, and opens in any TFDS program through
+Two formats share one protocol. `array_record` is the TFDS layout, written and decoded
+with tensorflow_datasets but without TensorFlow. Any TFDS program opens it with
 `tfds.builder_from_directory(folder)`; its shards carry checksums. `npz` is a folder of
-plain `.npy` files for each split, for machines without TFDS. Nothing is ever unpickled,
-and no class or module that a file names is looked up.
+plain `.npy` files for each split, for machines without TFDS. Nothing is unpickled, and
+no class or module that a file names is imported.
 
-The description has digests, and every record that is read is compared with its own.
-Those of earlier versions have none: their form is checked, and their content believed.
+The description has digests, and each record is compared with its digest when it is
+read. Records of earlier versions have no digests: only their form is checked.
 
-A folder appears under its name when it is complete, and not before.
+A folder appears under its name only when it is complete.
 """
 
 from advjax.records.schema import FIELDS, Example, Info, Source

@@ -1,7 +1,7 @@
 """Records in the TFDS layout, shards in `array_record`, without TensorFlow.
 
-TFDS is imported inside the functions: it costs a second or two, and a machine without
-it can still use the other format.
+TFDS is imported inside the functions: the import takes a second or two, and a machine
+without TFDS can still use the other format.
 """
 
 import bisect
@@ -38,14 +38,14 @@ def write(
     header: Mapping[str, Any],
     representation: Representation,
 ) -> None:
-    """Fill `folder`."""
+    """Write the records of every split to `folder`."""
     tfds = _tfds()
     from tensorflow_datasets.core import registered
 
     failure: list[BaseException] = []
 
     def numbered(examples: Iterable[Example]) -> Iterator[tuple[int, Example]]:
-        # TFDS rewrites the exceptions that pass through it; ours should arrive as is.
+        # TFDS rewrites exceptions that pass through it; `write` raises the original.
         try:
             yield from enumerate(examples)
         except Exception as error:
@@ -57,10 +57,10 @@ def write(
     with registered.skip_registration():
 
         class Description(tfds.core.DatasetInfo):
-            """Of data that nobody else has."""
+            """Description of local data."""
 
             def initialize_from_bucket(self):
-                """Ask no server for what is known of it."""
+                """Skip the look-up on TFDS's server."""
 
         class Records(tfds.core.GeneratorBasedBuilder):
             """One corpus at one representation."""
@@ -120,19 +120,19 @@ def header(folder: pathlib.Path) -> dict[str, Any]:
     if len(splits) < len(described["splits"]) or not all(splits.values()):
         raise Damaged(
             f"{printable(str(folder / HEADER_FILES[1]))} is damaged: a split is empty, "
-            f"or there twice. {REBUILD}"
+            f"or listed twice. {REBUILD}"
         )
     return {**metadata, "splits": splits}
 
 
 class Records:
-    """The records of one split; only those asked for are read from the disk."""
+    """Records of one split, read from disk one at a time."""
 
     def __init__(self, folder: pathlib.Path, split: str, info: Info):
-        """A view of a split of records that `info` describes.
+        """Open one split of the records that `info` describes.
 
-        TFDS does not see the folder: it would import any module that a file there
-        names. It decodes examples whose features are defined here.
+        TFDS never sees the folder: it would import any module that a file there names.
+        It only decodes examples, with the features defined here.
 
         Raises:
             Damaged: a file is missing, shortened, or describes other features.
@@ -144,7 +144,7 @@ class Records:
         self._length = info.splits[split]
         _check_features(folder, info)
         self._features = _columns(tfds, info.representation, info.labels)
-        # Readers open their files when they are needed.
+        # Readers open their files lazily, so the link lives as long as this object.
         plain = contextlib.ExitStack()
         weakref.finalize(self, plain.close)
         readable = plain.enter_context(plain_path(folder))
@@ -189,7 +189,7 @@ class Records:
                 label=int(row["label"]),
                 speaker=row["speaker"].decode(),
             )
-        except Exception as error:  # each library on the way has its own kinds
+        except Exception as error:  # the libraries raise errors of many types
             raise self._damage(f"record {place} cannot be read", error) from error
 
     def _damage(self, reason: str, error: Exception | None = None) -> Damaged:
@@ -214,13 +214,13 @@ _DESCRIBED = Fields(
     {"fileFormat": Exactly("array_record")},
     open=True,
 )
-"""Schema of the part of TFDS's description that is used."""
+"""Schema of the fields of `dataset_info.json` that are read."""
 
 
 def _check_features(folder: pathlib.Path, info: Info) -> None:
-    """Refuse a `features.json` that describes other features than these records have.
+    """Refuse a `features.json` with other features than these records have.
 
-    Other programs hand it to TFDS, which imports the modules of the classes it names.
+    Other programs give the file to TFDS, which imports the modules that it names.
     """
     classes = "tensorflow_datasets.core.features"
     text = Fields(
@@ -270,7 +270,7 @@ def _check_features(folder: pathlib.Path, info: Info) -> None:
 
 
 def _columns(tfds: Any, representation: Representation, labels: Sequence[str]) -> Any:
-    """The features of a record, as TFDS has them."""
+    """TFDS feature types of a record's fields."""
     as_bytes = tfds.features.Encoding.BYTES
     tensor = functools.partial(tfds.features.Tensor, encoding=as_bytes)
     return tfds.features.FeaturesDict(
@@ -286,8 +286,8 @@ def _columns(tfds: Any, representation: Representation, labels: Sequence[str]) -
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Inside, TFDS neither announces downloads on standard output nor logs steps."""
-    logger = logging.getLogger("absl")  # the one it uses
+    """Keep TFDS from announcing downloads on standard output and logging steps."""
+    logger = logging.getLogger("absl")  # the logger of TFDS
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:

@@ -1,8 +1,8 @@
-"""Digests of records: a short one of each, in a file that the header vouches for.
+"""Digests of records: one file a split, which the header vouches for.
 
-They are computed as the records are written and compared when one is read, so that a
-record is known to be the one that was built, in its place, in whatever format.
-Records of versions before there were digests have none, and are read without.
+Digests are computed while records are written and compared when a record is read. They
+prove that a record is the one that was written at its place, in either format. Records
+of earlier versions have no digests and are read without them.
 """
 
 import hashlib
@@ -22,21 +22,23 @@ _SEAL = "description.sha256"
 _BYTES = 8
 _HEX = Text(pattern="[0-9a-f]{64}")
 CONTENT = Table(Fields({"file": _HEX, "recordings": _HEX}))
-"""Content of the header by split: the SHA-256 of the file of digests,
-and that of everything but the features, which differ in their last bits between
-machines."""
+"""Schema of `content` in the header, by split.
+
+`file` is the SHA-256 of the file of digests. `recordings` is that of everything but the
+features, whose last bits differ between machines.
+"""
 
 
 class Writer:
-    """The digests of the records that pass through `follow`."""
+    """Digests of the records that pass through `follow`."""
 
     def __init__(self, content: dict[str, dict[str, str]]):
-        """A writer that describes each split in `content` when it is complete."""
+        """Start without digests; `content` gets an entry for each complete split."""
         self._content = content
         self._digests: dict[str, bytes] = {}
 
     def follow(self, split: str, examples: Iterable[Example]) -> Iterator[Example]:
-        """The same examples."""
+        """Yield the same examples, and compute their digests."""
         digests, recordings = bytearray(), hashlib.sha256()
         for example in examples:
             recording = _recording(example)
@@ -50,21 +52,21 @@ class Writer:
         }
 
     def save(self, folder: pathlib.Path) -> None:
-        """Write the file of each split."""
+        """Write the file of digests of each split."""
         for split, digests in self._digests.items():
             _path(folder, split).write_bytes(digests)
 
 
 def seal(folder: pathlib.Path, header: Mapping[str, Any]) -> None:
-    """Write the digest of the description, as it is read back."""
+    """Write the digest of a header, as it is read back."""
     (folder / _SEAL).write_text(_digest_of(header) + "\n", encoding="ascii")
 
 
 def check_seal(folder: pathlib.Path, header: Mapping[str, Any]) -> None:
-    """Refuse a description that is not the one that was written.
+    """Refuse a header that is not the one that was written.
 
     Raises:
-        Damaged: it is not.
+        Damaged: the header differs from its digest, or the digest is missing.
     """
     path = folder / _SEAL
     try:
@@ -86,10 +88,10 @@ def _digest_of(header: Mapping[str, Any]) -> str:
 def read(
     folder: pathlib.Path, split: str, content: Mapping[str, Any] | None, length: int
 ) -> tuple[bytes, ...] | None:
-    """The digest of each record of a split; None where the header tells none.
+    """Digest of each record of a split; None if the header has none.
 
     Raises:
-        Damaged: the file is not the one that the header tells.
+        Damaged: the file of digests is missing, or not the one in the header.
     """
     if content is None:
         return None
@@ -102,19 +104,19 @@ def read(
     said = content.get(split, {}).get("file")
     if len(found) != length * _BYTES or hashlib.sha256(found).hexdigest() != said:
         raise Damaged(
-            f"{printable(str(path))} is damaged: it is not the file that the "
-            f"description of the records tells. {REBUILD}"
+            f"{printable(str(path))} is damaged: it differs from the digest in the "
+            f"description of the records. {REBUILD}"
         )
     return tuple(found[at : at + _BYTES] for at in range(0, len(found), _BYTES))
 
 
 def matches(example: Example, digest: bytes) -> bool:
-    """Report if a record is the one that had this digest when it was written."""
+    """True if the digest of `example` is `digest`."""
     return _digest(_recording(example), example["features"]) == digest
 
 
 def _recording(example: Example) -> bytes:
-    """Everything but the features, unambiguously."""
+    """Bytes of all fields but the features, with their sizes first."""
     texts = [example[field].encode("utf-8") for field in ("id", "speaker")]
     sizes = np.asarray([*map(len, texts), example["label"]], "<i8")
     audio = np.ascontiguousarray(example["audio"], "<i2")

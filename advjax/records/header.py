@@ -1,4 +1,4 @@
-"""The descriptions beside records, as JSON that is checked when it is read."""
+"""Schema and reader of the JSON files that describe records."""
 
 import pathlib
 from typing import Any
@@ -19,7 +19,7 @@ from advjax.runtime.json_files import (
 from advjax.runtime.text import printable
 
 NAME = "[a-z][a-z0-9_]*"
-"""Names of records and splits: they are in names of files."""
+"""Pattern of the names of records and splits, which occur in file names."""
 SPLITS = Table(Integer(1, 1 << 40), key=Text(pattern=NAME), low=1)
 HEADER = Fields(
     {
@@ -36,10 +36,10 @@ HEADER = Fields(
 
 
 def read_json(path: pathlib.Path, schema: Schema) -> dict[str, Any]:
-    """The content of a file that describes records, or lists them.
+    """Content of a JSON file that describes records or lists them.
 
     Raises:
-        Damaged: the file is missing, or not as it was written.
+        Damaged: the file is missing, or does not fit `schema`.
     """
     try:
         return json_files.read_json(path, schema, advice=REBUILD)

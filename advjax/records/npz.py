@@ -1,7 +1,7 @@
 """Records as plain `.npy` files, one folder a split, and a JSON index.
 
-What `np.savez` would pack into one archive lies open here, so that it can be written
-example by example and read through a memory map.
+The files are those that `np.savez` would pack into one archive. As separate files they
+can be written example by example and read through a memory map.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ def write(
     header: Mapping[str, Any],
     representation: Representation,
 ) -> None:
-    """Fill `folder`."""
+    """Write the records of every split to `folder`."""
     shapes = _columns(representation)
     sizes = {}
     for split, examples in splits.items():
@@ -60,10 +60,10 @@ def header(folder: pathlib.Path) -> dict[str, Any]:
 
 
 class Records:
-    """The records of one split; only those asked for are read from the disk."""
+    """Records of one split, read from disk one at a time."""
 
     def __init__(self, folder: pathlib.Path, split: str, info: Info):
-        """A view of a split of records that `info` describes.
+        """Open one split of the records that `info` describes.
 
         Raises:
             Damaged: a file is missing, shortened, or has other types or shapes.
@@ -95,7 +95,7 @@ class Records:
 
 
 class _Column:
-    """A `.npy` file that grows by a row at a time; its header is filled in last."""
+    """A `.npy` file that grows row by row; its header is completed last."""
 
     def __init__(self, file: BinaryIO, dtype: np.dtype, shape: tuple[int, ...]):
         self._file, self._dtype, self._shape = file, dtype, shape
@@ -111,8 +111,8 @@ class _Column:
         self._file.seek(0)
         self._write_header()
         if self._file.tell() != self._start:
-            # NumPy leaves room for the number of rows to grow; were that to change, the
-            # header would have run into the data.
+            # NumPy leaves room in the header for the number of rows to grow. Without
+            # that room the header would overwrite the data.
             raise ValueError("this NumPy cannot rewrite the header of a .npy file")
 
     def _write_header(self) -> None:
@@ -129,7 +129,7 @@ class _Column:
 def _columns(
     representation: Representation,
 ) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
-    """The type of each array, and the shape of one of its rows."""
+    """Type and row shape of each array."""
     return {
         "audio": (np.dtype(np.int16), (representation.num_samples,)),
         "features": (np.dtype(np.float32), representation.feature_shape),
@@ -138,14 +138,14 @@ def _columns(
 
 
 def _open(path: pathlib.Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """A memory map of a `.npy` file, which holds what it must.
+    """Open a `.npy` file as a memory map, and check its type and shape.
 
     Raises:
-        Damaged: it does not.
+        Damaged: the file cannot be read, or has another type or shape.
     """
     shown = printable(str(path))
     try:
-        # Not `np.load`, which also opens archives and whatever else it knows.
+        # Not `np.load`, which also opens archives and other kinds of files.
         array = np.lib.format.open_memmap(path, mode="r")
     except PermissionError:
         raise

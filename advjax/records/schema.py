@@ -1,4 +1,4 @@
-"""Records, the description of a set of records, and sources that read them."""
+"""Types of records: an example, the description of a folder, and a reader."""
 
 import functools
 import operator
@@ -23,11 +23,11 @@ REBUILD = (
     "Delete the folder and build it again: "
     "python -m data_prep.build --corpus=... --rep=... --out=FOLDER"
 )
-"""Advice about records that are certainly damaged."""
+"""Advice in messages about damaged records."""
 
 
 class Example(TypedDict):
-    """One record, as it is written and as it is read."""
+    """One record, as written and as read."""
 
     id: str
     audio: Int16[np.ndarray, "time"]
@@ -63,24 +63,25 @@ class Source(Protocol):
         ...
 
 
-def checked(
+def validate(
     examples: Iterable[Example],
     split: str,
     representation: Representation,
     num_labels: int,
     seen: set[str],
 ) -> Iterator[Example]:
-    """The examples, each found to be one that can be stored.
+    """Yield the examples, after checking that each can be stored.
 
     Args:
-        examples: those of one split.
-        split: its name, for messages.
-        representation: what their features must be.
-        num_labels: labels lie below it.
-        seen: the ids so far, over all splits; grows.
+        examples: of one split.
+        split: name of the split, for messages.
+        representation: of the features.
+        num_labels: number of classes; labels lie below it.
+        seen: ids so far, over all splits; grows.
 
     Raises:
-        ValueError: an example that is not, by its id; or no examples at all.
+        ValueError: an example cannot be stored (the message has its id), or there are
+            none.
     """
     empty = True
     for example in examples:
@@ -94,7 +95,7 @@ def checked(
         )
         complaint = complain(stored, representation, num_labels)
         if not complaint and stored["id"] in seen:
-            complaint = "its id occurred before; ids must all differ"
+            complaint = "its id occurred before: give every example its own id"
         if complaint:
             identity = printable(repr(stored["id"]))
             raise ValueError(f"cannot store example {identity} of {split}: {complaint}")
@@ -107,12 +108,12 @@ def checked(
 
 
 def complain(example: Example, representation: Representation, num_labels: int) -> str:
-    """A few words on what is wrong with an example; none if it can be a record.
+    """Reason why an example cannot be stored; empty if it can.
 
     Args:
         example: with arrays of any type and shape.
-        representation: what its features must be.
-        num_labels: its label lies below it.
+        representation: that the features must be of.
+        num_labels: number of classes; the label must lie below it.
     """
     audio, features = example["audio"], example["features"]
     audio_shape, shape = (representation.num_samples,), _feature_shape(representation)
@@ -122,32 +123,32 @@ def complain(example: Example, representation: Representation, num_labels: int) 
     if (features.dtype, features.shape) != (np.float32, shape):
         return f"features must be float32 {shape}, not {_form(features)}"
     if not np.isfinite(features).all():
-        return "features are not finite: look at this recording"
+        return "features are not finite: check this recording"
     if not 0 <= label < num_labels:
         return f"label {label} is none of 0 to {num_labels - 1}"
     if not example["id"]:
         return "its id is empty"
     for field in ("id", "speaker"):
         if has_controls(example[field]):
-            return f"its {field} has control characters, or none of Unicode"
+            return f"its {field} has control characters or is not valid Unicode"
     return ""
 
 
 @functools.cache
 def _feature_shape(representation: Representation) -> tuple[int, ...]:
-    """The shape, traced once and not for each record."""
+    """`feature_shape`, traced once and not for each record."""
     return representation.feature_shape
 
 
 def position(index: SupportsIndex, length: int) -> int:
-    """The place that `index` means in a sequence; negative ones count from the end.
+    """Place of `index` in a sequence; negative indices count from the end.
 
     Raises:
-        IndexError: there is none.
+        IndexError: the index is out of range.
     """
     place = operator.index(index)
     if not -length <= place < length:
-        raise IndexError(f"record {index} of {length}")
+        raise IndexError(f"there is no record {index}: the split has {length}")
     return place % length
 
 

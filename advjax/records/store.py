@@ -1,4 +1,4 @@
-"""Writing and reading records: `write`, `info`, `read`, `load`."""
+"""Functions that write and read records: `write`, `info`, `read`, `load`."""
 
 import functools
 import json
@@ -18,9 +18,9 @@ from advjax.records.schema import (
     Example,
     Info,
     Source,
-    checked,
     complain,
     position,
+    validate,
 )
 from advjax.representations import (
     Representation,
@@ -37,8 +37,8 @@ Path = str | PathLike[str]
 
 FILE_FORMATS = {"array_record": array_record, "npz": npz}
 LAYOUT_VERSION = 1
-# Float32 sums differ in the last bits between backends, and a probe's largest values
-# are below 10; other code was off by 1.6 where it was tried.
+# Float32 sums differ in the last bits between backends, and the largest values of a
+# probe are below 10. A probe of other code differed by 1.6 where it was tried.
 PROBE_TOLERANCE = 1e-3
 
 
@@ -58,14 +58,14 @@ def write(
         folder: a new folder; an interrupted build leaves nothing under this name.
         splits: the examples of each split; each iterable is read once, in order.
         name: of the corpus; lower-case letters, digits and underscores.
-        representation: what the features are.
+        representation: of the features.
         labels: the name of each class; a label is an index into them.
-        metadata: anything JSON that should stay with the records. It is stored after
-            the last example was drawn, so counts gathered on the way may be in it.
+        metadata: JSON values to keep with the records. They are stored after the last
+            example is drawn, so counts that grow meanwhile may be in them.
         file_format: "array_record", or "npz" where TFDS is missing.
 
     Raises:
-        FileExistsError: something is in `folder`.
+        FileExistsError: `folder` is not empty.
         ValueError: an example does not fit the representation or the labels, has an id
             that occurred before, or is not finite; the message names it.
     """
@@ -88,15 +88,15 @@ def write(
         "definition": definition(representation),
         "probe": [float(value) for value in _probe(representation)],
         "metadata": {} if metadata is None else metadata,
-        # Filled while the examples are drawn.
+        # Filled while examples are drawn.
         "content": (described := {}),
     }
-    json.dumps(header)  # what JSON cannot hold should fail before the work, not after
+    json.dumps(header)  # values that JSON cannot hold fail here, before the work
     seen: set[str] = set()
     digests = content.Writer(described)
     examples = {
         split: digests.follow(
-            split, checked(each, split, representation, len(labels), seen)
+            split, validate(each, split, representation, len(labels), seen)
         )
         for split, each in splits.items()
     }
@@ -112,36 +112,36 @@ def info(folder: Path, *, expect: Representation | None = None) -> Info:
 
     Args:
         folder: the folder given to `write`.
-        expect: the representation that the reader needs; any if None.
+        expect: representation that the reader needs; None accepts any.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: it is incomplete, its definition is not that of `expect`, or today's
-            code computes other features.
+        ValueError: the folder is incomplete, its definition is not that of `expect`, or
+            the current code computes other features.
     """
     folder = user_path(folder)
     return _info(folder, _header(folder), expect)
 
 
 def recordings(folder: Path) -> dict[str, str] | None:
-    """A digest of each split's ids, audio, labels and speakers, in their order.
+    """Digest of each split's ids, audio, labels and speakers, in order.
 
-    None for records of versions that wrote none. The features are left out: they follow
-    from the audio, and their last bits depend on the machine that computed them.
+    None for records of earlier versions, which have no digests. Features are left out:
+    they follow from the audio, and their last bits depend on the machine.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: its description is damaged.
+        ValueError: the description is damaged.
     """
     said = _header(user_path(folder)).get("content")
     return said and {split: each["recordings"] for split, each in said.items()}
 
 
 def _header(folder: pathlib.Path) -> dict[str, Any]:
-    """Description of the folder, in either format.
+    """Description in the folder, in either format.
 
     Raises:
-        ValueError: another layout, or splits of which only some have digests.
+        ValueError: the layout is another, or the digests are of other splits.
     """
     header = _format_of(folder).header(folder)
     if header["layout_version"] != LAYOUT_VERSION:
@@ -151,8 +151,8 @@ def _header(folder: pathlib.Path) -> dict[str, Any]:
         )
     if "content" in header and header["content"].keys() != header["splits"].keys():
         raise Damaged(
-            f"{printable(str(folder))} is damaged: its description has digests of "
-            f"other splits than it has. {REBUILD}"
+            f"{printable(str(folder))} is damaged: its digests are of other splits "
+            f"than its records. {REBUILD}"
         )
     return header
 
@@ -176,14 +176,14 @@ def _info(
         computed = _probe(representation)
     except Damaged:
         raise
-    except Exception as error:  # a definition without digest may hold anything
+    except Exception as error:  # a definition without a digest may hold anything
         said = printable(str(error))[:300]
         raise ValueError(
             f"{shown} cannot be read by this version ({said}). {REBUILD}"
         ) from error
     stored = np.asarray(header["probe"], np.float32)
     if stored.shape != computed.shape:
-        raise Damaged(f"{shown} is damaged: its probe is of another length. {REBUILD}")
+        raise Damaged(f"{shown} is damaged: its probe has another length. {REBUILD}")
     error = np.abs(computed - stored)
     if not np.all(error <= PROBE_TOLERANCE * np.maximum(1.0, np.abs(stored))):
         raise ValueError(
@@ -207,14 +207,13 @@ def read(
     expect: Representation | None = None,
     check: bool = True,
 ) -> "CheckedSource":
-    """The records of one split.
+    """Records of one split.
 
     Args:
-        folder: what `write` was given; the format is found out.
-        split: "train", "validation" or "test", or what else was written.
-        expect: the representation that the features must be of; any if None.
-        check: refuse a record that is damaged when it is read. Without, ask
-            `complaint`.
+        folder: the one given to `write`, in either format.
+        split: "train", "validation" or "test", or another name that was written.
+        expect: representation that the features must be of; None accepts any.
+        check: refuse a damaged record when it is read. If False, ask `complaint`.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -236,7 +235,7 @@ def read(
 
 
 class CheckedSource:
-    """A source whose records are found to be what they must be, as they are read."""
+    """A source that checks each record as it is read."""
 
     def __init__(
         self,
@@ -247,7 +246,7 @@ class CheckedSource:
         place: str,
         check: bool,
     ):
-        """The records of `source`; without digests only their form is looked at."""
+        """Wrap `source`; without digests only the form of records is checked."""
         self._source, self._info, self._digests = source, info, digests
         self._place, self._check = place, check
 
@@ -259,7 +258,7 @@ class CheckedSource:
         """One record; its arrays are copies.
 
         Raises:
-            Damaged: it is not what was written.
+            Damaged: the record is not the one that was written.
         """
         place = position(index, len(self))
         example = self._source[place]
@@ -269,7 +268,7 @@ class CheckedSource:
         return example
 
     def complaint(self, place: int, example: Example) -> str:
-        """Complaint about the record read at `place`; None if it is sound."""
+        """Reason why the record read at `place` is damaged; empty if it is not."""
         wrong = complain(example, self._info.representation, len(self._info.labels))
         digest = None if self._digests is None else self._digests[place]
         if not wrong and digest is not None and not content.matches(example, digest):
@@ -283,11 +282,11 @@ def load(
     fields: Sequence[str] = FIELDS,
     progress: Callable[[], object] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Every record of `source` in memory: each field stacked, in the same order.
+    """Read every record of `source` into memory, each field stacked in order.
 
     Args:
-        source: what `read` returned.
-        fields: those wanted; leaving out `audio` or `features` saves their memory.
+        source: returned by `read`.
+        fields: those to load; leaving out `audio` or `features` saves their memory.
         progress: called after each record (`Progress.advance`).
 
     Returns:
@@ -295,7 +294,7 @@ def load(
         text for id and speaker.
 
     Raises:
-        Damaged: a record is not what was written, or an id occurs twice.
+        Damaged: a record is not the one that was written, or an id occurs twice.
     """
     if unknown := set(fields) - set(FIELDS):
         listed = ", ".join(FIELDS)
@@ -311,7 +310,7 @@ def load(
         for field in fields:
             value = example[field]
             if isinstance(value, np.ndarray):
-                if index == 0:  # whole at once: a list of rows would double the memory
+                if index == 0:  # allocated whole: a list of rows takes twice as much
                     shape = (len(source), *value.shape)
                     columns[field] = np.empty(shape, value.dtype)
                 columns[field][index] = value
@@ -332,7 +331,7 @@ def _probe(representation: Representation) -> np.ndarray:
 
 
 def _format_of(folder: pathlib.Path) -> Any:
-    """The module that reads this folder."""
+    """Module that reads the format of `folder`."""
     shown = printable(str(folder))
     if not folder.exists():
         raise FileNotFoundError(
@@ -350,7 +349,7 @@ def _format_of(folder: pathlib.Path) -> Any:
 
 
 def _differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
-    """The fields in which two definitions differ, in words."""
+    """Each field in which two definitions differ, in words."""
     if stored.get("name") != wanted["name"]:
         yield f"{stored.get('name')} is stored and {wanted['name']} asked for"
         return

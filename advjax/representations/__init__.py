@@ -1,4 +1,4 @@
-"""Representations of audio: the table of contents."""
+"""Representations of audio, and the tables of their names."""
 
 from collections.abc import Callable
 
@@ -39,7 +39,7 @@ REPRESENTATIONS: dict[str, type[Representation]] = {
     "stacked": Stacked,
     "cross_recurrence": CrossRecurrence,
 }
-"""By the names of their stages."""
+"""Representations by the name of their stage."""
 PRESETS: dict[str, Callable[..., Representation]] = {
     "stft": stft,
     "dwt": dwt,
@@ -47,9 +47,9 @@ PRESETS: dict[str, Callable[..., Representation]] = {
     "dwt_tonnetz": dwt_tonnetz,
     "crp": crp,
 }
-"""Publications' images for clips of any length and rate, under one name."""
+"""Images of publications, for clips of any length and rate."""
 FRONT_ENDS: dict[str, Callable[..., Representation]] = REPRESENTATIONS | PRESETS
-"""All that text can name, for `catalog.pick`."""
+"""All front ends that `catalog.pick` finds by name."""
 
 __all__ = [
     "FRONT_ENDS",

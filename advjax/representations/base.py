@@ -1,4 +1,4 @@
-"""Representations, and the definition and probe that tie stored records to them."""
+"""Base class of representations, and the definition and probe stored with records."""
 
 import abc
 import dataclasses
@@ -15,18 +15,18 @@ from advjax.types import Bounds, Features, Source, Wave
 
 
 class Representation(abc.ABC):
-    """One differentiable step from `source` to the array this representation is.
+    """One differentiable step of a front end, from the array of `source` to its own.
 
-    Subclasses are frozen, keyword-only, final dataclasses: hashable, so a static
-    argument of `jit` and a key of a dict. Arrays are laid out [frames, bins, channels];
-    the waveform is [time].
+    Subclasses are frozen, keyword-only, final dataclasses. They are hashable, so that
+    they can be static arguments of `jit` and keys of a dict. Arrays are laid out
+    [frames, bins, channels]; the waveform is [time].
     """
 
     name: ClassVar[str]
     source: "Representation | None"
 
     def __post_init__(self):
-        """Refuse constants that no step can be computed with."""
+        """Check the range of every number."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, bool) or not isinstance(value, int | float):
@@ -45,21 +45,21 @@ class Representation(abc.ABC):
         """This representation of one example, from the source's array."""
 
     def inverse(self, features: Features, *, reference: Source) -> Source:
-        """The source's array behind `features`.
+        """Array of the source, resynthesised from `features`.
 
         Args:
             features: an array of this representation, perhaps perturbed.
-            reference: the clean source array, which lends what `step` threw away.
+            reference: clean array of the source, which supplies what `step` discards.
 
         Raises:
             ValueError: this step has no inverse.
         """
         del features, reference
-        raise ValueError(f"{self.name} cannot be turned back into its source")
+        raise ValueError(f"{self.name} has no inverse: choose a stage that has one")
 
     @property
     def bounds(self) -> Bounds:
-        """Least and greatest value an entry may take."""
+        """Least and greatest value of an entry."""
         return (-float("inf"), float("inf"))
 
     @property
@@ -73,7 +73,7 @@ class Representation(abc.ABC):
         return (*before, self)
 
     def stage(self, name: str) -> "Representation":
-        """The member of the chain called `name`.
+        """Member of the chain called `name`.
 
         Raises:
             ValueError: there is none; the message lists the chain.
@@ -83,16 +83,16 @@ class Representation(abc.ABC):
                 return member
         stages = ", ".join(member.name for member in self.chain())
         raise ValueError(
-            f"{name!r} is no stage on the way to {self.name}; the stages are {stages}"
+            f"{name!r} is no stage of {self.name}; the stages are {stages}"
         )
 
     def after(self, name: str) -> tuple["Representation", ...]:
-        """The steps that lead from the stage called `name` to this representation."""
+        """Steps from the stage called `name` to this representation."""
         chain = self.chain()
         return chain[chain.index(self.stage(name)) + 1 :]
 
     def apply(self, wave: Wave) -> Features:
-        """Every step of the chain in turn, from one waveform."""
+        """Features of one waveform, by every step of the chain in turn."""
         x = wave
         for member in self.chain():
             x = member.step(x)
@@ -110,13 +110,13 @@ class Representation(abc.ABC):
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
-        """Shape of one example; computed from `apply`, never typed by hand."""
+        """Shape of one example, traced from `apply`."""
         wave = jax.ShapeDtypeStruct((self.num_samples,), jnp.float32)
         return jax.eval_shape(self.apply, wave).shape
 
 
 def definition(representation: Representation) -> dict[str, Any]:
-    """The chain as nested JSON: every name and field, defaults spelled out."""
+    """Chain as nested JSON, with every name and field, defaults included."""
     spelled: dict[str, Any] = {"name": representation.name}
     for field in dataclasses.fields(representation):
         value = getattr(representation, field.name)
@@ -129,14 +129,14 @@ def definition(representation: Representation) -> dict[str, Any]:
 def from_definition(
     spelled: Mapping[str, Any], table: Mapping[str, type[Representation]] | None = None
 ) -> Representation:
-    """The representation that `definition` wrote down.
+    """Representation that a definition describes.
 
     Args:
-        spelled: what `definition` returned.
+        spelled: returned by `definition`.
         table: classes by name; default `advjax.representations.REPRESENTATIONS`.
 
     Raises:
-        ValueError: an unknown name or field, so written by other code.
+        ValueError: an unknown name, or fields of another version.
     """
     if table is None:
         from advjax.representations import REPRESENTATIONS as table  # noqa: N811
@@ -165,9 +165,9 @@ def from_definition(
 def probe(representation: Representation) -> Float[np.ndarray, "16"]:
     """Sixteen values of the representation of a fixed chirp.
 
-    Stored beside the definition: fields catch other settings, the probe other code. The
-    chirp rises from 50 Hz to 90 % of the Nyquist frequency with a swelling amplitude,
-    so every band and frame differs.
+    The probe is stored with the definition: the definition shows other settings, the
+    probe other code. The chirp rises from 50 Hz to 90 % of the Nyquist frequency with a
+    growing amplitude, so that every band and frame differs.
     """
     num = representation.num_samples
     t = np.arange(num) / num

@@ -1,4 +1,4 @@
-"""Pitch classes of the magnitude spectrogram, and their tonal centroids."""
+"""Chromagram of the magnitude spectrogram, and its tonal centroids."""
 
 import dataclasses
 import functools
@@ -23,15 +23,15 @@ def _filters(source: Magnitude) -> np.ndarray:
 @final
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Chroma(Representation):
-    """Chromagram [frames, 12, 1] from C to B, the greatest entry of a frame being 1.
+    """Chromagram [frames, 12, 1] from C to B, each frame divided by its maximum.
 
     Source: librosa 0.11 `chroma_stft(tuning=0)` of the power spectrum.
 
     Attributes:
         source: the magnitude spectrogram; by default with librosa's window and hop.
-        floor: added to a frame's greatest entry before the division. Digital silence is
-            left near zero, as librosa leaves it at zero; one unit of 16-bit audio in
-            the middle of a frame is 1e6 floors.
+        floor: added to the maximum of a frame before the division. Digital silence
+            stays near zero; in librosa it is zero. One unit of 16-bit audio in the
+            middle of a frame is 1e6 floors.
     """
 
     name: ClassVar[str] = "chroma"
@@ -43,14 +43,14 @@ class Chroma(Representation):
     def step(self, x: Source) -> Features:
         """The chromagram of one magnitude spectrogram."""
         power = jnp.square(x[..., 0])
-        # Full float32 on every backend, as everywhere in front ends.
+        # Full float32 on every backend, as in all front ends.
         energies = jnp.dot(power, _filters(self.source), precision="highest")
         greatest = energies.max(axis=1, keepdims=True)
         return (energies / (greatest + self.floor))[..., None]
 
     @property
     def bounds(self) -> Bounds:
-        """From nothing to the frame's greatest."""
+        """Each frame has maximum 1."""
         return (0.0, 1.0)
 
 
@@ -59,9 +59,9 @@ class Chroma(Representation):
 class Tonnetz(Representation):
     """Tonal centroids [frames, 6, 1]: fifths, minor and major thirds, two each.
 
-    Source: librosa 0.11 `tonnetz` of the chromagram, each frame of which is divided by
-    its sum. A sounding frame of `Chroma` sums to at least 1; less than 1/2 is silence,
-    whose centroids are near zero.
+    Source: librosa 0.11 `tonnetz` of the chromagram, each frame divided by its sum. A
+    sounding frame of `Chroma` sums to at least 1. A sum below 1/2 is silence, whose
+    centroids are near zero.
 
     Attributes:
         source: the chromagram.
@@ -79,5 +79,5 @@ class Tonnetz(Representation):
 
     @property
     def bounds(self) -> Bounds:
-        """The greatest circle has radius 1."""
+        """The largest circle of the centroids has radius 1."""
         return (-1.0, 1.0)

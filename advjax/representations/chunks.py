@@ -1,9 +1,9 @@
-"""Spectrograms of clips of any length, in chunks that a network takes one by one.
+"""Spectrograms of clips of any length, split into chunks for a network.
 
 A clip is padded with zeros to whole chunks, and levels are relative to its loudest
-entry: both as in the code of Subramanian et al. 2019 (arXiv:1907.02477), through which
-the publication attacks waveforms. The step works on every length; `num_samples` of the
-waveform is that of one chunk.
+entry. Both follow the code of Subramanian et al. 2019 (arXiv:1907.02477), through which
+the publication attacks waveforms. `step` accepts every length; `num_samples` of the
+waveform is the length of one chunk.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from advjax.types import Features, Source
 CHUNK_SAMPLES = 65_536
 """128 frames of 512 new samples: 2.048 s at 32 kHz."""
 
-# Nothing is louder than the loudest entry.
+# Levels are relative to the loudest entry.
 _BOUNDS = property(lambda self: (-float("inf"), 0.0))
 _UNITS = property(lambda self: "dB")
 
@@ -37,7 +37,7 @@ _CHUNK = Waveform(sample_rate_hz=32_000, num_samples=CHUNK_SAMPLES)
 def relative_db(
     power: Float[Array, "frames bins"], floor: float
 ) -> Float[Array, "frames bins"]:
-    """Levels in dB below the greatest entry, `floor` added to the power inside."""
+    """Levels in dB relative to the greatest entry; `floor` is added to the power."""
     logs = safe_log(power, floor)
     return 10 / math.log(10) * (logs - greatest(logs))
 
@@ -47,12 +47,13 @@ def relative_db(
 class LogMelChunks(Representation):
     """Mel levels in dB below a clip's loudest entry, [chunks, frames, bands, 1].
 
-    Hann frames that begin every hop, the last of them half over the end; power; mel
-    filters of equal area on Slaney's scale from 0 Hz to half the sample rate.
+    Hann frames begin at every hop, and half of the last one lies past the end. Their
+    power is filtered by mel filters of equal area, on Slaney's scale from 0 Hz to half
+    the sample rate.
 
-    Source: Subramanian et al. 2019, arXiv:1907.02477, and all constants from their
-    code. Iqbal et al. 2018, on whose features their networks were trained, centre the
-    frames and have no floor but librosa's 1e-10.
+    Source: Subramanian et al. 2019, arXiv:1907.02477; all constants are from their
+    code. Iqbal et al. 2018, whose features trained their networks, centre the frames
+    and have no floor but librosa's 1e-10.
 
     Attributes:
         source: the waveform.
@@ -72,7 +73,7 @@ class LogMelChunks(Representation):
     floor: float = 1e-6
 
     def band_power(self, wave: Float[Array, "time"]) -> Float[Array, "frames bands"]:
-        """Of all frames of a wave; a last hop that is not whole is padded."""
+        """Mel power of all frames of a wave; an incomplete last hop is padded."""
         count = -(-wave.shape[0] // self.hop)
         behind = (count - 1) * self.hop + self.frame_length - wave.shape[0]
         spectrum = stft(
@@ -87,11 +88,11 @@ class LogMelChunks(Representation):
         return jnp.dot(power, _filters(self), precision="highest")
 
     def levels(self, wave: Float[Array, "time"]) -> Float[Array, "frames bands"]:
-        """All frames of a wave in one piece, not in chunks."""
+        """Levels of a whole wave, not split into chunks."""
         return relative_db(self.band_power(wave), self.floor)
 
     def step(self, x: Source) -> Features:
-        """The chunks of one waveform, padded with zeros to whole ones."""
+        """Chunks of one waveform, padded with zeros to whole ones."""
         return _chunks_of(self, x)
 
     bounds = _BOUNDS
@@ -103,19 +104,19 @@ class LogMelChunks(Representation):
 class ConstantQChunks(Representation):
     """Constant-Q levels in dB below a clip's loudest entry, [chunks, frames, bins, 1].
 
-    As many frames and bins as `LogMelChunks` has, so that the same networks take them
-    in: the front end that Subramanian et al. 2019 leave for future work. All constants
-    are ours: 64 bins, 9 an octave, span 110 Hz to 14 kHz.
+    It has as many frames and bins as `LogMelChunks`, so that the same networks accept
+    it. Subramanian et al. 2019 leave this front end for future work. All constants are
+    ours: 64 bins, 9 an octave, span 110 Hz to 14 kHz.
 
     Attributes:
         source: the waveform.
         hop: samples between frames.
-        num_bins: bins.
-        bins_per_octave: of them, in one octave.
-        low_hz: the lowest one's frequency.
+        num_bins: number of bins.
+        bins_per_octave: bins in one octave.
+        low_hz: frequency of the lowest bin.
         chunk_frames: frames in a chunk.
         floor: added to a bin's power inside the logarithm; a tone of amplitude 1 has
-            the power 1 / 4.
+            power 1 / 4.
     """
 
     name: ClassVar[str] = "constant_q_chunks"
@@ -128,7 +129,7 @@ class ConstantQChunks(Representation):
     floor: float = 1e-10
 
     def levels(self, wave: Float[Array, "time"]) -> Float[Array, "frames bins"]:
-        """All frames of a wave in one piece, not in chunks."""
+        """Levels of a whole wave, not split into chunks."""
         power = constant_q_power(
             wave,
             sample_rate_hz=self.sample_rate_hz,
@@ -140,7 +141,7 @@ class ConstantQChunks(Representation):
         return relative_db(power, self.floor)
 
     def step(self, x: Source) -> Features:
-        """The chunks of one waveform, padded with zeros to whole ones."""
+        """Chunks of one waveform, padded with zeros to whole ones."""
         return _chunks_of(self, x)
 
     bounds = _BOUNDS

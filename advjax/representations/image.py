@@ -15,30 +15,33 @@ from advjax.signal.extrema import greatest, least
 from advjax.types import Bounds, Features, Source
 
 _FLAT = 1e-6
-"""A clip with less between its least and greatest entry has one value. Levels around
--80 dB are 1e-5 apart in float32; the chromagram's rounding at silence is 1e-8."""
+"""Smallest range of a clip that counts as contrast.
+
+Levels around -80 dB are 1e-5 apart in float32; the chromagram's rounding at silence is
+1e-8.
+"""
 
 
 @final
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Image(Representation):
-    """A [frames, bins, 1] representation brought to [0, 1] and to another size.
+    """A [frames, bins, 1] representation scaled to [0, 1] and resized.
 
-    Decibels, clipped `range_db` below the clip's greatest; the least becomes 0 and the
-    greatest 1; then bilinear interpolation, whose triangles widen where the image
-    shrinks, so that no entry is left out. A clip of one value, as silence is, is black:
-    all zeros.
+    Levels in dB are clipped `range_db` below the clip's greatest. The least becomes 0
+    and the greatest 1. Bilinear interpolation resizes the image; its triangles widen
+    where the image shrinks, so that every entry counts. A clip of one value, such as
+    silence, becomes all zeros.
 
     1568 x 768 is the size that "Adversarially Training for Audio Classifiers" (Sallo,
-    Esmaeilpour, Cardinal) states for its spectrograms. How it came about is not stated;
-    the steps above are our reading.
+    Esmaeilpour, Cardinal) states for its spectrograms. The publication does not state
+    how images of this size are made; the steps above are our reading.
 
     Attributes:
         source: any representation [frames, bins, 1].
         frames: rows of the image.
         bins: columns of the image.
-        decibels: whether the source's entries are amplitudes to be shown as levels.
-        range_db: between the least level shown and the greatest.
+        decibels: True if the source's entries are amplitudes to be shown as levels.
+        range_db: difference of the greatest and the least level shown.
         floor: added to the squared amplitude inside the logarithm.
     """
 
@@ -66,19 +69,19 @@ class Image(Representation):
 
     @property
     def bounds(self) -> Bounds:
-        """Black to white."""
+        """From black to white."""
         return (0.0, 1.0)
 
 
 @final
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stacked(Representation):
-    """Two representations of one waveform, the bins of the second after the first's.
+    """Two representations of one waveform, joined along their bins.
 
     Attributes:
         source: the waveform of both.
-        first: what comes first.
-        second: what comes after it, with as many frames and channels.
+        first: representation whose bins come first.
+        second: representation whose bins follow, with as many frames and channels.
     """
 
     name: ClassVar[str] = "stacked"
@@ -87,7 +90,7 @@ class Stacked(Representation):
     second: Representation = Image(source=Tonnetz(), bins=540, decibels=False)
 
     def __post_init__(self):
-        """Refuses representations of different waveforms."""
+        """Refuse representations of different waveforms."""
         super().__post_init__()
         for member in (self.first, self.second):
             if member.chain()[0] != self.source:
@@ -102,7 +105,7 @@ class Stacked(Representation):
         if first.shape[::2] != second.shape[::2]:
             raise ValueError(
                 f"{self.first.name} of shape {first.shape} and {self.second.name} of "
-                f"shape {second.shape} cannot be stacked: give them as many frames, "
+                f"shape {second.shape} cannot be stacked: give both as many frames, "
                 "for instance as images"
             )
         return jnp.concatenate([first, second], axis=1)

@@ -1,11 +1,14 @@
-"""Lipschitz constants of stages, bounded from above and from below.
+"""Upper bounds on the Lipschitz constants of stages.
 
-A radius r certified at a stage is one of r / L at the waveform, when L bounds the
-distance of two arrays of the stage by L times that of their waveforms. Magnitudes are
-the moduli of linear functions, and a modulus moves no further than what it is of; at
-the waveform x a move along x itself moves all of them as far. So their L is the norm of
-the short-time Fourier transform after the pre-emphasis, exactly; bands of magnitudes
-add the norm of their filters, and log(1 + band) has slope 1 at most.
+A stage has the constant L if the l2 distance of two of its arrays is at most L times
+that of their waveforms. A radius r certified at the stage is then a radius r / L at the
+waveform.
+
+Magnitudes are moduli of linear functions, and a modulus changes by no more than its
+argument. A change of the waveform x along x itself changes all magnitudes by as much as
+their arguments. The constant of magnitudes is therefore exactly the norm of the
+short-time Fourier transform after the pre-emphasis. Bands of magnitudes multiply it by
+the norm of their filters; log(1 + band) has slope at most 1.
 """
 
 import numpy as np
@@ -21,6 +24,7 @@ from advjax.representations.mel import (
 from advjax.representations.waveform import Waveform
 from advjax.signal.fourier import WINDOWS
 
+# Runs store these sentences in their settings, and compare them on resuming.
 _UNBOUNDED = {
     MelEnergies: "each frame is divided by its own deviation, which is as small as the "
     "frame is quiet",
@@ -31,11 +35,10 @@ _BOUNDED = (Waveform, Magnitude, MelMagnitudes, Log1pMelMagnitudes)
 
 
 def lipschitz_bound(stage: Representation) -> float:
-    """An upper bound, proved, on the l2 distance at `stage` for 1 at the waveform.
+    """Proved upper bound on the l2 distance at `stage` for 1 at the waveform.
 
     Raises:
-        ValueError: a stage without a bound, or for which none has been worked out; the
-            message says which.
+        ValueError: `stage` has no bound, or none is known; the message says which.
     """
     match stage:
         case Waveform():
@@ -56,16 +59,17 @@ def lipschitz_bound(stage: Representation) -> float:
 
 
 def _magnitude_bound(magnitude: Magnitude) -> float:
-    """The norm of a short-time Fourier transform after a pre-emphasis, from above.
+    """Upper bound on the norm of a short-time Fourier transform after a pre-emphasis.
 
-    For a frame z of length m and N >= m points, the one-sided spectrum has the energy
-    (N |z|^2 + X_0^2 + X_{N/2}^2) / 2, Parseval's, in which the two bins that have no
-    mirror image count twice. X_0 and X_{N/2} are products of z with a constant and with
-    an alternating vector, whose projections are at most (m + [m is odd]) |z|^2
-    together (for odd N there is no X_{N/2}, and m |z|^2 at most). All frames together
-    hold the energy of a sample as often as windows cover it: at most the largest sum of
-    squared window entries a hop apart. The pre-emphasis 1 - c z^-1 has the norm
-    1 + |c| at most. The floor inside the root makes differences smaller.
+    By Parseval, a frame z of length m has with N >= m points the one-sided energy (N
+    |z|^2 + X_0^2 + X_{N/2}^2) / 2: the two bins without a mirror image count twice. X_0
+    and X_{N/2} are products of z with a constant and with an alternating vector. The
+    squares of both are together at most (m + [m is odd]) |z|^2. Odd N has no X_{N/2},
+    and the bound is m |z|^2.
+
+    All frames together hold the energy of a sample as often as windows cover it: at
+    most the largest sum of squared window entries a hop apart. The pre-emphasis 1 - c
+    z^-1 has norm at most 1 + |c|. The floor inside the root reduces differences.
     """
     length, num_fft = magnitude.frame_length, magnitude.num_fft
     window = np.float64(WINDOWS[magnitude.window](length)) ** 2

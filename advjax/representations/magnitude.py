@@ -61,8 +61,8 @@ class Magnitude(Representation):
     def inverse(self, features: Features, *, reference: Source) -> Source:
         """The waveform with these magnitudes and the reference's phases.
 
-        Frames that a perturbation has made disagree are averaged where they overlap.
-        The window is divided out where it is not near zero, which the default never is.
+        Frames that disagree after a perturbation are averaged where they overlap. The
+        window is divided out where it is not near zero, which the default never is.
         """
         phase = jnp.angle(self._spectrum(reference))
         phasor = jax.lax.complex(jnp.cos(phase), jnp.sin(phase))

@@ -41,10 +41,10 @@ def _each_bin(gain, filters):
 @final
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MelEnergies(Representation):
-    """Mel energies, each frame brought to mean 0 and deviation 1: "mfbe".
+    """Mel energies ("mfbe"), each frame at mean 0 and standard deviation 1.
 
-    No logarithm. Every non-silent frame of 64 bands has l2 norm 8, and every full input
-    of 160 frames sqrt(10240) = 101.19, whatever the loudness of the clip.
+    There is no logarithm. Every non-silent frame of 64 bands has l2 norm 8, and every
+    full input of 160 frames sqrt(10240) = 101.19, whatever the loudness of the clip.
 
     Source: deep-speaker `audio.py` over python_speech_features 0.6 `fbank`.
 
@@ -72,14 +72,15 @@ class MelEnergies(Representation):
         return ((energies - mean) / deviation)[..., None]
 
     def inverse(self, features: Features, *, reference: Source) -> Source:
-        """The magnitudes whose band energies follow `features`.
+        """Magnitudes whose band energies follow `features`.
 
-        The reference lends each frame's mean and deviation and the fine structure
-        within bands: bins are scaled by the square root of their bands' change.
+        The reference supplies each frame's mean and standard deviation, and the fine
+        structure within bands. Bins are scaled by the square root of the change of
+        their bands.
         """
         clean = _band_energies(self.source, self.num_bands, reference)
         mean, deviation = self._moments(clean)
-        # By the change, since a sum with the mean leaves of a quiet band no digit.
+        # Only the change is added: a sum with the mean would lose quiet bands' digits.
         change = features[..., 0] - (clean - mean) / deviation
         wanted = jnp.maximum(clean + change * deviation, 0.0)
         gain = safe_sqrt(wanted, self.floor) / safe_sqrt(clean, self.floor)
@@ -88,7 +89,7 @@ class MelEnergies(Representation):
 
     @property
     def bounds(self) -> Bounds:
-        """sqrt(bands - 1): one band holding all the energy of its frame."""
+        """Limits of sqrt(bands - 1), where one band has all energy of a frame."""
         most = float(np.sqrt(self.num_bands - 1))
         return (-most, most)
 
@@ -119,15 +120,16 @@ class LogMel(Representation):
 @final
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MelMagnitudes(Representation):
-    """Mel bands of the magnitudes themselves, [frames, bands, 1], not normalised.
+    """Mel bands of magnitudes, [frames, bands, 1], not normalised.
 
-    Linear in the magnitudes, so that a certificate here is one at the waveform
-    (`lipschitz_bound`): neither squares nor a frame's own deviation stand between.
+    Bands are linear in the magnitudes: no square, and no division by a frame's own
+    standard deviation. A certificate here therefore gives one at the waveform
+    (`lipschitz_bound`).
 
     Attributes:
         source: the magnitude spectrogram.
         num_bands: mel filters from 0 Hz to half the sample rate.
-        floor: added to the bands of the reference where `inverse` divides by them.
+        floor: added to both bands of the ratio in `inverse`.
     """
 
     name: ClassVar[str] = "melmag"
@@ -137,7 +139,7 @@ class MelMagnitudes(Representation):
 
     @property
     def filters(self) -> Float[np.ndarray, "bins bands"]:
-        """The triangles that bands are sums with."""
+        """Triangular filters of the bands."""
         return _filters(self.source, self.num_bands)
 
     def step(self, x: Source) -> Features:
@@ -145,7 +147,7 @@ class MelMagnitudes(Representation):
         return jnp.dot(x[..., 0], self.filters, precision="highest")[..., None]
 
     def inverse(self, features: Features, *, reference: Source) -> Source:
-        """The magnitudes whose bands follow `features`; reference lends detail."""
+        """Magnitudes whose bands follow `features`; `reference` supplies detail."""
         wanted = jnp.maximum(features, 0.0)
         gain = (wanted + self.floor) / (self.step(reference) + self.floor)
         return reference * _each_bin(gain[..., 0], self.filters)[..., None]
@@ -159,10 +161,11 @@ class MelMagnitudes(Representation):
 @final
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Log1pMelMagnitudes(Representation):
-    """log(1 + band) of `MelMagnitudes`, which moves no further than the bands do.
+    """log(1 + band) of `MelMagnitudes`, which changes by no more than the bands.
 
     Attributes:
-        source: the mel bands of magnitudes. Below 0, where noise may put them, is 0.
+        source: mel bands of magnitudes. Values below 0, which noise can cause, count as
+            0.
     """
 
     name: ClassVar[str] = "log1pmel"
@@ -173,7 +176,7 @@ class Log1pMelMagnitudes(Representation):
         return jnp.log1p(jnp.maximum(x, 0.0))
 
     def inverse(self, features: Features, *, reference: Source) -> Source:
-        """The bands, exactly; `reference` lends nothing."""
+        """Exact bands of `features`; `reference` is not used."""
         del reference
         return jnp.expm1(features)
 

@@ -1,9 +1,9 @@
-"""The images of "Adversarially Training for Audio Classifiers", and one of a thesis.
+"""Images of "Adversarially Training for Audio Classifiers", and one of a thesis.
 
 Sallo, Esmaeilpour, Cardinal: spectrograms of 1568 x 768, chromagrams or tonnetz of 1568
-x 540, and both side by side, 1568 x 1308. Hann frames of 2048 samples every 512 and the
-range of the scalogram are ours, for the publication states none. The recurrence plot
-is that of the thesis of the group of Esmaeilpour.
+x 540, and both side by side, 1568 x 1308. The publication states neither frames nor the
+range of the scalogram: Hann frames of 2048 samples every 512 and the range are ours.
+The recurrence plot is from the thesis of the group of Esmaeilpour.
 """
 
 from advjax.representations.base import Representation
@@ -20,7 +20,7 @@ _FRAMES, _BINS, _TONAL_BINS = 1568, 768, 540
 def stft(
     *, seconds: float = 5.0, sample_rate_hz: int = 16_000, scale: float = 1.0
 ) -> Representation:
-    """A spectrogram as an image.
+    """Spectrogram as an image.
 
     Args:
         seconds: length of a clip; 5 for ESC-50, 4 for UrbanSound8K.
@@ -28,15 +28,15 @@ def stft(
             UrbanSound8K.
         scale: divides both sides of the image; the clip stays as it is.
     """
-    source = _magnitude(seconds, sample_rate_hz)
+    source = _magnitude(_waveform(seconds, sample_rate_hz))
     return Image(source=source, frames=_side(_FRAMES, scale), bins=_side(_BINS, scale))
 
 
 def dwt(
     *, seconds: float = 5.0, sample_rate_hz: int = 16_000, scale: float = 1.0
 ) -> Representation:
-    """A Morlet scalogram as an image; options as for `stft`."""
-    frame_length = 2 * round(0.025 * sample_rate_hz)  # 50 ms, the half a whole number
+    """Morlet scalogram as an image; options as for `stft`."""
+    frame_length = 2 * round(0.025 * sample_rate_hz)  # 50 ms; half is a whole number
     source = Scalogram(
         source=_waveform(seconds, sample_rate_hz),
         max_hz=0.375 * sample_rate_hz,
@@ -53,13 +53,13 @@ def stft_tonnetz(
     scale: float = 1.0,
     chroma: bool = False,
 ) -> Representation:
-    """A spectrogram and beside it the tonnetz; options as for `stft`.
+    """Spectrogram beside the tonnetz; options as for `stft`.
 
     Args:
         seconds: length of a clip.
         sample_rate_hz: of the clip.
         scale: divides both sides of the image.
-        chroma: whether the chromagram takes the tonnetz' place; the publication calls
+        chroma: put the chromagram in the place of the tonnetz; the publication calls
             one and the same block by both names.
     """
     first = stft(seconds=seconds, sample_rate_hz=sample_rate_hz, scale=scale)
@@ -73,7 +73,7 @@ def dwt_tonnetz(
     scale: float = 1.0,
     chroma: bool = False,
 ) -> Representation:
-    """A Morlet scalogram and beside it the tonnetz; options as for `stft_tonnetz`."""
+    """Morlet scalogram beside the tonnetz; options as for `stft_tonnetz`."""
     first = dwt(seconds=seconds, sample_rate_hz=sample_rate_hz, scale=scale)
     return _beside_tonal(first, scale, chroma)
 
@@ -81,12 +81,12 @@ def dwt_tonnetz(
 def crp(
     *, seconds: float = 5.0, sample_rate_hz: int = 22_050, scale: float = 1.0
 ) -> Representation:
-    """A recurrence plot of the loudest moments: 256 x 256, as in the thesis.
+    """Recurrence plot of the loudest moments: 256 x 256, as in the thesis.
 
     Args:
         seconds: length of a clip.
-        sample_rate_hz: of the clip. The thesis' 3,000 samples at 22,050 are 136 ms,
-            which segments are at other rates too; that is our reading.
+        sample_rate_hz: of the clip. The thesis' 3,000 samples at 22,050 Hz are 136 ms.
+            Segments last as long at other rates; that is our reading.
         scale: divides both sides of the image; the clip stays as it is.
     """
     return CrossRecurrence(
@@ -98,7 +98,7 @@ def crp(
 
 def _beside_tonal(first: Representation, scale: float, chroma: bool) -> Stacked:
     waveform = first.chain()[0]
-    source = Chroma(source=_magnitude_of(waveform))
+    source = Chroma(source=_magnitude(waveform))
     tonal = Image(
         source=source if chroma else Tonnetz(source=source),
         frames=_side(_FRAMES, scale),
@@ -114,11 +114,7 @@ def _waveform(seconds: float, sample_rate_hz: int) -> Waveform:
     )
 
 
-def _magnitude(seconds: float, sample_rate_hz: int) -> Magnitude:
-    return _magnitude_of(_waveform(seconds, sample_rate_hz))
-
-
-def _magnitude_of(waveform: Representation) -> Magnitude:
+def _magnitude(waveform: Representation) -> Magnitude:
     return Magnitude(
         source=waveform,
         frame_length=2048,
@@ -131,5 +127,5 @@ def _magnitude_of(waveform: Representation) -> Magnitude:
 
 def _side(full: int, scale: float) -> int:
     if scale <= 0:
-        raise ValueError(f"scale={scale:g}: positive numbers only, 2 for half the size")
+        raise ValueError(f"scale={scale:g} must be positive; 2 gives half the size")
     return max(1, round(full / scale))

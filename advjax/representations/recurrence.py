@@ -1,4 +1,4 @@
-"""Recurrence plots: distances between the loudest moments of a clip."""
+"""Recurrence plots: distances between the samples around a clip's loudest moments."""
 
 import dataclasses
 import functools
@@ -15,10 +15,11 @@ from advjax.signal.extrema import greatest
 from advjax.types import Bounds, Features, Source, Wave
 
 _FLAT = 1e-12
-"""No distance at all. One unit of 16-bit audio in one sample leaves 1e-7 of a block."""
+"""Largest distance that counts as 0. One 16-bit unit in a sample leaves 1e-7 in a
+block."""
 
 _TILE = 256
-"""Sorted samples counted in one go; bounds the memory, changes only rounding."""
+"""Sorted samples processed at a time; bounds the memory, changes only rounding."""
 
 
 @final
@@ -26,20 +27,22 @@ _TILE = 256
 class CrossRecurrence(Representation):
     """|x_i - x_j| between the samples around a clip's peaks, as [size, size, 1].
 
-    Five peaks, 3,000 samples around each at 22.05 kHz, the 15,000 of them joined and
-    their recurrence plot brought to 256 x 256 are those of the thesis of the group of
-    Esmaeilpour, section 4.6.5. Our readings: a peak's energy is its squared sample; no
-    two segments overlap; they are joined in order of time; states are single samples,
-    with no delays; distances have no threshold; a pixel is the mean of its block, and
-    blocks differ by one sample where `size` is no divisor; the greatest pixel is 1.
-    Zero stays no distance, so that an image without contrast gains none.
+    The constants are those of the thesis of the group of Esmaeilpour, section 4.6.5:
+    five peaks, 3,000 samples around each at 22.05 kHz, and the recurrence plot of the
+    15,000 joined samples, resized to 256 x 256. Our readings: a peak's energy is its
+    squared sample; no two segments overlap; segments are joined in order of time;
+    states are single samples, with no delays; distances have no threshold; a pixel is
+    the mean of its block, and blocks differ by one sample where `size` does not divide
+    the samples; the greatest pixel is 1. Zero stays no distance, so that an image
+    without contrast gains none.
 
-    Where segments lie is constant to the gradient. Segments without room in the clip
-    are zeros, after all others. A clip of one value, as silence is, is black.
+    The gradient takes the places of segments as constant. Segments without room in the
+    clip are zeros and come last. A clip of one value, such as silence, becomes all
+    zeros.
 
     Attributes:
         source: the waveform.
-        num_peaks: segments.
+        num_peaks: number of segments.
         segment: samples in each.
         size: rows and columns of the image.
     """
@@ -51,18 +54,18 @@ class CrossRecurrence(Representation):
     size: int = 256
 
     def __post_init__(self):
-        """Refuses more pixels than samples."""
+        """Refuse more pixels than samples."""
         super().__post_init__()
         if not 1 <= self.size <= self.num_peaks * self.segment:
             raise ValueError(
-                f"size={self.size}: give 1 to num_peaks * segment = "
-                f"{self.num_peaks * self.segment}, for a pixel has a sample or more"
+                f"size={self.size} must be 1 to num_peaks * segment = "
+                f"{self.num_peaks * self.segment}: every pixel needs a sample"
             )
 
     def step(self, x: Source) -> Features:
-        """The plot of one waveform."""
+        """Recurrence plot of one waveform."""
         starts = peak_starts(x, num_peaks=self.num_peaks, segment=self.segment)
-        # Whatever starts at the end of the clip, or passes it, is zeros.
+        # A segment that starts at the end of the clip is all zeros.
         padded = jnp.pad(x, (0, 2 * self.segment))
         cut = functools.partial(
             jax.lax.dynamic_slice_in_dim, padded, slice_size=self.segment
@@ -75,25 +78,26 @@ class CrossRecurrence(Representation):
 
     @property
     def bounds(self) -> Bounds:
-        """From the same value to the clip's greatest distance."""
+        """From equal samples to the clip's greatest distance."""
         return (0.0, 1.0)
 
 
 def peak_starts(wave: Wave, *, num_peaks: int, segment: int) -> Int[Array, "segments"]:
-    """First samples of disjoint segments around the loudest samples, in order of time.
+    """Starts of disjoint segments around the loudest samples, in order of time.
 
-    The loudest whose segment, shifted to lie in the clip, overlaps none before is next.
+    The next segment is that of the loudest sample whose segment, shifted to lie in the
+    clip, overlaps no earlier one.
 
     Args:
         wave: the clip.
-        num_peaks: segments to choose.
+        num_peaks: number of segments.
         segment: samples in each.
 
     Returns:
-        Where each starts; the clip's length, or that of a segment if that is more, for
-        those without room.
+        First sample of each segment. Segments without room start at the clip's length,
+        or at that of a segment if that is more.
     """
-    # A clip shorter than a segment is one, padded with zeros.
+    # A clip shorter than a segment is one segment, padded with zeros.
     end = max(len(wave), segment)
     energy = jnp.square(jax.lax.stop_gradient(wave))
     start_of = jnp.clip(jnp.arange(len(wave)) - segment // 2, 0, end - segment)
@@ -102,7 +106,7 @@ def peak_starts(wave: Wave, *, num_peaks: int, segment: int) -> Int[Array, "segm
         loudest = left.argmax()
         start = start_of[loudest]
         overlaps = jnp.abs(start_of - start) < segment
-        # What is taken is -1: less than silence.
+        # Samples already covered have energy -1, below silence.
         return jnp.where(overlaps, -1.0, left), jnp.where(left[loudest] < 0, end, start)
 
     return jnp.sort(jax.lax.scan(pick, energy, length=num_peaks)[1])
@@ -113,14 +117,15 @@ def mean_distances(
 ) -> Float[Array, "blocks blocks"]:
     """Mean |x_i - x_j| over i in one block and j in another, for all pairs of blocks.
 
-    A gap between neighbours in order of value lies within |x_i - x_j| where one of the
-    two is below it and the other above. Blocks with a and b samples below it, of m and
-    n, thus owe it a (n - b) + (m - a) b times: a product of matrices over all gaps, as
-    exact as the pairs themselves and linear in the gaps.
+    A gap between neighbours in order of value counts in |x_i - x_j| if one of the two
+    lies below it and the other above. If two blocks of m and n samples have a and b
+    samples below the gap, it counts a (n - b) + (m - a) b times. The sum is a product
+    of matrices over all gaps: as exact as a sum over pairs, and linear in the number of
+    gaps.
 
     Args:
-        x: the samples; where two are equal, the gradient takes the later for greater.
-        size: blocks, as equal as whole samples allow.
+        x: the samples; of equal samples, the gradient takes the later for the greater.
+        size: number of blocks, as equal as whole samples allow.
     """
     num = len(x)
     block_of = np.arange(num) * size // num
@@ -129,13 +134,13 @@ def mean_distances(
     order = jnp.argsort(jax.lax.stop_gradient(x))
     ascending = x[order]
     gaps = jnp.diff(ascending, append=ascending[-1:])
-    # Gaps of 0 fill the last tile, where it does not matter whose they are.
+    # Gaps of 0 fill the last tile; their owners do not matter.
     fill = (0, -num % _TILE)
     gaps = jnp.pad(gaps, fill).reshape(-1, _TILE)
     owners = jnp.pad(jnp.asarray(block_of)[order], fill).reshape(-1, _TILE)
     up_to = np.tri(_TILE, dtype=np.float32)
 
-    # Recomputed for the gradient, or all tiles' counts would be kept.
+    # Recomputed for the gradient; otherwise the counts of all tiles would be kept.
     @jax.checkpoint
     def add(carry, tile):
         before, total = carry

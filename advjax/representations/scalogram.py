@@ -23,27 +23,28 @@ def _weights(scalogram: "Scalogram") -> np.ndarray:
 @final
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scalogram(Representation):
-    """|Morlet transform| as [frames, bins, 1], root of its mean square over a frame.
+    """Morlet scalogram [frames, bins, 1]: root of the mean power over each frame.
 
-    What "Adversarially Training for Audio Classifiers" (Sallo, Esmaeilpour, Cardinal)
-    calls a DWT: a continuous transform on a grid. The mean is taken of the power, which
-    is what an STFT bin has of its frame, and needs one root a frame, not one a sample.
-    Its weights and its computation are described in `advjax.signal.wavelets`.
+    "Adversarially Training for Audio Classifiers" (Sallo, Esmaeilpour, Cardinal) calls
+    it a DWT; it is a continuous transform on a grid. The mean is that of the power, as
+    in a bin of an STFT: that needs one root a frame, not one a sample.
+    `advjax.signal.wavelets` describes the weights and the computation.
 
-    Frames of 50 ms that overlap by half are the publication group's; the number of
+    Frames of 50 ms that overlap by half are the publication group's. The number of
     bins, their range and omega0 = 6 (the usual choice, with a mean of almost zero) are
-    ours. One wavelet is f / 6 wide, so twenty bins an octave leave out nothing.
+    ours. A wavelet is f / 6 wide, so that twenty bins an octave leave no gaps.
 
     Attributes:
         source: the waveform.
-        num_bins: wavelets, their centres equally spaced in log frequency.
-        min_hz: centre of the lowest. No wavelet may be longer than a frame: 64 Hz are
-            the least for 50 ms.
-        max_hz: centre of the highest, at most 0.4 of the sample rate: beyond, too much
-            of the wavelet lies above the Nyquist frequency.
+        num_bins: number of wavelets, their centres equally spaced in log frequency.
+        min_hz: centre of the lowest bin. No wavelet may be longer than a frame: 50 ms
+            allow 64 Hz and more.
+        max_hz: centre of the highest bin, at most 0.4 of the sample rate. Above, too
+            much of the wavelet lies beyond the Nyquist frequency.
         frame_length: samples in a frame.
         hop: samples between frames.
-        omega0: radians of the wavelet's oscillation within its deviation.
+        omega0: radians of the wavelet's oscillation within a standard deviation of its
+            envelope.
         floor: added to the power inside the root; keeps the gradient finite at silence.
     """
 
@@ -58,7 +59,7 @@ class Scalogram(Representation):
     floor: float = 1e-24
 
     def __post_init__(self):
-        """Refuses wavelets that this sample rate cannot hold."""
+        """Refuse wavelets that the sample rate cannot represent."""
         super().__post_init__()
         most = 0.4 * self.sample_rate_hz
         if not 0 < self.min_hz <= self.max_hz <= most:
@@ -69,7 +70,7 @@ class Scalogram(Representation):
 
     @property
     def frequencies_hz(self) -> np.ndarray:
-        """Centre of each bin."""
+        """Centre of each bin in Hz."""
         return np.geomspace(self.min_hz, self.max_hz, self.num_bins)
 
     @property

@@ -12,8 +12,9 @@ from advjax.types import Bounds, Features, Source
 class Waveform(Representation):
     """A mono clip of fixed length.
 
-    25,800 samples at 16 kHz are 1.6125 s, exactly 160 frames of 400 samples every 160:
-    the length of every published demonstration clip of O'Reilly (his text says 25,000).
+    25,800 samples at 16 kHz are 1.6125 s, exactly 160 frames of 400 samples every 160.
+    Every demonstration clip that O'Reilly published has this length (his text says
+    25,000).
     """
 
     name: ClassVar[str] = "waveform"

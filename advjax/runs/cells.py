@@ -1,7 +1,7 @@
-"""Cells of a table of text: how a column is written, and read with suspicion.
+"""Cells of text tables: a writer and a strict reader for each type of column.
 
-Python's own `int` and `float` take `1_0`, digits of any script, spaces and NaN. Cells
-here take what programs write and no more.
+Python's `int` and `float` also accept `1_0`, digits of any script, spaces and NaN.
+Cells accept only what programs write.
 """
 
 import dataclasses
@@ -19,18 +19,18 @@ _NUMBER = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _SPAN = re.compile(
     r"(?:(?:([0-9]{1,7}) days?, )?([0-9]{1,9}):)?([0-9]{1,2}):([0-9]{1,2}(?:\.[0-9]*)?)"
 )
-# Those of older NumPy, of Python and of `repr`.
 _FLAGS = {"0": False, "1": True}
+# Spellings of older NumPy, of Python and of `repr`.
 _FOREIGN_FLAGS = {
     "0.0": False, "0": False, "False": False, "1.0": True, "1": True, "True": True,
 }  # fmt: skip
 ANY = ("nan", "inf", "-inf")
-"""Words that stand for numbers."""
+"""Words for numbers that are not finite."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Whole:
-    """A column of whole numbers from `low` on, as int64."""
+    """A column of integers of at least `low`, as int64."""
 
     low: int = 0
     dtype = np.int64
@@ -41,11 +41,11 @@ class Whole:
         return str(int(value))
 
     def read(self, name: str, text: str) -> int:
-        """The number that `text` writes."""
+        """The number in `text`."""
         if not _WHOLE.fullmatch(text):
-            raise ValueError(f"invalid literal for {name}: {cut(text)} is no number")
+            raise ValueError(f"{name} must be a whole number, found {cut(text)}")
         if len(text) > 19 or int(text) >= 2**63:
-            raise ValueError(f"{text[:40]} is too large for {name}")
+            raise ValueError(f"{name} is too large: {text[:40]}")
         if int(text) < self.low:
             raise ValueError(f"{name} must be {self.low} or more, found {text}")
         return int(text)
@@ -75,14 +75,14 @@ class Real:
         return format(float(value), self.format) if self.format else repr(float(value))
 
     def read(self, name: str, text: str) -> float:
-        """The number that `text` writes."""
+        """The number in `text`."""
         if text in self.words:
             return float(text)
         if not _NUMBER.fullmatch(text):
-            raise ValueError(f"could not convert {name}={cut(text)} to a number")
+            raise ValueError(f"{name} must be a number, found {cut(text)}")
         value = float(text)
         if not math.isfinite(value):
-            raise ValueError(f"{name}={cut(text)} is too large")
+            raise ValueError(f"{name} is too large: {cut(text)}")
         if self.low is not None and value < self.low:
             raise ValueError(f"{name} must be {self.low:g} or more, found {text}")
         if self.high is not None and value > self.high:
@@ -95,8 +95,8 @@ class Flag:
     """A column of 0 or 1.
 
     Attributes:
-        foreign: as other programs have it: read 1.0, True and the like, too, and write
-            Python's words.
+        foreign: the column is of another program: also read 1.0, True and the like, and
+            write Python's words.
     """
 
     foreign: bool = False
@@ -104,11 +104,11 @@ class Flag:
     absent = False
 
     def write(self, name: str, value: Any) -> str:
-        """The text of a truth."""
+        """Text of a truth value."""
         return str(bool(value)) if self.foreign else str(int(value))
 
     def read(self, name: str, text: str) -> bool:
-        """The truth of `text`."""
+        """Truth value of `text`."""
         flags = _FOREIGN_FLAGS if self.foreign else _FLAGS
         if text not in flags:
             raise ValueError(f"{name} must be 0 or 1, found {cut(text)}")
@@ -130,7 +130,7 @@ class Seconds:
         return f"{hours}:{minutes:02d}:{seconds:02d}.{fraction:06d}"
 
     def read(self, name: str, text: str) -> float:
-        """The seconds of `text`."""
+        """Seconds in `text`."""
         if found := _SPAN.fullmatch(text):
             days, hours, minutes = (int(part or 0) for part in found.groups()[:3])
             seconds = float(found[4])
@@ -138,12 +138,12 @@ class Seconds:
                 return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
         elif _NUMBER.fullmatch(text):
             return Real(low=0).read(name, text)
-        raise ValueError(f"could not convert {name}={cut(text)} to a time span")
+        raise ValueError(f"{name} must be a time span, found {cut(text)}")
 
 
 @dataclasses.dataclass(frozen=True)
 class Text:
-    """A column of texts, as they are.
+    """A column of texts, unchanged.
 
     Attributes:
         empty: allow the empty text.
@@ -168,6 +168,6 @@ Cell = Whole | Real | Flag | Seconds | Text
 
 
 def cut(text: str, length: int = 60) -> str:
-    """The beginning of a text, as a message shows it."""
+    """Beginning of a text, in quotes, for messages."""
     more = "..." if len(text) > length else ""
     return f"'{printable(text[:length])}'{more}"

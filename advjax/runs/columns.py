@@ -1,4 +1,4 @@
-"""Rows by column, and refusals of rows that cannot be."""
+"""Rows stored by column, and errors about bad rows."""
 
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,11 +16,11 @@ Row = TypeVar("Row", bound=tuple)
 class Rows(Generic[Row]):
     """Rows by column: `rows.radius` is an array, and `rows.id` a tuple of texts.
 
-    Iteration gives the rows themselves.
+    Iteration gives rows of `row_type`.
     """
 
     def __init__(self, row_type: type[Row], columns: Mapping[str, Any]):
-        """Rows of a type, by column: arrays, and tuples of texts, of one length."""
+        """Store columns of one length: arrays, and tuples of texts."""
         self.row_type = row_type
         self.columns = dict(columns)
 
@@ -36,13 +36,13 @@ class Rows(Generic[Row]):
         return len(next(iter(self.columns.values())))
 
     def __iter__(self) -> Iterator[Row]:
-        """The rows, of Python's own numbers."""
+        """Rows with Python's own numbers."""
         fields = [self.columns[name] for name in self.row_type._fields]
         values = [f.tolist() if isinstance(f, np.ndarray) else f for f in fields]
         return map(self.row_type._make, zip(*values, strict=True))
 
     def take(self, places: Sequence[int] | np.ndarray) -> "Rows[Row]":
-        """The rows at these places, or where a mask is true."""
+        """Rows at these places, or where a mask is true."""
         kept = np.arange(len(self))[places]
         return Rows(
             self.row_type,
@@ -69,22 +69,22 @@ def concatenate(parts: Sequence[Rows[Row]]) -> Rows[Row]:
 
 
 def bad_line(path: pathlib.Path, number: int, complaint: str) -> Damaged:
-    """The error of one line of a file."""
+    """Error about one line of a file."""
     return Damaged(f"{printable(str(path))} line {number}: {complaint}")
 
 
 def refuse(
     path: pathlib.Path, bad: np.ndarray, complaint: Callable[[int], str]
 ) -> None:
-    """Refuse the first row of a file that is marked as bad.
+    """Refuse a file in which a row is marked as bad.
 
     Args:
         path: the file.
-        bad: a mark for each row.
-        complaint: the number of a row to what is wrong with it.
+        bad: True for each bad row.
+        complaint: reason why a row is bad, by its number.
 
     Raises:
-        Damaged: there is one; its line is named.
+        Damaged: a row is bad; the message has the line of the first.
     """
     found = np.flatnonzero(bad)
     if found.size:
@@ -94,10 +94,10 @@ def refuse(
 def refuse_repeated_ids(
     rows: Rows, path: pathlib.Path, settings: Mapping[str, Any] | None = None
 ) -> None:
-    """Refuse a file with two rows of one id, which no program writes.
+    """Refuse a file with two rows of one id.
 
     Raises:
-        Damaged: there are such; the line of the second is named.
+        Damaged: an id occurs twice; the message has the line of the second.
     """
     first: dict[str, int] = {}
     for number, id in enumerate(rows.id, start=2):

@@ -1,9 +1,9 @@
-"""Settings and provenance of a run: the content of `run.json`.
+"""Settings, provenance and outcome of a run: the content of `run.json`.
 
-`settings` decide what the rows are; `environment` (versions, device, command, date)
-only tells where they came from. Later environments are in `resumed`, `outcome` has
-facts of a complete run, and `kind` is the kind of rows; files of earlier versions lack
-the last two.
+`settings` decide the rows. `environment` (versions, device, command, date) only tells
+where the rows come from, and `resumed` has the environments of later starts. `outcome`
+has facts of a complete run, and `kind` is the kind of rows; files of earlier versions
+lack these two.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ _SCHEMA = Fields(
     open=True,
 )
 _OF_A_START = ("command", "date")
-"""Entries of an environment that differ from start to start."""
+"""Entries of an environment that differ between starts."""
 
 
 def description(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -40,15 +40,15 @@ def description(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: the folder has no `run.json`.
-        ValueError: it is not a run's `run.json`.
-        OSError: it may not be read.
+        ValueError: the file is not a run's `run.json`.
+        OSError: the file cannot be read.
     """
     written = as_written(pathlib.Path(folder))
     return {"environment": {}, "resumed": [], "outcome": {}, **written}
 
 
 def as_written(folder: pathlib.Path) -> dict[str, Any]:
-    """The content of a run's `run.json`, without what `description` adds."""
+    """Content of a run's `run.json`, without the defaults of `description`."""
     path = folder / RUN_FILE
     if not os.path.lexists(path):
         raise FileNotFoundError(
@@ -64,7 +64,7 @@ def as_written(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def kind_of(found: Mapping[str, Any]) -> str | None:
-    """The kind of a run with this description; None where an old one does not tell."""
+    """Kind of the run with this description; None if an old one does not state it."""
     if "kind" in found:
         return found["kind"]
     signs = {
@@ -85,33 +85,36 @@ def settle(
     has_rows: bool,
     argument: str,
 ) -> None:
-    """Write `run.json`, or compare: settings must be equal, environments add up.
+    """Write `run.json`, or check that an existing one has equal settings.
+
+    An environment that differs from those of earlier starts is added to it.
 
     Args:
-        folder: the run's, locked by the caller.
-        settings: the block, as `open_run` takes it.
-        environment: likewise.
+        folder: of the run, locked by the caller.
+        settings: as for `open_run`.
+        environment: as for `open_run`.
         kind: of the rows.
-        has_rows: there are rows, which have no settings without `run.json`.
-        argument: the name of what gave the folder.
+        has_rows: True if the folder has rows; without `run.json` they have no settings.
+        argument: name of the argument or flag that gave the folder, for messages.
 
     Raises:
-        ValueError: the run has other settings; all of them are named.
+        ValueError: the run has other settings; the message names all of them.
     """
     path = folder / RUN_FILE
     settings, environment = _plain(settings), _plain(environment)
     if not path.exists():
         if has_rows:
             raise ValueError(
-                f"{folder} has rows but no {RUN_FILE}, so nothing says which settings "
-                f"they belong to; choose another {argument}"
+                f"{folder} has rows but no {RUN_FILE}, so their settings are unknown; "
+                f"choose another {argument}"
             )
         with contextlib.suppress(FileExistsError):
             first = {"kind": kind, "settings": settings, "environment": environment}
             with new_file(path, replace=False) as aside:
                 aside.write_text(_json(first), encoding="utf-8")
             return
-        # Another process was faster: its settings are compared like an earlier start's.
+        # Another process was faster: compare its settings like those of an earlier
+        # start.
     found = description(folder)
     if differing := differences(found["settings"], settings):
         raise ValueError(
@@ -127,11 +130,11 @@ def settle(
 
 
 def add_outcome(folder: str | os.PathLike[str], **facts: Any) -> None:
-    """Add facts of a complete run, as JSON values, to the block `outcome`.
+    """Add facts of a complete run, as JSON values, to its `outcome`.
 
     Args:
-        folder: the run's.
-        **facts: by name; they replace those of the same name.
+        folder: of the run.
+        **facts: values by name; they replace earlier ones of the same name.
     """
     folder = pathlib.Path(folder)
     with lock_folder(folder):
@@ -142,12 +145,12 @@ def add_outcome(folder: str | os.PathLike[str], **facts: Any) -> None:
 
 
 def _lasting(environment: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of an environment that do not differ from start to start."""
+    """Entries of an environment that are equal at every start."""
     return {name: v for name, v in environment.items() if name not in _OF_A_START}
 
 
 def differences(there: Any, here: Any) -> list[str]:
-    """A line for each of two blocks' settings that differ, by its dotted name."""
+    """One line for each setting that differs between two blocks, by dotted name."""
     before, now = _flat(there), _flat(here)
     return [
         f"  {name}: {before.get(name, '(absent)')!r} there, "
@@ -158,20 +161,20 @@ def differences(there: Any, here: Any) -> list[str]:
 
 
 def _plain(block: Mapping[str, Any]) -> dict[str, Any]:
-    """The block as it will read back from JSON: tuples become lists, and so on."""
+    """The block as it reads back from JSON: tuples become lists, and so on."""
 
     def convert(value: Any) -> Any:
         if isinstance(value, np.generic | np.ndarray):
             return value.tolist()
         if isinstance(value, os.PathLike):
             return os.fspath(value)
-        raise TypeError(f"a run is described by JSON values; {value!r} is none of them")
+        raise TypeError(f"settings and facts must be JSON values, not {value!r}")
 
     return json.loads(json.dumps(dict(block), default=convert, allow_nan=False))
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Every setting under its dotted name, so that a difference can be pointed at."""
+    """Every setting under its dotted name."""
     if not isinstance(value, dict) or (name and not value):
         return {name: value}
     flat = {}

@@ -1,12 +1,13 @@
-"""A run being written: a folder with `rows.tsv`, and `run.json` beside it.
+"""Folders of runs that are being written: `rows.tsv`, with `run.json` beside it.
 
-Several processes that write one run have a file of rows each, `rows-K-of-N.tsv`. What
-is done is what any file has, so a run goes on with as many processes as there are.
+If several processes write one run, each has its own file of rows, `rows-K-of-N.tsv`. A
+point is done when any of the files has its row, so a run continues with any number of
+processes.
 
 A folder is continued with equal settings and refused with others, so that no file mixes
 two experiments.
 
-Rows are whole or absent: each is on disk before `append` returns, a line cut short by a
+Rows are whole or absent: each is on disk before `append` returns. A line cut short by a
 kill is dropped when the run is opened again, and a full disk leaves the rows before it.
 """
 
@@ -31,7 +32,7 @@ _KEYS = {"settings", "environment", "resumed", "kind"}
 _HOME = {
     "records", "classifiers", "clips", "certify", "attack", "comparisons", "compiled",
 }  # fmt: skip
-"""Folders of a home, which may be a run's folder too."""
+"""Folders of a home, which may also be the folder of a run."""
 
 
 def num_missing(folder: str | os.PathLike[str]) -> int:
@@ -42,16 +43,16 @@ def num_missing(folder: str | os.PathLike[str]) -> int:
 
 
 class RunFolder:
-    """A run that is being written: made by `open_run`, closed as a context manager.
+    """A run that is being written; `open_run` makes it, its context closes it.
 
     Attributes:
-        folder: where the run lives.
-        done: ids of the points that have a row: those of all processes before this
-            start, and this one's since.
+        folder: of the run.
+        done: ids of the points that have a row, from all processes before this start
+            and from this one since.
     """
 
     def __init__(self, path: pathlib.Path, file: Any, done: set[str], schema: Schema):
-        """A run at work; `open_run` makes it."""
+        """Wrap an open file of rows; `open_run` calls this."""
         self.folder = path.parent
         self.done = done
         self._path = path
@@ -59,10 +60,10 @@ class RunFolder:
         self._schema = schema
 
     def append(self, row: Any) -> None:
-        """Write a row; it is on disk when this returns.
+        """Write a row; it is on disk when the call returns.
 
         Raises:
-            ValueError: the id already has a row, or cannot stand in a TSV file.
+            ValueError: the id already has a row, or a text has a tab or line break.
             OSError: the disk is full or failing; earlier rows are safe.
         """
         if row.id in self.done:
@@ -82,7 +83,7 @@ class RunFolder:
                 left = left[self._file.write(left) :]
             os.fsync(self._file.fileno())
         except OSError as error:
-            # Cutting back can fail too; then opening the run again drops the cut line.
+            # Cutting back can fail too; then the next start drops the cut line.
             with contextlib.suppress(OSError):
                 self._file.truncate(begin)
                 self._file.seek(begin)
@@ -95,7 +96,7 @@ class RunFolder:
             ) from error
 
     def close(self) -> None:
-        """Let another process continue the run."""
+        """Close the file and release its lock."""
         self._file.close()
 
     def __enter__(self) -> "RunFolder":
@@ -122,25 +123,25 @@ def open_run(
     ids: Collection[str] | None = None,
     argument: str = "folder",
 ) -> RunFolder:
-    """A run ready for `append`: a new folder, or one that an earlier start left.
+    """Open a run for `append`: a new folder, or one that an earlier start left.
 
     Args:
-        folder: the run's own folder; made if missing.
-        settings: all that decides what the rows are, as JSON values (nested dicts are
+        folder: of the run; made if missing.
+        settings: everything that decides the rows, as JSON values (nested dicts are
             fine, NumPy scalars and paths are converted). Compared on resuming.
         environment: where the rows come from: versions, device, date. Not compared; a
-            later start that differs is added to the list `resumed` in `run.json`.
-        schema: the rows of the run.
+            later one that differs is added to the list `resumed` in `run.json`.
+        schema: of the rows.
         shard: (index, count) of this process among those that write the run together.
         ids: those that a row of this run can have; None for any.
-        argument: the name of what gave the folder, such as "--workdir", for messages.
+        argument: name of the argument or flag that gave the folder, for messages.
 
     Returns:
-        The open run. It holds a lock until closed: one start writes a run at a time.
+        The open run. It holds a lock until closed: one start at a time writes a run.
 
     Raises:
-        ValueError: the folder has a run with other settings (all of them are named), or
-            of another kind, or files that are not a run's, or rows of other ids.
+        ValueError: the folder has a run with other settings (the message names all of
+            them) or of another kind, other files, or rows of other ids.
         BlockingIOError: another process is writing this run.
         OSError: the disk is full or failing, or the folder cannot be read and written.
     """
@@ -186,7 +187,7 @@ def _done(
     schema: Schema,
     known: Collection[str] | None,
 ) -> set[str]:
-    """The ids in whole lines; one that is not known is an error."""
+    """Ids in whole lines; an id that is not known is an error."""
     found = schema.ids(lines or schema.header, path)
     strange = () if known is None else set(found) - set(known)
     for number, id in enumerate(found, start=2):
@@ -198,10 +199,10 @@ def _done(
 def _whole_lines(
     content: bytes, path: pathlib.Path, schema: Schema, argument: str
 ) -> bytes:
-    """`content` up to its last whole row; columns of another kind are refused."""
+    """`content` up to its last whole row; other columns are refused."""
     if schema.begins(content):
         whole = content[: content.rfind(b"\n") + 1]
-        # Blank lines at the end, as editors leave them, would be between rows.
+        # Blank lines at the end, which editors add, would be between rows.
         end = len(whole.rstrip(b"\r\n"))
         return whole[: whole.find(b"\n", end) + 1]
     raise ValueError(
@@ -213,7 +214,7 @@ def _whole_lines(
 def _refuse_other_starts(folder: pathlib.Path, count: int, argument: str) -> None:
     """Refuse a folder that a start with another count is still writing.
 
-    One with the same count holds the lock of this process's own file.
+    A start with the same count holds the lock of this process's own file.
     """
     ours = {shard_name(index, count) for index in range(count)}
     for path in shards(folder):
@@ -235,19 +236,19 @@ def _lock(file: Any, folder: pathlib.Path, argument: str) -> None:
 def check_run_folder(
     folder: str | os.PathLike[str], schema: Schema, *, argument: str = "folder"
 ) -> None:
-    """Refuse a folder that a run may not be written into; write nothing.
+    """Check that a run may be written into a folder, without writing anything.
 
     A run may begin in a folder that is missing or empty, and continue in the folder of
-    a run of the same kind. Its settings are compared by `open_run`.
+    a run of the same kind. `open_run` compares the settings.
 
     Args:
-        folder: the run's own folder.
-        schema: the rows that the run will have.
-        argument: the name of what gave the folder, such as "--workdir".
+        folder: of the run.
+        schema: of the rows.
+        argument: name of the argument or flag that gave the folder, for messages.
 
     Raises:
         ValueError: the folder holds other files, or a run of another kind.
-        OSError: it is a file, or it cannot be read or written.
+        OSError: the folder is a file, or it cannot be read or written.
     """
     folder = pathlib.Path(folder)
     shown = f"{argument}={printable(str(folder))}"
@@ -255,7 +256,7 @@ def check_run_folder(
     if names is None:
         return
     files = shards(folder)
-    # In this order: another process writes its run.json before its first row.
+    # Rows before `run.json`: another process writes them in the other order.
     contents = [(file, _beginning(file)) for file in files]
     if os.path.lexists(folder / RUN_FILE):
         _check_description(folder, schema, shown)
@@ -268,10 +269,10 @@ def check_run_folder(
             )
         if schema.has_rows(content):
             raise ValueError(
-                f"{shown} has rows but no {RUN_FILE}, so nothing says which settings "
-                f"they belong to: {_ANOTHER}"
+                f"{shown} has rows but no {RUN_FILE}, so their settings are unknown: "
+                f"{_ANOTHER}"
             )
-    # A hidden name is that of a file that is being written, or of no program at all.
+    # Hidden files are being written by a process, or belong to no program.
     ours = {file.name for file in files} | _HOME
     others = [n for n in names if n not in ours and not n.startswith(".")]
     if others:
@@ -283,10 +284,10 @@ def check_run_folder(
 
 
 def _names(folder: pathlib.Path, shown: str) -> list[str] | None:
-    """The names in a folder that can be written; None where there is no folder yet."""
+    """Names in a writable folder; None if there is no folder yet."""
     nearest = folder.absolute()
     try:
-        # A broken link is there, too, and no folder can be made in its place.
+        # A broken link exists, too, and no folder can be made in its place.
         while not os.path.lexists(nearest):
             nearest = nearest.parent
         if not nearest.is_dir():

@@ -1,4 +1,4 @@
-"""Checks of rows: against each other, and against the settings of their run."""
+"""Checks of rows for contradictions, also to the settings of their run."""
 
 import functools
 import math
@@ -11,7 +11,7 @@ import numpy as np
 from advjax.runs.columns import Rows, refuse, refuse_repeated_ids
 
 _ROUNDING = 1e-9
-"""Relative: between versions of SciPy the last bits differ."""
+"""Relative tolerance: SciPy's last bits differ between versions."""
 
 
 def check_certificates(
@@ -20,12 +20,12 @@ def check_certificates(
     """Refuse certificates that contradict themselves or the settings of their run.
 
     Args:
-        rows: those of a file.
+        rows: of one file.
         path: the file, for messages.
-        settings: those in the run's `run.json`; None where there is none.
+        settings: from the run's `run.json`; None without one.
 
     Raises:
-        Damaged: there is such a row; its line is named.
+        Damaged: a row contradicts; the message has its line.
     """
     refuse(
         path,
@@ -45,10 +45,10 @@ def check_certificates(
         rows.votes > rows.n,
         lambda i: f"{rows.votes[i]} votes of {rows.n[i]}",
     )
-    if not rows.n.any():  # another program's rows have no ids of their own
+    if not rows.n.any():  # rows of another program have no ids
         return
     refuse_repeated_ids(rows, path)
-    # Settings that tell no noise, norm and bound are of no certificates known here.
+    # Without noise, norm and bound the settings are of no certificates known here.
     noise = (settings or {}).get("noise")
     known = isinstance(noise, Mapping) and {"law", "sigma", "norm"} <= set(noise)
     if settings is None or not known or "bound" not in settings:
@@ -72,12 +72,12 @@ def check_attacks(
     """Refuse attacks that contradict themselves or the settings of their run.
 
     Args:
-        rows: those of a file.
+        rows: of one file.
         path: the file, for messages.
-        settings: those in the run's `run.json`; None where there is none.
+        settings: from the run's `run.json`; None without one.
 
     Raises:
-        Damaged: there is such a row; its line is named.
+        Damaged: a row contradicts; the message has its line.
     """
     untargeted = rows.target == -1
     refuse(
@@ -116,7 +116,7 @@ def check_attacks(
     size = rows.columns[norm]
     refuse(
         path,
-        # As much as is let pass when the row is written.
+        # The tolerance with which rows are written.
         rows.success & (size > rows.budget * (1 + 1e-5) + 1e-6),
         lambda i: (
             f"success is 1 where {norm} is {size[i]:g}, and the budget "
@@ -131,12 +131,12 @@ def check_smoothed_attacks(
     """Refuse attacks on a smoothed classifier that contradict themselves.
 
     Args:
-        rows: those of a file.
+        rows: of one file.
         path: the file, for messages.
-        settings: those in the run's `run.json`; None where there is none.
+        settings: from the run's `run.json`; None without one.
 
     Raises:
-        Damaged: there is such a row; its line is named.
+        Damaged: a row contradicts; the message has its line.
     """
     refuse(
         path,
@@ -150,8 +150,8 @@ def check_smoothed_attacks(
 
 
 def _check_bound(rows: Rows, path: pathlib.Path, settings: Mapping[str, Any]) -> None:
-    """Refuse bounds that the votes do not give."""
-    # Here, because it needs JAX, and those who begin a run do not.
+    """Refuse bounds that do not follow from the votes."""
+    # Imported here, because it needs JAX, and the start of a run does not.
     from advjax.smoothing.bounds import BOUNDS
 
     most, alpha = settings.get("num_estimation"), settings.get("alpha")
@@ -181,7 +181,7 @@ def _check_bound(rows: Rows, path: pathlib.Path, settings: Mapping[str, Any]) ->
 
 
 def _check_radius(rows: Rows, path: pathlib.Path, settings: Mapping[str, Any]) -> None:
-    """Refuse radii that the bounds do not give."""
+    """Refuse radii that do not follow from the bounds."""
     noise = settings["noise"]
     radius_of = _radius_of(noise)
     if radius_of is not None:
@@ -203,7 +203,7 @@ def _check_radius(rows: Rows, path: pathlib.Path, settings: Mapping[str, Any]) -
         )
     positive = (rows.radius > 0) & ~np.isnan(rows.radius_wave)
     if positive.any():
-        # One bound carries all radii back to the waveform.
+        # One Lipschitz bound carries all radii to the waveform.
         ratio = np.where(
             positive, rows.radius_wave / np.where(positive, rows.radius, 1), 1
         )
@@ -219,7 +219,7 @@ def _check_radius(rows: Rows, path: pathlib.Path, settings: Mapping[str, Any]) -
 
 
 def _radius_of(noise: Mapping[str, Any]) -> Callable[[float], float] | None:
-    """A law's radius where its name and sigma decide it."""
+    """Radius of a noise distribution that its name and sigma decide; None of others."""
     from advjax.smoothing.noises.gaussian import gaussian_radius
     from advjax.smoothing.noises.uniform import uniform_radius
 

@@ -1,7 +1,7 @@
-"""The rows of each kind of run.
+"""Row types and schemas of all kinds of runs.
 
-`CERTIFICATES`, `ATTACK_ROWS` and `SMOOTHED_ATTACKS` read and write them; `AUDIBILITY`
-and `AUDIBLE_ATTACKS` are tables beside the first two.
+`CERTIFICATES`, `ATTACK_ROWS` and `SMOOTHED_ATTACKS` read and write the rows of runs.
+`AUDIBILITY` and `AUDIBLE_ATTACKS` are tables beside the first two.
 """
 
 from typing import Annotated, NamedTuple
@@ -32,9 +32,9 @@ class CertificateRow(NamedTuple):
     """One certified point, in the order of the columns.
 
     The columns of Cohen's `certify.py` come first, so that his analysis reads our
-    files, and `CERTIFICATES` reads his and those of programs made from it, with or
-    without the time. There `id` is the idx, `votes` and `n` are 0, and all other
-    columns that are missing are NaN. Files of earlier versions lack the last two.
+    files. `CERTIFICATES` also reads his files and those of programs made from it, with
+    or without the time. There `id` is the idx, `votes` and `n` are 0, and all other
+    missing columns are NaN. Files of earlier versions lack the last two.
     """
 
     idx: Count
@@ -57,9 +57,9 @@ class CertificateRow(NamedTuple):
     snr_db: Annotated[float, Real(words=ANY, format=".4f")]
     """20 log10(norm(x) / radius); inf at radius 0, NaN for a radius other than l2."""
     radius_wave: Annotated[float, Real(low=0, words=("nan",))] = float("nan")
-    """The radius carried back to the waveform; NaN where no bound allows that."""
+    """The radius at the waveform; NaN if no Lipschitz bound is known."""
     radius_wave_snr_db: Annotated[float, Real(words=ANY, format=".4f")] = float("nan")
-    """The same with the norm of the waveform."""
+    """The same ratio for `radius_wave` and the norm of the waveform."""
 
 
 class AttackRow(NamedTuple):
@@ -81,11 +81,11 @@ class AttackRow(NamedTuple):
     success: Truth
     """The goal is met within the budget, measured on the adversarial example.
 
-    Never of an example that is of the class to reach or predicted as it before."""
+    False for an example of the target's class, or predicted as the target before."""
     queries: Count
     """Forward passes spent."""
     time: Size
-    """Seconds since the example before was finished."""
+    """Seconds since the previous example was finished."""
     id: Name
     budget: Norm
     """In the attack's norm and the units of the stage; inf if there was none."""
@@ -94,51 +94,51 @@ class AttackRow(NamedTuple):
     l2: Norm
     l0: Count
     gt: Probability
-    """Of the clean prediction on the clean example."""
+    """Probability of the clean prediction on the clean example."""
     new: Probability
-    """Of the adversarial prediction on the adversarial example."""
+    """Probability of the adversarial prediction on the adversarial example."""
     gt_new: Probability
-    """Of the clean prediction on the adversarial example."""
+    """Probability of the clean prediction on the adversarial example."""
     zero_gradient: Probability
     """Share of entries at which the clean loss has a gradient of exactly zero."""
 
 
 class SmoothedAttackRow(NamedTuple):
-    """One certified clip, attacked and judged by a vote, in the order of the columns.
+    """One attack on a smoothed classifier, in the order of the columns.
 
-    A clip has a row for each attack and budget.
+    A certified clip has a row for each attack and budget.
     """
 
     clip: Name
     """The example's name in its records, the `id` of its certificate's row."""
     label: Count
     radius: Size
-    """The certified one, in the units of the stage."""
+    """Certified radius, in the units of the stage."""
     attack: Name
     """The attack on the mean over noise, with its options."""
     budget: Name
-    """What `eps` is: a multiple of the noise's standard deviation, the radius, or a
+    """Meaning of `eps`: a multiple of the noise's standard deviation, the radius, or a
     search for the smallest perturbation."""
     eps: Norm
     """The largest l2 norm allowed; inf for a search for the smallest."""
     l2: Size
-    """Of the perturbation; 0 where a search found none."""
+    """Norm of the perturbation; 0 if a search found none."""
     predict: Class
     """The smoothed classifier's prediction on the perturbed clip; -1 for an
     abstention."""
     p_value: Probability
-    """Of that prediction's lead, were the two best classes equally likely."""
+    """p-value of the prediction's lead, for two equally likely best classes."""
     votes: Count
-    """For the class that leads."""
+    """Votes for the leading class."""
 
     @property
     def id(self) -> str:
-        """The one name of this row in its file."""
+        """Unique name of this row in its file."""
         return f"{self.clip} {self.attack} {self.budget}"
 
     @property
     def flipped(self) -> bool:
-        """True if the vote named another class; abstentions are none."""
+        """True if the vote named another class; abstentions do not count."""
         return self.predict not in (self.label, -1)
 
     @property
@@ -148,7 +148,7 @@ class SmoothedAttackRow(NamedTuple):
 
 
 class AudibilityRow(NamedTuple):
-    """One certified clip, its radius beside what can be heard."""
+    """One certified clip: its radius, and the threshold of audibility."""
 
     id: Name
     radius: Rounded
@@ -164,7 +164,7 @@ class AudibilityRow(NamedTuple):
 
 
 class AudibleAttackRow(NamedTuple):
-    """One success of an attack, as it is heard at the waveform."""
+    """One successful attack, as it is heard at the waveform."""
 
     id: Name
     wave_snr_db: RoundedDecibels
@@ -172,7 +172,7 @@ class AudibleAttackRow(NamedTuple):
     audible_share: Rounded
     """Of frames and bins."""
     fools_as_wave: Truth
-    """The waveform that the inverses make of it still meets the attack's goal."""
+    """The resynthesised waveform still meets the attack's goal."""
 
 
 CERTIFICATES = Schema(
@@ -211,11 +211,11 @@ SCHEMAS = {each.kind: each for each in (CERTIFICATES, ATTACK_ROWS, SMOOTHED_ATTA
 
 
 class Run(NamedTuple):
-    """The rows of a run with what a table or a figure says about them."""
+    """Rows of a run, with what tables and figures state about them."""
 
     label: str
     rows: Rows
     cap: float = float("inf")
-    """The largest radius that the run could have certified: no vote was missing."""
+    """Largest radius that the run can certify: that of a unanimous vote."""
     alpha: float | None = None
     """Failure probability of each certificate, where it is known."""

@@ -1,10 +1,10 @@
-"""Tables of rows as text: a line for each row below a header, cells between tabs.
+"""Tables of rows as text: a header and a line for each row, with tabs between cells.
 
 A `Schema` describes the rows of one type: its fields are annotated with the cells that
 write and read them. Numbers are text, and nothing in a file is evaluated.
 
-A run of one process has its rows in `rows.tsv`, one of several in `rows-K-of-N.tsv`
-each; read together they are the same rows.
+A run of one process has its rows in `rows.tsv`. Of several processes, each has its rows
+in `rows-K-of-N.tsv`; a folder is read as one table.
 """
 
 import codecs
@@ -36,7 +36,7 @@ _PLAIN: dict[type, Cell] = {
     bool: Flag(foreign=True),
     str: Text(empty=True),
 }
-"""Cells of fields that are annotated with a type alone."""
+"""Cells of fields whose annotation is a plain type."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,19 +44,19 @@ class Schema(Generic[Row]):
     """Format of the rows of one type.
 
     Attributes:
-        row_type: a named tuple, whose fields are the columns. They are annotated with
+        row_type: named tuple whose fields are the columns. They are annotated with
             cells, or with types whose cells are in `_PLAIN`.
-        title: what such rows are, for messages.
-        kind: the program that writes them, as `run.json` tells it.
-        advice: how to get rows where there are none.
-        derived: cells of properties of a row, in columns behind the fields.
+        title: name of such rows, for messages.
+        kind: program that writes them, as in `run.json`.
+        advice: what to do where there are no rows.
+        derived: cells of properties of a row, in columns after the fields.
         check: refuses rows of a file whose numbers contradict each other, or the
-            settings of their run, if there are any.
-        leading: how many of the first columns files of earlier versions and of other
+            settings of their run if there are any.
+        leading: numbers of leading columns that files of earlier versions and of other
             programs may have.
-        foreign: a file of so few columns or fewer is another program's.
-        quoted: texts with tabs, quotes or line breaks stand in quotes, as `csv` writes
-            them. Other schemas refuse them, so that a line is a row.
+        foreign: a file with at most so many columns is another program's.
+        quoted: put texts with tabs, quotes or line breaks in quotes, as `csv` does.
+            Other schemas refuse such texts, so that a line is a row.
     """
 
     row_type: type[Row]
@@ -73,7 +73,7 @@ class Schema(Generic[Row]):
 
     @functools.cached_property
     def cells(self) -> dict[str, Cell]:
-        """The cells of all columns."""
+        """Cells of all columns, by name."""
         hints = get_type_hints(self.row_type, include_extras=True)
         annotated = {
             name: getattr(hint, "__metadata__", None) or [_PLAIN[hint]]
@@ -107,7 +107,7 @@ class Schema(Generic[Row]):
         return self.header + b"".join(map(self.line, rows))
 
     def write(self, file: pathlib.Path, rows: Iterable[Row]) -> None:
-        """Write a file of rows, whole or not at all."""
+        """Write a file of rows, complete or not at all."""
         with new_file(file) as aside:
             aside.write_bytes(self.content(rows))
 
@@ -116,11 +116,11 @@ class Schema(Generic[Row]):
         return self._by_column(self.row_type._fields, rows)
 
     def read(self, path: str | os.PathLike[str]) -> Rows[Row]:
-        """The rows of a run folder or of one of its files.
+        """Rows of a run folder or of one of its files.
 
-        Of a folder, those of all processes, each id once and in the order of `idx`,
-        which must not contradict the settings in its `run.json`. A last line that is
-        still being written, or was cut short, is left out.
+        A folder gives the rows of all processes, each id once and in the order of
+        `idx`. They must not contradict the settings in its `run.json`. A last line that
+        is still being written, or was cut short, is left out.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -135,7 +135,7 @@ class Schema(Generic[Row]):
         if path.is_dir() and os.path.lexists(path / RUN_FILE):
             settings = description(path)["settings"]
         contents = [(file.read_bytes(), file) for file in files]
-        # A process that has only just begun has not written its header yet.
+        # A process that has just started has written no header yet.
         begun = [pair for pair in contents if b"\n" in pair[0]] or contents[:1]
         parts = [self.parse(*pair) for pair in begun]
         for part, (_, file) in zip(parts, begun, strict=True):
@@ -143,21 +143,21 @@ class Schema(Generic[Row]):
         return _merged(parts) if path.is_dir() else parts[0]
 
     def ids(self, content: bytes, path: pathlib.Path) -> tuple[str, ...]:
-        """The ids of all whole rows in the text of a file; a bad line is an error."""
+        """Ids of all whole rows in the bytes of a file; a bad line is an error."""
         rows = self.parse(content, path)
         self.check(rows, path, None)
         return rows.id
 
     def parse(self, content: bytes, path: pathlib.Path, *, above: int = 0) -> Rows[Row]:
-        """The rows in the text of a file.
+        """Rows in the bytes of a file.
 
-        What follows its last newline is left out. In another program's file it counts
-        if only digits of its last cell can be missing.
+        Bytes after the last newline are left out. In another program's file they count
+        if only digits of the last cell can be missing.
 
         Args:
             content: the bytes of the file.
             path: its name, for messages.
-            above: lines of the file above these.
+            above: number of lines of the file above these.
 
         Raises:
             ValueError: the columns or a line are not as expected; the line is named.
@@ -192,10 +192,10 @@ class Schema(Generic[Row]):
         return self._by_column(columns, values)
 
     def begins(self, content: bytes) -> bool:
-        """Report that `content` has this header, or a beginning of it and no more.
+        """True if `content` begins with this header, or is a beginning of it.
 
-        A byte order mark before it and a carriage return behind it, as editors leave
-        them, are no other header.
+        A byte order mark before the header and a carriage return after it, which
+        editors add, are ignored.
         """
         content = content.removeprefix(codecs.BOM_UTF8)
         first, newline, _ = content.partition(b"\n")
@@ -204,11 +204,10 @@ class Schema(Generic[Row]):
         return self.header.startswith(first.removesuffix(b"\r"))
 
     def has_rows(self, content: bytes) -> bool:
-        """Report that `content` has more than this header."""
+        """True if `content` has more than the header."""
         return bool(content.partition(b"\n")[2].strip())
 
     def _line(self, texts: Sequence[str]) -> bytes:
-        """A line of cells."""
         line = "\t".join(texts) + "\n"
         if self.quoted:
             stream = io.StringIO(newline="")
@@ -219,7 +218,7 @@ class Schema(Generic[Row]):
     def _texts(
         self, content: bytes, path: pathlib.Path
     ) -> tuple[list[list[str]], list[str]]:
-        r"""The cells of the lines of a file, and of what follows the last of them.
+        r"""Cells of each line of a file, and of the text after the last line.
 
         A byte order mark and blank last lines are left out. Lines may end in `\r\n`.
         """
@@ -242,7 +241,7 @@ class Schema(Generic[Row]):
     def _by_column(
         self, names: Sequence[str], rows: Sequence[Sequence[Any]]
     ) -> Rows[Row]:
-        """Rows by column; those of earlier versions get what their files lack."""
+        """Rows by column, with defaults for columns that an old file lacks."""
         values = zip(*rows, strict=True) if rows else [()] * len(names)
         found = dict(zip(names, values, strict=True))
         columns = {}
@@ -262,12 +261,12 @@ class Schema(Generic[Row]):
 
 
 def shard_name(index: int, count: int) -> str:
-    """The file that process `index` of `count` writes its rows to."""
+    """Name of the file of process `index` of `count`."""
     return ROWS_FILE if count == 1 else f"rows-{index}-of-{count}.tsv"
 
 
 def shards(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The files of rows in a run folder, of all starts and processes, by name."""
+    """Files of rows in a run folder, of all starts and processes, by name."""
     return sorted(f for f in folder.iterdir() if _SHARD.fullmatch(f.name))
 
 
@@ -286,7 +285,7 @@ def _merged(parts: Sequence[Rows[Row]]) -> Rows[Row]:
 def _values(
     texts: Sequence[str], cells: Mapping[str, Cell], path: pathlib.Path, number: int
 ) -> list[Any]:
-    """The values of a line; an error names it."""
+    """Values of a line; an error names the line."""
     if len(texts) != len(cells):
         found = f"found {len(texts)}: {cut(chr(9).join(texts), 200)}"
         raise bad_line(path, number, f"expected {len(cells)} cells, {found}")

@@ -1,5 +1,5 @@
-"""The machine that a program runs on: its paths, its terminal, its locks and signals.
+"""Services of the machine: paths, terminal, locks, signals, compilation.
 
-The lowest floor: nothing here imports any other part of advjax. Only `compilation` and
-`parallel` need JAX; the rest starts without it.
+The lowest layer: it imports no other part of advjax. Only `compilation` and `parallel`
+need JAX; the rest starts without it.
 """

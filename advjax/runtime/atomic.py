@@ -1,4 +1,4 @@
-"""Folders and files that are there whole or not at all."""
+"""Folders and files that appear complete or not at all."""
 
 import contextlib
 import os
@@ -15,15 +15,15 @@ from advjax.runtime.paths import user_path
 
 @contextlib.contextmanager
 def new_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-    """An empty folder to fill, which becomes `folder` when the block ends well.
+    """Build a folder under a hidden name, and rename it to `folder` on success.
 
-    It lies beside `folder` under a hidden name with the process and the machine in it.
-    At the end it is flushed to the disk and renamed in one step; an error removes it,
-    and what a killed process left behind is removed by the next one that builds the
-    same folder on the same machine.
+    The hidden folder lies beside `folder`, with the process and the machine in its
+    name. At the end it is flushed to the disk and renamed in one step. An error removes
+    it. The next process that builds the same folder on the same machine removes what a
+    killed process left.
 
     Raises:
-        FileExistsError: something is in `folder`, before the work or after it.
+        FileExistsError: `folder` is not empty, before the work or after it.
         OSError: the disk is full.
     """
     folder = user_path(folder)
@@ -46,8 +46,8 @@ def new_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
             if not folder.exists():
                 raise
             raise FileExistsError(
-                f"{folder} appeared while it was being built here; what is there now "
-                "was left as it is"
+                f"{folder} appeared while it was being built here: the folder that "
+                "appeared is left as it is"
             ) from error
         _flush(folder.parent)
     finally:
@@ -58,15 +58,15 @@ def new_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 def new_file(
     path: str | os.PathLike[str], *, replace: bool = True
 ) -> Iterator[pathlib.Path]:
-    """A path to write to, whose file becomes `path` when the block ends well.
+    """Write a file under a hidden name, and rename it to `path` on success.
 
-    A reader of `path` finds the old file or the new one, whole. The path to write to
-    lies beside it under a hidden name with the process and the machine in it, and ends
-    like it; an error removes it.
+    A reader of `path` finds the old file or the new one, complete. The hidden file lies
+    beside `path` and has the same ending, with the process and the machine in its name.
+    An error removes it.
 
     Args:
         path: the file.
-        replace: put the new file in the place of an old one; if not, an old one stays.
+        replace: replace an existing file; if False, it stays and is an error.
 
     Raises:
         FileExistsError: `path` is there, and not to be replaced.
@@ -98,19 +98,19 @@ def _linked(aside: pathlib.Path, path: pathlib.Path) -> bool:
 
 
 def _machine() -> str:
-    """This machine's name: a process number means nothing on another one."""
+    """Name of this machine; a process number is valid on one machine only."""
     return re.sub(r"[^\w.-]", "_", socket.gethostname())
 
 
 def _remove_abandoned(folder: pathlib.Path) -> None:
-    """Removes the unfinished builds of processes of this machine that ended."""
+    """Remove the unfinished builds of this machine's processes that ended."""
     prefix, suffix = hide(folder.name, "partial-"), f"@{_machine()}"
     for path in folder.parent.iterdir():
         name = path.name
         if not (name.startswith(prefix) and name.endswith(suffix)):
             continue
         number = name[len(prefix) : len(name) - len(suffix)]
-        # Our own number: left by an earlier process that had it.
+        # This process's own number is left from an earlier process.
         if number.isdecimal() and (int(number) == os.getpid() or not _lives(number)):
             shutil.rmtree(path, ignore_errors=True)
 
@@ -126,7 +126,7 @@ def _lives(process: str) -> bool:
 
 
 def _flush(path: pathlib.Path) -> None:
-    """Sends a file's or a folder's contents to the disk, where the system can."""
+    """Flush the contents of a file or folder to the disk, where the system can."""
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)

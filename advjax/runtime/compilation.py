@@ -11,8 +11,8 @@ from jax.sharding import Mesh
 
 _CPU_OPTIONS = {
     # jaxlib sends CPU convolutions to YNNPACK, which measured 1.5 to 1.8 times slower
-    # than the Eigen path on AVX2; this keeps YNNPACK for matrix products and for sums,
-    # without which the key points of `surf_svm` take half as long again.
+    # than the Eigen path on AVX2. This keeps YNNPACK for matrix products and for sums;
+    # without it for sums, the key points of `surf_svm` take half as long again.
     "xla_cpu_experimental_ynn_fusion_type": (
         "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
     ),
@@ -20,22 +20,22 @@ _CPU_OPTIONS = {
 
 
 def leave_xla_alone() -> None:
-    """Make `compiler_options` empty from here on."""
+    """Make `compiler_options` empty from now on."""
     _CPU_OPTIONS.clear()
     compiler_options.cache_clear()
 
 
 @functools.cache
 def compiler_options(mesh: Mesh | None = None) -> dict[str, str]:
-    """Compiler options that help the default backend, each tried before it is offered.
+    """Compiler options that help the default backend, each tested before it is used.
 
     The options are experimental in XLA: one that this jaxlib does not know is left out,
     so the result may be empty. Pass it as `jax.jit(..., compiler_options=...)`.
 
-    A program over several CPU devices gets none. In jaxlib 0.10.2 the Eigen path that
-    they choose computes some convolutions wrongly there: in a loop body with ResCNN of
-    width 8, from the thirteenth step on, the first two rows of a batch of 20. YNNPACK's
-    are right, and two devices measured as fast with them.
+    A program over several CPU devices gets none. In jaxlib 0.10.2 the Eigen path, which
+    the options choose, computes some convolutions wrongly there: in a loop body with
+    ResCNN of width 8, from the thirteenth step on, the first two rows of a batch of 20.
+    YNNPACK computes them correctly, and two devices measured as fast with it.
 
     Args:
         mesh: the devices that share the program; None for one.
@@ -55,19 +55,19 @@ def compiler_options(mesh: Mesh | None = None) -> dict[str, str]:
 
 
 def use_disk_cache(folder: str | pathlib.Path) -> None:
-    """Keeps compiled programs in `folder`, so that a second start compiles nothing."""
+    """Keep compiled programs in `folder`, so that a second start compiles nothing."""
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
 def one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` of one example, whose `vmap` is a loop on a CPU.
+    """Make the `vmap` of a function of one example a loop on a CPU.
 
-    There many small tables, one example's at a time, stay in the cache, which all
-    examples' side by side do not: where every entry is used a few times, a loop is two
-    to four times faster. Only reverse-mode differentiation is defined; it computes the
-    function once more.
+    The small tables of one example stay in the cache, those of all examples side by
+    side do not. Where every entry is used a few times, a loop is two to four times
+    faster. Only reverse-mode differentiation is defined; it computes the function once
+    more.
 
     Args:
         function: of arrays of floats, to arrays of floats.
@@ -77,7 +77,7 @@ def one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
         return jax.vjp(function, *arguments)[1](cotangents)
 
     def looped(body):
-        # The backend is asked when first traced: an import must not start it.
+        # The backend is queried at the first trace: an import must not start it.
         def run(*arguments):
             on_cpu = jax.default_backend() == "cpu"
             return (sequential_vmap(body) if on_cpu else body)(*arguments)

@@ -1,4 +1,4 @@
-"""Errors that a person can mend, as one line of text."""
+"""Errors that a user can fix, as one line of text."""
 
 import errno
 import importlib.util
@@ -21,7 +21,7 @@ EXTRAS = {
     "mahotas": "test",
     "python_speech_features": "test",
 }
-"""The extra of this package that brings a module."""
+"""Extra of this package that installs a module."""
 
 _BACKENDS = {"tpu": "tpu", "cuda": "cuda12", "gpu": "cuda12"}
 
@@ -35,11 +35,11 @@ _FULL = {
 
 
 def in_words(error: BaseException, *, smaller: Sequence[str] = ()) -> str | None:
-    """One line for what a person can mend; None for what looks like a mistake of ours.
+    """One line about an error that a user can fix; None for a likely bug.
 
     Args:
-        error: what ended the program.
-        smaller: settings that need less memory when they are smaller, by name.
+        error: that ended the program.
+        smaller: names of settings that need less memory when they are smaller.
     """
     if isinstance(error, ImportError):
         text = _import(error)
@@ -67,11 +67,12 @@ def need(*modules: str, liked: Sequence[str] = ()) -> None:
     """Check that top-level modules are installed, without importing them.
 
     Args:
-        modules: those that the work cannot do without.
-        liked: those that it would use; named in the advice where one is missing too.
+        modules: those that the work needs.
+        liked: those that it can use; the advice also names the missing ones of them.
 
     Raises:
-        ModuleNotFoundError: one is missing; the message says how to install all.
+        ModuleNotFoundError: a needed module is missing; the message says how to install
+            all.
     """
     missing = [module for module in modules if not _is_installed(module)]
     if missing:
@@ -95,7 +96,7 @@ def _missing(module: str, others: Sequence[str] = ()) -> str:
 
 
 def install_line(*modules: str) -> str:
-    """The command that installs top-level modules."""
+    """Command that installs top-level modules."""
     extras = sorted({EXTRAS[module] for module in modules if module in EXTRAS})
     names = [f'"advjax[{",".join(extras)}]"'] if extras else []
     names += [each.replace("_", "-") for each in modules if each not in EXTRAS]
@@ -125,7 +126,7 @@ def _import(error: ImportError) -> str | None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and those behind it, the first cause first."""
+    """The error and its causes, the first cause first."""
     found: list[BaseException] = []
     each: BaseException | None = error
     while each is not None and each not in found:
@@ -145,7 +146,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 def _memory(error: BaseException, smaller: Sequence[str]) -> str:
     details = str(error).strip().splitlines()
-    text = "the memory does not suffice" + (f" ({details[0]})" if details else "")
+    text = "out of memory" + (f" ({details[0]})" if details else "")
     if smaller:
         text += f": give a smaller {' or '.join(smaller)}"
     return text if details else text + _place(error)
@@ -187,7 +188,7 @@ def _backend(error: RuntimeError) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Where in this package an error without a text was raised."""
+    """Place in this package where an error without a text was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     root = pathlib.Path(__file__).parents[2]
     for frame in reversed(frames):

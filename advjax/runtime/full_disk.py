@@ -1,4 +1,4 @@
-"""A full disk, said in one line."""
+"""Errors of a full disk, as one message."""
 
 import contextlib
 import errno
@@ -12,9 +12,9 @@ _WORDS = tuple(os.strerror(code) for code in _CODES)
 
 
 def is_full_disk(error: BaseException | None) -> bool:
-    """Report if an error, or one that led to it, is that of a full disk or a quota.
+    """True if an error, or a cause of it, is that of a full disk or a quota.
 
-    Libraries in C++ hand on the system's words, and not its number.
+    Libraries in C++ pass on the system's words, and not its number.
     """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
@@ -29,10 +29,10 @@ def is_full_disk(error: BaseException | None) -> bool:
 
 @contextlib.contextmanager
 def tell_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn whatever a full disk raises in the block into one `OSError` that says it.
+    """Turn the errors of a full disk in the block into one clear `OSError`.
 
     Args:
-        path: what is written there.
+        path: file or folder that the block writes.
 
     Raises:
         OSError: the disk is full, or a quota used up.

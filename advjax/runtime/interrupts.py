@@ -1,15 +1,16 @@
-"""Ctrl-C and other requests to end a program, none of which is ever ignored.
+"""Requests to end a program: Ctrl-C, SIGTERM and SIGHUP.
 
-Python's own Ctrl-C is an exception raised wherever the program happens to be. Raised
-inside a garbage collection or a callback of compiled code it is printed and forgotten;
-while a program compiles, nothing sees it; SIGTERM and SIGHUP end a program without a
-word. `install`, early in a program, makes one rule for the three:
+Python answers Ctrl-C with an exception wherever the program happens to be. Inside a
+garbage collection or a callback of compiled code the exception is printed and
+forgotten, and while a program compiles it is not raised at all. SIGTERM and SIGHUP end
+a program without a message. `install`, early in a program, makes one rule for the
+three:
 
 - the first request raises `Interrupted` in the main thread, again if it was swallowed;
   while a module is imported, it ends the program;
-- a program that does not hear it (it compiles) or does not finish its cleanup within
-  seconds is ended from another thread. Whatever is on the disk is whole by then: files
-  appear by renaming, and rows end with their line break;
+- a program that does not react (it compiles) or does not finish its cleanup within
+  seconds is ended from another thread. Everything on the disk is complete by then:
+  files appear by renaming, and rows end with their line break;
 - a second request ends the program at once;
 - the exit code is 128 plus the number of the signal, and the last line says what the
   same command does next.
@@ -48,7 +49,7 @@ class Interrupted(KeyboardInterrupt):
     """The program was asked to end, by the signal `number`."""
 
     def __init__(self, number: int):
-        """One with the signal's name as its text."""
+        """Use the signal's name as the text."""
         super().__init__(f"ended by {signal.Signals(number).name}")
         self.number = number
 
@@ -72,14 +73,14 @@ _state = _State()
 
 
 def install(message: str | None = None) -> None:
-    """Answer SIGINT, SIGTERM and SIGHUP as this module describes.
+    """Handle SIGINT, SIGTERM and SIGHUP as this module describes.
 
-    For programs, not for a library's users. A signal that the program was started to
-    ignore (`nohup`, a background job of a script) stays ignored. Calling it again
-    renews the handlers, which JAX replaces where several processes join.
+    For programs, not for users of the library. A signal that the program was started to
+    ignore (`nohup`, a background job of a script) stays ignored. Another call renews
+    the handlers, which JAX replaces where several processes join.
 
     Args:
-        message: the last line of an interrupted program; None leaves it as it is.
+        message: the last line of an interrupted program; None keeps the current one.
     """
     if message is not None:
         _state.message = message
@@ -98,12 +99,12 @@ def last_words(action: Callable[[], None] | None) -> None:
 
 
 def exit_code() -> int | None:
-    """The exit code of a program that was asked to end; None if it was not."""
+    """Exit code of a program that was asked to end; None if it was not."""
     return None if _state.number is None else 128 + _state.number
 
 
 def tell() -> None:
-    """Print the last line of an interrupted program, once in its life."""
+    """Print the last line of an interrupted program, once only."""
     if not _state.told.acquire(blocking=False):
         return
     with contextlib.suppress(OSError):
@@ -111,9 +112,9 @@ def tell() -> None:
 
 
 def finish() -> None:
-    """Leave signals to the system from here on: the program's work is over.
+    """Give signals back to the system, because the program's work is over.
 
-    Of an interrupted program the rest of Python's exit may take `CLEANUP_S`.
+    The end of Python may then take `CLEANUP_S` in an interrupted program.
     """
     _state.since_s = time.monotonic()
     _state.finished = True
@@ -122,11 +123,11 @@ def finish() -> None:
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
     if _state.number is not None and not _state.raise_again:
-        return  # the watching thread has seen this one, too
+        return  # the watching thread has seen this signal, too
     _state.raise_again = False
     _request(number)
     if _is_importing(frame):
-        # Compiled modules abort where an exception arrives while they start.
+        # Compiled modules abort if an exception arrives while they start.
         _end_now(_state.last_words)
     raise Interrupted(_state.number or number)
 
@@ -163,12 +164,12 @@ def _start_watch() -> None:
 
 
 class _Watch:
-    """The thread that reads signals as they arrive, also while nothing else does."""
+    """Thread that reads signals as they arrive, also while nothing else reacts."""
 
     def __init__(self, reader: int) -> None:
         self._reader = reader
-        self._ours = 0  # bytes that our own calls put into the pipe
-        self._deaf = 0  # looks at the main thread that did not find it ending
+        self._ours = 0  # bytes in the pipe from this thread's own calls
+        self._deaf = 0  # checks that did not find the main thread ending
 
     def run(self) -> None:
         while True:
@@ -228,7 +229,7 @@ def _end_now(action: Callable[[], None] | None = None) -> NoReturn:
 
 def _unraisable_with(before: Callable[[Any], Any]) -> Callable[[Any], None]:
     def hook(unraisable: Any) -> None:
-        # Swallowed where nobody can catch it. The watching thread raises it again.
+        # Swallowed where nothing can catch it; the watching thread raises it again.
         if not isinstance(unraisable.exc_value, Interrupted):
             before(unraisable)
 
@@ -239,7 +240,7 @@ def _excepthook_with(before: Callable[..., Any]) -> Callable[..., None]:
     def hook(
         kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:
-        # Outside a program's `run`: while its modules are imported.
+        # Outside a program's `run`, while its modules are imported.
         if _state.number is not None and not _state.finished:
             _end_now()
         before(kind, error, trace)

@@ -1,10 +1,10 @@
-"""Saved JSON, read with suspicion: limits on the text, and a schema for its content.
+"""JSON files, read strictly: limits on the text, and a schema for the content.
 
-A schema is built from the classes of this module and describes the value as it must be:
+A schema is built from the classes of this module:
 
     Fields({"label": Integer(0, 9), "id": Text()}, optional={"note": Anything()})
 
-Whatever does not fit raises `Damaged`, which names the file and the place in it.
+A value that does not fit raises `Damaged`, which names the file and the place in it.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ MAX_DEPTH = 64
 
 @runtime_checkable
 class Schema(Protocol):
-    """A kind of JSON value."""
+    """A type of JSON value."""
 
     def complaints(self, value: Any, place: str) -> Iterator[str]:
         """Complaints about `value`, which lies at `place`, worst first."""
@@ -39,7 +39,7 @@ class Anything:
     """Any JSON value."""
 
     def complaints(self, value: Any, place: str) -> Iterator[str]:
-        """No complaint."""
+        """Yield no complaint."""
         yield from ()
 
 
@@ -50,7 +50,7 @@ class Exactly:
     value: Any
 
     def complaints(self, value: Any, place: str) -> Iterator[str]:
-        """The complaint of another value."""
+        """Complain about another value."""
         if json.dumps(value, sort_keys=True) != json.dumps(self.value, sort_keys=True):
             yield _not(place, json.dumps(self.value), value)
 
@@ -60,7 +60,7 @@ class Boolean:
     """True or false."""
 
     def complaints(self, value: Any, place: str) -> Iterator[str]:
-        """The complaint of another type."""
+        """Complain about another type."""
         if not isinstance(value, bool):
             yield _not(place, "true or false", value)
 
@@ -73,7 +73,7 @@ class Integer:
     high: int | None = None
 
     def complaints(self, value: Any, place: str) -> Iterator[str]:
-        """The complaint of another type or of a value outside the limits."""
+        """Complain about another type, or a value outside the limits."""
         whole = isinstance(value, int) and not isinstance(value, bool)
         if not whole or not _within(value, self.low, self.high):
             yield _not(place, f"a whole number{_limits(self.low, self.high)}", value)
@@ -81,13 +81,13 @@ class Integer:
 
 @dataclasses.dataclass(frozen=True)
 class Number:
-    """A number from `low` to `high`; None is no limit, and infinity is within none."""
+    """A number from `low` to `high`; None is no limit, and allows infinity."""
 
     low: float | None = None
     high: float | None = None
 
     def complaints(self, value: Any, place: str) -> Iterator[str]:
-        """The complaint of another type or of a value outside the limits."""
+        """Complain about another type, or a value outside the limits."""
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not _within(value, self.low, self.high):
             yield _not(place, f"a number{_limits(self.low, self.high)}", value)
@@ -98,10 +98,10 @@ class Text:
     """A text.
 
     Attributes:
-        choices: those allowed; any if None.
-        empty: allow the empty one.
+        choices: allowed texts; any if None.
+        empty: allow the empty text.
         plain: allow printable characters only, as in names and ids.
-        pattern: a regular expression that all of it matches; any text if None.
+        pattern: a regular expression that the whole text matches; any text if None.
     """
 
     choices: tuple[str, ...] | None = None
@@ -110,7 +110,7 @@ class Text:
     pattern: str | None = None
 
     def complaints(self, value: Any, place: str) -> Iterator[str]:
-        """The complaint of another type or of a text that is not allowed."""
+        """Complain about another type, or a text that is not allowed."""
         if not isinstance(value, str):
             yield _not(place, "text", value)
         elif self.choices is not None and value not in self.choices:
@@ -125,10 +125,10 @@ class Text:
 
 @dataclasses.dataclass(frozen=True)
 class Items:
-    """A list whose items are all of one kind.
+    """A list whose items are all of one type.
 
     Attributes:
-        of: the kind.
+        of: schema of the items.
         low: the smallest length.
         high: the largest length; None is no limit.
         distinct: no item occurs twice.
@@ -140,7 +140,7 @@ class Items:
     distinct: bool = False
 
     def complaints(self, value: Any, place: str) -> Iterator[str]:
-        """The complaints of the list, then of its items."""
+        """Complain about the list, then about its items."""
         if not isinstance(value, list):
             yield _not(place, "a list", value)
             return
@@ -155,11 +155,11 @@ class Items:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """An object with any keys, whose values are all of one kind.
+    """An object with any keys, whose values are all of one type.
 
     Attributes:
-        of: the kind of the values.
-        key: the kind of the keys.
+        of: schema of the values.
+        key: schema of the keys.
         low: the smallest number of keys.
     """
 
@@ -168,7 +168,7 @@ class Table:
     low: int = 0
 
     def complaints(self, value: Any, place: str) -> Iterator[str]:
-        """The complaints of the object, then of its keys and values."""
+        """Complain about the object, then about its keys and values."""
         if not isinstance(value, dict):
             yield _not(place, "an object", value)
             return
@@ -182,11 +182,11 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Fields:
-    """An object whose keys are known.
+    """An object with known keys.
 
     Attributes:
-        required: the kind of each key that must be there.
-        optional: the kind of each key that may be there.
+        required: schema of each key that must be there.
+        optional: schema of each key that may be there.
         open: allow other keys, with any value.
     """
 
@@ -195,7 +195,7 @@ class Fields:
     open: bool = False
 
     def complaints(self, value: Any, place: str) -> Iterator[str]:
-        """The complaints of the object, then of its values."""
+        """Complain about the object, then about its values."""
         if not isinstance(value, dict):
             yield _not(place, "an object", value)
             return
@@ -213,12 +213,12 @@ class Fields:
 
 @dataclasses.dataclass(frozen=True)
 class Either:
-    """A value of one of several kinds; the complaints are those of the last."""
+    """A value of one of several types; complaints are those of the last."""
 
     kinds: tuple[Schema, ...]
 
     def complaints(self, value: Any, place: str) -> Iterator[str]:
-        """The complaints of the last kind, if no kind is without any."""
+        """Complain as the last type does, if no type fits."""
         worst: list[str] = []
         for kind in self.kinds:
             worst = list(kind.complaints(value, place))
@@ -229,12 +229,12 @@ class Either:
 
 @dataclasses.dataclass(frozen=True)
 class Nullable:
-    """Null, or a value of another kind."""
+    """Null, or a value of another type."""
 
     of: Schema
 
     def complaints(self, value: Any, place: str) -> Iterator[str]:
-        """The complaints of a value that is not null."""
+        """Complain about a value that is not null."""
         if value is not None:
             yield from self.of.complaints(value, place)
 
@@ -247,17 +247,17 @@ def read_json(
     max_bytes: int = MAX_BYTES,
     finite: bool = True,
 ) -> Any:
-    """The content of a JSON file, which fits `schema`.
+    """Content of a JSON file, which fits `schema`.
 
     Args:
         path: the file.
-        schema: the kind of value in it.
-        advice: a sentence that tells what can be done about a damaged file.
+        schema: of the value in it.
+        advice: sentence on what to do about a damaged file.
         max_bytes: a larger file is damaged.
         finite: refuse NaN and infinite numbers.
 
     Raises:
-        OSError: the file is missing or may not be read.
+        OSError: the file is missing or cannot be read.
         Damaged: it is no JSON in UTF-8, has a key twice, is too large or too deep, or
             does not fit.
     """
@@ -280,13 +280,13 @@ def parse_json(
     advice: str = "",
     finite: bool = True,
 ) -> Any:
-    """The value that `content` writes as JSON, which fits `schema`.
+    """Value of a JSON text, which fits `schema`.
 
     Args:
-        content: a text in UTF-8.
-        schema: the kind of value in it.
-        name: whose content it is, for messages.
-        advice: a sentence that tells what can be done about damage.
+        content: the text, in UTF-8.
+        schema: of the value in it.
+        name: of the source of the text, for messages.
+        advice: sentence on what to do about damage.
         finite: refuse NaN and infinite numbers.
 
     Raises:
@@ -317,7 +317,7 @@ def check(
     """Refuse a value that does not fit `schema`.
 
     Raises:
-        Damaged: it does not; the message names the first place that is wrong.
+        Damaged: it does not fit; the message names the first wrong place.
     """
     complaint = next(iter(schema.complaints(value, "")), None)
     if complaint is not None:
@@ -330,7 +330,7 @@ def _damage(name: str | os.PathLike[str], reason: str, advice: str) -> Damaged:
 
 
 def _open(path: str, flags: int) -> int:
-    """A descriptor of the file; a named pipe does not keep it waiting."""
+    """Open a file without waiting for the writer of a named pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
@@ -351,7 +351,7 @@ def _finite(text: str) -> float:
 
 
 def _is_deeper(value: Any, depth: int) -> bool:
-    """Report lists and objects that lie in more than `depth` others."""
+    """True if lists and objects are nested deeper than `depth`."""
     level = [value]
     for _ in range(depth + 1):
         containers = [item for item in level if isinstance(item, dict | list)]

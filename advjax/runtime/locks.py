@@ -1,8 +1,8 @@
-"""Locks: one process at a time makes or writes what several want.
+"""Locks, so that one process at a time makes or writes a shared file.
 
-A lock is `flock`: the system lets go of it when its process ends, however that happens.
-Some cluster file systems have none. There every process gets its lock at once, and work
-goes on as if it were alone.
+A lock is `flock`: the system releases it when its process ends, for any reason. Some
+cluster file systems have no locks. There every process gets its lock at once and works
+as if it were alone.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from advjax.runtime.paths import user_path
 from advjax.runtime.text import printable
 
 POLL_S = 0.2
-"""Between two attempts to get a lock: short, and a signal is heard in between."""
+"""Pause between two attempts to get a lock; signals are handled in between."""
 
 
 def try_lock(file: Any) -> bool:
@@ -39,7 +39,7 @@ def try_lock(file: Any) -> bool:
 
 @contextlib.contextmanager
 def lock_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Hold the lock of a folder that exists, for a moment: others wait."""
+    """Hold the lock of an existing folder for a moment; others wait."""
     at = os.open(folder, os.O_RDONLY)
     try:
         while not try_lock(at):
@@ -58,16 +58,17 @@ def reserve(
 ) -> Iterator[None]:
     """Be the only process that makes `folder`, which need not exist.
 
-    Whoever waited should look first if the folder is there now. The lock is a hidden
-    file beside the folder, which says who has it and goes when the block ends.
+    A process that waited must first check whether the folder exists now. The lock is a
+    hidden file beside the folder, which names its holder and is removed when the block
+    ends.
 
     Args:
-        folder: what the block makes, or what makes it (a folder of checkpoints).
-        wait: for another process that has it; if not, refuse.
-        say: gets one line when the waiting begins.
+        folder: that the block makes, or fills (a folder of checkpoints).
+        wait: wait for another process that holds the lock; if False, refuse.
+        say: called with one line when the waiting begins.
 
     Raises:
-        BlockingIOError: another process has it, and `wait` is False.
+        BlockingIOError: another process holds the lock, and `wait` is False.
     """
     folder = user_path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +83,7 @@ def reserve(
                 try:
                     yield
                 finally:
-                    # While it is locked: who opened it meanwhile sees that it is gone.
+                    # Removed under the lock: other openers see that the file is gone.
                     path.unlink(missing_ok=True)
                 return
             busy = f"{printable(str(folder))} is being made by {_holder(file)}"
@@ -95,7 +96,7 @@ def reserve(
 
 
 def _open(path: pathlib.Path) -> BinaryIO:
-    """The lock file, made if missing; one of another user can only be read."""
+    """Open the lock file, made if missing; that of another user is read only."""
     try:
         number = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except PermissionError:
@@ -104,7 +105,7 @@ def _open(path: pathlib.Path) -> BinaryIO:
 
 
 def _is_file(path: pathlib.Path, file: BinaryIO) -> bool:
-    """Report if `path` still names the open file: its last holder removed it."""
+    """True if `path` still names the open file: the last holder removes it."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:
@@ -113,7 +114,7 @@ def _is_file(path: pathlib.Path, file: BinaryIO) -> bool:
 
 def _sign(file: BinaryIO) -> None:
     text = f"process {os.getpid()} on {socket.gethostname()} since {time.ctime()}"
-    with contextlib.suppress(OSError):  # a full disk; the lock holds all the same
+    with contextlib.suppress(OSError):  # a full disk; the lock is valid without text
         os.truncate(file.fileno(), 0)
         os.pwrite(file.fileno(), text.encode(), 0)
 

@@ -7,14 +7,14 @@ _ROOT = pathlib.Path("/")
 
 
 def free_host_memory(root: pathlib.Path = _ROOT) -> float:
-    """Bytes that this process may still take; infinity where nothing tells.
+    """Bytes that this process may still allocate; infinity if unknown.
 
-    The least of what the operating system has and what each control group on the way
-    to the root leaves, of version 2 and of version 1. Pages of files that were read
-    and not used since are free, as the system may drop them.
+    The least of the free memory of the operating system and of each control group on
+    the way to the root, of version 2 and of version 1. Pages of files that were read
+    and not used since count as free, since the system may drop them.
 
     Args:
-        root: where `proc` and `sys` are.
+        root: folder with `proc` and `sys`.
 
     Source: the kernel's documentation, admin-guide/cgroup-v2.rst and
     admin-guide/cgroup-v1/memory.rst.
@@ -65,13 +65,13 @@ def _text(path: pathlib.Path) -> str | None:
 
 
 def _number(path: pathlib.Path) -> int | None:
-    """The number in a file; None for none, as in "max"."""
+    """Number in a file; None if there is none, as in "max"."""
     text = (_text(path) or "").strip()
     return int(text) if text.isdecimal() else None
 
 
 def _field(path: pathlib.Path, name: str) -> int | None:
-    """The number after a name at the start of a line."""
+    """Number after a name at the start of a line."""
     for line in (_text(path) or "").splitlines():
         key, *rest = line.split()[:2] or [""]
         if key == name and rest and rest[0].isdecimal():

@@ -5,12 +5,12 @@ import os
 import pathlib
 
 LONGEST = 150
-"""Bytes of a name that a hidden name repeats: with its suffix it must stay below 255,
-which file systems allow."""
+"""Bytes of a name that a hidden name repeats: with a suffix it stays below 255, the
+limit of file systems."""
 
 
 def hide(name: str, suffix: str) -> str:
-    """The hidden name `.NAME.SUFFIX`; a long name is cut, and a digest tells it."""
+    """Hidden name `.NAME.SUFFIX`; a long name is cut and ends in a digest."""
     encoded = os.fsencode(name)
     if len(encoded) > LONGEST:
         digest = hashlib.sha256(encoded).hexdigest()[:16]
@@ -19,5 +19,5 @@ def hide(name: str, suffix: str) -> str:
 
 
 def beside(path: pathlib.Path, suffix: str) -> pathlib.Path:
-    """The hidden path beside `path` that `hide` names."""
+    """Hidden path beside `path`, named by `hide`."""
     return path.with_name(hide(path.name, suffix))

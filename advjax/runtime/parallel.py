@@ -1,17 +1,17 @@
-"""Devices and processes: who shares the work, and what they tell each other.
+"""Devices and processes that share work, and the messages between processes.
 
 The mesh has one axis, `data`, over the devices that share an example's votes or a
 batch.
 
-Several processes (one a host, as a rule) start together: `start_processes`, before JAX
-looks for devices. What all of them need is made once (`first_does`), and when all are
-ready (`all_do`), they part (`part_ways`): from there on each works on its share of the
-examples, with its own devices and without a collective. So no process waits for another
-and the end of one, however sudden, is not the end of the others.
+Several processes (usually one a host) start together with `start_processes`, before JAX
+looks for devices. The first process makes shared files for all (`first_does`). When all
+are ready (`all_do`), they separate (`detach`). From then on each process works on its
+share of the examples, with its own devices and without collectives. No process waits
+for another, and the sudden end of one does not end the others.
 
 JAX by itself ends every process when one is lost. Its `jax_enable_recoverability` was
-tried on 0.10.2: the loss of another process is survived, that of the first one is not,
-since it serves the rest. After `part_ways` nobody serves and nobody listens.
+tried on 0.10.2: processes survive the loss of another one but not of the first, which
+serves the rest. After `detach` no process serves or listens.
 """
 
 import atexit
@@ -33,23 +33,23 @@ from advjax.runtime import interrupts, streams
 AXIS = "data"
 _T = TypeVar("_T")
 
-# Long enough to cost nothing, short enough that Ctrl-C is heard.
+# Long enough to cost little, short enough that Ctrl-C is handled.
 _LISTEN_MS = 2_000
 _ENDED = "advjax/ended"
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A one-dimensional mesh over `devices` (default: all of them), axis `data`.
+    """One-dimensional mesh over `devices` (default: all of them), axis `data`.
 
-    The axis is Auto: newer JAX makes axes Explicit by default, under which the gradient
-    of an integer-label loss is refused.
+    The axis is Auto: newer JAX makes axes Explicit by default, which refuses the
+    gradient of an integer-label loss.
     """
     devices = jax.devices() if devices is None else list(devices)
     return Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def num_cores() -> int:
-    """Cores that this process may use, which `taskset` and containers limit."""
+    """Number of cores that this process may use, within `taskset` and containers."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
@@ -57,10 +57,10 @@ def num_cores() -> int:
 def device_per_core() -> None:
     """Make the CPU one device for each core, unless a number is configured.
 
-    To be called before anything asks JAX for a device. Inside a compiled loop XLA
-    spreads products and convolutions over the cores, but no other operation: two
-    devices measured up to half as many votes again as one on two cores. Eight at most:
-    on more cores it was not tried.
+    Call this before anything asks JAX for a device. Inside a compiled loop XLA spreads
+    products and convolutions over the cores, but no other operation. Two devices
+    measured up to half as many votes again as one on two cores. There are at most eight
+    devices; more were not tried.
     """
     told = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if told or jax.config.jax_num_cpu_devices > 0:
@@ -69,45 +69,45 @@ def device_per_core() -> None:
 
 
 def local_mesh() -> Mesh | None:
-    """The mesh over this process's own devices; None if it has one only."""
+    """Mesh over this process's own devices; None if it has only one."""
     devices = jax.local_devices()
     return data_mesh(devices) if len(devices) > 1 else None
 
 
 def split_batch(mesh: Mesh) -> NamedSharding:
-    """The sharding that splits the leading axis of an array over the mesh."""
+    """Sharding that splits the leading axis of an array over the mesh."""
     return NamedSharding(mesh, PartitionSpec(AXIS))
 
 
 def replicate(mesh: Mesh) -> NamedSharding:
-    """The sharding that keeps a whole copy on every device of the mesh."""
+    """Sharding that keeps a whole copy on every device of the mesh."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 class Process(NamedTuple):
-    """This process among those that started together."""
+    """Index of this process, and number of processes that started together."""
 
     index: int = 0
     count: int = 1
 
     def share(self, items: Sequence[_T]) -> list[_T]:
-        """Its part of `items`: number i is for process i modulo the count."""
+        """Items of this process: item i belongs to process i modulo the count."""
         return list(items[self.index :: self.count])
 
     def name(self, text: str) -> str:
-        """`text`, and where there are several processes, which one this is."""
+        """`text`, with the index of this process if there are several."""
         if self.count == 1:
             return text
         return f"{text}, process {self.index} of {self.count}"
 
 
 def process() -> Process:
-    """This process among those that started together."""
+    """Index of this process, and number of processes that started together."""
     return Process(jax.process_index(), jax.process_count())
 
 
 class OtherProcessEnded(OSError):
-    """Another process ended before this one could go on."""
+    """Another process ended before this one could continue."""
 
 
 def start_processes(
@@ -119,19 +119,19 @@ def start_processes(
 ) -> None:
     """Join this process with the others; without arguments it stays alone.
 
-    To be called before anything asks JAX for a device. What compiled code prints (Gloo
-    tells who is connected) then goes to the standard error, so that the standard output
-    holds results only.
+    Call this before anything asks JAX for a device. Afterwards compiled code prints to
+    standard error (Gloo reports connections), so that standard output holds results
+    only.
 
     Args:
-        coordinator: HOST:PORT of process 0, where the others find it.
-        num_processes: how many there are.
-        process_id: which one this is, from 0.
-        cluster: instead of the three: ask the cluster's environment (Slurm, Cloud TPU,
-            Open MPI, Kubernetes), as `jax.distributed.initialize()` knows it.
+        coordinator: HOST:PORT of process 0.
+        num_processes: number of processes.
+        process_id: index of this process, from 0.
+        cluster: take the three from the cluster's environment (Slurm, Cloud TPU, Open
+            MPI, Kubernetes), as `jax.distributed.initialize()` does.
 
     Raises:
-        ValueError: a combination that says nothing; what to give is told.
+        ValueError: arguments are missing or contradict each other.
         OSError: the other processes cannot be reached.
     """
     _check_given(coordinator, num_processes, process_id, cluster)
@@ -142,46 +142,46 @@ def start_processes(
         "coordinator_address": coordinator,
         "num_processes": num_processes,
         "process_id": process_id,
-        # What is given counts, also inside a cluster's job.
+        # Arguments take precedence over a cluster's job around them.
         "cluster_detection_method": "deactivate",
     }  # fmt: skip
     try:
         jax.distributed.initialize(**options)
     except ValueError as error:
         raise ValueError(
-            f"--cluster: the environment names no cluster that JAX knows ({error}): "
-            "give --coordinator=HOST:PORT, --num_processes=N and --process_id=I"
+            f"cluster: the environment names no cluster that JAX knows ({error}). "
+            "Give coordinator=HOST:PORT, num_processes=N and process_id=I"
         ) from error
     except RuntimeError as error:
         raise OSError(
-            f"the processes could not be joined: {str(error).splitlines()[0]}. Is "
-            "process 0 started, and its port free and open to the others?"
+            f"the processes could not be joined: {str(error).splitlines()[0]}. Start "
+            "process 0, and open its port to the others"
         ) from error
-    # They tell each other their devices now: later no question waits for an answer.
+    # Processes exchange their devices now: no later question waits for an answer.
     jax.devices()
 
 
 def _check_given(coordinator, num_processes, process_id, cluster: bool) -> None:
     given = {
-        "--coordinator": coordinator,
-        "--num_processes": num_processes,
-        "--process_id": process_id,
+        "coordinator": coordinator,
+        "num_processes": num_processes,
+        "process_id": process_id,
     }
     there = [name for name, value in given.items() if value is not None]
     if cluster and there:
-        raise ValueError(f"--cluster finds out by itself: leave out {', '.join(there)}")
+        raise ValueError(f"cluster sets the processes: leave out {', '.join(there)}")
     if not there:
         return
     if len(there) < len(given):
         missing = [name for name in given if name not in there]
         raise ValueError(
-            f"{' and '.join(missing)} missing: several processes need --coordinator="
-            "HOST:PORT, --num_processes=N and --process_id=I, or --cluster"
+            f"{' and '.join(missing)} missing: several processes need coordinator="
+            "HOST:PORT, num_processes=N and process_id=I, or cluster"
         )
     if num_processes < 1 or not 0 <= process_id < num_processes:
         raise ValueError(
-            f"--process_id={process_id}: with --num_processes={num_processes} it is a "
-            "number from 0 to one less"
+            f"process_id={process_id} and num_processes={num_processes}: process_id "
+            "must be a number from 0 to one less than num_processes"
         )
     try:
         port = urllib.parse.urlsplit(f"//{coordinator}").port
@@ -189,13 +189,13 @@ def _check_given(coordinator, num_processes, process_id, cluster: bool) -> None:
         port = None
     if not port:
         raise ValueError(
-            f"--coordinator={coordinator}: give host and port of process 0, such as "
+            f"coordinator={coordinator}: give host and port of process 0, such as "
             "10.0.0.1:8476"
         )
 
 
 def _keep_stdout_for_results() -> None:
-    """Sends file descriptor 1 to the standard error, and `print` where it went."""
+    """Point descriptor 1 to standard error, and `print` to the old descriptor."""
     sys.stdout.flush()
     results = os.dup(1)
     os.dup2(2, 1)
@@ -205,14 +205,14 @@ def _keep_stdout_for_results() -> None:
 def first_does(what: str, action: Callable[[], _T]) -> _T:
     """Run `action` in the first process, then in the others, and return its result.
 
-    For what is made once and then found by all, in folders that all of them see.
+    Use it for shared files that are made once, in folders that all processes see.
 
     Args:
-        what: a name for it, the same in every process, and for nothing else.
-        action: makes it, or finds it made.
+        what: name of the step, equal in every process, and used for no other step.
+        action: makes the files, or finds them made.
 
     Raises:
-        OtherProcessEnded: the first process failed; its message is told.
+        OtherProcessEnded: the first process failed; the error has its message.
     """
     here = process()
     if here.index > 0:
@@ -224,14 +224,16 @@ def first_does(what: str, action: Callable[[], _T]) -> _T:
 
 
 def first_says(what: str, question: Callable[[], bool]) -> bool:
-    """The first process's answer, in every process: one may see a file before another.
+    """Answer of the first process, in every process.
+
+    Processes may see a new file at different times, so one of them decides for all.
 
     Args:
-        what: a name for it, the same in every process, and for nothing else.
-        question: asked in the first process alone.
+        what: name of the step, equal in every process, and used for no other step.
+        question: asked in the first process only.
 
     Raises:
-        OtherProcessEnded: the first process failed; its message is told.
+        OtherProcessEnded: the first process failed; the error has its message.
     """
     here = process()
     if here.index > 0:
@@ -245,11 +247,11 @@ def all_do(what: str, action: Callable[[], _T]) -> _T:
     """Run `action` in all processes; return its result once all have finished.
 
     Args:
-        what: a name for it, the same in every process, and for nothing else.
+        what: name of the step, equal in every process, and used for no other step.
         action: done by all processes at the same time.
 
     Raises:
-        OtherProcessEnded: it failed in another process; its message is told.
+        OtherProcessEnded: another process failed; the error has its message.
     """
     here = process()
     result = action()
@@ -260,27 +262,27 @@ def all_do(what: str, action: Callable[[], _T]) -> _T:
     return result
 
 
-def part_ways() -> None:
-    """End the communication between processes; each goes on alone.
+def detach() -> None:
+    """Leave the process group; this process continues alone.
 
-    All processes have to come here, so `all_do` something first. Collectives over
-    devices of several processes are over, those over `local_mesh` go on.
+    All processes must call this, so use `all_do` first. Collectives over devices of
+    several processes end; those over `local_mesh` continue.
     """
     mesh = local_mesh()
     if _store().client is not None and mesh is not None:
-        # Gloo and NCCL introduce the devices of a process to each other, too, by way of
-        # the first process, and once only: before it is gone.
+        # Gloo and NCCL connect the devices of one process, too, through the first
+        # process and once only. They do so here, before the first process is gone.
         ones = jax.device_put(np.ones(mesh.size, np.float32), split_batch(mesh))
         jax.jit(jnp.sum, out_shardings=replicate(mesh))(ones).block_until_ready()
     jax.distributed.shutdown()
 
 
 @contextlib.contextmanager
-def telling_failures() -> Iterator[None]:
-    """The block in which a process that fails ends the others, with its message.
+def tell_failures() -> Iterator[None]:
+    """End the other processes with this one's message if the block fails.
 
-    And ends itself without meeting them first, for which JAX would wait minutes. So
-    does one that a signal ends while its main thread hears nothing.
+    The failing process exits at once. Otherwise JAX would wait minutes for the others.
+    A process that a signal ends while its main thread is blocked does the same.
     """
     interrupts.last_words(lambda: _tell_end("interrupted") and _let_hear())
     try:
@@ -294,7 +296,7 @@ def telling_failures() -> Iterator[None]:
 
 
 def _tell_end(text: str) -> bool:
-    """Tell the other processes, if there are any, why this one ends."""
+    """Send the other processes, if any, the reason why this one ends."""
     if (client := _store().client) is None:
         return False
     index = process().index
@@ -304,7 +306,7 @@ def _tell_end(text: str) -> bool:
 
 
 def _leave() -> None:
-    """Ends this process at once; what it was to print is printed."""
+    """End this process at once, after printing what is buffered."""
     _let_hear()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -312,15 +314,15 @@ def _leave() -> None:
 
 
 def _let_hear() -> None:
-    """Wait until the others have heard this process's last message."""
+    """Wait until the others have received this process's last message."""
     if process().index == 0:  # which serves the messages
         time.sleep(2 * _LISTEN_MS / 1000)
 
 
 def _store():
-    """JAX's state of the processes, whose `client` is None when alone or parted."""
-    # JAX has no public way to a message that waits for no other process; Orbax takes
-    # this one, too.
+    """JAX's state of the processes; its `client` is None when alone or detached."""
+    # JAX has no public message that waits for no other process; Orbax uses this state,
+    # too.
     from jax._src import distributed
 
     return distributed.global_state
@@ -333,14 +335,14 @@ def _tell(what: str, here: Process, text: str = "done") -> None:
 
 
 def _hear(what: str, index: int) -> str:
-    """Wait for the message of process `index` about `what`, however long it takes.
+    """Wait for the message of process `index` about `what`, for any length of time.
 
-    The store is asked again and again: a collective would time out, as training takes
-    hours. A process that is killed ends the others through JAX's own heartbeat.
+    The store is queried repeatedly: a collective would time out, since training takes
+    hours. JAX's own heartbeat ends the other processes if one is killed.
     """
     client = _store().client
     if client is None:
-        raise RuntimeError(f"the processes have parted: {what!r} cannot be waited for")
+        raise RuntimeError(f"the processes are detached: {what!r} never arrives")
     while True:
         ended = client.key_value_dir_get(_ENDED)
         if ended:
@@ -350,5 +352,5 @@ def _hear(what: str, index: int) -> str:
         except jax.errors.JaxRuntimeError as error:
             if "DEADLINE_EXCEEDED" not in str(error):
                 raise OtherProcessEnded(
-                    f"process {index} cannot be reached any more: {error}"
+                    f"process {index} cannot be reached: {error}"
                 ) from error

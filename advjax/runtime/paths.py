@@ -1,18 +1,18 @@
-"""Paths as a person types them."""
+"""Paths as a user types them."""
 
 import os
 import pathlib
 
 
 def user_path(text: str | os.PathLike[str]) -> pathlib.Path:
-    """The absolute path that `text` names.
+    """Absolute path that `text` names.
 
-    A leading `~` or `~name` is a home folder: shells leave it as it is in
-    `--home=~/runs`. A relative path is taken from the current folder, so that what is
-    kept of it means the same in another one. Symbolic links stay.
+    A leading `~` or `~name` is a home folder: shells leave it unchanged in
+    `--home=~/runs`. A relative path starts at the current folder, so that a stored path
+    means the same in another one. Symbolic links stay.
 
     Raises:
-        ValueError: an empty text, or a home folder that is unknown.
+        ValueError: an empty text, or an unknown home folder.
     """
     if not os.fspath(text):
         raise ValueError("an empty path: give the name of a folder or file")

@@ -1,7 +1,7 @@
-"""Paths that libraries take for what they are.
+"""Paths of ordinary characters, for libraries that misread others.
 
 TensorStore, Orbax and TFDS read some paths as patterns or addresses: brackets, a
-backslash, `gs:`. Bytes that are not UTF-8 they cannot take at all.
+backslash, `gs:`. They accept no bytes that are not UTF-8.
 """
 
 import contextlib
@@ -20,10 +20,10 @@ _PLAIN = re.compile(r"[A-Za-z0-9_ ./@+=,()'-]+")
 
 @contextlib.contextmanager
 def plain_path(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-    """A path of ordinary characters to a folder that exists, while the block lasts.
+    """Path of ordinary characters to an existing folder, while the block lasts.
 
-    It is the folder's own path if that will do. Otherwise it is a symbolic link in a
-    temporary folder.
+    It is the folder's own path where that is ordinary. Otherwise it is a symbolic link
+    in a temporary folder.
 
     Raises:
         OSError: no link can be made; the message says what to do.
@@ -48,6 +48,6 @@ def _temporary_folder(folder: pathlib.Path) -> pathlib.Path:
                 return pathlib.Path(tempfile.mkdtemp(prefix="advjax-", dir=parent))
     raise OSError(
         f"{printable(str(folder))} has characters that the libraries for weights and "
-        "records take for something else, and there is no temporary folder for a link "
-        "to it: choose a path of letters and digits, or set TMPDIR"
+        "records misread, and there is no temporary folder for a link to it: choose a "
+        "path of letters and digits, or set TMPDIR"
     )

@@ -1,7 +1,7 @@
-"""One line that says how far a long task is and how long it will still take.
+"""Progress line of a long task, with the time left.
 
-On a terminal the line is redrawn in place; in a log file or a pipe a plain line appears
-now and then instead. Either way the last line says what was done and how fast.
+On a terminal the line is redrawn in place. A log file or a pipe gets a plain line now
+and then. The last line says what was done and how fast.
 """
 
 import io
@@ -25,12 +25,12 @@ class Progress:
             progress.advance(note="accuracy 0.93")
 
     Args:
-        task: what is being done, in a word or two.
-        total: how many pieces there are.
-        unit: what a piece is called, in the plural.
-        done: pieces that an earlier, interrupted run already did.
-        stream: where the line goes; standard error by default, so that the results on
-            standard output stay clean.
+        task: name of the task, in a word or two.
+        total: number of pieces.
+        unit: name of the pieces, in the plural.
+        done: pieces that an earlier, interrupted run finished.
+        stream: of the line; standard error by default, so that standard output has
+            results only.
         clock: seconds from any fixed moment.
     """
 
@@ -44,10 +44,10 @@ class Progress:
         stream: Any = None,
         clock: Callable[[], float] = time.monotonic,
     ):
-        """A line that is not shown yet."""
+        """Prepare a line without showing it."""
         self.task, self.total, self.unit, self.done = task, total, unit, done
         self.note = ""
-        # Python has no standard error where it was started without one.
+        # `sys.stderr` is None if Python was started without standard error.
         self._stream = (sys.stderr or io.StringIO()) if stream is None else stream
         self._clock = clock
         self._in_place = self._stream.isatty()
@@ -56,7 +56,7 @@ class Progress:
         self._warm: tuple[float, int] | None = None
 
     def __enter__(self) -> "Progress":
-        """Itself, with the clock started and, on a terminal, the line drawn."""
+        """Start the clock and, on a terminal, draw the line."""
         self._begin = self._last_shown = self._clock()
         if self._in_place:
             self._show()
@@ -73,7 +73,7 @@ class Progress:
         self.note = self.note if note is None else note
         now = self._clock()
         if self._warm is None:
-            # The first piece also paid for compilation: it would spoil the estimate.
+            # The first piece includes compilation, which would spoil the estimate.
             self._warm = now, self.done
         if now - self._last_shown >= (REDRAW_S if self._in_place else LINE_S):
             self._last_shown = now
@@ -81,7 +81,7 @@ class Progress:
 
     @property
     def remaining_s(self) -> float | None:
-        """Seconds still needed at the pace so far; None before a pace is known."""
+        """Seconds left at the pace so far; None before a pace is known."""
         now = self._clock()
         warm_s, warm_done = self._warm or (self._begin, self._done_before)
         if self.done == warm_done:
@@ -119,7 +119,7 @@ class Progress:
     def _write(self, text: str, *, end: str) -> None:
         line = f"{self.task}: {text}" + (f", {self.note}" if self.note else "")
         if self._in_place:
-            # A line that wraps could not be redrawn in place: cut it.
+            # A line that wraps cannot be redrawn in place.
             line = line[: max(shutil.get_terminal_size().columns - 1, 20)]
             line = f"\r{line}\x1b[K"
         self._stream.write(line + end)

@@ -1,8 +1,8 @@
-"""The standard streams of a program: nothing that happens to them ends its work.
+"""Standard streams of a program, which survive a reader that goes away.
 
 A terminal's encoding may lack a character, a reader may go away (`| head -n 1`), and a
-stream may be closed from the start (`2>&-`). What is printed is then escaped, dropped
-or sent nowhere; files are written as ever.
+stream may be closed from the start (`2>&-`). The text is then escaped or dropped, and
+the program continues.
 """
 
 import contextlib
@@ -13,16 +13,16 @@ import sys
 from typing import Any
 
 _READER_GONE = {errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN, errno.ENXIO}
-# What a terminal answers once its window or connection is closed.
+# Errors of a terminal whose window or connection is closed.
 _TERMINAL_GONE = {errno.EIO, errno.EBADF}
 
 
 def settle() -> None:
-    """Make standard input, output and error safe to use, whatever they are.
+    """Make standard input, output and error safe to use.
 
-    For programs, early: a closed stream's number would go to the next file that is
-    opened, and what libraries print into that file. Streams that a test or a notebook
-    put in their place stay as they are.
+    For programs, early: the number of a closed stream would go to the next file that is
+    opened, and libraries would print into that file. Streams that a test or a notebook
+    put in place stay unchanged.
     """
     for number in range(3):
         _open_if_closed(number)
@@ -48,16 +48,16 @@ def tolerant(
     buffered: bool = True,
     by_lines: bool = False,
 ) -> io.TextIOWrapper:
-    """A text stream on file descriptor `number` that survives its reader.
+    """Text stream on descriptor `number` that survives the end of its reader.
 
     Lines reach a terminal, and standard error, as they are written. Characters that
-    `encoding` lacks are written as escapes.
+    `encoding` lacks are escaped.
 
     Args:
         number: the descriptor, which stays open when the stream is closed.
         encoding: of the text.
-        buffered: keep text back until there is a block of it; if not, none.
-        by_lines: keep back no whole line.
+        buffered: write in blocks; if False, write at once.
+        by_lines: write every whole line at once.
     """
     raw = _Tolerant(number)
     return io.TextIOWrapper(
@@ -70,7 +70,7 @@ def tolerant(
 
 
 class _Tolerant(io.FileIO):
-    """A descriptor that takes everything, also when nobody reads it any more."""
+    """A descriptor that accepts everything, also after its reader is gone."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number, "wb", closefd=False)
@@ -82,7 +82,7 @@ class _Tolerant(io.FileIO):
         except OSError as error:
             if error.errno not in self._gone:
                 raise
-        # For what compiled code prints, too.
+        # Also for text that compiled code prints.
         _to_nowhere(self.fileno())
         return memoryview(data).nbytes
 

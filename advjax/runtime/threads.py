@@ -1,4 +1,4 @@
-"""Exceptions of threads that a library hands on by itself."""
+"""Exceptions in threads that a library raises again by itself."""
 
 import contextlib
 import threading
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 def silence_threads() -> Iterator[None]:
     """Print no traceback of exceptions in threads, while the block lasts.
 
-    Orbax raises them again where it is called, and they are told there.
+    Orbax raises these exceptions again in the calling thread, which reports them.
     """
     before = threading.excepthook
     threading.excepthook = lambda arguments: None

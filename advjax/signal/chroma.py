@@ -1,9 +1,9 @@
-"""Pitch classes of a power spectrum, and their place in tonal space.
+"""Pitch classes of a power spectrum, and their coordinates in tonal space.
 
 Convention: class 0 is C, tuning A4 = 440 Hz. Filters and basis are those of librosa
-0.11, `filters.chroma` and `feature.tonnetz`; the former follow Ellis's `fft2chromamx`
-(2007), the latter Harte, Sandler and Gasser 2006, "Detecting harmonic change in musical
-audio".
+    0.11, `filters.chroma` and `feature.tonnetz`. The filters follow Ellis's
+    `fft2chromamx` (2007), the basis Harte, Sandler and Gasser 2006, "Detecting harmonic
+    change in musical audio".
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 NUM_CLASSES = 12
 _A0_HZ = 27.5
-# Ellis's emphasis of the middle of the range: a Gaussian over octaves above A0.
+# Ellis's emphasis of middle octaves: a Gaussian over octaves above A0.
 _CENTRE_OCTAVE, _OCTAVE_DEVIATION = 5.0, 2.0
 
 
@@ -20,9 +20,9 @@ def chroma_filterbank(
 ) -> Float[np.ndarray, "bins classes"]:
     """Weight of each transform bin in each pitch class, float32.
 
-    A bin is a Gaussian bump over the circle of semitones, as wide as the distance to
-    the next bin where that is more than a semitone. Bins sum to 1 in squares, then low
-    and high octaves are weakened.
+    A bin is a Gaussian bump over the circle of semitones. Its width is the distance to
+    the next bin where that is more than a semitone. The squares of a bin sum to 1; then
+    low and high octaves are weakened.
 
     Args:
         num_fft: transform length; there are num_fft // 2 + 1 bins.
@@ -31,7 +31,7 @@ def chroma_filterbank(
     num_bins = num_fft // 2 + 1
     frequency_hz = np.arange(1, num_bins + 1) * sample_rate_hz / num_fft
     pitch = NUM_CLASSES * np.log2(frequency_hz / _A0_HZ)  # semitones above A0
-    # 0 Hz has no pitch: it counts as an octave and a half below the first bin.
+    # 0 Hz has no pitch; it counts as an octave and a half below the first bin.
     pitch = np.concatenate([pitch[:1] - 1.5 * NUM_CLASSES, pitch])
     width = np.maximum(np.diff(pitch), 1.0)[:, None]
     pitch = pitch[:num_bins, None]
@@ -48,8 +48,8 @@ def chroma_filterbank(
 def tonnetz_basis() -> Float[np.ndarray, "classes 6"]:
     """Sines and cosines of each pitch class on three circles, float32.
 
-    In turn the circles of fifths, of minor thirds (radius 1) and of major thirds
-    (radius 1/2), each a sine and a cosine.
+    The circles are those of fifths, of minor thirds (both radius 1) and of major thirds
+    (radius 1/2), in this order. Each has a sine and a cosine.
     """
     classes = np.arange(NUM_CLASSES)[:, None]
     turns = np.array([7 / 6, 3 / 2, 2 / 3])  # half turns a semitone

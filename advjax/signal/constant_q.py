@@ -1,18 +1,18 @@
-"""The constant-Q transform of a signal: bins in equal ratios, all equally sharp.
+"""Constant-Q transform of a signal: bins in equal ratios, all equally sharp.
 
 Convention: with b bins an octave, bin k lies at f_k = low_hz 2^(k / b), and its window
-is
+    is
 
     L_k = Q sample_rate_hz / f_k samples long,  Q = 1 / (2^(1 / b) - 1):
 
-Q periods, so that the next bin fits one more period into the same window. A kernel is
-a periodic Hann window times exp(-2 pi i f_k m / sample_rate_hz), m samples from a
-frame's centre, divided by the window's sum. So a steady tone of amplitude A at f_k has
-the power A^2 / 4, give or take what its mirror image at -f_k leaves in the window: 1e-4
-of it or less in most bins, 2 % at 14,080 Hz of 32,000, near half the sample rate.
+Q periods, so that the next bin fits one more period into the same window. A kernel is a
+periodic Hann window times exp(-2 pi i f_k m / sample_rate_hz), m samples from a frame's
+centre, divided by the window's sum. A steady tone of amplitude A at f_k therefore has
+the power A^2 / 4. Its mirror image at -f_k changes that by 1e-4 or less in most bins,
+and by 2 % at 14,080 Hz of 32,000, near half the sample rate.
 
-Frame t is centred on sample t hop + 512: an STFT frame of 1024 samples from t hop on
-sits on the same instant. The signal is zero outside its samples.
+Frame t is centred on sample t hop + 512. An STFT frame of 1024 samples from t hop on
+has the same centre. The signal is zero outside its samples.
 
 Lengths are rounded as in librosa 0.11, `filters.wavelet`, which gives these kernels for
 `alpha=1 / Q` and `norm=1`: m goes from -ceil(L_k / 2) to floor(L_k / 2) - 1. That is
@@ -22,14 +22,14 @@ half a sample before the centre.
 Source: Brown 1991, "Calculation of a constant Q spectral transform", J. Acoust. Soc.
 Am. 89(1). Kernels made once and applied as a matrix: Brown and Puckette 1992, "An
 efficient algorithm for the calculation of a constant Q transform", ibid. 92(5).
-Differs: Brown has Hamming windows, divides by their length, and lets all windows of a
-frame begin at the same sample. The second paper takes products of spectra.
+Differs: Brown uses Hamming windows, divides by their length, and lets all windows of a
+    frame begin at the same sample. The second paper takes products of spectra.
 
-How it is computed. The signal is cut into blocks of `hop` samples, and each kernel
-likewise. One matrix product takes every block with every piece, and a frame is the sum
-of a few rows of it. So no sample is copied into overlapping frames, and high bins cost
-nothing in the blocks that only low bins reach. Few hops to the longest window are
-assumed: each is a term of the program.
+Computation: the signal and each kernel are cut into blocks of `hop` samples. One matrix
+    product takes every block with every piece, and a frame is the sum of a few of its
+    rows. No sample is copied into overlapping frames, and high bins cost nothing in the
+    blocks that only low bins reach. The longest window should span few hops: each is a
+    term of the program.
 """
 
 import functools
@@ -39,14 +39,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-# Half the STFT frame whose instants are shared.
+# Half of the STFT frame that has the same centre.
 _CENTRE = 512
 
 
 def constant_q_frequencies(
     *, num_bins: int = 64, bins_per_octave: int = 9, low_hz: float = 110.0
 ) -> Float[np.ndarray, "bins"]:
-    """Where the bins lie, in Hz, float64."""
+    """Frequencies of the bins in Hz, float64."""
     return low_hz * 2.0 ** (np.arange(num_bins) / bins_per_octave)
 
 
@@ -59,19 +59,19 @@ def constant_q_power(
     bins_per_octave: int = 9,
     low_hz: float = 110.0,
 ) -> Float[Array, "frames bins"]:
-    """The squared magnitude of each frame's constant-Q transform.
+    """Squared magnitude of each frame's constant-Q transform.
 
     There are ceil(time / hop) frames. The module's docstring has the definition.
 
-    The defaults are this toolkit's choice: 7 octaves and a bin, from 110 Hz (A2) to
-    14,080 Hz, through windows of 3633 down to 29 samples.
+    The defaults are our choice: 7 octaves and a bin, from 110 Hz (A2) to 14,080 Hz,
+    with windows of 3633 down to 29 samples.
 
     Args:
         x: a signal, float32, of any length.
         sample_rate_hz: samples a second.
-        hop: samples from one frame's centre to the next one's.
-        num_bins: bins, from `low_hz` upwards.
-        bins_per_octave: bins to a doubling of the frequency.
+        hop: samples between the centres of frames.
+        num_bins: number of bins, from `low_hz` upwards.
+        bins_per_octave: bins in a doubling of the frequency.
         low_hz: frequency of the lowest bin.
 
     Raises:
@@ -84,7 +84,7 @@ def constant_q_power(
     frames = -(-x.shape[0] // hop)
     count = frames + len(widths) - 1
     padded = jnp.pad(x, (-first * hop, (count + first) * hop - x.shape[0]))
-    # Full float32 on every backend: a lower precision here would be another transform.
+    # Full float32 on every backend: lower precision would be another transform.
     products = jnp.dot(padded.reshape(count, hop), pieces, precision="highest")
     total = jnp.zeros((frames, 2 * num_bins), x.dtype)
     start = 0
@@ -99,12 +99,12 @@ def constant_q_power(
 def _pieces(
     sample_rate_hz: int, hop: int, num_bins: int, bins_per_octave: int, low_hz: float
 ) -> tuple[Float[np.ndarray, "hop columns"], tuple[int, ...], int]:
-    """The kernels cut into blocks, float32, side by side.
+    """Kernels cut into blocks, float32, side by side.
 
     Returns:
-        The pieces, a bin's real and imaginary columns next to each other; the columns
-        of each block, which are those of the lowest bins; and the number of the first
-        block, 0 being the one at t hop.
+        The pieces, with the real and imaginary column of a bin next to each other; the
+        number of columns of each block, which are those of the lowest bins; and the
+        number of the first block, 0 being the block at t hop.
     """
     if min(sample_rate_hz, hop, num_bins, bins_per_octave) < 1 or not low_hz > 0:
         raise ValueError(
@@ -122,7 +122,7 @@ def _pieces(
         )
     quality = 1 / (2 ** (1 / bins_per_octave) - 1)
     half = quality * sample_rate_hz / frequency_hz / 2
-    # The first kernel is the longest; blocks from the one at t hop on always exist.
+    # The first kernel is the longest; the block at t hop always exists.
     first = min(0, (_CENTRE - math.ceil(half[0])) // hop)
     last = (_CENTRE + math.floor(half[0]) - 1) // hop
     kernels = np.zeros(((last - first + 1) * hop, num_bins, 2))
@@ -134,7 +134,7 @@ def _pieces(
         at = _CENTRE - first * hop + m
         kernels[at, k] = window[:, None] * waves / window.sum()
     blocks = kernels.astype(np.float32).reshape(-1, hop, num_bins, 2)
-    # Windows lie inside those of lower bins: what reaches a block is the lowest ones.
+    # Windows lie inside those of lower bins: a block has columns of the lowest ones.
     widths = tuple(2 * int(block.any(axis=(0, 2)).sum()) for block in blocks)
     flat = blocks.reshape(-1, hop, 2 * num_bins)
     pieces = [block[:, :width] for block, width in zip(flat, widths, strict=True)]

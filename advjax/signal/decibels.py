@@ -1,7 +1,7 @@
 """Logarithms and roots that stay differentiable at silence.
 
-The floor is added inside the logarithm or root: taken outside, the gradient at exactly
-zero is NaN, and digital silence is a normal input.
+The floor is added inside the logarithm or root. Outside, the gradient at exactly zero
+would be NaN, and digital silence is a normal input.
 """
 
 import math

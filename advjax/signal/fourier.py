@@ -23,7 +23,7 @@ WINDOWS = {
 def stft(
     x: Float[Array, "time"], *, length: int, hop: int, num_fft: int, window: str
 ) -> Complex[Array, "frames bins"]:
-    """The one-sided spectrum of each windowed frame of `x`.
+    """One-sided spectrum of each windowed frame of `x`.
 
     Args:
         x: a signal.

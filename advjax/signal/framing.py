@@ -31,7 +31,7 @@ def frame(
     count = num_frames(x.shape[0], length, hop)
     padded = jnp.pad(x, (0, (count - 1) * hop + length - x.shape[0]))
     if length % hop == 0:
-        # Blocks side by side: the gradient of a gather is a slow scatter.
+        # Adjacent blocks: the gradient of a gather is a slow scatter.
         blocks = padded.reshape(-1, hop)
         parts = [blocks[first : first + count] for first in range(length // hop)]
         return jnp.concatenate(parts, axis=1)
@@ -52,9 +52,9 @@ def preemphasis(
 def overlap_mean(
     frames: Float[Array, "frames length"], *, hop: int, num_samples: int
 ) -> Float[Array, "time"]:
-    """The signal whose samples are the mean of the frames that cover them.
+    """Signal whose samples are the mean over the frames that cover them.
 
-    Undoes `frame` exactly when the frames agree where they overlap.
+    It inverts `frame` exactly when frames agree where they overlap.
     """
     count, length = frames.shape
     index = hop * np.arange(count)[:, None] + np.arange(length)[None, :]
@@ -67,7 +67,7 @@ def overlap_mean(
 def deemphasis(
     x: Float[Array, "time"], *, coefficient: float = 0.97
 ) -> Float[Array, "time"]:
-    """The signal whose `preemphasis` is `x`: `y[n] = x[n] + coefficient * y[n-1]`."""
+    """Inverse of `preemphasis`: `y[n] = x[n] + coefficient * y[n-1]`."""
 
     def chain(earlier, later):
         decay_earlier, value_earlier = earlier

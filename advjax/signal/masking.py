@@ -1,17 +1,18 @@
-"""Masking thresholds: the power below which a sound beside a clip is inaudible.
+"""Masking thresholds: the power below which a sound added to a clip is inaudible.
 
-The psychoacoustic model 1 of MPEG-1 as attacks on speech recognition use it: every
-frame's spectral peaks raise the threshold around them, on the Bark scale.
+This is psychoacoustic model 1 of MPEG-1, as attacks on speech recognition use it: the
+spectral peaks of each frame raise the threshold around them, on the Bark scale.
 
 Conventions: waves within [-1, 1] at 16-bit scale (times 32768); periodic Hann frames of
-2048 samples every 512, not centred, zero-padded at the end; sound pressure so that the
-loudest entry of the clip has 96 dB. Powers are linear unless a name says dB.
+    2048 samples every 512, not centred, zero-padded at the end; sound pressure such
+    that the loudest entry of the clip has 96 dB. Powers are linear unless a name says
+    dB.
 
 Source: Lin and Abdulla 2015, "Audio watermark", chapter 3, by way of Qin et al. 2019,
-arXiv:1903.10346, and its authors' code in cleverhans 3.1 (`adversarial_asr`), whose
-choices and slips are kept where attacks would otherwise be judged otherwise: all peaks
-count as tonal; the threshold in quiet is lowered by 12 dB and left out below 1 Bark;
-and perturbations are scaled by 8/3, clips by its root, 4.26 dB less.
+arXiv:1903.10346, and their code in cleverhans 3.1 (`adversarial_asr`). Its choices and
+slips are kept where they affect the results of attacks: all peaks count as tonal; the
+threshold in quiet is lowered by 12 dB and left out below 1 Bark; perturbations are
+scaled by 8/3, clips by its root, 4.26 dB less.
 """
 
 from typing import NamedTuple
@@ -30,9 +31,9 @@ FRAME_LENGTH, HOP = 2048, 512
 NUM_BINS = FRAME_LENGTH // 2 + 1
 PEAK_DB = 96.0
 APART_BARK = 0.5
-"""Of two peaks that are nearer, one is left out."""
+"""Minimal distance of two peaks; of nearer ones, one is left out."""
 MOST_MASKERS = 64
-"""In a frame; 25 Bark have room for 51 that are half a Bark apart."""
+"""Number in a frame; 25 Bark have room for 51 that are half a Bark apart."""
 _FLOOR = 1e-19
 
 Frames = Float[Array, "frames bins"]
@@ -42,8 +43,8 @@ class MaskingThreshold(NamedTuple):
     """Masking threshold of a clip.
 
     Attributes:
-        power: the least audible power of every frame and bin; 96 dB are 10^9.6.
-        peak: the clip's largest power before that scale, which perturbations need.
+        power: least audible power of every frame and bin; 96 dB are 10^9.6.
+        peak: the clip's largest power before that scale, for `perturbation_power`.
     """
 
     power: Frames
@@ -51,12 +52,12 @@ class MaskingThreshold(NamedTuple):
 
 
 def bin_frequencies_hz(sample_rate_hz: int) -> Float[np.ndarray, "bins"]:
-    """The middle of every bin."""
+    """Centre of every bin."""
     return np.arange(NUM_BINS) * sample_rate_hz / FRAME_LENGTH
 
 
 def bark(frequency_hz):
-    """Critical bands below a frequency in Hz (Zwicker and Terhardt 1980)."""
+    """Bark scale of a frequency in Hz (Zwicker and Terhardt 1980)."""
     frequency_hz = np.asarray(frequency_hz, np.float64)
     return 13 * np.arctan(0.00076 * frequency_hz) + 3.5 * np.arctan(
         (frequency_hz / 7500) ** 2
@@ -64,7 +65,7 @@ def bark(frequency_hz):
 
 
 def threshold_in_quiet_db(frequency_hz):
-    """The level in dB that is just heard in silence (Terhardt 1979), 12 dB lowered."""
+    """Threshold of hearing in quiet, in dB (Terhardt 1979), lowered by 12 dB."""
     khz = np.asarray(frequency_hz, np.float64) / 1000
     bump = 6.5 * np.exp(-0.6 * (khz - 3.3) ** 2)
     with np.errstate(divide="ignore"):
@@ -74,7 +75,7 @@ def threshold_in_quiet_db(frequency_hz):
 def masking_threshold(
     wave: Float[Array, "time"], *, sample_rate_hz: int
 ) -> MaskingThreshold:
-    """The threshold beside a clip, differentiable by it where no peak appears or goes.
+    """Threshold beside a clip, differentiable where no peak appears or vanishes.
 
     Args:
         wave: within [-1, 1].
@@ -89,10 +90,10 @@ def masking_threshold(
 
 
 def perturbation_power(delta: Float[Array, "time"], peak: Float[Array, ""]) -> Frames:
-    """The power of a perturbation on the scale of its clip's threshold.
+    """Power of a perturbation, on the scale of its clip's threshold.
 
     Args:
-        delta: what is added to the wave.
+        delta: perturbation of the wave.
         peak: of `masking_threshold`.
     """
     return 10 ** (PEAK_DB / 10) / peak * (8 / 3) ** 2 * _power(delta)
@@ -111,14 +112,14 @@ def _power(wave: Float[Array, "time"]) -> Frames:
 
 
 class _Scale(NamedTuple):
-    """Of every bin: its Bark, and the threshold in quiet in dB."""
+    """Bark and threshold in quiet in dB of every bin."""
 
     bark: Float[np.ndarray, "bins"]
     quiet_db: Float[np.ndarray, "bins"]
 
     @property
     def quiet_power(self) -> Float[np.ndarray, "bins"]:
-        """Zero up to 1 Bark, where no threshold is taken."""
+        """Power of the threshold in quiet; zero up to 1 Bark, where there is none."""
         power = 10 ** (self.quiet_db / 10)
         return np.where(self.bark > 1, power, 0.0).astype(np.float32)
 
@@ -149,14 +150,15 @@ def _frame_threshold(
 
 
 class _Current(NamedTuple):
-    """The peak that the next ones are compared with.
+    """Peak that the following peaks are compared with.
 
     Attributes:
-        place: its bin; -1 before the first.
+        place: its bin; -1 before the first peak.
         level: in dB.
-        bark: where it is.
-        unchecked: whether it follows one that was dropped for being below the threshold
-            in quiet: the reference compares it with the next one however far.
+        bark: of its bin.
+        unchecked: True if the peak follows one that was dropped for being below the
+            threshold in quiet. The reference compares it with the next peak at any
+            distance.
     """
 
     place: Int[Array, ""]
@@ -166,7 +168,7 @@ class _Current(NamedTuple):
 
 
 def _maskers(levels, masker_db, scale: _Scale) -> Bool[Array, "bins"]:
-    """Which bins' peaks stay when of two near ones the weaker is left out."""
+    """Bins whose peaks stay when the weaker of two near ones is left out."""
     levels, masker_db = map(lax.stop_gradient, (levels, masker_db))
     inner = levels[1:-1]
     peaks = jnp.pad((inner > levels[:-2]) & (inner > levels[2:]), 1)

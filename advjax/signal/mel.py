@@ -1,4 +1,4 @@
-"""Mel scales and triangular filterbanks, of two conventions.
+"""Mel scales and triangular filterbanks, in two conventions.
 
 `mel_filterbank`: the HTK formula mel = 2595 log10(1 + f / 700). Filter edges are
 rounded down to FFT bins and each triangle peaks at 1 (no area normalisation), as in
@@ -33,19 +33,18 @@ def mel_filterbank(
     """Triangular filters, one a column, float32.
 
     Args:
-        num_bands: filters, equally spaced in mel.
+        num_bands: number of filters, equally spaced in mel.
         num_fft: transform length; there are num_fft // 2 + 1 bins.
         sample_rate_hz: samples a second.
         low_hz: lower edge of the first filter.
         high_hz: upper edge of the last filter; default half the sample rate.
 
     Raises:
-        ValueError: a filter would be empty, because there are too many for this
-            transform.
+        ValueError: a filter would be empty: there are too many for the transform.
     """
     high_hz = sample_rate_hz / 2 if high_hz is None else high_hz
     if num_bands > num_fft // 2 + 1:
-        # Without filters of that size, which no memory may hold.
+        # Empty filters: those of that size may exceed the memory.
         _refuse_empty(np.zeros((0, num_bands)), num_bands, num_fft)
     points = np.linspace(hz_to_mel(low_hz), hz_to_mel(high_hz), num_bands + 2)
     edges = np.floor((num_fft + 1) * mel_to_hz(points) / sample_rate_hz)
@@ -89,19 +88,18 @@ def slaney_filterbank(
 ) -> Float[np.ndarray, "bins bands"]:
     """Triangular filters of equal area, one a column, float32.
 
-    Edges lie between bins, and a filter's height is 2 over its width in Hz: librosa's
-    and kapre's default.
+    Edges lie between bins, and a filter's height is 2 over its width in Hz, as in the
+    defaults of librosa and kapre.
 
     Args:
-        num_bands: filters, equally spaced on Slaney's scale.
+        num_bands: number of filters, equally spaced on Slaney's scale.
         num_fft: transform length; there are num_fft // 2 + 1 bins.
         sample_rate_hz: samples a second.
         low_hz: lower edge of the first filter.
         high_hz: upper edge of the last filter; default half the sample rate.
 
     Raises:
-        ValueError: a filter would be empty, because there are too many for this
-            transform.
+        ValueError: a filter would be empty: there are too many for the transform.
 
     Source: Slaney 1998, Auditory Toolbox, version 2, `mfcc`.
     """

@@ -1,4 +1,4 @@
-"""The table of corpora: name on the command line -> builder."""
+"""Table of corpora: name on the command line -> builder."""
 
 from collections.abc import Callable
 

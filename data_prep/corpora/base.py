@@ -1,17 +1,16 @@
 """Corpora: labelled utterances in three splits, loaded one by one.
 
-A corpus is any object with a `name`, its `labels`, whether its utterances are used
-`whole`, what was `left_out`, and `utterances(split)`, a sequence of `Utterance`. An
-utterance is light: its id, its label, its speaker and a `load` function that gives the
-wave. Listing a corpus therefore reads no audio, its size is
-`len(corpus.utterances("test"))`, any part of it can be loaded in any order or thread,
-and one bad file is one failing `load` (`UnreadableAudio`) that the caller may step
-over.
+A corpus has a `name`, `labels`, a flag whether utterances are used `whole`, a table of
+recordings `left_out`, and `utterances(split)`, a sequence of `Utterance`. An utterance
+holds its id, label, speaker and a `load` function that returns the wave. Listing a
+corpus therefore reads no audio, and `len(corpus.utterances("test"))` is its size.
+Utterances can be loaded in any order or thread. A bad file makes one `load` fail
+(`UnreadableAudio`), and the caller may skip it.
 
-Most corpora need no class of their own: a builder function fills a `ListedCorpus`
-with one tuple of utterances per split. `load` may decode a file
-(`functools.partial(clips.decode, path)`) or synthesise one
-(`functools.partial(speak, voice, sentence)`); it must give the same wave each time.
+Most corpora need no class of their own: a builder function fills a `ListedCorpus` with
+one tuple of utterances per split. `load` may decode a file
+(`functools.partial(clips.decode, path)`) or synthesise one (`functools.partial(speak,
+voice, sentence)`); it must return the same wave each time.
 """
 
 import dataclasses
@@ -28,7 +27,7 @@ from data_prep.clips import UnreadableAudio as UnreadableAudio
 from data_prep.corpora.files import entries
 
 SPLITS = ("train", "validation", "test")
-SAMPLE_RATE_HZ = 16_000  # of every wave that a corpus gives, unless told otherwise
+SAMPLE_RATE_HZ = 16_000  # default rate of all waves of a corpus
 
 Item = TypeVar("Item")
 
@@ -43,12 +42,11 @@ class Clip(NamedTuple):
 
 
 class Utterance(NamedTuple):
-    """One labelled recording that has not been read yet.
+    """One labelled recording that is not loaded yet.
 
-    `id` is unique within the corpus, over all its splits. `label` indexes the
-    corpus's `labels`. `load()` gives mono float32 in [-1, 1] at the target rate, and
-    raises `UnreadableAudio` where it cannot. `verified` says whether a person has
-    checked the label.
+    `id` is unique within the corpus, over all its splits. `label` indexes the corpus's
+    `labels`. `load()` returns mono float32 in [-1, 1] at the target rate, or raises
+    `UnreadableAudio`. `verified` is True if a person has checked the label.
     """
 
     id: str
@@ -62,14 +60,14 @@ class Utterance(NamedTuple):
 class Corpus(Protocol):
     """Labelled utterances in three splits; no utterance is in two of them.
 
-    Where it is `whole`, an utterance is one example from its beginning, as the makers
-    of the corpus cut it; otherwise examples are cut from its active part. `left_out`
-    says why recordings of the corpus are in no split, by id.
+    If it is `whole`, an utterance is one example from its beginning, as the makers of
+    the corpus cut it. Otherwise examples are cut from its active part. `left_out` maps
+    the ids of recordings in no split to the reason.
 
     A corpus may have a `caveat`: a sentence that belongs beside every accuracy measured
-    on it, because of how its splits are made. Records keep it in their metadata, and
-    reports print it. Labels that have no test clips by design are `not_tested`.
-    Its `notes` say which files of its folder it does not take.
+    on it, because of its splits. Records keep it in their metadata, and reports print
+    it. `not_tested` has the labels without test clips by design. `notes` state which
+    files of its folder are ignored.
     """
 
     name: str
@@ -84,7 +82,7 @@ class Corpus(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ListedCorpus:
-    """A `Corpus` whose utterances are listed when it is made."""
+    """A `Corpus` whose utterances are listed when it is created."""
 
     name: str
     labels: tuple[str, ...]
@@ -96,10 +94,10 @@ class ListedCorpus:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Escapes what is not printable, and refuses fewer than two labels.
+        """Escape unprintable text, and refuse fewer than two labels.
 
         Raises:
-            ValueError: there is nothing to tell apart.
+            ValueError: the corpus has fewer than two classes.
         """
         if len(self.labels) < 2:
             only = printable(self.labels[0]) if self.labels else "none"
@@ -128,7 +126,7 @@ class ListedCorpus:
 
 
 def _printable(utterance: Utterance) -> Utterance:
-    """The utterance, under names that can be stored and shown."""
+    """The utterance with printable names."""
     if utterance.id.isprintable() and utterance.speaker.isprintable():
         return utterance
     return utterance._replace(
@@ -143,24 +141,24 @@ def check_split(split: str) -> None:
 
 
 def clips(corpus: Corpus, split: str) -> Iterator[Clip]:
-    """The whole utterances of `split`, loaded one after the other."""
+    """Whole utterances of `split`, loaded one after the other."""
     for utterance in corpus.utterances(split):
         yield Clip(utterance.id, utterance.load(), utterance.label, utterance.speaker)
 
 
 def split_by_order(items: Sequence[Item], *, name: str) -> dict[str, tuple[Item, ...]]:
-    """The items of one speaker in three disjoint runs: train, validation, test.
+    """Split the items of one speaker into train, validation and test, in order.
 
-    The first 80 % (rounded down) train and the rest test (Deep Speaker's rule); the
-    last tenth of the training part, at least one item where it has two, is kept for
-    validation, so that model selection never sees the test side.
+    The first 80 % (rounded down) train and the rest tests (Deep Speaker's rule). The
+    last tenth of the training part, at least one item if it has two, validates instead,
+    so that model selection never sees the test items.
 
     Args:
-        items: the speaker's utterances, already in their lasting order.
-        name: the speaker, for the message.
+        items: the speaker's utterances, in their permanent order.
+        name: of the speaker, for the message.
 
     Raises:
-        ValueError: fewer than two items, so nothing would be left to test on.
+        ValueError: fewer than two items, which leaves none for testing.
     """
     if len(items) < 2:
         raise ValueError(
@@ -180,7 +178,7 @@ def split_by_order(items: Sequence[Item], *, name: str) -> dict[str, tuple[Item,
 def without_last_tenth(
     items: Sequence[Item],
 ) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """(training, validation): the last tenth, at least one item where there are two."""
+    """(training, validation), where the last tenth validates; one of two items."""
     num_validation = max(1, len(items) // 10) if len(items) >= 2 else 0
     num_training = len(items) - num_validation
     return tuple(items[:num_training]), tuple(items[num_training:])
@@ -189,16 +187,17 @@ def without_last_tenth(
 def corpus_folder(
     corpus_dir: str | pathlib.Path, *, corpus: str, layout: str
 ) -> pathlib.Path:
-    """The folder of a corpus that the user downloaded.
+    """Path of the folder of a downloaded corpus.
 
     Raises:
-        ValueError: none was given.
-        FileNotFoundError: it is not there; the message says what is expected in it.
+        ValueError: no folder was given.
+        FileNotFoundError: there is no such folder; the message names the expected
+            files.
     """
     if not str(corpus_dir):
         raise ValueError(
-            f"{corpus} is not part of this package: download it and say where it lies "
-            f"with --corpus_dir=FOLDER (files {layout} below it)"
+            f"{corpus} is not part of this package: download it and give its folder as "
+            f"--corpus_dir=FOLDER (with files {layout} in it)"
         )
     folder = user_path(corpus_dir)
     if not folder.is_dir():

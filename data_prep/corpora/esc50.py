@@ -1,7 +1,7 @@
 """ESC-50: 2,000 environmental sounds of 5 s in 50 classes and five folds.
 
-Layout: meta/esc50.csv and audio/FOLD-RECORDING-TAKE-TARGET.wav. ESC-10 is the part of
-it whose rows say so.
+Layout: meta/esc50.csv and audio/FOLD-RECORDING-TAKE-TARGET.wav. A column of the table
+    marks the clips of ESC-10.
 
 Source: Piczak 2015, ACM Multimedia, doi:10.1145/2733373.2806390.
 """
@@ -42,24 +42,24 @@ def esc50(
     pitch_shift: str | None = None,
     sample_rate_hz: int = SAMPLE_RATE_HZ,
 ) -> ListedCorpus:
-    """The clips that ESC-50's table lists, in the official folds.
+    """Clips in ESC-50's table, in the official folds.
 
     Labels are the classes that are present, in the order of the official targets.
-    Only the table is read here, no audio.
+    Only the table is read, no audio.
 
     Args:
-        corpus_dir: the data set's folder, with `meta` and `audio` in it.
-        fold: what is tested on.
-        validation_fold: what is validated on. None: the next fold that has every class.
+        corpus_dir: folder of the data set, with `meta` and `audio`.
+        fold: for testing.
+        validation_fold: for validation. None: the next fold that has every class.
         esc10: only the ten classes of ESC-10.
-        classes: names such as "dog"; all that are there by default.
+        classes: names such as "dog"; all in the table by default.
         pitch_shift: None, "resample" or "phase_vocoder", which add four versions of
             each training clip in other pitches.
-        sample_rate_hz: of the waves that the utterances give.
+        sample_rate_hz: of the waves.
 
     Raises:
         FileNotFoundError: no such folder, or no table in it.
-        ValueError: an unknown class, a table or folds that do not fit; see
+        ValueError: an unknown class, or an unsuitable table or fold; see
             `folds.in_folds`.
     """
     root = corpus_folder(corpus_dir, corpus="ESC-50", layout=LAYOUT)

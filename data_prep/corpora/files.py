@@ -1,4 +1,4 @@
-"""The files of a corpus that the user downloaded, as they lie on the disk."""
+"""Files in the folder of a downloaded corpus."""
 
 import os
 import pathlib
@@ -10,7 +10,7 @@ AUDIO_SUFFIXES = (
     ".flac", ".ogg", ".wav", ".aif", ".aifc", ".aiff", ".au", ".mp3", ".oga", ".opus",
     ".rf64", ".snd", ".w64",
 )  # fmt: skip
-"""Of files that `clips.decode` reads, the most usual first."""
+"""Suffixes of files that `clips.decode` reads, the most common first."""
 OTHER_AUDIO_SUFFIXES = (
     ".3gp", ".aac", ".ac3", ".amr", ".ape", ".avr", ".caf", ".gsm", ".htk", ".m4a",
     ".m4b", ".mka", ".mp2", ".mp4", ".nist", ".pcm", ".ra", ".raw", ".sd2", ".sds",
@@ -21,10 +21,10 @@ OTHER_AUDIO_SUFFIXES = (
 def files_below(root: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
     """(folder, names of its files) of every folder below `root`, in order of names.
 
-    Symbolic links are followed, but not back to a folder that leads there.
+    Symbolic links are followed, except back to a folder above them.
 
     Raises:
-        OSError: a folder that cannot be read.
+        OSError: a folder cannot be read.
     """
     stack = [(str(root), (os.path.realpath(root),))]
     while stack:
@@ -44,7 +44,7 @@ def files_below(root: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def entries(folder: str | pathlib.Path) -> list[os.DirEntry]:
-    """Content of a folder, in order of names.
+    """Entries of a folder, in order of names.
 
     Raises:
         OSError: it cannot be read.
@@ -67,12 +67,12 @@ def _is_folder(entry: os.DirEntry) -> bool:
 
 
 def is_clip(name: str) -> bool:
-    """True if a file of this name is audio that can be read."""
+    """True if a file of this name is readable audio."""
     return not name.startswith(".") and _suffix(name) in AUDIO_SUFFIXES
 
 
 def looks_like_clip(name: str) -> bool:
-    """True if a file of this name is audio that has to be converted first."""
+    """True if a file of this name is audio that must be converted first."""
     return not name.startswith(".") and _suffix(name) in OTHER_AUDIO_SUFFIXES
 
 
@@ -81,14 +81,14 @@ def _suffix(name: str) -> str:
 
 
 def some(names: Sequence[str], what: str) -> str:
-    """Their number, and the first of them."""
+    """Number of names, and the first three of them."""
     first = ", ".join(printable(name) for name in sorted(names)[:3])
     more = ", ..." if len(names) > 3 else ""
     return f"{len(names)} {what}{'s' if len(names) > 1 else ''} ({first}{more})"
 
 
 def contents(folder: pathlib.Path) -> str:
-    """A sentence on what is in a folder, for one who gave the wrong one."""
+    """Sentence on the entries of a folder, for messages about a wrong one."""
     names = [entry.name for entry in entries(folder) if not entry.name.startswith(".")]
     first = ", ".join(printable(name) for name in names[:5])
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""

@@ -1,14 +1,14 @@
-"""Corpora that bring a table of their clips and official folds.
+"""Corpora with a table of clips and official folds.
 
-One fold is tested on, another chooses the network, and the rest trains it. Nothing is
-shuffled: the makers of such corpora put all clips of one recording into one fold, and
-a network tested on another cut of a recording it was trained on looks better than it
-is. They missed some (five recordings of UrbanSound8K have clips of one class in one
-fold and clips of another class in another), so clips of a recording that is tested on
-are left out of the rest; the fold that is tested on stays as published.
+One fold tests, another validates, and the rest trains. Clips are never shuffled: the
+makers of such corpora put all clips of a recording into one fold. A network looks
+better than it is if it is tested on another clip of a training recording. The makers
+missed some: five recordings of UrbanSound8K have clips of one class in one fold and
+clips of another class in another. Clips of a tested recording are therefore left out of
+the other folds; the test fold stays as published.
 
-Clips are used whole (`ListedCorpus.whole`), and training clips in other pitches too
-where that is asked for (`data_prep.pitch_shift`).
+Clips are used whole (`ListedCorpus.whole`). Training clips in other pitches are
+optional (`data_prep.pitch_shift`).
 """
 
 import functools
@@ -24,15 +24,16 @@ from data_prep.clips import UnreadableAudio, decode
 from data_prep.corpora.base import SPLITS, ListedCorpus, Utterance
 from data_prep.pitch_shift import FACTORS, check_way, read_shifted
 
-# Of all clips. The official folds of UrbanSound8K lose up to 1 %; shuffled ones most.
+# Share of all clips. UrbanSound8K's official folds lose up to 1 %; shuffled ones most.
 MOST_LEFT_OUT = 0.1
 
 
 class FoldClip(NamedTuple):
     """One row of a corpus's table.
 
-    `target` is the class's number in the corpus and `category` its name; `recording` is
-    what the clip was cut from. `verified` says whether a person has checked the class.
+    `target` is the number of the class in the corpus and `category` its name.
+    `recording` is the source of the clip. `verified` is True if a person has checked
+    the class.
     """
 
     path: pathlib.Path
@@ -54,30 +55,29 @@ def in_folds(
     sample_rate_hz: int,
     notes: tuple[str, ...] = (),
 ) -> ListedCorpus:
-    """The clips of a table, split by fold.
+    """Corpus of the clips of a table, split by fold.
 
     Labels are the classes that are present, in the order of their targets. An
-    utterance's id is its file's name, and its speaker the recording. Clips whose
-    recording is on another side too are in `left_out`.
+    utterance's id is the name of its file, its speaker the recording. Clips whose
+    recording is in another split too are in `left_out`.
 
     Args:
         clips: the rows to use.
         name: of the corpus.
-        table: where the rows are from, for messages.
-        fold: what is tested on.
-        validation_fold: what is validated on. None: the next fold that has clips of
-            every class, the first one following on the last.
-        pitch_shift: None, or how training clips are shifted, a name in
-            `data_prep.pitch_shift.SHIFTS`: each is there four times more, with ids
-            such as `dog~x0.75`.
-        sample_rate_hz: of the waves that the utterances give.
+        table: source of the rows, for messages.
+        fold: for testing.
+        validation_fold: for validation. None: the next fold that has clips of every
+            class; the first fold follows the last.
+        pitch_shift: None, or a name in `data_prep.pitch_shift.SHIFTS`, which adds each
+            training clip in four other pitches, with ids such as `dog~x0.75`.
+        sample_rate_hz: of the waves.
         notes: of the corpus.
 
     Raises:
-        ValueError: no clips, fewer than two classes, a fold that is not there, one
-            fold for two purposes, fewer than three folds, a class that is not trained
-            on, two names for one class, a clip listed twice, folds that share more than
-            a few recordings.
+        ValueError: no clips, fewer than two classes, a missing fold, one fold for two
+            purposes, fewer than three folds, a class without training clips, two names
+            for one class, a clip listed twice, or folds that share more than a few
+            recordings.
     """
     if not clips:
         raise ValueError(f"{table} lists no clips to use")
@@ -99,7 +99,7 @@ def in_folds(
             clip.verified,
         )
         splits[split].append(utterance)
-        # What is measured stays as it was recorded.
+        # Clips for validation and testing stay as they were recorded.
         if pitch_shift is not None and split == "train":
             splits[split] += [
                 utterance._replace(
@@ -134,7 +134,7 @@ def in_folds(
 def _read(
     path: pathlib.Path, table: pathlib.Path, sample_rate_hz: int
 ) -> Float32[np.ndarray, "time"]:
-    """A clip; where it is missing, the message says who wants it."""
+    """Decode a clip; the message about a missing file names the table."""
     if not path.is_file():
         raise UnreadableAudio(
             path, f"no such file, though {table} lists it: add it, or remove its row"
@@ -143,7 +143,7 @@ def _read(
 
 
 def _class_names(clips: Sequence[FoldClip], table: pathlib.Path) -> dict[int, str]:
-    """The name of each target."""
+    """Name of each target."""
     pairs = sorted({(clip.target, clip.category) for clip in clips})
     names = dict(pairs)
     if len(names) < len(pairs) or len(set(names.values())) < len(pairs):
@@ -185,7 +185,7 @@ def _split_of_folds(
         place = present.index(fold)
         others = present[place + 1 :] + present[:place]
         every_class = set().union(*classes.values())
-        # A few clips of a few classes would choose a network by chance.
+        # Few clips of few classes would choose a network by chance.
         full = [each for each in others if classes[each] == every_class]
         validation_fold = (full or others)[0]
     roles = {fold: "test", validation_fold: "validation"}
@@ -195,9 +195,9 @@ def _split_of_folds(
 def _apart(
     clips: Sequence[FoldClip], split_of: Mapping[int, str], table: pathlib.Path
 ) -> tuple[list[FoldClip], dict[str, str]]:
-    """The clips whose recording is on one side, and why the others are left out.
+    """Clips whose recording is in one split, and the reason why others are left out.
 
-    Testing comes before validating, and that before training.
+    A shared recording stays in test before validation, and there before training.
     """
     stems: set[str] = set()
     folds: dict[tuple[str, str], int] = {}
@@ -220,7 +220,7 @@ def _apart(
     if len(left_out) > MOST_LEFT_OUT * len(clips):
         raise ValueError(
             f"{len(left_out)} of {len(clips)} clips in {table} have recordings that "
-            f"other folds measure on (the first: {next(iter(left_out.items()))}): take "
-            "the official folds, which keep the clips of a recording together"
+            f"other folds test or validate (first: {next(iter(left_out.items()))}): "
+            "use the official folds, which keep the clips of a recording together"
         )
     return kept, left_out

@@ -1,7 +1,7 @@
-"""The Free Spoken Digit Dataset: ten digits by a few speakers, 8 kHz, about 0.5 s each.
+"""Free Spoken Digit Dataset: ten digits by a few speakers, 8 kHz, about 0.5 s each.
 
-Layout: recordings/DIGIT_SPEAKER_INDEX.wav, INDEX counting the takes of a digit by a
-speaker. The takes are shorter than an example of 1.6 s, so each gives one.
+Layout: recordings/DIGIT_SPEAKER_INDEX.wav, where INDEX counts the takes of a digit by a
+    speaker. Takes are shorter than an example of 1.6 s, so each gives one example.
 
 Source: Jackson et al., doi:10.5281/zenodo.1342401.
 """
@@ -31,7 +31,7 @@ from data_prep.corpora.files import (
 
 LAYOUT = "recordings/DIGIT_SPEAKER_INDEX.wav"
 STEM = re.compile(r"([0-9])_(.+)_([0-9]+)", re.DOTALL)
-NUM_TEST_TAKES = 5  # the official split: takes 0 to 4 of every digit and speaker
+NUM_TEST_TAKES = 5  # official split: takes 0 to 4 of every digit and speaker
 TASKS = ("speaker", "digit")
 
 
@@ -41,21 +41,21 @@ def free_spoken_digits(
     task: str = "speaker",
     sample_rate_hz: int = SAMPLE_RATE_HZ,
 ) -> ListedCorpus:
-    """The takes below a Free Spoken Digit folder, in the official split.
+    """Takes in a Free Spoken Digit folder, in the official split.
 
-    Takes 0 to 4 test and the others train; the last tenth of the training takes of
-    each digit and speaker, at least one where there are two, is kept for validation.
-    Only the folder is read here, no audio.
+    Takes 0 to 4 test and the others train. The last tenth of the training takes of each
+    digit and speaker, at least one of two, validates instead. Only the folder is read,
+    no audio.
 
     Args:
-        corpus_dir: the data set's folder, or its `recordings` folder.
-        task: what a label is, the "speaker" or the "digit".
-        sample_rate_hz: of the waves that the utterances give.
+        corpus_dir: folder of the data set, or its `recordings` folder.
+        task: meaning of a label, "speaker" or "digit".
+        sample_rate_hz: of the waves.
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: no takes in it, an unknown task, a class that lacks training or
-            test takes.
+        ValueError: no takes, an unknown task, or a class without training or test
+            takes.
     """
     if task not in TASKS:
         raise ValueError(f"no task {task!r}; choose {' or '.join(TASKS)}")
@@ -64,7 +64,7 @@ def free_spoken_digits(
     takes, others = _takes(folder)
     if not takes:
         raise ValueError(
-            f"{root} holds no takes; expected files named {LAYOUT}. {contents(folder)}"
+            f"{root} holds no takes: files must be named {LAYOUT}. {contents(folder)}"
         )
     labels = tuple(sorted({take[TASKS.index(task)] for take in takes}))
     by_series: dict[tuple[str, str], list[tuple[int, str]]] = {}
@@ -91,8 +91,8 @@ def free_spoken_digits(
         if lacking:
             names = ", ".join(labels[label] for label in sorted(lacking))
             raise ValueError(
-                f"{task} {names} has no {split} takes below {root}: takes 0 to "
-                f"{NUM_TEST_TAKES - 1} test and later ones train; add the missing ones"
+                f"{task} {names} has no {split} takes below {root}. Takes 0 to "
+                f"{NUM_TEST_TAKES - 1} test and later ones train: add the missing ones"
             )
     return ListedCorpus(
         name="free_spoken_digits",
@@ -109,7 +109,7 @@ def _takes(
 ) -> tuple[list[tuple[str, str, int, str]], list[str]]:
     """(speaker, digit, index, path) of every take in a folder, in that order.
 
-    And the names of clips that are none, or another file of a take.
+    The second list has the names of audio files that are no takes, or repeat one.
     """
     takes: dict[tuple[str, str, int], str] = {}
     others = []

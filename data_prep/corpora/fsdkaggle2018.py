@@ -1,8 +1,8 @@
 """FSDKaggle2018: sounds of 41 classes from Freesound, 0.3 to 30 s, in two layouts.
 
-As Kaggle gave it: train.csv and audio_train/ID.wav. As Zenodo keeps it:
-FSDKaggle2018.meta/train_post_competition.csv, FSDKaggle2018.audio_train/ID.wav, and the
-scored test clips in FSDKaggle2018.meta/test_post_competition_scoring_clips.csv and
+Kaggle's layout: train.csv and audio_train/ID.wav. Zenodo's layout:
+FSDKaggle2018.meta/train_post_competition.csv and FSDKaggle2018.audio_train/ID.wav, with
+the scored test clips in FSDKaggle2018.meta/test_post_competition_scoring_clips.csv and
 FSDKaggle2018.audio_test/ID.wav.
 
 Source: Fonseca et al. 2018, DCASE workshop; doi:10.5281/zenodo.2552860.
@@ -34,10 +34,10 @@ LABELS = (
     "Saxophone", "Scissors", "Shatter", "Snare_drum", "Squeak", "Tambourine", "Tearing",
     "Telephone", "Trumpet", "Violin_or_fiddle", "Writing",
 )  # fmt: skip
-"""In the order of their numbers, which is that of the alphabet."""
+"""In the order of their numbers, which is alphabetical."""
 
 LAYOUT = "train.csv and audio_train/ID.wav, or FSDKaggle2018.meta and what goes with it"
-# With the recording of each clip where there are both.
+# Both exist in some folders; the first one has the recording of each clip.
 TRAINING_TABLES = (
     ("FSDKaggle2018.meta/train_post_competition.csv", "FSDKaggle2018.audio_train"),
     ("train_post_competition.csv", "audio_train"),
@@ -66,25 +66,25 @@ def fsdkaggle2018(
     pitch_shift: str | None = None,
     sample_rate_hz: int = SAMPLE_RATE_HZ,
 ) -> ListedCorpus:
-    """The clips that the tables list; only these are read here, no audio.
+    """Clips in the tables of FSDKaggle2018; only the tables are read, no audio.
 
-    The training table has no official folds: the clips of a class go to folds 1 to 5 in
+    The training table has no official folds. The clips of a class go to folds 1 to 5 in
     turn, in the order of the table. Labels are the classes that are present, in the
     order of `LABELS`. All scored test clips are verified.
 
     Args:
-        corpus_dir: the data set's folder, in either layout.
-        fold: of the training table, 1 to 5, for testing; the next one validates.
-        official_test: tests on the scored test clips instead, and validates on `fold`.
-        classes: names such as "Cello"; all that are there by default.
-        verified_only: only training clips whose label somebody has verified.
+        corpus_dir: folder of the data set, in either layout.
+        fold: fold of the training table for testing, 1 to 5; the next fold validates.
+        official_test: test on the scored test clips instead, and validate on `fold`.
+        classes: names such as "Cello"; all in the table by default.
+        verified_only: only training clips with a verified label.
         pitch_shift: None, "resample" or "phase_vocoder", which add four versions of
             each training clip in other pitches.
-        sample_rate_hz: of the waves that the utterances give.
+        sample_rate_hz: of the waves.
 
     Raises:
         FileNotFoundError: no such folder, or no table in it.
-        ValueError: an unknown class, a table or folds that do not fit; see
+        ValueError: an unknown class, or an unsuitable table or fold; see
             `folds.in_folds`.
     """
     root = corpus_folder(corpus_dir, corpus="FSDKaggle2018", layout=LAYOUT)
@@ -107,7 +107,7 @@ def fsdkaggle2018(
         for row in scored:
             path = files.path(test_folder, row["fname"])
             clips.append(_clip(row, path, _OFFICIAL, test_table))
-        # The folder of test clips has those that were not scored, too.
+        # The folder of test clips also has clips that were not scored.
         notes += tuple(note for note in files.notes() if note.startswith("absent"))
     present = {clip.category for clip in clips}
     if classes is not None and chosen - present:
@@ -130,18 +130,18 @@ def fsdkaggle2018(
 def _first(
     root: pathlib.Path, choices: Sequence[tuple[str, str]]
 ) -> tuple[pathlib.Path, pathlib.Path]:
-    """The first table that is there, and the folder of its clips."""
+    """First existing table, and the folder of its clips."""
     for table, folder in choices:
         if (root / table).is_file():
             return root / table, root / folder
     raise FileNotFoundError(
         f"{root} has none of {', '.join(table for table, _ in choices)}: give the "
-        f"folder of the official download, as Kaggle or Zenodo has it. {contents(root)}"
+        f"folder of the official download of Kaggle or Zenodo. {contents(root)}"
     )
 
 
 def _rows(table: pathlib.Path, more: dict[str, Callable]) -> list[dict]:
-    """The rows, with the recording where the table tells it."""
+    """Rows of a table, with the recording if the table has that column."""
     told = has_column(table, "freesound_id")
     return read_table(table, {**COLUMNS, **more, **(RECORDING if told else {})})
 

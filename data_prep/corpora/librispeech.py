@@ -1,7 +1,7 @@
 """LibriSpeech: read English speech, labelled by speaker.
 
-Layout: SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-UTTERANCE.flac. Every subset has it, and
-so has Mini LibriSpeech. The publication's 921 speakers are train-clean-360.
+Layout: SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-UTTERANCE.flac, in every subset and in
+    Mini LibriSpeech. The publication's 921 speakers are train-clean-360.
 
 Source: Panayotov et al. 2015, ICASSP; openslr.org, SLR12 and SLR31.
 """
@@ -38,13 +38,13 @@ SAME_SESSION = (
     "optimistic: a network with .875 on its own test split had .62 on the same "
     "speakers in another chapter"
 )
-"""The caveat of the default split."""
+"""Caveat of the split by utterance."""
 
 OTHER_CHAPTERS = (
     "{tested} of {total} speakers are tested, each on its last chapter, which neither "
     "trains nor validates: {names}. {others}"
 )
-"""The caveat of the split by chapter."""
+"""Caveat of the split by chapter."""
 
 SPLIT_BY = ("utterance", "chapter")
 LAYOUT = "SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-UTTERANCE.flac"
@@ -59,31 +59,31 @@ def librispeech(
     split: str = "utterance",
     sample_rate_hz: int = SAMPLE_RATE_HZ,
 ) -> ListedCorpus:
-    """The speakers below a LibriSpeech folder; label = speaker, in order of number.
+    """Speakers below a LibriSpeech folder; labels are in order of speaker number.
 
-    Split by utterance, the utterances of a speaker, in the order of chapter and number,
-    go 80/20 to training and test, and a tenth of the training ones is kept for
-    validation (`split_by_order`). Test and training then share a recording session,
-    as the corpus's caveat says. Split by chapter, every speaker trains, and the last
-    chapter of a speaker who has several is kept for testing alone; see
-    `split_by_chapter`. The caveat then names the speakers who are tested and those who
-    are not.
+    Split by utterance: a speaker's utterances, in order of chapter and number, go 80/20
+    to training and test, and a tenth of the training ones to validation
+    (`split_by_order`). Test and training then share a recording session, as the caveat
+    states.
 
-    An utterance that lies in two subsets (Mini LibriSpeech repeats
-    some of train-clean-100) counts once. Only folders are read here, no audio.
+    Split by chapter: every speaker trains, and the last chapter of a speaker with
+    several only tests (`split_by_chapter`). The caveat names the speakers who are
+    tested and the others.
+
+    An utterance in two subsets (Mini LibriSpeech repeats some of train-clean-100)
+    counts once. Only folders are read, no audio.
 
     Args:
-        corpus_dir: the folder with the subsets, or one subset's own folder.
-        subsets: names such as "train-clean-360"; all that are there by default.
-        speakers: numbers such as 118; all that are there by default.
+        corpus_dir: folder of the subsets, or of one subset.
+        subsets: names such as "train-clean-360"; all in the folder by default.
+        speakers: numbers such as 118; all in the folder by default.
         split: "utterance" or "chapter".
-        sample_rate_hz: of the waves that the utterances give.
+        sample_rate_hz: of the waves.
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: no utterances below it, a subset or a speaker that is not there,
-            a speaker with a single utterance, an unknown split, a split by chapter
-            where nobody has two.
+        ValueError: no utterances, an unknown subset, speaker or split, a speaker with a
+            single utterance, or a split by chapter where no speaker has two.
     """
     if split not in SPLIT_BY:
         raise ValueError(f"no split {split!r}; choose {' or '.join(SPLIT_BY)}")
@@ -91,7 +91,7 @@ def librispeech(
     found, others = _files(root)
     if not found:
         raise ValueError(
-            f"{root} holds no utterances; expected files named {LAYOUT} below it. "
+            f"{root} holds no utterances: files must be named {LAYOUT} below it. "
             + (f"There are {some(others, 'other file')}" if others else contents(root))
         )
     found = _choose(found, subsets, kind="subset", column=0)
@@ -120,9 +120,9 @@ def librispeech(
             ]
     if len(not_tested) == len(labels):
         raise ValueError(
-            "split='chapter' tests on the last chapter of speakers who have several, "
-            f"and none of {', '.join(labels)} has two chapters here: add their other "
-            "chapters, or take split='utterance'"
+            "split='chapter' tests on the last chapter of speakers with several, and "
+            f"none of {', '.join(labels)} has two chapters here: add their other "
+            "chapters, or use split='utterance'"
         )
     return ListedCorpus(
         name="librispeech",
@@ -141,7 +141,7 @@ _Utterances = dict[str, tuple[int, int, str]]
 
 
 def _by_speaker(found: list[_File]) -> tuple[dict[str, _Utterances], list[str]]:
-    """The utterances of each speaker, and the files of those that were there before."""
+    """Utterances of each speaker, and the files that repeat an utterance."""
     by_speaker: dict[str, _Utterances] = {}
     repeated = []
     for _, speaker, chapter, number, _, path in found:
@@ -155,7 +155,7 @@ def _by_speaker(found: list[_File]) -> tuple[dict[str, _Utterances], list[str]]:
 
 
 def _notes(others: list[str], repeated: list[str]) -> tuple[str, ...]:
-    """The files that are not taken."""
+    """Notes on the files that are ignored."""
     notes = []
     if others:
         what = some(others, "file")
@@ -169,15 +169,15 @@ def _notes(others: list[str], repeated: list[str]) -> tuple[str, ...]:
 def split_by_chapter(
     items: Sequence[Item], chapter: Callable[[Item], int]
 ) -> dict[str, tuple[Item, ...]]:
-    """The items of one speaker in three disjoint runs: train, validation, test.
+    """Split the items of one speaker into train, validation and test, by chapter.
 
-    The last chapter of several tests. Of three or more, the one before it validates; a
-    speaker with fewer validates on the last tenth of the only chapter that trains, at
-    least one item where it has two. A lone chapter leaves nothing for testing.
+    The last of several chapters tests. Of three or more, the one before it validates. A
+    speaker with fewer validates on the last tenth of the only training chapter, at
+    least one of two items. A lone chapter leaves no test items.
 
     Args:
         items: the speaker's utterances, in the order of their chapters.
-        chapter: the chapter of an item.
+        chapter: returns the chapter of an item.
     """
     by_chapter = [tuple(part) for _, part in itertools.groupby(items, chapter)]
     test = by_chapter.pop() if len(by_chapter) > 1 else ()
@@ -190,7 +190,7 @@ def split_by_chapter(
 
 
 def _caveat(labels: Sequence[str], not_tested: Sequence[str]) -> str:
-    """The caveat of a split by chapter, with the speakers on either side."""
+    """Caveat of a split by chapter, with the speakers of both kinds."""
     tested = [label for label in labels if label not in set(not_tested)]
     others = f"Not tested, for want of a second chapter: {', '.join(not_tested)}."
     return OTHER_CHAPTERS.format(
@@ -202,10 +202,10 @@ def _caveat(labels: Sequence[str], not_tested: Sequence[str]) -> str:
 
 
 def _files(root: pathlib.Path) -> tuple[list[_File], list[str]]:
-    """Every utterance below `root`, and the names of clips that are none."""
+    """Every utterance below `root`, and the names of other audio files."""
     found, others = [], []
     for folder, names in files_below(root.resolve()):
-        # Named here once a folder: with 100,000 files the path arithmetic counts.
+        # Once a folder: with 100,000 files the path arithmetic takes time.
         subset = os.path.basename(os.path.dirname(os.path.dirname(folder)))
         for name in names:
             stem, suffix = os.path.splitext(name)
@@ -227,7 +227,7 @@ def _choose(
     kind: str,
     column: int,
 ) -> list[_File]:
-    """The files of the wanted subsets or speakers; all where `wanted` is None."""
+    """Files of the wanted subsets or speakers; all if `wanted` is None."""
     if wanted is None:
         return found
     names = [wanted] if isinstance(wanted, int | str) else wanted

@@ -6,7 +6,7 @@
 Conventions: levels are linear amplitudes where a vowel's voicing is 1; tracks are
 sampled every `CONTROL` samples; the tract's frames are `HOP` samples apart. The tract
 is a product of digital resonators (Klatt 1980), so its response in a frame is the
-inverse of the transform of a short polynomial; a whole utterance is one batch of
+inverse of the transform of a short polynomial. A whole utterance is one batch of
 transforms, and neighbouring frames cross-fade under their Hann windows.
 """
 
@@ -21,18 +21,18 @@ from data_prep.corpora.base import SAMPLE_RATE_HZ
 CONTROL = 64  # samples between points of a track: 4 ms
 HOP = 2 * CONTROL  # samples between frames of the vocal tract: 8 ms
 WINDOW = 2 * HOP  # a Hann window at half overlap sums to one
-NUM_FFT = 6 * HOP  # leaves 32 ms for the tract to ring before it would wrap around
+NUM_FFT = 6 * HOP  # lets the tract ring for 32 ms before it wraps around
 HANN = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
 
 # Formants 4 to 8 of a uniform 17.5 cm tube closed at one end (Fant 1960): 1 kHz apart.
-# As many as fit below 8 kHz, so that the poles alone give the right spectral slope.
+# All that fit below 8 kHz, so that the poles alone give the right spectral slope.
 UPPER_FORMANTS_HZ = np.array([3500.0, 4500.0, 5500.0, 6500.0, 7500.0])
 # Klatt 1980, table I: B1, B2, B3; above them, widths that grow with frequency.
 LOWER_BANDWIDTHS_HZ = np.array([50.0, 70.0, 110.0])
 UPPER_BANDWIDTHS_HZ = np.array([250.0, 300.0, 400.0, 500.0, 600.0])
 
 # Rosenberg 1971: pulses that open for 40 % and close for 16 % of the period sounded
-# most natural; the ratio is kept and the sum is a trait of the speaker.
+# most natural. The ratio is constant; the sum is a trait of the speaker.
 OPEN_QUOTIENT, OPENING_SHARE = 0.56, 0.40 / 0.56
 
 
@@ -45,12 +45,12 @@ class Speaker(NamedTuple):
     tilt: float  # pole of a one-pole low-pass: 0 pressed, 0.6 soft
     breathiness: float  # aspiration that accompanies voicing
     rate: float  # speed of articulation
-    jitter: float  # deviation of the period between cycles
+    jitter: float  # standard deviation of the relative period between cycles
     formant_offsets: Float[np.ndarray, "8"]  # relative, one a formant
 
 
 class Tracks(NamedTuple):
-    """The controls of an utterance, one row each 4 ms."""
+    """Controls of an utterance, one row every 4 ms."""
 
     formants_hz: Float[np.ndarray, "points 3"]
     octaves: Float[np.ndarray, "points"]  # of f0 above the speaker's own
@@ -87,11 +87,11 @@ def vocalise(
 def glottal_pulses(
     tracks: Tracks, traits: Speaker, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, "time"], Float[np.ndarray, "time"]]:
-    """The derivative of the glottal flow (unit RMS in a vowel), and the flow itself.
+    """Derivative of the glottal flow (unit RMS in a vowel), and the flow itself.
 
-    The derivative stands for radiation from the lips. Pulses are Rosenberg's
-    trigonometric shape (1971, type B): they open like a raised cosine and close like
-    a quarter cosine. Period and strength vary from cycle to cycle (jitter, shimmer).
+    The derivative models radiation from the lips. Pulses have Rosenberg's trigonometric
+    shape (1971, type B): they open like a raised cosine and close like a quarter
+    cosine. Period and strength vary from cycle to cycle (jitter, shimmer).
     """
     num_samples = (len(tracks.octaves) - 1) * CONTROL
     flutter = traits.jitter * rng.standard_normal(len(tracks.octaves))
@@ -120,7 +120,7 @@ def rosenberg_flow(
 
 
 def to_samples(track: Float[np.ndarray, "points"], num_samples: int) -> np.ndarray:
-    """A track at every sample, by straight lines between its points."""
+    """A track at every sample, by linear interpolation between its points."""
     return np.interp(np.arange(num_samples) / CONTROL, np.arange(len(track)), track)
 
 
@@ -135,7 +135,7 @@ def frames(
 def overlap_add(
     spectra: Complex64[np.ndarray, "frames bins"],
 ) -> Float32[np.ndarray, "time"]:
-    """The sum of the frames' waves, each at its place: the inverse of `frames`."""
+    """Sum of the waves of the frames, each at its place; the inverse of `frames`."""
     waves = scipy.fft.irfft(spectra, NUM_FFT, axis=1)
     num_hops = NUM_FFT // HOP
     total = np.zeros((len(waves) + num_hops - 1, HOP), np.float32)
@@ -150,9 +150,10 @@ def poles(
     *,
     tilt: float = 0.0,
 ) -> Complex64[np.ndarray, "frames bins"]:
-    """The spectrum that digital resonators in cascade divide by; 1 at 0 Hz.
+    """Denominator of a cascade of digital resonators; 1 at 0 Hz.
 
-    Each is 1 - 2 r cos(w) z^-1 + r^2 z^-2 with r = exp(-pi bandwidth / rate) (Klatt
+    Each resonator is 1 - 2 r cos(w) z^-1 + r^2 z^-2, r = exp(-pi bandwidth / rate)
+    (Klatt
     1980, equation 2); `tilt` adds the pole of a one-pole low-pass.
     """
     radius = np.exp(-np.pi * bandwidths_hz / SAMPLE_RATE_HZ)
@@ -175,14 +176,13 @@ def tract_poles(
 ) -> Complex64[np.ndarray, "frames bins"]:
     """Denominator of a vocal tract's filter, from the formants of a standard tract.
 
-    The tract's length scales all formants and the speaker's offsets move each. A
-    formant that would pass 7.5 kHz stays there and loses its sharpness instead of
-    folding over.
+    The tract's length scales all formants, and the speaker's offsets move each. A
+    formant above 7.5 kHz is moved there and gets wider, instead of folding over.
     """
     scale = traits.tract_scale * (1.0 + traits.formant_offsets)
     upper = UPPER_FORMANTS_HZ * scale[3:]
     beyond = np.maximum(upper - 7500.0, 0.0)
-    # Two factors, because single precision loses the low end of a product of eight.
+    # Two factors: single precision loses the low end of a product of eight.
     lower_poles = poles(
         formants_hz * scale[:3], LOWER_BANDWIDTHS_HZ[None], tilt=traits.tilt
     )

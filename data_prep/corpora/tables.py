@@ -1,8 +1,8 @@
-"""Tables of clips as corpora bring them, and the files that they list.
+"""Tables of clips of a corpus, and the files that they list.
 
 A table may have been saved by a spreadsheet or on another system: a byte order mark,
-other line ends, semicolons, blanks around values, TRUE for True. What cannot be read is
-named with its line. A file is listed by its plain name, so that no table reads what is
+other line ends, semicolons, blanks around values, TRUE for True. Messages name the line
+that cannot be read. A table lists plain file names, so that no table reads files
 outside its corpus.
 """
 
@@ -26,7 +26,7 @@ def truth(text: str) -> bool:
     """True or False, in the spelling of any program.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the text is neither.
     """
     try:
         return TRUTHS[text.lower()]
@@ -38,7 +38,7 @@ def whole_number(text: str) -> int:
     """An integer in ASCII digits.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is no integer.
     """
     if not re.fullmatch(r"[+-]?[0-9]+", text):
         raise ValueError(f"{text!r} is not a whole number")
@@ -46,14 +46,14 @@ def whole_number(text: str) -> int:
 
 
 def plain_name(text: str) -> str:
-    """The name of a file, which leads nowhere else.
+    """Name of a file, without a path.
 
     Raises:
         ValueError: a path, a drive, `..` or a NUL.
     """
     if set(text) & set("/\\\0") or text in (".", "..") or re.match("[A-Za-z]:", text):
         raise ValueError(
-            f"{text!r} is not a plain file name, and a table may not lead out of its "
+            f"{text!r} is not a plain file name: a table may only list files in its "
             "folder of clips"
         )
     return text
@@ -62,25 +62,25 @@ def plain_name(text: str) -> str:
 def read_table(
     path: pathlib.Path, columns: Mapping[str, Callable[[str], Any]]
 ) -> list[dict[str, Any]]:
-    """The rows of the table at `path`, each wanted column read by its type.
+    """Rows of the table at `path`, with the wanted columns converted.
 
-    Lines without any value are left out.
+    Lines without any value are skipped.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it is not UTF-8, a column is missing, or a row lacks a value or has
-            one of another type.
+        ValueError: the file is not UTF-8, a column is missing, or a row has a missing
+            or wrong value.
     """
     shown = printable(str(path))
     if not path.is_file():
         raise FileNotFoundError(
-            f"no {shown}: this corpus is read by its table of clips, with the columns "
-            f"{', '.join(columns)}; give the folder that holds it"
+            f"no {shown}: this corpus needs its table of clips, with the columns "
+            f"{', '.join(columns)}; give the folder that has it"
             + beside(path, path.parents[1] if len(path.parents) > 1 else path.parent)
         )
     text = _text(path)
     header = text.partition("\n")[0]
-    # A spreadsheet separates by what its language leaves free.
+    # Spreadsheets separate values by a character that depends on the language.
     delimiter = max(DELIMITERS, key=header.count)
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True
@@ -91,7 +91,7 @@ def read_table(
         if missing:
             raise ValueError(
                 f"{shown} has no column {', '.join(missing)}; it has "
-                f"{printable(', '.join(names)) or 'none'}: take the table of the "
+                f"{printable(', '.join(names)) or 'none'}: use the table of the "
                 "official download"
             )
         rows = []
@@ -111,7 +111,7 @@ def read_table(
                 ) from error
     except csv.Error as error:
         raise ValueError(
-            f"{shown}, line {reader.line_num}: not a table ({error}); take the table "
+            f"{shown}, line {reader.line_num}: not a table ({error}); use the table "
             "of the official download"
         ) from error
     return rows
@@ -123,7 +123,7 @@ def has_column(path: pathlib.Path, name: str) -> bool:
 
 
 def _text(path: pathlib.Path) -> str:
-    """The text of a table."""
+    """Text of a table, with line ends `\\n`."""
     data = path.read_bytes()
     shown = printable(str(path))
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:1000]:
@@ -139,12 +139,12 @@ def _text(path: pathlib.Path) -> str:
             "save the table as CSV in UTF-8"
         ) from error
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    # A line of a spreadsheet about its separator.
+    # Spreadsheets may write a line about the separator.
     return re.sub(r"\Asep=.\n", "", text)
 
 
 def beside(path: pathlib.Path, root: pathlib.Path) -> str:
-    """The folder that was meant where it is one up or down, and what is in `root`."""
+    """Hint at the right folder, one level up or down, and the contents of `root`."""
     inside = os.path.relpath(path, root)
     near = [root.parent, *sorted(each for each in _folders(root) if each.is_dir())]
     meant = [each for each in near if (each / inside).is_file()]
@@ -157,17 +157,17 @@ def _folders(root: pathlib.Path) -> list[pathlib.Path]:
 
 
 class ClipFiles:
-    """The files in the folders of a corpus, and which of them its table lists."""
+    """Files in the folders of a corpus, compared with the files in its table."""
 
     def __init__(self, table: pathlib.Path):
-        """No folder yet; `table` is for messages."""
+        """Start without folders; `table` is for messages."""
         self._table = table
         self._names: dict[pathlib.Path, dict[str, str]] = {}
         self._listed: set[pathlib.Path] = set()
         self._absent: list[str] = []
 
     def path(self, folder: pathlib.Path, name: str) -> pathlib.Path:
-        """The file that a row lists, in the case of letters that it has on the disk."""
+        """Path of the file in a row, in the letter case that it has on the disk."""
         there = self.add(folder)
         found = folder / name
         if name not in there.values():
@@ -179,15 +179,15 @@ class ClipFiles:
         return found
 
     def add(self, folder: pathlib.Path) -> dict[str, str]:
-        """Take in the files of a folder; its names by what compares them."""
+        """Read a folder once; return its names by the keys that compare them."""
         if folder not in self._names:
             there = entries(folder) if folder.is_dir() else []
-            # What is no clip by its name stays a file that a table may list.
+            # Files that do not look like clips are kept: a table may list them.
             self._names[folder] = {_key(entry.name): entry.name for entry in there}
         return self._names[folder]
 
     def notes(self) -> tuple[str, ...]:
-        """Files that are in the folders or in the table, and not in both."""
+        """Notes on files that are only in the folders or only in the table."""
         table = printable(str(self._table))
         extra = [
             name
@@ -205,17 +205,17 @@ class ClipFiles:
 
 
 def _key(name: str) -> str:
-    """The name as it compares: disks differ in case and in composed letters."""
+    """Key of a name: disks differ in letter case and in composed letters."""
     return unicodedata.normalize("NFC", name).lower()
 
 
 def chosen_classes(
     classes: str | Sequence[str] | None, known: Collection[str], *, where: str = ""
 ) -> set[str]:
-    """The classes that were asked for; None asks for all that are `known`.
+    """Set of the requested classes; None requests all that are `known`.
 
     Raises:
-        ValueError: one is not known, or none was named; `where` says of what.
+        ValueError: a class is not known, or none was named; `where` ends the message.
     """
     if classes is None:
         return set(known)

@@ -1,8 +1,8 @@
 """UrbanSound8K: 8,732 urban sounds of at most 4 s in ten classes and ten folds.
 
 Layout: metadata/UrbanSound8K.csv and audio/foldN/RECORDING-CLASS-OCCURRENCE-SLICE.wav.
-The files have the rates, depths and channels of their uploads; all come out mono at
-one rate.
+The files differ in rate, bit depth and channels, like their uploads; all waves are mono
+at one rate.
 
 Source: Salamon, Jacoby and Bello 2014, ACM Multimedia.
 """
@@ -32,22 +32,22 @@ def urbansound8k(
     pitch_shift: str | None = None,
     sample_rate_hz: int = SAMPLE_RATE_HZ,
 ) -> ListedCorpus:
-    """The clips that UrbanSound8K's table lists, in the official folds.
+    """Clips in UrbanSound8K's table, in the official folds.
 
-    Labels are the classes in the order of the official numbers. Only the table is read
-    here, no audio.
+    Labels are the classes in the order of the official numbers. Only the table is read,
+    no audio.
 
     Args:
-        corpus_dir: the data set's folder, with `metadata` and `audio` in it.
-        fold: what is tested on.
-        validation_fold: what is validated on. None: the next fold that has every class.
+        corpus_dir: folder of the data set, with `metadata` and `audio`.
+        fold: for testing.
+        validation_fold: for validation. None: the next fold that has every class.
         pitch_shift: None, "resample" or "phase_vocoder", which add four versions of
             each training clip in other pitches.
-        sample_rate_hz: of the waves that the utterances give.
+        sample_rate_hz: of the waves.
 
     Raises:
         FileNotFoundError: no such folder, or no table in it.
-        ValueError: a table or folds that do not fit; see `folds.in_folds`.
+        ValueError: an unsuitable table or fold; see `folds.in_folds`.
     """
     root = corpus_folder(corpus_dir, corpus="UrbanSound8K", layout=LAYOUT)
     files = ClipFiles(root / TABLE)

@@ -1,18 +1,17 @@
 """Synthetic speakers: seeded pseudo-speech that needs no download.
 
-Nothing here was recorded. Every utterance is a random string of consonants and
-vowels spoken by a source-filter model (Fant 1960), then placed in a random room,
-channel and background. It shows the pipeline at work; it says nothing about
-robustness on real voices.
+No audio here was recorded. Every utterance is a random string of consonants and vowels,
+spoken by a source-filter model (Fant 1960) and placed in a random room, channel and
+background. It exercises the pipeline, and shows nothing about robustness on real
+voices.
 
-    speaker_traits, on_the_day    who speaks, and how today
-    babble, articulate            what: segments, then smooth tracks
-    source_filter.vocalise        the sound of it
+    speaker_traits, vary_traits   traits of a speaker, and their change in an utterance
+    babble, articulate            segments, then smooth tracks
+    source_filter.vocalise        sound of the tracks
     record                        room, channel, background and level of the session
 
-Every utterance is a function of (seed, speaker_spread, speaker, utterance) alone:
-the number of speakers and the minutes asked for change which utterances exist, never
-what they contain.
+Every utterance is a function of (seed, speaker_spread, speaker, utterance) alone. The
+numbers of speakers and minutes decide which utterances exist, never their content.
 """
 
 import functools
@@ -39,7 +38,7 @@ from data_prep.corpora.source_filter import (
 )
 
 MOST_MINUTES = 60_000  # 1,000 hours, some 650,000 utterances
-MOST_SPREAD = 10.0  # beyond it no tract has a length that can be computed with
+MOST_SPREAD = 10.0  # above, tract lengths cannot be computed
 MEAN_UTTERANCE_S, UTTERANCE_RANGE_S = 5.5, 5.0  # 3 to 8 s
 
 # Roberts 2018: powers of the plastic number spread any number of points over a square.
@@ -62,7 +61,7 @@ VOWELS_HZ = {
 
 
 class Segment(NamedTuple):
-    """A stretch of constant articulation; neighbours are smoothed into each other."""
+    """A stretch of constant articulation, smoothed into its neighbours."""
 
     seconds: float
     formants_hz: tuple[float, float, float]
@@ -76,7 +75,7 @@ class Segment(NamedTuple):
 def _stop(
     formants_hz: tuple[float, float, float], noise_hz: float, *, voiced: bool
 ) -> tuple[Segment, ...]:
-    """Closure, burst and, where voiceless, the aspiration after it."""
+    """Closure, burst and, if voiceless, the aspiration after it."""
     closed = (200.0, *formants_hz[1:])
     burst = Segment(0.012, formants_hz, 0.0, 0.0, 0.5, noise_hz, 1500.0)
     if voiced:
@@ -84,8 +83,8 @@ def _stop(
     return Segment(0.065, closed), burst, Segment(0.035, formants_hz, aspiration=0.4)
 
 
-# F1 to F3 follow Klatt 1980, table III (a consonant before a front vowel); durations
-# and the resonances of the noises are round numbers of ours.
+# F1 to F3 follow Klatt 1980, table III (a consonant before a front vowel). Durations
+# and noise resonances are round numbers of our choice.
 CONSONANTS = (
     _stop((400, 1100, 2150), 900, voiced=False),  # p
     _stop((400, 1600, 2600), 4200, voiced=False),  # t
@@ -116,16 +115,16 @@ def voices(
     minutes_per_speaker: float = 3.0,
     speaker_spread: float = 1.5,
 ) -> ListedCorpus:
-    """A corpus of synthetic speakers, 16 kHz; the label is the speaker.
+    """Synthetic speakers at 16 kHz; the label is the speaker.
 
     Args:
-        seed: of everything; another seed is another set of speakers.
-        num_speakers: labels.
+        seed: of all utterances; another seed gives other speakers.
+        num_speakers: number of labels.
         minutes_per_speaker: speech of each, in utterances of 3 to 8 s (within a few
             seconds).
-        speaker_spread: the difficulty. It scales how far the speakers' traits lie
-            from the population's mean, while the variation between the utterances of
-            one speaker stays. 0 makes all speakers alike; larger is easier.
+        speaker_spread: scales the distances of the speakers' traits from the
+            population's mean. The variation between the utterances of one speaker
+            stays. 0 makes all speakers alike; larger is easier.
 
     Raises:
         ValueError: fewer than two speakers, a negative seed or spread, or too few
@@ -133,7 +132,7 @@ def voices(
     """
     if num_speakers < 2:
         raise ValueError(
-            f"num_speakers={num_speakers} leaves nothing to tell apart: ask for 2 or "
+            f"num_speakers={num_speakers} leaves fewer than two classes: ask for 2 or "
             "more (10 is the default)"
         )
     if seed < 0 or not 0 <= speaker_spread <= MOST_SPREAD:
@@ -179,8 +178,8 @@ def speak(
 ) -> Float32[np.ndarray, "time"]:
     """One utterance of one speaker, 3 to 8 s at 16 kHz."""
     rng = np.random.default_rng([seed, speaker, utterance])
-    traits = on_the_day(speaker_traits(seed, speaker_spread, speaker), rng)
-    # A low-discrepancy sequence of durations: any run of them has nearly the mean.
+    traits = vary_traits(speaker_traits(seed, speaker_spread, speaker), rng)
+    # A low-discrepancy sequence: any run of durations has nearly the mean.
     place = (GOLDEN * utterance + 0.5) % 1.0
     seconds = MEAN_UTTERANCE_S + UTTERANCE_RANGE_S * (place - 0.5)
     tracks = articulate(babble(seconds, traits.rate, rng), rng)
@@ -188,16 +187,16 @@ def speak(
 
 
 def speaker_traits(seed: int, speaker_spread: float, speaker: int) -> Speaker:
-    """The traits of a speaker: the population's mean plus a scaled deviation.
+    """Traits of a speaker: the population's mean plus a scaled difference.
 
-    Size of the tract and pitch come from a low-discrepancy sequence over the speakers,
-    so that every seed gives about the same distances between neighbours; the others
-    are independent. Long tracts tend to have low voices. At a spread of 1 the voices
-    lie between 105 and 260 Hz and the tracts between 14.5 and 18 cm: from somewhat
-    below the average man to somewhat above the average woman (Peterson and Barney
-    1952, Fant 1960).
+    Tract size and pitch come from a low-discrepancy sequence over the speakers, so that
+    every seed gives about the same distances between neighbours. The other traits are
+    independent. Long tracts tend to have low voices. At a spread of 1 the voices lie
+    between 105 and 260 Hz and the tracts between 14.5 and 18 cm: from somewhat below
+    the average man to somewhat above the average woman (Peterson and Barney 1952, Fant
+    1960).
     """
-    # Trailing zeros do not change a seed sequence, so these never meet an utterance's.
+    # Trailing zeros do not change a seed sequence: these differ from all utterances'.
     shift = np.random.default_rng([seed, 0, 0, 2]).random(2)
     rng = np.random.default_rng([seed, speaker, 0, 1])
     size, pitch = speaker_spread * (2.0 * ((shift + speaker * PLASTIC) % 1.0) - 1.0)
@@ -214,8 +213,8 @@ def speaker_traits(seed: int, speaker_spread: float, speaker: int) -> Speaker:
     )
 
 
-def on_the_day(traits: Speaker, rng: np.random.Generator) -> Speaker:
-    """The traits as one utterance shows them: mood, effort and posture vary."""
+def vary_traits(traits: Speaker, rng: np.random.Generator) -> Speaker:
+    """Traits in one utterance, with random mood, effort and posture."""
     octaves, tract, tilt, breath, rate = rng.standard_normal(5)
     return traits._replace(
         f0_hz=traits.f0_hz * 2.0 ** (0.10 * octaves),
@@ -227,7 +226,7 @@ def on_the_day(traits: Speaker, rng: np.random.Generator) -> Speaker:
 
 
 def babble(seconds: float, rate: float, rng: np.random.Generator) -> list[Segment]:
-    """Segments that last about `seconds`: words of 1 to 3 syllables, short pauses."""
+    """Segments of about `seconds` in all: words of 1 to 3 syllables, short pauses."""
     vowels = list(VOWELS_HZ.values())
     segments = []
 
@@ -254,9 +253,8 @@ def babble(seconds: float, rate: float, rng: np.random.Generator) -> list[Segmen
 def articulate(segments: list[Segment], rng: np.random.Generator) -> Tracks:
     """Smooth tracks through the segments, with a falling, accented f0.
 
-    Formants glide over 60 ms on a logarithmic scale, levels over 12 ms. The f0 falls
-    by a quarter octave over the utterance, and each segment draws its own accent and
-    loudness.
+    Formants glide over 60 ms on a logarithmic scale, levels over 12 ms. The f0 falls by
+    a quarter octave over the utterance. Each segment draws its own accent and loudness.
     """
     ends = np.cumsum([each.seconds for each in segments]) * SAMPLE_RATE_HZ / CONTROL
     num_points = int(ends[-1]) | 1  # odd: every second point is a frame of the tract
@@ -292,13 +290,13 @@ def smooth(
 def record(
     speech: Float32[np.ndarray, "time"], rng: np.random.Generator
 ) -> Float32[np.ndarray, "time"]:
-    """Speech as one session's room, background, channel and level leave it.
+    """Speech with the room, background, channel and level of one session.
 
     The room is a direct path and a tail of noise (reverberation time 0.1 to 0.4 s,
     energy 3 to 15 dB below the direct path). The background is stationary noise that
     falls by 0 to 6 dB an octave, at an SNR of 10 to 30 dB. The channel is a random
-    slope and ripple in dB. The RMS level is -32 to -20 dB of full scale, or lower
-    where the peak would pass full scale.
+    slope and ripple in dB. The RMS level is -32 to -20 dB of full scale, or lower if
+    the peak would exceed full scale.
     """
     reverberation_s, room_db = rng.uniform(0.1, 0.4), rng.uniform(-15.0, -3.0)
     snr_db, level_db = rng.uniform(10.0, 30.0), rng.uniform(-32.0, -20.0)

@@ -135,7 +135,7 @@ def run(
         attack.prepare(system, request, points, workdir=folder, environment=environment)
         for request, folder in zip(requests, folders, strict=True)
     ]
-    parallel.part_ways()
+    parallel.detach()
     for each in prepared:
         attack.run(each)
         if not runs.num_missing(each.folder):

@@ -74,7 +74,7 @@ def certify(
     with shared_runs.open_together(workdir, open_run) as run:
         missing = [point for point in points if point.id not in run.done]
         mine, key = here.share(missing), jax.random.key(task.seed)
-        parallel.part_ways()
+        parallel.detach()
         if not missing:
             say(f"run         {workdir}")
             say(f"            All {len(points)} clips were certified before.")

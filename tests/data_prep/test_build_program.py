@@ -57,6 +57,11 @@ def test_the_command_stops_at_a_damaged_file_and_names_it(digits, tmp_path, caps
     printed = capsys.readouterr().out
     assert "free_spoken_digits: 10 train, 2 validation, 10 test examples" in printed
     assert "1 recordings skipped:\n" in printed and "3_bert_7.wav: " in printed
+    # The plan, before anything is read, and the next step.
+    assert printed.startswith("Build records of free_spoken_digits: 2 classes")
+    assert "  train: 5 crops a class, random, from 12 recordings\n" in printed
+    assert f"  folder: {tmp_path / 'set'}\n" in printed
+    assert f"data_prep.verify --records={tmp_path / 'set'}\n" in printed
     info = records.info(tmp_path / "set", expect=Magnitude())
     assert [path.split("/")[-1] for path, _ in info.metadata["skipped"]] == [
         "3_bert_7.wav"

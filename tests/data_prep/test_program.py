@@ -63,7 +63,7 @@ def test_help_ends_well(flag):
         ("raise ValueError('a flag: give another')", "a flag: give another"),
         ("open('/none/there')", "/none/there: no such file or directory"),
         ("import soundfiles", "the package soundfiles is missing: "),
-        ("raise MemoryError", "the memory does not suffice: give a smaller --batch_"),
+        ("raise MemoryError", "out of memory: give a smaller --batch_"),
         ("float(10**999)", "a number is too large"),
         ("(f := lambda: f())()", "something is nested too deeply"),
     ],

@@ -60,7 +60,7 @@ def test_good_records_have_nothing_wrong(tmp_path, capsys):
     assert found.worst < 1e-5
     assert look(folder, num_records=3).num_recomputed == 3
     command(f"--records={folder}")
-    assert "10 records; worst difference of 10 recomputed" in capsys.readouterr().out
+    assert "10 records, 10 recomputed; largest difference" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("change", [0.02, np.nan])

@@ -153,7 +153,7 @@ ATTACKED = AttackRow(
         ({"id": "a"}, "line 2 has the id 'a' already"),
         ({"gt": 1.5}, "gt must be 1 or less"),
         ({"queries": -1}, "queries must be 0 or more"),
-        ({"l2": float("nan")}, "could not convert l2='nan'"),
+        ({"l2": float("nan")}, "l2 must be a number, found 'nan'"),
     ],
 )
 def test_an_attacks_row_that_contradicts_itself_is_named(tmp_path, change, complaint):
@@ -234,7 +234,7 @@ def test_files_of_programs_made_from_cohens_read(tmp_path, text, times):
 def test_a_radius_that_is_no_number_is_not_guessed(tmp_path, cell):
     path = tmp_path / "f"
     path.write_text(COHEN + LINE.replace("0.5", cell) + "3.0\n")
-    with pytest.raises(ValueError, match="line 2: could not convert radius="):
+    with pytest.raises(ValueError, match="line 2: radius must be a number"):
         CERTIFICATES.read(path)
 
 

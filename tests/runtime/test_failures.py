@@ -97,7 +97,7 @@ def test_errors_of_the_system_name_the_file_and_no_number(tmp_path):
 )
 def test_too_little_memory_says_what_to_make_smaller(error):
     text = failures.in_words(error, smaller=["--batch_size", "--tile"])
-    assert text.startswith("the memory does not suffice")
+    assert text.startswith("out of memory")
     assert "give a smaller --batch_size or --tile" in text and "table" not in text
 
 

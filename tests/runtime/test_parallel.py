@@ -27,14 +27,14 @@ def make():
         made.write_text(f"by {index}")
     return made.read_text()
 
-with parallel.telling_failures():
+with parallel.tell_failures():
     if does == "fails":
         raise ValueError("the disk is full")
     assert parallel.first_does("a file", make) == "by 0"
     # Told, and not looked up by each: it would be false in the first process only.
     assert parallel.first_says("a question", lambda: index == 0)
     parallel.all_do("readiness", lambda: print("ready", flush=True))
-    parallel.part_ways()
+    parallel.detach()
     if does == "is lost":
         import os, signal
         os.kill(os.getpid(), signal.SIGKILL)
@@ -113,7 +113,7 @@ def test_alone_nothing_is_waited_for(tmp_path):
     assert parallel.first_does("a", lambda: 1) == 1
     assert parallel.all_do("a", lambda: 2) == 2
     assert parallel.first_says("a", lambda: False) is False
-    parallel.part_ways()
+    parallel.detach()
     assert parallel.all_do("a", lambda: 3) == 3
 
 
@@ -126,14 +126,14 @@ def test_the_local_mesh_has_this_process_s_devices(monkeypatch):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (("a:1", None, None), "--num_processes and --process_id missing"),
-        ((None, 2, 0), "--coordinator missing"),
-        ((None, None, 0), "--coordinator and --num_processes missing"),
-        (("a:1", 2, 2), "--process_id=2: .*from 0"),
-        (("a:1", 2, -1), "--process_id=-1"),
-        (("a:1", 0, 0), "--num_processes=0"),
-        (("a", 2, 0), "--coordinator=a: give host and port"),
-        (("a:b", 2, 0), "--coordinator=a:b: give host and port"),
+        (("a:1", None, None), "num_processes and process_id missing"),
+        ((None, 2, 0), "coordinator missing"),
+        ((None, None, 0), "coordinator and num_processes missing"),
+        (("a:1", 2, 2), "process_id=2 .*from 0"),
+        (("a:1", 2, -1), "process_id=-1"),
+        (("a:1", 0, 0), "num_processes=0"),
+        (("a", 2, 0), "coordinator=a: give host and port"),
+        (("a:b", 2, 0), "coordinator=a:b: give host and port"),
     ],
 )
 def test_what_cannot_be_started_is_told_in_one_line(given, message):
@@ -143,7 +143,7 @@ def test_what_cannot_be_started_is_told_in_one_line(given, message):
 
 
 def test_a_cluster_needs_no_numbers_and_one_process_no_coordinator():
-    with pytest.raises(ValueError, match="leave out --process_id"):
+    with pytest.raises(ValueError, match="leave out process_id"):
         start_processes(process_id=0, cluster=True)
     start_processes("nowhere:1", 1, 0)
     start_processes()

@@ -103,7 +103,7 @@ def test_clips_of_a_recording_that_is_measured_on_are_left_out():
 def test_shuffled_folds_are_refused():
     clips = two_classes([1, 2, 3, 4])
     pairs = [each._replace(recording=f"r{n % 8}") for n, each in enumerate(clips)]
-    with pytest.raises(ValueError, match="8 of 16 clips in .*take the official folds"):
+    with pytest.raises(ValueError, match="8 of 16 clips in .* the official folds"):
         listed(pairs)
 
 

@@ -110,7 +110,7 @@ def test_bad_input(kaggle, tmp_path):
     with pytest.raises(ValueError, match="c.wav of 'Cat', which is none of the 41"):
         fsdkaggle2018(kaggle)
     (kaggle / "train.csv").unlink()
-    with pytest.raises(FileNotFoundError, match="as Kaggle or Zenodo has it"):
+    with pytest.raises(FileNotFoundError, match="Kaggle or Zenodo"):
         fsdkaggle2018(kaggle)
 
 

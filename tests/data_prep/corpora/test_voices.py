@@ -6,10 +6,10 @@ from data_prep.corpora.base import SPLITS, Corpus
 from data_prep.corpora.voices import (
     MEAN_UTTERANCE_S,
     babble,
-    on_the_day,
     record,
     speak,
     speaker_traits,
+    vary_traits,
     voices,
 )
 
@@ -113,7 +113,7 @@ def test_speakers_overlap_within_what_a_day_changes(seed):
     mean = speaker_traits(seed, 0.8, 0)
     daily = np.std(
         [
-            np.log2(on_the_day(mean, np.random.default_rng(each)).f0_hz)
+            np.log2(vary_traits(mean, np.random.default_rng(each)).f0_hz)
             for each in range(200)
         ]
     )
