@@ -15,7 +15,7 @@ import functools
 import inspect
 import itertools
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -331,7 +331,8 @@ def summary(info: records.Info, folder: records.Path) -> str:
         asked = manner.get("per_class", 1)
         # The caveat names the classes without test examples.
         if split == "test":
-            of_class = _without(of_class, info.metadata.get("not_tested", ()))
+            not_tested = info.metadata.get("not_tested", ())
+            of_class = {k: v for k, v in of_class.items() if k not in not_tested}
         fewer = collections.Counter(of_class).most_common()[::-1]
         short = [f"{name} {count}" for name, count in fewer if count < asked]
         if short:
@@ -361,10 +362,6 @@ def summary(info: records.Info, folder: records.Path) -> str:
     if caveat := info.metadata.get("caveat"):
         lines.append(f"caveat: {caveat}")
     return "\n".join(lines)
-
-
-def _without(counts: Mapping[str, int], names: Collection[str]) -> dict[str, int]:
-    return {name: count for name, count in counts.items() if name not in names}
 
 
 if __name__ == "__main__":

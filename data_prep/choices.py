@@ -139,7 +139,8 @@ def options_of(name: str) -> str:
         ValueError: no table has the name.
     """
     pages = [
-        f"{name}: {_article(kind)} {kind}\n\n{_page(name, _members(module, table))}"
+        f"{name}: {_article(kind)} {kind}\n\n"
+        + _page(name, getattr(importlib.import_module(module), table))
         for kind, module, table in TABLES
         if name in names_in(module, table)
     ]
@@ -155,10 +156,6 @@ def options_of(name: str) -> str:
 
 def _article(noun: str) -> str:
     return "an" if noun[0] in "aeiou" else "a"
-
-
-def _members(module: str, table: str) -> dict[str, Callable[..., Any]]:
-    return getattr(importlib.import_module(module), table)
 
 
 def _page(name: str, members: dict[str, Callable[..., Any]]) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
 
 from data_prep import mpeg
+from data_prep.mpeg import read_at
 
 # Writers that cannot seek back (to a pipe) leave a size at the top of a range.
 UNKNOWN_SIZES = (range(0x7FFF_0000, 0x8000_1001), range(0xFFFF_0000, 0x1_0000_0000))
@@ -90,7 +91,7 @@ def examine(file: BinaryIO, size: int) -> Container:
         size: of the file, in bytes.
     """
     start = mpeg.skip_tags(file, size)
-    magic = _at(file, start, 16)
+    magic = read_at(file, start, 16)
     for begin, check in _CHECKS.items():
         if start == 0 and magic.startswith(begin):
             return check(file, size)
@@ -117,12 +118,12 @@ def _mpeg(file: BinaryIO, size: int, start: int) -> Container:
 
 def _wave(file: BinaryIO, size: int) -> Container:
     """Examine a WAV file or a 64-bit variant: do its samples end past the file?"""
-    magic = _at(file, 0, 4)
+    magic = read_at(file, 0, 4)
     name = "RF64" if magic == b"RF64" else "WAV"
     order = "big" if magic == b"RIFX" else "little"
     long_size, position = None, 12
     while position + 8 <= size:
-        header = _at(file, position, 36)
+        header = read_at(file, position, 36)
         length = int.from_bytes(header[4:8], order)
         if header[:4] == b"ds64":
             long_size = int.from_bytes(header[16:24], order)
@@ -142,7 +143,7 @@ def _wave(file: BinaryIO, size: int) -> Container:
     if not length and present and not _closes(file, start, size, order):
         # The writer was stopped, or wrote to a pipe: only the size of the file is
         # known.
-        first = bytearray(_at(file, 0, start))
+        first = bytearray(read_at(file, 0, start))
         first[4:8] = min(size - 8, 0xFFFF_FFFF).to_bytes(4, order)
         first[-4:] = min(present, 0xFFFF_FFFF).to_bytes(4, order)
         return Container(name, splice=(bytes(first), start, size))
@@ -153,11 +154,11 @@ def _wave(file: BinaryIO, size: int) -> Container:
 
 def _aiff(file: BinaryIO, size: int) -> Container:
     """Examine an AIFF or AIFC file: does its sample chunk end past the file?"""
-    if _at(file, 8, 4) not in (b"AIFF", b"AIFC"):
+    if read_at(file, 8, 4) not in (b"AIFF", b"AIFC"):
         return Container("")
     position = 12
     while position + 8 <= size:
-        header = _at(file, position, 8)
+        header = read_at(file, position, 8)
         length = int.from_bytes(header[4:], "big")
         if header[:4] == b"SSND":
             present = size - position - 8
@@ -172,7 +173,7 @@ def _aiff(file: BinaryIO, size: int) -> Container:
 
 def _au(file: BinaryIO, size: int) -> Container:
     """Examine an AU file, whose header has the start and size of the samples."""
-    header = _at(file, 0, 12)
+    header = read_at(file, 0, 12)
     order = "big" if header[:4] == b".snd" else "little"
     start = int.from_bytes(header[4:8], order)
     length = int.from_bytes(header[8:12], order)
@@ -186,7 +187,7 @@ def _w64(file: BinaryIO, size: int) -> Container:
     """Examine a Sony Wave64 file: chunks with names of 16 bytes and sizes of 8."""
     position = 40
     while position + 24 <= size:
-        header = _at(file, position, 24)
+        header = read_at(file, position, 24)
         length = int.from_bytes(header[16:], "little")
         if header[:4] == b"data":
             present, length = size - position - 24, length - 24
@@ -204,7 +205,7 @@ def _ogg(file: BinaryIO, size: int) -> Container:
     """
     position, is_last = 0, False
     while position < size:
-        header = _at(file, position, 27)
+        header = read_at(file, position, 27)
         num_segments = header[26] if len(header) == 27 else 0
         lengths = file.read(num_segments)
         length = 27 + num_segments + sum(lengths)
@@ -240,7 +241,7 @@ def _ogg_crc(page: bytes) -> int:
 def _closes(file: BinaryIO, position: int, size: int, order: str) -> bool:
     """True if chunks with readable names fill the file from here to its end."""
     while position + 8 <= size:
-        header = _at(file, position, 8)
+        header = read_at(file, position, 8)
         if not (header[:4].isascii() and header[:4].decode("ascii").isprintable()):
             return False
         length = int.from_bytes(header[4:], order)
@@ -252,11 +253,6 @@ def _shortened(present: int, length: int) -> str:
     if present >= length:
         return ""
     return f"shortened: {present} of {length} bytes of samples are there"
-
-
-def _at(file: BinaryIO, position: int, length: int) -> bytes:
-    file.seek(position)
-    return file.read(length)
 
 
 _CHECKS: dict[bytes, Callable[[BinaryIO, int], Container]] = {

@@ -84,7 +84,7 @@ def stream(file: BinaryIO, start: int, size: int) -> Stream | None:
     told, told_bytes, damage = _told(file, begin, first)
     position, num_frames = begin, 0
     while position < size:
-        frame = _frame(_at(file, position, 4))
+        frame = _frame(read_at(file, position, 4))
         if frame is None or (frame.bits ^ first.bits) & STEADY_BITS:
             length = _tag(file, position, size)
             if not length:
@@ -125,17 +125,17 @@ def length_header(found: Stream) -> bytes:
 
 def _first_frame(file: BinaryIO, start: int, size: int) -> tuple[int, Frame] | None:
     """Place of the first frame that is followed by another one or the end."""
-    data = _at(file, start, MOST_JUNK if start else 4096)
+    data = read_at(file, start, MOST_JUNK if start else 4096)
     # Without a tag, only zeros may come before it.
     last = len(data) if start else len(data) - len(data.lstrip(b"\0")) + 1
     for offset in range(last):
         if data[offset : offset + 1] != b"\xff":
             continue
-        frame = _frame(_at(file, start + offset, 4))
+        frame = _frame(read_at(file, start + offset, 4))
         if frame is None:
             continue
         end = start + offset + frame.size
-        after = _frame(_at(file, end, 4))
+        after = _frame(read_at(file, end, 4))
         same = after is not None and not (after.bits ^ frame.bits) & STEADY_BITS
         if same or end >= size or _tag(file, end, size):
             return start + offset, frame
@@ -175,7 +175,7 @@ def _told(file: BinaryIO, begin: int, frame: Frame) -> tuple[int | None, int, st
 
     (None, 0, "") without a header. Decoders take it for sound unless it is silent.
     """
-    data = _at(file, begin, frame.size)
+    data = read_at(file, begin, frame.size)
     for place in (frame.side_bytes, frame.side_bytes + 2):
         if frame.layer == 3 and data[place : place + 4] in (b"Xing", b"Info"):
             has = int.from_bytes(data[place + 4 : place + 8], "big")
@@ -193,7 +193,7 @@ def _told(file: BinaryIO, begin: int, frame: Frame) -> tuple[int | None, int, st
 
 def _tag(file: BinaryIO, position: int, size: int) -> int:
     """Length of a tag between or after frames; 0 if there is none."""
-    data = _at(file, position, 32)
+    data = read_at(file, position, 32)
     if data.startswith(b"TAG"):
         return min(128, size - position)
     if data.startswith(b"APETAGEX") and len(data) == 32:
@@ -201,20 +201,20 @@ def _tag(file: BinaryIO, position: int, size: int) -> int:
         has_header = bool(data[23] & 0x20)
         return length + 32 if has_header else 32
     if data.startswith(b"LYRICSBEGIN"):
-        text = _at(file, position, size - position)
+        text = read_at(file, position, size - position)
         end = max(text.find(b"LYRICS200"), text.find(b"LYRICSEND"))
         return end + 9 if end > 0 else 0
     if length := _id3(file, position):
         return length
     if not data.strip(b"\0"):
-        rest = _at(file, position, size - position)
+        rest = read_at(file, position, size - position)
         return len(rest) - len(rest.lstrip(b"\0"))
     return 0
 
 
 def _id3(file: BinaryIO, position: int) -> int:
     """Length of an ID3v2 tag; 0 if there is none."""
-    data = _at(file, position, 10)
+    data = read_at(file, position, 10)
     if len(data) < 10 or not data.startswith(b"ID3") or max(data[6:]) > 127:
         return 0
     length = 0
@@ -223,6 +223,7 @@ def _id3(file: BinaryIO, position: int) -> int:
     return 10 + length + (10 if data[5] & 0x10 else 0)
 
 
-def _at(file: BinaryIO, position: int, length: int) -> bytes:
+def read_at(file: BinaryIO, position: int, length: int) -> bytes:
+    """Bytes of a file from a place on; fewer at its end."""
     file.seek(position)
     return file.read(length)

@@ -71,13 +71,7 @@ def check_attacks(
 ) -> None:
     """Refuse attacks that contradict themselves or the settings of their run.
 
-    Args:
-        rows: of one file.
-        path: the file, for messages.
-        settings: from the run's `run.json`; None without one.
-
-    Raises:
-        Damaged: a row contradicts; the message has its line.
+    Arguments and errors as for `check_certificates`.
     """
     untargeted = rows.target == -1
     refuse(
@@ -130,13 +124,7 @@ def check_smoothed_attacks(
 ) -> None:
     """Refuse attacks on a smoothed classifier that contradict themselves.
 
-    Args:
-        rows: of one file.
-        path: the file, for messages.
-        settings: from the run's `run.json`; None without one.
-
-    Raises:
-        Damaged: a row contradicts; the message has its line.
+    Arguments and errors as for `check_certificates`.
     """
     refuse(
         path,

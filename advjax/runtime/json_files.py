@@ -56,16 +56,6 @@ class Exactly:
 
 
 @dataclasses.dataclass(frozen=True)
-class Boolean:
-    """True or false."""
-
-    def complaints(self, value: Any, place: str) -> Iterator[str]:
-        """Complain about another type."""
-        if not isinstance(value, bool):
-            yield _not(place, "true or false", value)
-
-
-@dataclasses.dataclass(frozen=True)
 class Integer:
     """A whole number, no boolean, from `low` to `high`; None is no limit."""
 
@@ -209,34 +199,6 @@ class Fields:
             elif not self.open:
                 known = ", ".join((*self.required, *self.optional)) or "none"
                 yield f"{_inside(place, name)} is unknown; the keys are {known}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Either:
-    """A value of one of several types; complaints are those of the last."""
-
-    kinds: tuple[Schema, ...]
-
-    def complaints(self, value: Any, place: str) -> Iterator[str]:
-        """Complain as the last type does, if no type fits."""
-        worst: list[str] = []
-        for kind in self.kinds:
-            worst = list(kind.complaints(value, place))
-            if not worst:
-                return
-        yield from worst
-
-
-@dataclasses.dataclass(frozen=True)
-class Nullable:
-    """Null, or a value of another type."""
-
-    of: Schema
-
-    def complaints(self, value: Any, place: str) -> Iterator[str]:
-        """Complain about a value that is not null."""
-        if value is not None:
-            yield from self.of.complaints(value, place)
 
 
 def read_json(

@@ -19,18 +19,14 @@ def free_host_memory(root: pathlib.Path = _ROOT) -> float:
     Source: the kernel's documentation, admin-guide/cgroup-v2.rst and
     admin-guide/cgroup-v1/memory.rst.
     """
-    found = [_of_the_system(root)]
+    kilobytes = _field(root / "proc/meminfo", "MemAvailable:")
+    found = [math.inf if kilobytes is None else kilobytes * 1024]
     for group, limit, usage, inactive in _groups(root):
         most, used = _number(group / limit), _number(group / usage)
         if most is not None and used is not None:
             used -= min(_field(group / "memory.stat", inactive) or 0, used)
             found.append(max(0, most - used))
     return min(found)
-
-
-def _of_the_system(root: pathlib.Path) -> float:
-    kilobytes = _field(root / "proc/meminfo", "MemAvailable:")
-    return math.inf if kilobytes is None else kilobytes * 1024
 
 
 def _groups(root: pathlib.Path):

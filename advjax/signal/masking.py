@@ -81,7 +81,8 @@ def masking_threshold(
         wave: within [-1, 1].
         sample_rate_hz: samples a second.
     """
-    scale = _scale(sample_rate_hz)
+    frequency_hz = bin_frequencies_hz(sample_rate_hz)
+    scale = _Scale(bark(frequency_hz), threshold_in_quiet_db(frequency_hz))
     power = 8 / 3 * _power(wave)
     peak = greatest(power) + _FLOOR
     levels = PEAK_DB + 10 * (jnp.log10(power + _FLOOR) - jnp.log10(peak))
@@ -122,11 +123,6 @@ class _Scale(NamedTuple):
         """Power of the threshold in quiet; zero up to 1 Bark, where there is none."""
         power = 10 ** (self.quiet_db / 10)
         return np.where(self.bark > 1, power, 0.0).astype(np.float32)
-
-
-def _scale(sample_rate_hz: int) -> _Scale:
-    frequency_hz = bin_frequencies_hz(sample_rate_hz)
-    return _Scale(bark(frequency_hz), threshold_in_quiet_db(frequency_hz))
 
 
 def _frame_threshold(

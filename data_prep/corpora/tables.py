@@ -146,14 +146,11 @@ def _text(path: pathlib.Path) -> str:
 def beside(path: pathlib.Path, root: pathlib.Path) -> str:
     """Hint at the right folder, one level up or down, and the contents of `root`."""
     inside = os.path.relpath(path, root)
-    near = [root.parent, *sorted(each for each in _folders(root) if each.is_dir())]
+    below = sorted(root.iterdir()) if root.is_dir() else []
+    near = [root.parent, *filter(pathlib.Path.is_dir, below)]
     meant = [each for each in near if (each / inside).is_file()]
     hint = f", which is {printable(str(meant[0]))}" if meant else ""
     return f"{hint}. {contents(root)}" if root.is_dir() else hint
-
-
-def _folders(root: pathlib.Path) -> list[pathlib.Path]:
-    return list(root.iterdir()) if root.is_dir() else []
 
 
 class ClipFiles:
