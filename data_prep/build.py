@@ -319,7 +319,7 @@ def plan(
 
 
 def summary(info: records.Info, folder: records.Path) -> str:
-    """A few lines on the records that were built, and on all that was left out."""
+    """Lines on the records that were built, and on everything left out."""
     sizes = ", ".join(f"{size} {split}" for split, size in info.splits.items())
     shape = " x ".join(map(str, info.representation.feature_shape))
     lines = [

@@ -1,4 +1,4 @@
-"""Flags that choose a name from a table, and help on the options of each name.
+"""Flags that choose a name from a table, and help on its options.
 
 Names are read from the source of a table, because importing the table imports JAX.
 """

@@ -165,7 +165,7 @@ def _ratio(rate_hz: int, new_rate_hz: int) -> tuple[int, int]:
 def _resampled(
     blocks: Iterable[Float32[np.ndarray, "time"]], up: int, down: int
 ) -> Iterator[Float32[np.ndarray, "new_time"]]:
-    """Blocks of a wave at `up / down` of its rate, as if it were one array.
+    """Blocks of a wave at `up / down` of its rate, without seams.
 
     A block begins at a multiple of `down`, and so at a whole sample of the result. It
     has as many samples on either side as the filter reaches.

@@ -54,7 +54,7 @@ def answer(arguments: Sequence[str], page: Callable[[], str]) -> bool:
 
 
 def answer_and_exit(arguments: Sequence[str], page: Callable[[], str]) -> None:
-    """Exit with 0 after help or the version, with 1 after help on an unknown name.
+    """Exit with 0 after help or the version, 1 after an unknown name.
 
     Args:
         arguments: see `answer`.

@@ -10,8 +10,8 @@ in pydub 0.23.0, with which they split.
 Source: Iqbal et al. 2018, DCASE workshop; tqbl/dcase2018_task2 at 8e4f22e,
 task2/silence.py, with the constants of task2/config/silence.py.
 Differs: they store the parts as separate clips. `without_silence` joins them, and
-    includes samples that two parts share once, as later versions of pydub do. Their
-    magnitude of the sample -32768 overflows and is negative.
+includes samples that two parts share once, as later versions of pydub do. Their
+magnitude of the sample -32768 overflows and is negative.
 """
 
 import numpy as np

@@ -115,7 +115,7 @@ def peak_starts(wave: Wave, *, num_peaks: int, segment: int) -> Int[Array, "segm
 def mean_distances(
     x: Float[Array, "samples"], *, size: int
 ) -> Float[Array, "blocks blocks"]:
-    """Mean |x_i - x_j| over i in one block and j in another, for all pairs of blocks.
+    """Mean |x_i - x_j| over the samples of every two blocks.
 
     A gap between neighbours in order of value counts in |x_i - x_j| if one of the two
     lies below it and the other above. If two blocks of m and n samples have a and b

@@ -64,7 +64,7 @@ def as_written(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def kind_of(found: Mapping[str, Any]) -> str | None:
-    """Kind of the run with this description; None if an old one does not state it."""
+    """Kind of the run with this description; None if it states none."""
     if "kind" in found:
         return found["kind"]
     signs = {

@@ -1,4 +1,4 @@
-"""Tables of rows as text: a header and a line for each row, with tabs between cells.
+"""Tables of rows as text: a header, then tab-separated lines.
 
 A `Schema` describes the rows of one type: its fields are annotated with the cells that
 write and read them. Numbers are text, and nothing in a file is evaluated.
@@ -143,7 +143,7 @@ class Schema(Generic[Row]):
         return _merged(parts) if path.is_dir() else parts[0]
 
     def ids(self, content: bytes, path: pathlib.Path) -> tuple[str, ...]:
-        """Ids of all whole rows in the bytes of a file; a bad line is an error."""
+        """Ids of all whole rows of a file; a bad line is an error."""
         rows = self.parse(content, path)
         self.check(rows, path, None)
         return rows.id
@@ -271,7 +271,7 @@ def shards(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _merged(parts: Sequence[Rows[Row]]) -> Rows[Row]:
-    """The rows of all parts, each id once, in the order of `idx` if they have any."""
+    """Rows of all parts, each id once, in the order of any `idx`."""
     together = concatenate(parts)
     first: dict[str, int] = {}
     for place, id in enumerate(together.id):

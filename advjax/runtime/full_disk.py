@@ -12,7 +12,7 @@ _WORDS = tuple(os.strerror(code) for code in _CODES)
 
 
 def is_full_disk(error: BaseException | None) -> bool:
-    """True if an error, or a cause of it, is that of a full disk or a quota.
+    """True if a full disk or a quota is the cause of an error.
 
     Libraries in C++ pass on the system's words, and not its number.
     """

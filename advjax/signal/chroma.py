@@ -1,9 +1,9 @@
 """Pitch classes of a power spectrum, and their coordinates in tonal space.
 
 Convention: class 0 is C, tuning A4 = 440 Hz. Filters and basis are those of librosa
-    0.11, `filters.chroma` and `feature.tonnetz`. The filters follow Ellis's
-    `fft2chromamx` (2007), the basis Harte, Sandler and Gasser 2006, "Detecting harmonic
-    change in musical audio".
+0.11, `filters.chroma` and `feature.tonnetz`. The filters follow Ellis's
+`fft2chromamx` (2007), the basis Harte, Sandler and Gasser 2006, "Detecting harmonic
+change in musical audio".
 """
 
 import numpy as np

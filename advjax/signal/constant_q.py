@@ -1,7 +1,7 @@
 """Constant-Q transform of a signal: bins in equal ratios, all equally sharp.
 
 Convention: with b bins an octave, bin k lies at f_k = low_hz 2^(k / b), and its window
-    is
+is
 
     L_k = Q sample_rate_hz / f_k samples long,  Q = 1 / (2^(1 / b) - 1):
 
@@ -23,13 +23,13 @@ Source: Brown 1991, "Calculation of a constant Q spectral transform", J. Acoust.
 Am. 89(1). Kernels made once and applied as a matrix: Brown and Puckette 1992, "An
 efficient algorithm for the calculation of a constant Q transform", ibid. 92(5).
 Differs: Brown uses Hamming windows, divides by their length, and lets all windows of a
-    frame begin at the same sample. The second paper takes products of spectra.
+frame begin at the same sample. The second paper takes products of spectra.
 
 Computation: the signal and each kernel are cut into blocks of `hop` samples. One matrix
-    product takes every block with every piece, and a frame is the sum of a few of its
-    rows. No sample is copied into overlapping frames, and high bins cost nothing in the
-    blocks that only low bins reach. The longest window should span few hops: each is a
-    term of the program.
+product takes every block with every piece, and a frame is the sum of a few of its
+rows. No sample is copied into overlapping frames, and high bins cost nothing in the
+blocks that only low bins reach. The longest window should span few hops: each is a
+term of the program.
 """
 
 import functools

@@ -4,9 +4,9 @@ This is psychoacoustic model 1 of MPEG-1, as attacks on speech recognition use i
 spectral peaks of each frame raise the threshold around them, on the Bark scale.
 
 Conventions: waves within [-1, 1] at 16-bit scale (times 32768); periodic Hann frames of
-    2048 samples every 512, not centred, zero-padded at the end; sound pressure such
-    that the loudest entry of the clip has 96 dB. Powers are linear unless a name says
-    dB.
+2048 samples every 512, not centred, zero-padded at the end; sound pressure such
+that the loudest entry of the clip has 96 dB. Powers are linear unless a name says
+dB.
 
 Source: Lin and Abdulla 2015, "Audio watermark", chapter 3, by way of Qin et al. 2019,
 arXiv:1903.10346, and their code in cleverhans 3.1 (`adversarial_asr`). Its choices and

@@ -21,9 +21,9 @@ its height, like a Hann window of F samples. Frames that overlap by half therefo
 all samples alike.
 
 Computation: for two samples n and k, conj(psi((n - t) / s)) psi((k - t) / s) is a
-    Gaussian in t. Its mean over Gaussian weights is a Gaussian in (n + k) / 2 times one
-    in n - k, and only the latter depends on s. With y the signal times exp(-u^2 / (2
-    D^2)), a frame's mean at scale s is therefore
+Gaussian in t. Its mean over Gaussian weights is a Gaussian in (n + k) / 2 times one
+in n - k, and only the latter depends on s. With y the signal times exp(-u^2 / (2
+D^2)), a frame's mean at scale s is therefore
 
     1 / (2 pi D)  sum_{n, k} y[n] y[k] cos(omega0 (n - k) / s) g_s(n - k),
     g_s(d) = exp(-(s^-2 - D^-2) d^2 / 4):

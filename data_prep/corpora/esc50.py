@@ -1,7 +1,7 @@
 """ESC-50: 2,000 environmental sounds of 5 s in 50 classes and five folds.
 
 Layout: meta/esc50.csv and audio/FOLD-RECORDING-TAKE-TARGET.wav. A column of the table
-    marks the clips of ESC-10.
+marks the clips of ESC-10.
 
 Source: Piczak 2015, ACM Multimedia, doi:10.1145/2733373.2806390.
 """

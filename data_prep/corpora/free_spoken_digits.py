@@ -1,7 +1,7 @@
-"""Free Spoken Digit Dataset: ten digits by a few speakers, 8 kHz, about 0.5 s each.
+"""Free Spoken Digit Dataset: ten digits, few speakers, 8 kHz, about 0.5 s.
 
 Layout: recordings/DIGIT_SPEAKER_INDEX.wav, where INDEX counts the takes of a digit by a
-    speaker. Takes are shorter than an example of 1.6 s, so each gives one example.
+speaker. Takes are shorter than an example of 1.6 s, so each gives one example.
 
 Source: Jackson et al., doi:10.5281/zenodo.1342401.
 """

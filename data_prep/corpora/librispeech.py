@@ -1,7 +1,7 @@
 """LibriSpeech: read English speech, labelled by speaker.
 
 Layout: SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-UTTERANCE.flac, in every subset and in
-    Mini LibriSpeech. The publication's 921 speakers are train-clean-360.
+Mini LibriSpeech. The publication's 921 speakers are train-clean-360.
 
 Source: Panayotov et al. 2015, ICASSP; openslr.org, SLR12 and SLR31.
 """

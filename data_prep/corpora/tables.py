@@ -164,7 +164,7 @@ class ClipFiles:
         self._absent: list[str] = []
 
     def path(self, folder: pathlib.Path, name: str) -> pathlib.Path:
-        """Path of the file in a row, in the letter case that it has on the disk."""
+        """Path of the file in a row, in its letter case on disk."""
         there = self.add(folder)
         found = folder / name
         if name not in there.values():

@@ -325,6 +325,6 @@ def record(
 
 
 def octaves_above_1khz(num_fft: int) -> Float32[np.ndarray, "bins"]:
-    """Octaves between 1 kHz and each bin of a transform; -4 at 62 Hz and below."""
+    """Octaves from 1 kHz to each transform bin; at least -4 (62 Hz)."""
     frequencies_hz = scipy.fft.rfftfreq(num_fft, 1.0 / SAMPLE_RATE_HZ)
     return np.log2(np.maximum(frequencies_hz / 1000.0, 2.0**-4)).astype(np.float32)
