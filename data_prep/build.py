@@ -11,6 +11,7 @@ of the records has the settings, the counts and the recordings left out.
 """
 
 import collections
+import dataclasses
 import functools
 import inspect
 import itertools
@@ -38,7 +39,6 @@ from data_prep.corpora.base import (
     SAMPLE_RATE_HZ,
     SPLITS,
     Corpus,
-    ListedCorpus,
     Utterance,
 )
 from data_prep.crops import WHOLE, Crop, Skipped, crops
@@ -192,24 +192,16 @@ def _examples(
             )
 
 
-def _usable(corpus: Corpus) -> ListedCorpus:
+def _usable(corpus: Corpus) -> Corpus:
     """The corpus, whose loads raise `UnreadableAudio` on unusable waves."""
-    return ListedCorpus(
-        name=corpus.name,
-        labels=tuple(corpus.labels),
-        splits={
-            split: tuple(
-                each._replace(load=functools.partial(_load, each))
-                for each in corpus.utterances(split)
-            )
-            for split in SPLITS
-        },
-        whole=corpus.whole,
-        left_out=corpus.left_out,
-        caveat=getattr(corpus, "caveat", None),
-        not_tested=tuple(getattr(corpus, "not_tested", ())),
-        notes=tuple(getattr(corpus, "notes", ())),
-    )
+    splits = {
+        split: tuple(
+            each._replace(load=functools.partial(_load, each))
+            for each in corpus.utterances(split)
+        )
+        for split in SPLITS
+    }
+    return dataclasses.replace(corpus, splits=splits)
 
 
 def _load(utterance: Utterance) -> Float32[np.ndarray, "time"]:

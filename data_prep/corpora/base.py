@@ -1,22 +1,19 @@
 """Corpora: labelled utterances in three splits, loaded one by one.
 
-A corpus has a `name`, `labels`, a flag whether utterances are used `whole`, a table of
-recordings `left_out`, and `utterances(split)`, a sequence of `Utterance`. An utterance
-holds its id, label, speaker and a `load` function that returns the wave. Listing a
-corpus therefore reads no audio, and `len(corpus.utterances("test"))` is its size.
-Utterances can be loaded in any order or thread. A bad file makes one `load` fail
+An utterance holds its id, label, speaker and a `load` function that returns the wave.
+Listing a corpus therefore reads no audio, and `len(corpus.utterances("test"))` is its
+size. Utterances can be loaded in any order or thread. A bad file makes one `load` fail
 (`UnreadableAudio`), and the caller may skip it.
 
-Most corpora need no class of their own: a builder function fills a `ListedCorpus` with
-one tuple of utterances per split. `load` may decode a file
-(`functools.partial(clips.decode, path)`) or synthesise one (`functools.partial(speak,
-voice, sentence)`); it must return the same wave each time.
+A builder function fills a `Corpus` with one tuple of utterances per split. `load` may
+decode a file (`functools.partial(clips.decode, path)`) or synthesise one
+(`functools.partial(speak, voice, sentence)`); it must return the same wave each time.
 """
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float32
@@ -30,15 +27,6 @@ SPLITS = ("train", "validation", "test")
 SAMPLE_RATE_HZ = 16_000  # default rate of all waves of a corpus
 
 Item = TypeVar("Item")
-
-
-class Clip(NamedTuple):
-    """One labelled wave: mono float32 in [-1, 1] at the corpus's target rate."""
-
-    id: str
-    wave: Float32[np.ndarray, "time"]
-    label: int
-    speaker: str = ""
 
 
 class Utterance(NamedTuple):
@@ -56,33 +44,23 @@ class Utterance(NamedTuple):
     verified: bool = True
 
 
-@runtime_checkable
-class Corpus(Protocol):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Corpus:
     """Labelled utterances in three splits; no utterance is in two of them.
 
-    If it is `whole`, an utterance is one example from its beginning, as the makers of
-    the corpus cut it. Otherwise examples are cut from its active part. `left_out` maps
-    the ids of recordings in no split to the reason.
-
-    A corpus may have a `caveat`: a sentence that belongs beside every accuracy measured
-    on it, because of its splits. Records keep it in their metadata, and reports print
-    it. `not_tested` has the labels without test clips by design. `notes` state which
-    files of its folder are ignored.
+    Attributes:
+        name: of the corpus.
+        labels: names of the classes.
+        splits: utterances by split, each in a fixed order.
+        whole: True if an utterance is one example from its beginning, as the makers of
+            the corpus cut it. Otherwise examples are cut from its active part.
+        left_out: ids of recordings in no split, with the reason.
+        caveat: sentence that belongs beside every accuracy measured on the corpus,
+            because of its splits. Records keep it in their metadata, and reports print
+            it.
+        not_tested: labels without test clips by design.
+        notes: sentences on files of its folder that are ignored.
     """
-
-    name: str
-    labels: tuple[str, ...]
-    whole: bool
-    left_out: Mapping[str, str]
-
-    def utterances(self, split: str) -> Sequence[Utterance]:
-        """Every utterance of `split` (one of `SPLITS`), in a fixed order."""
-        ...
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ListedCorpus:
-    """A `Corpus` whose utterances are listed when it is created."""
 
     name: str
     labels: tuple[str, ...]
@@ -138,12 +116,6 @@ def check_split(split: str) -> None:
     """Raise ValueError if `split` is not one of `SPLITS`."""
     if split not in SPLITS:
         raise ValueError(f"no split {split!r}; choose one of {', '.join(SPLITS)}")
-
-
-def clips(corpus: Corpus, split: str) -> Iterator[Clip]:
-    """Whole utterances of `split`, loaded one after the other."""
-    for utterance in corpus.utterances(split):
-        yield Clip(utterance.id, utterance.load(), utterance.label, utterance.speaker)
 
 
 def split_by_order(items: Sequence[Item], *, name: str) -> dict[str, tuple[Item, ...]]:

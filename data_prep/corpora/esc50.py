@@ -9,7 +9,7 @@ Source: Piczak 2015, ACM Multimedia, doi:10.1145/2733373.2806390.
 import pathlib
 from collections.abc import Sequence
 
-from data_prep.corpora.base import SAMPLE_RATE_HZ, ListedCorpus, corpus_folder
+from data_prep.corpora.base import SAMPLE_RATE_HZ, Corpus, corpus_folder
 from data_prep.corpora.folds import FoldClip, in_folds
 from data_prep.corpora.tables import (
     ClipFiles,
@@ -41,7 +41,7 @@ def esc50(
     classes: str | Sequence[str] | None = None,
     pitch_shift: str | None = None,
     sample_rate_hz: int = SAMPLE_RATE_HZ,
-) -> ListedCorpus:
+) -> Corpus:
     """Clips in ESC-50's table, in the official folds.
 
     Labels are the classes that are present, in the order of the official targets.

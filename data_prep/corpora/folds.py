@@ -7,7 +7,7 @@ missed some: five recordings of UrbanSound8K have clips of one class in one fold
 clips of another class in another. Clips of a tested recording are therefore left out of
 the other folds; the test fold stays as published.
 
-Clips are used whole (`ListedCorpus.whole`). Training clips in other pitches are
+Clips are used whole (`Corpus.whole`). Training clips in other pitches are
 optional (`data_prep.pitch_shift`).
 """
 
@@ -21,7 +21,7 @@ from jaxtyping import Float32
 
 from advjax.runtime.text import printable
 from data_prep.clips import UnreadableAudio, decode
-from data_prep.corpora.base import SPLITS, ListedCorpus, Utterance
+from data_prep.corpora.base import SPLITS, Corpus, Utterance
 from data_prep.pitch_shift import FACTORS, check_way, read_shifted
 
 # Share of all clips. UrbanSound8K's official folds lose up to 1 %; shuffled ones most.
@@ -54,7 +54,7 @@ def in_folds(
     pitch_shift: str | None,
     sample_rate_hz: int,
     notes: tuple[str, ...] = (),
-) -> ListedCorpus:
+) -> Corpus:
     """Corpus of the clips of a table, split by fold.
 
     Labels are the classes that are present, in the order of their targets. An
@@ -121,7 +121,7 @@ def in_folds(
             f"in {table} with fold {fold} for testing: choose another fold or "
             "validation_fold"
         )
-    return ListedCorpus(
+    return Corpus(
         name=name,
         labels=tuple(names[target] for target in targets),
         splits={split: tuple(utterances) for split, utterances in splits.items()},

@@ -15,7 +15,7 @@ from data_prep.clips import decode
 from data_prep.corpora.base import (
     SAMPLE_RATE_HZ,
     SPLITS,
-    ListedCorpus,
+    Corpus,
     Utterance,
     corpus_folder,
     without_last_tenth,
@@ -40,7 +40,7 @@ def free_spoken_digits(
     *,
     task: str = "speaker",
     sample_rate_hz: int = SAMPLE_RATE_HZ,
-) -> ListedCorpus:
+) -> Corpus:
     """Takes in a Free Spoken Digit folder, in the official split.
 
     Takes 0 to 4 test and the others train. The last tenth of the training takes of each
@@ -94,7 +94,7 @@ def free_spoken_digits(
                 f"{task} {names} has no {split} takes below {root}. Takes 0 to "
                 f"{NUM_TEST_TAKES - 1} test and later ones train: add the missing ones"
             )
-    return ListedCorpus(
+    return Corpus(
         name="free_spoken_digits",
         labels=labels,
         splits={split: tuple(utterances) for split, utterances in splits.items()},

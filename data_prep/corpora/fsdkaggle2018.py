@@ -13,7 +13,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from advjax.runtime.text import printable
-from data_prep.corpora.base import SAMPLE_RATE_HZ, ListedCorpus, corpus_folder
+from data_prep.corpora.base import SAMPLE_RATE_HZ, Corpus, corpus_folder
 from data_prep.corpora.files import contents
 from data_prep.corpora.folds import FoldClip, in_folds
 from data_prep.corpora.tables import (
@@ -65,7 +65,7 @@ def fsdkaggle2018(
     verified_only: bool = False,
     pitch_shift: str | None = None,
     sample_rate_hz: int = SAMPLE_RATE_HZ,
-) -> ListedCorpus:
+) -> Corpus:
     """Clips in the tables of FSDKaggle2018; only the tables are read, no audio.
 
     The training table has no official folds. The clips of a class go to folds 1 to 5 in

@@ -17,8 +17,8 @@ from data_prep.clips import decode
 from data_prep.corpora.base import (
     SAMPLE_RATE_HZ,
     SPLITS,
+    Corpus,
     Item,
-    ListedCorpus,
     Utterance,
     corpus_folder,
     split_by_order,
@@ -58,7 +58,7 @@ def librispeech(
     speakers: int | str | Sequence[int | str] | None = None,
     split: str = "utterance",
     sample_rate_hz: int = SAMPLE_RATE_HZ,
-) -> ListedCorpus:
+) -> Corpus:
     """Speakers below a LibriSpeech folder; labels are in order of speaker number.
 
     Split by utterance: a speaker's utterances, in order of chapter and number, go 80/20
@@ -124,7 +124,7 @@ def librispeech(
             f"none of {', '.join(labels)} has two chapters here: add their other "
             "chapters, or use split='utterance'"
         )
-    return ListedCorpus(
+    return Corpus(
         name="librispeech",
         labels=labels,
         splits={name: tuple(utterances) for name, utterances in splits.items()},

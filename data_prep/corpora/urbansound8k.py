@@ -9,7 +9,7 @@ Source: Salamon, Jacoby and Bello 2014, ACM Multimedia.
 
 import pathlib
 
-from data_prep.corpora.base import SAMPLE_RATE_HZ, ListedCorpus, corpus_folder
+from data_prep.corpora.base import SAMPLE_RATE_HZ, Corpus, corpus_folder
 from data_prep.corpora.folds import FoldClip, in_folds
 from data_prep.corpora.tables import ClipFiles, plain_name, read_table, whole_number
 
@@ -31,7 +31,7 @@ def urbansound8k(
     validation_fold: int | None = None,
     pitch_shift: str | None = None,
     sample_rate_hz: int = SAMPLE_RATE_HZ,
-) -> ListedCorpus:
+) -> Corpus:
     """Clips in UrbanSound8K's table, in the official folds.
 
     Labels are the classes in the order of the official numbers. Only the table is read,

@@ -25,7 +25,7 @@ from scipy.ndimage import convolve1d
 from data_prep.corpora.base import (
     SAMPLE_RATE_HZ,
     SPLITS,
-    ListedCorpus,
+    Corpus,
     Utterance,
     split_by_order,
 )
@@ -114,7 +114,7 @@ def voices(
     num_speakers: int = 10,
     minutes_per_speaker: float = 3.0,
     speaker_spread: float = 1.5,
-) -> ListedCorpus:
+) -> Corpus:
     """Synthetic speakers at 16 kHz; the label is the speaker.
 
     Args:
@@ -166,7 +166,7 @@ def voices(
         ]
         for split, part in split_by_order(listed, name=label).items():
             splits[split] += part
-    return ListedCorpus(
+    return Corpus(
         name="voices",
         labels=labels,
         splits={split: tuple(utterances) for split, utterances in splits.items()},

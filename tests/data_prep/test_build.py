@@ -12,7 +12,7 @@ from advjax.signal.samples import from_int16, to_int16
 from data_prep import build as building
 from data_prep.build import build, pick_corpus
 from data_prep.clips import UnreadableAudio
-from data_prep.corpora.base import SPLITS, ListedCorpus, Utterance
+from data_prep.corpora.base import SPLITS, Corpus, Utterance
 from data_prep.verify import verify
 
 ROOT = Waveform(num_samples=1600)
@@ -49,7 +49,7 @@ def corpus(changed=None, num_utterances=None):
             each._replace(load=(changed or {}).get(each.id, each.load))
             for each in splits[split]
         )
-    return ListedCorpus(name="noise", labels=("anna", "bert"), splits=splits)
+    return Corpus(name="noise", labels=("anna", "bert"), splits=splits)
 
 
 def make(folder, source=None, **options):

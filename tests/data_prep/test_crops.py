@@ -5,7 +5,7 @@ import pytest
 
 from advjax.signal.samples import to_int16
 from data_prep.clips import UnreadableAudio, activity_bounds
-from data_prep.corpora.base import SPLITS, ListedCorpus, Utterance
+from data_prep.corpora.base import SPLITS, Corpus, Utterance
 from data_prep.crops import Skipped, crops, random_crops, spaced_crops
 
 NUM_SAMPLES = 100
@@ -34,7 +34,7 @@ def corpus(lengths, bad=()):
             if utterance_id in bad:
                 load = functools.partial(fail, f"{utterance_id}.flac")
             utterances.append(Utterance(utterance_id, label, name, load))
-    return ListedCorpus(
+    return Corpus(
         name="noise",
         labels=(*lengths, "nobody"),
         splits=dict.fromkeys(SPLITS, tuple(utterances)),

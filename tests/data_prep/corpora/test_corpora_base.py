@@ -4,11 +4,8 @@ import pytest
 from data_prep.corpora import CORPORA
 from data_prep.corpora.base import (
     SPLITS,
-    Clip,
     Corpus,
-    ListedCorpus,
     Utterance,
-    clips,
     corpus_folder,
     split_by_order,
 )
@@ -39,7 +36,7 @@ def test_too_few_utterances_are_named(number):
         split_by_order(range(number), name="speaker 7")
 
 
-def test_listed_corpus_is_a_corpus_and_loads_on_demand():
+def test_a_corpus_loads_on_demand():
     loads = []
 
     def load():
@@ -47,12 +44,9 @@ def test_listed_corpus_is_a_corpus_and_loads_on_demand():
         return np.zeros(3, np.float32)
 
     utterances = (Utterance("x", 0, "x", load), Utterance("y", 0, "x", load))
-    corpus = ListedCorpus(name="c", labels=("x", "y"), splits={"train": utterances})
-    assert isinstance(corpus, Corpus)
+    corpus = Corpus(name="c", labels=("x", "y"), splits={"train": utterances})
     assert len(corpus.utterances("train")) == 2 and not loads
-    found = clips(corpus, "train")
-    clip = next(found)
-    assert isinstance(clip, Clip) and clip.id == "x" and len(loads) == 1
+    assert len(corpus.utterances("train")[0].load()) == 3 and len(loads) == 1
     assert len(corpus.utterances("test")) == 0
     with pytest.raises(ValueError, match="train, validation, test"):
         corpus.utterances("dev")
@@ -61,13 +55,13 @@ def test_listed_corpus_is_a_corpus_and_loads_on_demand():
 @pytest.mark.parametrize("labels", [("x",), ()])
 def test_a_corpus_of_one_class_is_refused(labels):
     with pytest.raises(ValueError, match="c has a single class .*two classes or more"):
-        ListedCorpus(name="c", labels=labels, splits={})
+        Corpus(name="c", labels=labels, splits={})
 
 
 def test_names_are_escaped():
     odd = Utterance("a\x1b[1m", 0, "b\n", np.ones(1).copy)
     also = odd._replace(id="bad\udcff", speaker="plain", label=1)
-    corpus = ListedCorpus(
+    corpus = Corpus(
         name="c",
         labels=("b\n", "plain"),
         splits={"train": (odd, also)},

@@ -5,7 +5,7 @@ import pytest
 
 from advjax.representations import LogMelChunks
 from advjax.signal.samples import from_int16
-from data_prep.corpora.base import ListedCorpus, Utterance
+from data_prep.corpora.base import Corpus, Utterance
 from experiments.lab import clips
 
 LENGTHS = {"train": (70_000, 20_000), "validation": (9,), "test": (65_536, 65_537)}
@@ -27,7 +27,7 @@ def corpus(monkeypatch):
         )
         for split, lengths in LENGTHS.items()
     }
-    listed = ListedCorpus(name="noises", labels=("a", "b"), splits=splits, whole=True)
+    listed = Corpus(name="noises", labels=("a", "b"), splits=splits, whole=True)
     monkeypatch.setattr(clips, "pick_corpus", lambda *_: (listed, {"fold": 1}))
     return found
 
