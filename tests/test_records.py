@@ -146,7 +146,7 @@ def test_npz_works_where_tfds_is_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     write(tmp_path / "set", file_format="npz")
     assert records.read(tmp_path / "set", "test")[1]["id"] == "test/ü-1@0"
-    with pytest.raises(ModuleNotFoundError, match='pip install "advjax.data."'):
+    with pytest.raises(ModuleNotFoundError, match="pip install array-record"):
         write(tmp_path / "other", file_format="array_record")
     assert not (tmp_path / "other").exists()
 

@@ -63,7 +63,7 @@ def reserve(
     ends.
 
     Args:
-        folder: that the block makes, or fills (a folder of checkpoints).
+        folder: that the block makes, or works from (a folder of checkpoints).
         wait: wait for another process that holds the lock; if False, refuse.
         say: called with one line when the waiting begins.
 
