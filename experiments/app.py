@@ -114,7 +114,7 @@ def _start(
             f"--{given[0].name}: this program runs in one process; leave the flag out"
         )
     if flags.CACHE.value:
-        compilation.use_disk_cache(pathlib.Path(flags.HOME.value) / "compiled")
+        compilation.use_disk_cache(flags.home() / "compiled")
     if not flags.XLA_SETTINGS.value:
         compilation.leave_xla_alone()
     elif device_per_core:

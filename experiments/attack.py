@@ -2,8 +2,12 @@
 
   python -m experiments.attack --attack="pgd(num_steps=40)" --budget=30dB --rep=waveform
 
-Like `certify` it builds records and trains a network when none is given. Several
-attacks and budgets make a table:
+Like `certify` it builds records and trains a network when none is given; that network
+is trained without a defence. To attack the network of a run, name the run's folder:
+
+  python -m experiments.attack --run=runs/certify/FOLDER --budget=30dB
+
+Several attacks and budgets make a table:
 
   python -m experiments.attack --attack=fgsm --attack=pgd --attack=nes \\
       --budget=40dB,30dB,20dB --rep=waveform
@@ -31,6 +35,7 @@ from experiments import app, flags, requests
 
 flags.declare(
     __name__,
+    flags.RUN,
     *flags.MODEL_FLAGS,
     *flags.DATA_FLAGS,
     *flags.ATTACK_FLAGS,
@@ -44,7 +49,7 @@ def main() -> None:
     """Attack, then report."""
     from experiments.lab import attack_runs, preflight
 
-    draft = requests.task(defence="plain").draft()
+    draft = requests.draft(defence="plain")
     preflight.check(draft, num_points=flags.NUM_POINTS.value)
     attacks = attack_runs.plan(
         draft,
@@ -61,8 +66,7 @@ def main() -> None:
         audio_format=flags.AUDIO_FORMAT.value,
         audible=flags.AUDIBLE.value,
     )
-    words = " and ".join(dict.fromkeys(flags.ATTACK.value))
-    requests.announce(draft, f"attack {{}} by {words} at {draft.stage.name}")
+    requests.announce(draft, f"attack {{}} {attack_runs.in_words(draft, attacks)}")
     system = draft.resolve()
     folders = attack_runs.run(
         system,

@@ -41,6 +41,7 @@ flags.declare(
 
 def main() -> None:
     """Certify, then report."""
+    from data_prep.help import command
     from experiments.lab import certify_report, shared_runs
     from experiments.lab.console import say
 
@@ -52,7 +53,8 @@ def main() -> None:
             )
         )
         say(f"report      {folder}/report.md, curve.png, rows*.tsv, run.json")
-        say("next        smoothed_attacks with the same flags attacks these clips")
+        smoothed = f"{command('experiments.smoothed_attacks')} --run={folder}"
+        say(f"next        {smoothed} attacks these clips")
 
 
 if __name__ == "__main__":

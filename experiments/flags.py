@@ -8,6 +8,7 @@ Names in help texts are read from the source of the tables: importing these woul
 import JAX.
 """
 
+import pathlib
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -138,6 +139,13 @@ OUT = define_path(
     None,
     "Folder of the report. By default chosen and printed.",
 )
+RUN = define_path(
+    "run",
+    None,
+    "Folder of a run of certify or attack, or of a classifier of train. It decides "
+    "classifier, records, stage, sigma and noise in the place of their flags. By "
+    "default these flags do.",
+)
 RUNS = define_paths(
     "runs",
     [],
@@ -186,6 +194,8 @@ CLUSTER = flags.DEFINE_bool(
     "Find the other processes in the environment of Slurm, Cloud TPU, Open MPI or "
     "Kubernetes.",
 )
+_ROOMS = ("certify", "attack", "classifiers")
+"""Folders of a home that hold what --run names."""
 RUN_FLAGS = (HOME, SEED, CACHE, XLA_SETTINGS)
 PROCESS_FLAGS = (COORDINATOR, NUM_PROCESSES, PROCESS_ID, CLUSTER)
 
@@ -322,7 +332,7 @@ EOT_FLAGS = (EOT_ATTACK, FRACTIONS, NUM_DRAWS, NUM_VOTES)
 # ---- groups and owners -----------------------------------------------------------
 
 GROUPS = {
-    "runs": (RUNS, CLASSIFIERS),
+    "runs": (RUN, RUNS, CLASSIFIERS),
     "study": STUDY_FLAGS,
     "attack": ATTACK_FLAGS,
     "audio, features and network": (
@@ -364,6 +374,14 @@ def declare(module: str, *own: flags.FlagHolder) -> None:
         flags.FLAGS.register_key_flag_for_module(
             sys.argv[0] if module == "__main__" else module, flags.FLAGS[flag.name]
         )
+
+
+def home() -> pathlib.Path:
+    """The folder of --home; without the flag, the home of --run if it lies in one."""
+    run = pathlib.Path(RUN.value or "").absolute()
+    if RUN.value and not is_set(HOME) and run.parent.name in _ROOMS:
+        return run.parent.parent
+    return pathlib.Path(HOME.value)
 
 
 def value_or(flag: flags.FlagHolder, default: Any) -> Any:

@@ -16,6 +16,7 @@ from experiments import app, flags
 if TYPE_CHECKING:
     from experiments.lab import grid, presets
     from experiments.lab.certify_settings import Certification
+    from experiments.lab.earlier_runs import EarlierRun
     from experiments.lab.task import Draft, System, Task
 
 
@@ -30,8 +31,47 @@ def preset() -> "presets.Preset":
     return presets.preset_of(jax.default_backend())
 
 
+def earlier_run() -> "EarlierRun | None":
+    """The run of --run, if one is given."""
+    if flags.RUN.value is None:
+        return None
+    from experiments.lab import earlier_runs
+
+    return earlier_runs.read(pathlib.Path(flags.RUN.value))
+
+
+def draft(*, defence: str = "gaussian", to_certify: bool = False) -> "Draft":
+    """The draft of the task that the flags describe, or --run with other flags.
+
+    Args:
+        defence: see `task`.
+        to_certify: the program certifies, unless --run has certificates.
+
+    Raises:
+        ValueError: a flag that contradicts --run.
+    """
+    if (run := earlier_run()) is None:
+        return task(defence=defence).draft()
+    from experiments.lab import preflight
+
+    free = [flags.REP, flags.SEED, flags.NUM_POINTS, flags.WORKDIR]
+    if to_certify:
+        new = (*free, flags.SIGMA, flags.NOISE, *flags.CERTIFY_FLAGS)
+        free = [] if run.kind == "certify" else [*new]
+    known = (*flags.MODEL_FLAGS, *flags.DATA_FLAGS, *flags.CERTIFY_FLAGS)
+    known += (flags.SEED, flags.NUM_POINTS, flags.WORKDIR)
+    given = {flag.name: flag.value for flag in known if flags.is_set(flag)}
+    if "radii" in given:
+        given["radii"] = preflight.numbers("radii", given["radii"])
+    names = {flag.name for flag in free}
+    run.check_flags({name: v for name, v in given.items() if name not in names})
+    found = run.task(flags.home(), given).draft()
+    run.check(found)
+    return found
+
+
 def task(*, defence: str = "gaussian", size: "presets.Preset | None" = None) -> "Task":
-    """The task that the flags describe.
+    """The task that the flags describe, without --run.
 
     Args:
         defence: without --defence. A smoothed classifier needs noise in training. A
@@ -59,7 +99,7 @@ def task(*, defence: str = "gaussian", size: "presets.Preset | None" = None) -> 
     given = {"num_steps": flags.NUM_STEPS.value, "batch_size": flags.BATCH_SIZE.value}
     changes = {name: value for name, value in given.items() if value is not None}
     return Task(
-        home=pathlib.Path(flags.HOME.value),
+        home=flags.home(),
         corpus=flags.CORPUS.value,
         corpus_dir=flags.CORPUS_DIR.value,
         on_error=flags.ON_ERROR.value,
@@ -78,55 +118,77 @@ def task(*, defence: str = "gaussian", size: "presets.Preset | None" = None) -> 
     )
 
 
-def announce(draft: "Draft", words: str) -> None:
+def announce(draft: "Draft", words: str, *, into: str = "") -> None:
     """Say what a program will do, about how long, and where it writes.
 
     Args:
         draft: its task, already checked.
         words: what it does; {} stands for the clips.
+        into: where it writes; by default the home.
     """
     from experiments.lab import presets
     from experiments.lab.console import say
 
-    size = preset()
-    count = flags.NUM_POINTS.value or min(size.num_points, draft.source.sizes["test"])
+    available = draft.source.sizes["test"]
+    count = flags.NUM_POINTS.value or min(_default_num_points(), available)
     clips = f"{count} clips of {draft.source.flag}"
     say(f"plan        {words.replace('{}', clips)}")
     remark = ""
-    if size is presets.SMALL and not flags.PRESET.value:
+    if preset() is presets.SMALL and not (flags.PRESET.value or flags.RUN.value):
         training = (flags.CORPUS, flags.FEATURES, flags.DEFENCE, flags.MODEL)
         given = (flags.NUM_STEPS, flags.BATCH_SIZE, flags.RECORDS, flags.CLASSIFIER)
         remark = " Small sizes for a CPU"
         if not any(map(flags.is_set, training + given)):
             remark += ": new records and network take about 2 minutes on 2 cores"
         remark += ". Published sizes: --preset=publication"
-    say(f"            Writes into --home={draft.task.home}.{remark}")
+    say(f"            Writes into {into or f'--home={draft.task.home}'}.{remark}")
 
 
 def num_points(system: "System") -> int:
     """The number of test clips: as asked, or the default if there are as many."""
-    return system.data.num_points(flags.NUM_POINTS.value, preset().num_points)
+    return system.data.num_points(flags.NUM_POINTS.value, _default_num_points())
+
+
+def _default_num_points() -> int:
+    run, default = earlier_run(), preset().num_points
+    return default if run is None else run.values.get("num_points", default)
 
 
 def certified(
-    check: Callable[["Draft"], Any] = lambda draft: None,
+    check: Callable[["Draft"], Any] = lambda draft: None, *, then: str = ""
 ) -> tuple["System", pathlib.Path]:
     """Certify as the flags say; return the classifier and the folder of the run.
 
+    The certificates of --run are taken as they are.
+
     Args:
         check: refuses a draft that the program cannot use, before any work.
+        then: what the program does with the certificates.
+
+    Raises:
+        ValueError: a request that cannot be met, or a --run that is not finished.
     """
+    from advjax.runs import folder as runs
     from experiments.lab import certify, preflight
 
-    draft = task().draft()
-    check(draft)
+    run, found = earlier_run(), draft(to_certify=True)
+    check(found)
+    if run is not None and run.kind == "certify":
+        if left := runs.num_missing(run.folder):
+            raise ValueError(
+                f"{run.flag} is not finished, {left} clips have no certificate: give "
+                "the command of that run again first"
+            )
+        announce(found, then, into=str(run.folder))
+        return found.resolve(), run.folder
     request, folder = certification(), workdir()
     preflight.check_certification(
-        draft, request, num_points=flags.NUM_POINTS.value, workdir=folder
+        found, request, num_points=flags.NUM_POINTS.value, workdir=folder
     )
-    at = f"at {draft.stage.name} under {draft.task.noise} noise {draft.task.sigma:g}"
-    announce(draft, f"certify {{}} {at}, {request.plan}")
-    system = draft.resolve()
+    at = f"at {found.stage.name} under {found.task.noise} noise {found.task.sigma:g}"
+    words = f"certify {{}} {at}, {request.plan}"
+    announce(found, f"{words}; then {then}" if then else words)
+    system = found.resolve()
     folder = certify.certify(
         system,
         request,

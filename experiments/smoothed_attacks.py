@@ -2,14 +2,14 @@
 
   python -m experiments.smoothed_attacks --rep=mfbe --sigma=0.5
 
-takes the run of `experiments.certify` with the same flags, or certifies first. Then it
-attacks every clip whose certificate is correct. The smoothed classifier's vote has no
-gradient, so an attack follows the mean of the network's predictions on noisy copies,
-drawn anew for each step: l2 PGD within multiples of --sigma and just inside each clip's
-certified radius; Carlini and Wagner's search for the smallest perturbation; and at
---rep=waveform the imperceptible attack. A vote of fresh noisy copies, the smoothed
-classifier's own prediction, judges each perturbation: it names the label still, another
-class (flipped), or abstains.
+takes the run of `experiments.certify` with the same flags, or certifies first;
+--run=FOLDER takes that run. Then it attacks every clip whose certificate is correct.
+The smoothed classifier's vote has no gradient, so an attack follows the mean of the
+network's predictions on noisy copies, drawn anew for each step: l2 PGD within multiples
+of --sigma and just inside each clip's certified radius; Carlini and Wagner's search for
+the smallest perturbation; and at --rep=waveform the imperceptible attack. A vote of
+fresh noisy copies, the smoothed classifier's own prediction, judges each perturbation:
+it names the label still, another class (flipped), or abstains.
 
   python -m experiments.smoothed_attacks --rep=waveform --sigma=0.05 \\
       --eot_attack="pgd(norm='l2', num_steps=100, stop='last')" --fractions=1,2
@@ -28,6 +28,7 @@ from experiments import app, flags, requests
 
 flags.declare(
     __name__,
+    flags.RUN,
     *flags.MODEL_FLAGS,
     *flags.DATA_FLAGS,
     *(flags.PRESET, flags.NUM_POINTS, flags.WORKDIR),
@@ -56,13 +57,14 @@ def main() -> None:
         return request._replace(attacks=request.attacks or defaults)
 
     system, certified = requests.certified(
-        lambda draft: smoothed_attack.check(draft, with_attacks(draft))
+        lambda draft: smoothed_attack.check(draft, with_attacks(draft)),
+        then="attack the clips that are certified right",
     )
     folder = smoothed_attack.run(
         system, certified, with_attacks(system), environment=app.environment()
     )
     print(reports.report(folder))
-    say(f"report      {folder}/report.md")
+    say(f"report      {folder}/report.md, bounds.png, rows.tsv")
 
 
 if __name__ == "__main__":

@@ -24,25 +24,34 @@ def main() -> None:
     """Train, then print the accuracy."""
     from advjax.reports import tables
     from advjax.runtime import parallel
+    from data_prep.help import command
     from experiments.lab import caveats, held_out, preflight
     from experiments.lab.console import say
 
-    draft = requests.task().draft()
+    draft = requests.draft()
     preflight.check(draft)
-    requests.announce(draft, f"train {draft.task.model} by {draft.defence}")
+    requests.announce(draft, f"train {draft.network} on {draft.source.flag}")
     system = draft.resolve()
     parameters = system.classifier.num_parameters()
     if parallel.process().index > 0:
         return
     found = held_out.held_out_accuracy(system)
-    print(
-        f"{parameters:,} parameters; accuracy on {found.clean.total} held-out crops "
-        f"{tables.share_text(found.clean)} clean, {tables.share_text(found.noisy)} "
-        f"with noise {system.task.sigma:g} at the {system.stage.name} (95 % intervals)"
+    noise = f"noise {system.task.sigma:g} at {system.stage.name}"
+    accuracies = [["clean", found.clean], [noise, found.noisy]]
+    table = tables.Table(
+        [f"{found.clean.total} held-out crops", "accuracy"],
+        [[name, tables.share_text(share)] for name, share in accuracies],
+        [tables.INTERVAL_NOTE],
     )
+    print(tables.as_text(table))
     if caveat := caveats.of_records(system.data.folder):
         print(f"caveat: {caveat}")
-    say("next        certify it: python -m experiments.certify with the same flags")
+    say(f"trained     {system.folder}, {parameters:,} parameters")
+    say(
+        f"next        {command('experiments.certify')} with the same flags certifies it"
+    )
+    attack = f"{command('experiments.attack')} --run={system.folder} --budget=30dB"
+    say(f"            {attack} attacks it")
 
 
 if __name__ == "__main__":

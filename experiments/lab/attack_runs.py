@@ -10,6 +10,7 @@ from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS
 from advjax.runtime import parallel
 from advjax.runtime.text import did_you_mean, printable
+from data_prep.help import command
 from experiments.lab import (
     attack,
     attack_report,
@@ -80,6 +81,14 @@ def plan(
             request = AttackRequest(text, budget, num_slots=num_slots)
             requests.append(request._replace(target=target) if target else request)
     return requests
+
+
+def in_words(draft: Draft, requests: Sequence[AttackRequest]) -> str:
+    """The attacks, their budgets, and what they attack."""
+    names = " and ".join(dict.fromkeys(each.attack for each in requests))
+    sizes = ", ".join(dict.fromkeys(each.budget for each in requests if each.budget))
+    within = f" within {sizes}" if sizes else ""
+    return f"by {names} at {draft.stage.name}{within}; network: {draft.network}"
 
 
 def _check_target(draft: Draft, text: str, built: Mapping[str, Attack]) -> None:
@@ -165,4 +174,7 @@ def report(
     print(attack_report.report(folders, where))
     for folder in folders if shown.audible else ():
         print(f"{folder.name}: {audibility.report(system, folder)}")
-    say(f"report      {where}/report.md; rows*.tsv and x_adv*.npy in each run")
+    say(f"report      {where}/report.md")
+    say("            Each run has rows*.tsv, x_adv*.npy and examples.png.")
+    transfer = f"{command('experiments.transfer')} --runs={folders[0]},OTHER"
+    say(f"next        {transfer} tries these examples on another run's network")

@@ -10,6 +10,7 @@ equal settings find it again and other settings get another one.
 import dataclasses
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 from advjax import catalog, checkpoint, evaluation
 from advjax.classifier import Classifier
@@ -20,6 +21,7 @@ from advjax.smoothing import Noise
 from advjax.training import Objective, Recipe
 from advjax.types import LogitsFn
 from experiments.lab import data, defences, folder_names, noises, trainers
+from experiments.lab.console import say
 from experiments.lab.data import Data, Source
 from experiments.lab.presets import SMALL
 
@@ -161,16 +163,31 @@ class Draft:
         task = self.task
         return defences.full_text(task.defence, sigma=task.sigma, noise=task.noise)
 
-    def training(self, records: Data, noise: Noise) -> trainers.Training:
-        """The training of the classifier on the records, under the noise.
+    @property
+    def trained_at(self) -> str:
+        """The stage of the training.
 
         A plain network serves every stage: it is trained at its own input, under one
         name.
         """
-        task, defence = self.task, self.defence
-        at = task.trained_at or task.at
-        if defences.facts(defence).at_input:
-            at = self.representation.name
+        task = self.task
+        if defences.facts(self.defence).at_input:
+            return self.representation.name
+        return task.trained_at or task.at
+
+    @property
+    def network(self) -> str:
+        """The network, its defence and the stage of its training, in words."""
+        if self.given is None:
+            return f"{self.task.model}, {self.defence} at {self.trained_at}"
+        notes = _notes(self.task.classifier_folder)
+        name = checkpoint.describe_module(self.given.module)["name"]
+        at = f" at {notes['at']}" if "at" in notes else ""
+        return f"{name}, {notes.get('defence', _UNKNOWN)}{at}"
+
+    def training(self, records: Data, noise: Noise) -> trainers.Training:
+        """The training of the classifier on the records, under the noise."""
+        task, defence, at = self.task, self.defence, self.trained_at
         name, options = catalog.parse(task.model)
         module = catalog.pick(task.model, MODELS, num_classes=len(records.labels))
         settings = {
@@ -187,7 +204,7 @@ class Draft:
         return trainers.Training(
             folder=folder_names.place(task.home / "classifiers", title, settings),
             settings=settings,
-            title=f"{task.model}, {defence} at {at}",
+            title=self.network,
             model=task.model,
             module=lambda _: module,
             dataset=lambda split: records.dataset(split, at),
@@ -207,9 +224,9 @@ class Draft:
         )
         if self.given is not None:
             folder = pathlib.Path(task.classifier_folder)
-            notes = checkpoint.config(folder).get("notes", {})
             classifier, found = self.given, True
-            defence = notes.get("defence", "unknown training")
+            defence = _notes(folder).get("defence", _UNKNOWN)
+            say(f"classifier  {folder} (found): {self.network}")
         else:
             training = self.training(records, noise)
             folder, defence = training.folder, self.defence
@@ -272,6 +289,13 @@ class System:
                 f"records ({_few(labels)}): give records of its corpus"
             )
         return self.data.test_points(self.stage, num_points)
+
+
+_UNKNOWN = "unknown training"
+
+
+def _notes(folder: str | pathlib.Path) -> Mapping[str, Any]:
+    return checkpoint.config(folder).get("notes", {})
 
 
 def _few(names: tuple[str, ...]) -> str:

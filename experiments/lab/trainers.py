@@ -88,7 +88,7 @@ def find_or_train(training: Training) -> Classifier:
         # The first process alone: it holds the lock for all that train together.
         if not parallel.first_says(f"classifier {folder}", is_there):
             return _train(training)
-    say(f"classifier  {folder} (found)")
+    say(f"classifier  {folder} (found): {training.title}")
     return checkpoint.load(folder)
 
 

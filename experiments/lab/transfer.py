@@ -14,7 +14,7 @@ from advjax.reports import tables
 from advjax.representations import definition
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS
-from experiments.lab import folder_names
+from experiments.lab import earlier_runs
 from experiments.lab.adversarial_examples import check_example, examples
 from experiments.lab.data import spread
 from experiments.lab.run_labels import label_of
@@ -30,7 +30,7 @@ def report(
     """
     sources = [runs.description(folder) for folder in folders]
     pairs = list(zip(sources, folders, strict=True))
-    own = [str(_folder_of(*pair, "classifier")) for pair in pairs]
+    own = [str(_folder_of(folder, "classifier")) for folder in folders]
     targets = list(dict.fromkeys([*own, *classifiers]))
     shares = [[share(target, *pair) for pair in pairs] for target in targets]
     names = [label_of(source["settings"]) for source in sources]
@@ -79,7 +79,7 @@ def share(target: str, source: dict, folder: pathlib.Path) -> Share:
     at = settings["perturbation_enters_at"]
     logits_fn = classifier.logits_fn(at)
     rows = ATTACK_ROWS.read(folder)
-    origin = _folder_of(source, folder, "records")
+    origin = _folder_of(folder, "records")
     if tuple(records.info(origin).labels) != classifier.labels:
         raise ValueError(f"{target} knows other classes than the examples of {folder}")
     test = records.read(origin, "test")
@@ -105,12 +105,12 @@ def share(target: str, source: dict, folder: pathlib.Path) -> Share:
     )
 
 
-def _folder_of(source: dict, folder: pathlib.Path, what: str) -> pathlib.Path:
+def _folder_of(run: pathlib.Path, what: str) -> pathlib.Path:
     """The folder of a run's classifier or records."""
-    text = source["environment"].get(f"{what}_folder")
-    if not isinstance(text, str):
+    folder = earlier_runs.part(run, what)
+    if folder is None:
         raise ValueError(
-            f"{folder}/run.json does not say where the {what} of the run is: give "
+            f"{run}/run.json does not say where the {what} of the run is: give "
             "folders of experiments.attack"
         )
-    return folder_names.folder_from(text, run=folder, what=what)
+    return folder

@@ -88,7 +88,7 @@ def readings():
             for room, name in re.findall(r"\b(flags|bench)\.([A-Z][A-Z0-9_]*)\b", body)
             if not name.endswith("FLAGS")
         ]
-        if "requests.task(" in body:
+        if "requests.task(" in body or "requests.draft(" in body:
             read += [flag.name for flag in (*flags.MODEL_FLAGS, *flags.DATA_FLAGS)]
         if "requests.certified(" in body:
             read += [flag.name for flag in (*flags.MODEL_FLAGS, *flags.DATA_FLAGS)]
