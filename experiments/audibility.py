@@ -9,16 +9,18 @@ psychoacoustic model 1, the clip's loudest entry at 96 dB). Radii at magnitude, 
 and log1pmel hold at the waveform after division by a proved bound on how far these
 stages move with it; mfbe is normalised in each frame, and has no such bound.
 
-Writes audibility.tsv into the run's folder and prints the share of certified balls that
-hold audible perturbations.
-"""
+  python -m experiments.audibility --run=FOLDER
 
-import math
+takes the certificates of a run. Writes audibility.tsv and audibility/report.md with a
+figure into the run's folder, and prints in how many clips a perturbation inside the
+radius could be heard.
+"""
 
 from experiments import app, flags, requests
 
 flags.declare(
     __name__,
+    flags.RUN,
     *flags.MODEL_FLAGS,
     *flags.DATA_FLAGS,
     *(flags.PRESET, flags.NUM_POINTS, flags.WORKDIR),
@@ -29,27 +31,19 @@ flags.declare(
 
 def main() -> None:
     """Certify what is not certified, then compare."""
-    from experiments.lab import audibility
+    from experiments.lab import audibility, audibility_report
     from experiments.lab.certify_settings import waveform_bound
     from experiments.lab.console import say
 
-    def check(draft) -> None:
-        bound, reason = waveform_bound(draft.stage, draft.noise)
-        if math.isnan(bound):
-            raise ValueError(reason)
-
-    system, folder = requests.certified(check)
-    bound, _ = waveform_bound(system.stage, system.noise)
-    rows = audibility.write_audibility(system, folder)
-    certified = sum(row.radius_wave > 0 for row in rows)
-    held = sum(row.audible_inside for row in rows)
-    share = f"{100 * held / certified:.0f} %" if certified else "none"
-    print(
-        f"{certified} of {len(rows)} clips have a radius; at the waveform it is "
-        f"{1 / bound:.4g} times that at {system.stage.name}. Balls that hold audible "
-        f"perturbations: {held} ({share})."
+    system, folder = requests.certified(
+        audibility_report.check,
+        then="compare the radii with the smallest audible perturbations",
     )
-    say(f"report      {folder}/audibility.tsv")
+    rows = audibility.write_audibility(system, folder)
+    bound, _ = waveform_bound(system.stage, system.noise)
+    print(audibility_report.report(folder, rows, bound))
+    say(f"report      {folder}/{audibility_report.FOLDER}/report.md")
+    say(f"            A line for each clip: {folder}/audibility.tsv")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ from absl.testing import flagsaver
 
 from advjax.representations import Magnitude
 from advjax.representations.lipschitz import lipschitz_bound
+from advjax.runs.row_types import AudibilityRow
 from experiments import audibility
+from experiments.lab import audibility_report
 
 SMALL = {
     "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
@@ -28,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("need_array_record", "tiny_network")
 def test_a_stage_without_a_bound_is_refused_with_the_reason(tmp_path):
     with (
         flagsaver.flagsaver(home=str(tmp_path), **SMALL | {"rep": "mfbe"}),
-        pytest.raises(ValueError, match="no radius at mfbe is one at the waveform"),
+        pytest.raises(ValueError, match="--rep=mfbe: .*Give --rep=magnitude or"),
     ):
         audibility.main()
     assert not any(tmp_path.iterdir())
@@ -50,6 +52,19 @@ def test_every_certified_clip_has_its_radius_at_the_waveform_and_the_ears(
         audible = float(row["smallest_audible"])
         assert 0 < audible < 1 and np.isfinite(float(row["smallest_audible_snr_db"]))
         assert row["audible_inside"] == str(int(wave > audible))
-    assert f"{sum(float(r['radius']) > 0 for r in rows)} of 4 clips have a radius" in (
-        capsys.readouterr().out
-    )
+    heard = sum(int(row["audible_inside"]) for row in rows)
+    said = f"In {heard} of 4 clips a perturbation inside the certified radius"
+    assert said in capsys.readouterr().out
+    report = (folder / "audibility" / "report.md").read_text()
+    assert said in report and "| classifier's digest |" in report
+    assert ("(audible.png)" in report) == any(float(r["radius"]) > 0 for r in rows)
+
+
+def test_the_conclusion_counts_clips_and_compares_with_the_threshold():
+    row = AudibilityRow("a", 1.0, 0.1, 20.0, 1.0, 0.0, False)
+    rows = [row, row, row._replace(radius_wave=2.0, audible_inside=True)]
+    rows.append(row._replace(radius=0.0, radius_wave=0.0))
+    said = audibility_report.conclusion(rows)
+    assert said.startswith("In 1 of 4 clips a perturbation inside the certified")
+    assert "20.0 dB below" in said and "3 clips have a radius" in said
+    assert "No clip has" in audibility_report.conclusion(rows[3:])

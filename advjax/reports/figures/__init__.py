@@ -11,6 +11,7 @@ from advjax.reports.figures.accuracy import (
 from advjax.reports.figures.counts import label_bars_plot, matrix_plot
 from advjax.reports.figures.growth import log_log_plot
 from advjax.reports.figures.images import image_grid_plot
+from advjax.reports.figures.scatter import two_sizes_plot
 from advjax.reports.figures.staircases import Staircase, staircase_plot
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "log_log_plot",
     "matrix_plot",
     "staircase_plot",
+    "two_sizes_plot",
 ]
