@@ -4,7 +4,7 @@ import contextlib
 import inspect
 import math
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -96,10 +96,17 @@ class Inputs(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Ids of points of one shape, and a function that computes their inputs."""
+    """Points of one shape.
+
+    Attributes:
+        ids: of the points.
+        inputs: computes the inputs of the attack on them.
+        work: forward passes of a point at most, where batches differ in it.
+    """
 
     ids: Sequence[str]
     inputs: Callable[[], Inputs]
+    work: int = 1
 
 
 class Prepared(NamedTuple):
@@ -233,7 +240,12 @@ def prepare(
     return prepared
 
 
-def run(prepared: Prepared, *, keep_examples: bool = True) -> None:
+def run(
+    prepared: Prepared,
+    *,
+    keep_examples: bool = True,
+    plan: Callable[[Collection[str]], Iterable[str]] = lambda done: (),
+) -> None:
     """Attack this process's remaining points, appending one row each.
 
     A process's share does not depend on what is done, so that a snapshot of points in
@@ -243,6 +255,7 @@ def run(prepared: Prepared, *, keep_examples: bool = True) -> None:
     Args:
         prepared: the attack and its run.
         keep_examples: keep the adversarial examples, as `adversarial_examples` says.
+        plan: lines on the work that is left, for the ids that are done.
     """
     here, folder = parallel.process(), prepared.folder
     shares = [here.share(batch.ids) for batch in prepared.batches]
@@ -254,9 +267,19 @@ def run(prepared: Prepared, *, keep_examples: bool = True) -> None:
             say(f"            All {total} {prepared.unit} were attacked before.")
             return
         say(f"run         {folder}: {left} of {total} {prepared.unit} to attack")
-        title = here.name(prepared.title)
+        for text in plan(opened.done):
+            say(f"            {text}")
+        works = [batch.work for batch in prepared.batches]
+        amount = sum(w * len(share) for w, share in zip(works, shares, strict=True))
+        unit = prepared.unit if amount == total else "passes"
+        todo = sum(
+            w * sum(id not in opened.done for id in share)
+            for w, share in zip(works, shares, strict=True)
+        )
         line = stack.enter_context(
-            Progress(title, total=total, unit=prepared.unit, done=total - left)
+            Progress(
+                here.name(prepared.title), total=amount, unit=unit, done=amount - todo
+            )
         )
         stored, fooled, seen = None, 0, 0
         for number, (batch, share) in enumerate(
@@ -290,7 +313,8 @@ def run(prepared: Prepared, *, keep_examples: bool = True) -> None:
                 opened.append(prepared.row(row, x_adv))
                 counts = attackable(row.label, row.clean, row.target)
                 fooled, seen = fooled + (counts and row.success), seen + counts
-                line.advance(note=f"success {fooled / seen:.2f}" if seen else "")
+                note = f"success {fooled / seen:.2f}" if seen else ""
+                line.advance(batch.work, note=note)
 
 
 def _store(

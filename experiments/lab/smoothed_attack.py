@@ -4,17 +4,18 @@ import collections
 import functools
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
-from advjax import evaluation, smoothing
+from advjax import catalog, evaluation, smoothing
 from advjax.attacks import Attack, expectation
 from advjax.attacks.batches import default_slots
 from advjax.runs import folder as runs
+from advjax.runs.columns import Rows
 from advjax.runs.row_types import (
     CERTIFICATES,
     SMOOTHED_ATTACKS,
@@ -22,12 +23,17 @@ from advjax.runs.row_types import (
     SmoothedAttackRow,
 )
 from advjax.runtime import parallel
+from advjax.runtime.progress import duration
 from advjax.types import Key, LogitsFn
 from experiments.lab import attack, folder_names
 from experiments.lab.task import Draft, System
 
 INSIDE = 1 - 1e-3
 """Share of the certified radius that is the budget inside of it."""
+
+
+_GRADIENT = 3
+"""Forward passes that a gradient takes as long as: one forward, about two backward."""
 
 
 class SmoothedAttackRequest(NamedTuple):
@@ -156,7 +162,8 @@ def run(
         ValueError: see `check`; or certificates of another classifier or stage.
     """
     built = check(system, request)
-    settings = runs.description(certified)["settings"]
+    described = runs.description(certified)
+    settings = described["settings"]
     given = {
         "classifier": system.classifier.digest(),
         "noise_enters_at": system.stage.name,
@@ -185,7 +192,8 @@ def run(
         inputs = functools.partial(
             inputs_of, each, todo, noise=system.noise, num_draws=request.num_draws
         )
-        batches.append(attack.Batch([trial.row.id for trial in todo], inputs))
+        work = _GRADIENT * each.max_steps * request.num_draws + request.num_votes
+        batches.append(attack.Batch([trial.row.id for trial in todo], inputs, work))
     made = {
         **request._replace(num_slots=None)._asdict(),
         # All votes on a point together err as rarely as its certificate.
@@ -217,8 +225,41 @@ def run(
         row=judge.row,
         unit="trials",
     )
-    attack.run(prepared, keep_examples=False)
+
+    def plan(done: Collection[str]) -> list[str]:
+        if described["environment"].get("device") != environment.get("device"):
+            return []
+        left = {
+            text: batch.work * sum(id not in done for id in batch.ids)
+            for text, batch in zip(built, batches, strict=True)
+        }
+        return expected_durations(left, rows, settings["num_selection"])
+
+    attack.run(prepared, keep_examples=False, plan=plan)
     return prepared.folder
+
+
+def expected_durations(
+    passes: Mapping[str, int], certificates: Rows, num_selection: int
+) -> list[str]:
+    """A line on the time that attacks take, by the time of the certificates' votes.
+
+    Args:
+        passes: forward passes that are left, by the text of the attack.
+        certificates: rows that were certified on the same kind of device.
+        num_selection: votes of a certificate beside `n`.
+    """
+    votes = certificates.n + num_selection
+    if not votes.all() or not certificates.time.all():
+        return []
+    # The median leaves out the clip that waited for compilation.
+    pass_s = float(np.median(certificates.time / votes))
+    each = [
+        f"{catalog.parse(text)[0]} {duration(count * pass_s)}"
+        for text, count in passes.items()
+    ]
+    whole = duration(sum(passes.values()) * pass_s)
+    return [f"About {whole} in all, by the time of the votes: {', '.join(each)}."]
 
 
 def check(task: System | Draft, request: SmoothedAttackRequest) -> dict[str, Attack]:

@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -91,6 +92,7 @@ def test_a_run_cut_short_goes_on_and_gives_the_same_rows(home, capsys):
     err = capsys.readouterr().err
     num = (len(lines) - 1) // 3
     assert f"2 of {3 * num} trials to attack" in err
+    assert re.search("About .* in all.*: pgd 0.0 s, carlini_wagner", err)
     again = {line.split("\t")[0]: line for line in path.read_text().splitlines()[-num:]}
     for line in whole.splitlines()[-num:]:
         found = again[line.split("\t")[0]].split("\t")
@@ -203,3 +205,16 @@ def test_the_curves_fall_at_radii_and_at_the_smallest_flips():
     np.testing.assert_array_equal(attacked.accuracy, [0.75, 0.5, 0.25, 0.25])
     np.testing.assert_array_equal(held.size, [0, 0.2, 0.3, 0.5])
     np.testing.assert_array_equal(held.accuracy, [0.75, 0.5, 0.25, 0.25])
+
+
+def test_the_time_of_all_attacks_follows_from_that_of_the_votes():
+    certified = [
+        CertificateRow(i, 0, 0, 0.1, True, time, f"c{i}", 0.9, 30, 40, 0.0)
+        for i, time in enumerate((90.0, 5.0, 5.0))  # the first one compiles
+    ]
+    left = {"pgd(num_steps=2)": 1000, "carlini_wagner": 3000}
+    (line,) = smoothed_attack.expected_durations(left, CERTIFICATES.rows(certified), 10)
+    assert line.startswith("About 6 min 40 s in all")
+    assert "pgd 1 min 40 s, carlini_wagner 5 min 00 s" in line
+    untimed = CERTIFICATES.rows([certified[0]._replace(time=0.0)])
+    assert smoothed_attack.expected_durations(left, untimed, 10) == []

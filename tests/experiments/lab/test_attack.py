@@ -82,3 +82,17 @@ def test_a_finished_batch_is_not_computed_again(clips):
     assert path.read_bytes().count(b"\n") == len(lines)
     attack.run(clips.prepared)
     assert clips.asked == [1]
+
+
+def test_progress_counts_the_work_of_points_where_batches_differ(clips, capsys):
+    batches = [
+        batch._replace(work=work)
+        for batch, work in zip(clips.prepared.batches, (10, 300), strict=True)
+    ]
+    attack.run(
+        clips.prepared._replace(batches=batches),
+        plan=lambda done: [f"{len(done)} are done"],
+    )
+    said = capsys.readouterr().err
+    assert "            0 are done\n" in said
+    assert "fgsm: 320 passes in" in said
