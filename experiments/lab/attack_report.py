@@ -2,6 +2,7 @@
 
 import itertools
 import pathlib
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,14 +20,18 @@ from advjax.metrics.shares import share_of
 from advjax.reports import figures, tables
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS, AttackRow
+from advjax.runtime.text import printable
 from experiments.lab import budgets, caveats, wav_pairs
 from experiments.lab.adversarial_examples import check_example, examples
 from experiments.lab.audio import has_inverse, onward, waveform_of
 from experiments.lab.console import say
+from experiments.lab.image_axes import image_axes
 from experiments.lab.run_labels import label_of
 from experiments.lab.task import System
 
 _NO_PLOTS = "no figures: pip install matplotlib"
+_ID_LETTERS = 14
+"""Letters of a clip's id in a line beside its pictures."""
 
 
 def report(folders: Sequence[pathlib.Path], out: pathlib.Path) -> str:
@@ -117,22 +122,57 @@ def _number(statistic, values, form: str, unit: str = "") -> str:
 def _draw(folders: Sequence[pathlib.Path], out: pathlib.Path) -> list[str]:
     """Draw accuracy over the budget for each stage and unit; return the files' names.
 
-    A lone budget makes no figure: the table has its accuracy.
+    A lone budget makes no figure: the table has its accuracy. Where sizes are decibels,
+    which no size is 0 of, the accuracy without an attack is a line of its own.
     """
     names = []
     for (stage, unit), drawn in curves(folders).items():
-        if not any(c.stepped or np.count_nonzero(c.size) > 1 for c in drawn):
+        decibels = {"dB": "signal-to-noise ratio (dB)", "dBFS": "perturbation (dBFS)"}
+        attacked = [
+            curve.size if unit in decibels else curve.size[curve.size > 0]
+            for curve in drawn
+        ]
+        if not any(
+            len(sizes) > (not curve.stepped)
+            for sizes, curve in zip(attacked, drawn, strict=True)
+        ):
             continue
+        ends = np.array([np.min(np.hstack(attacked)), np.max(np.hstack(attacked))])
+        clean = [
+            figures.AttackedCurve(label, ends, np.full(2, accuracy), stepped=True)
+            for label, accuracy in _clean_accuracies(folders, stage, unit)
+        ]
         name = f"accuracy_{stage}_{unit}.png"
-        what = {"dB": "signal-to-noise ratio (dB)", "dBFS": "perturbation (dBFS)"}
         figures.attacked_accuracy_plot(
-            drawn,
+            [*drawn, *clean],
             out / name,
-            x_label=what.get(unit, f"{unit} norm of the perturbation (in {stage})"),
+            x_label=decibels.get(unit, f"{unit} norm of the perturbation (in {stage})"),
             weaker_to_the_right=unit == "dB",
         )
         names.append(name)
     return names
+
+
+def _clean_accuracies(
+    folders: Sequence[pathlib.Path], stage: str, unit: str
+) -> list[tuple[str, float]]:
+    """A name and the accuracy without an attack, of runs with such budgets in dB."""
+    found = []
+    for folder in folders:
+        settings = runs.description(folder)["settings"]
+        text = settings["budget"]
+        if (
+            text is None
+            or budgets.parse(text)[1] != unit
+            or settings["perturbation_enters_at"] != stage
+        ):
+            continue
+        rows = ATTACK_ROWS.read(folder)
+        kept = off_target(rows.label, rows.clean, rows.target)
+        if kept.any():
+            accuracy = float(np.mean((rows.clean == rows.label)[kept]))
+            found.append((f"without an attack, {settings['defence']}", accuracy))
+    return list(dict.fromkeys(found))
 
 
 def curves(
@@ -261,17 +301,19 @@ def show(
         say(f"no WAV: {stage.name} cannot be turned back into a waveform")
         audio_format = None
     formats = dict.fromkeys(["pcm16", audio_format]) if audio_format else ()
-    panels, titles, pairs = [], [], []
-    for number, each in enumerate(itertools.islice(successes(system, folder), count)):
+    ids, panels, titles, pairs = [], [], [], []
+    for each in itertools.islice(successes(system, folder), count):
         row = each.row
+        ids.append("\n".join(textwrap.wrap(printable(row.id), _ID_LETTERS)))
         for kind in formats:
-            pairs.append(_pair(system, folder, number, each, kind))
-            say(f"example {number}, {wav_pairs.in_words(pairs[-1])}")
+            pairs.append(_pair(system, folder, each, kind))
+            say(f"            WAV of {wav_pairs.in_words(pairs[-1])}")
         before = each.clean[representation.name]
         after = np.asarray(onward(representation, stage.name, each.x_adv))
         panels.append([before, after, after - before])
-        fooled = f"{labels[row.predict]}, {row.snr_db:.1f} dB"
-        titles.append([labels[row.clean], fooled, "difference"])
+        clean, fooled = (printable(labels[n]) for n in (row.clean, row.predict))
+        change = f"difference, SNR {row.snr_db:.1f} dB"
+        titles.append([f"clean: {clean}", f"attacked: {fooled}", change])
     if pairs:
         wav_pairs.write(folder / wav_pairs.EXAMPLES_FILE, pairs)
     images = np.asarray(panels)
@@ -281,21 +323,22 @@ def show(
         figures.image_grid_plot(
             images[..., 0],
             folder / "examples.png",
-            row_labels=[f"example {number}" for number in range(len(panels))],
+            row_labels=ids,
             titles=titles,
             units=representation.name,
-            title="clean, adversarial, and their difference, at the network's input",
+            title="Clean, attacked, and their difference, at the network's input",
             last_is_difference=True,
+            **image_axes(representation)._asdict(),
         )
     except ImportError:
         say(_NO_PLOTS)
 
 
-def _pair(system: System, folder, number: int, each: Success, audio_format: str):
+def _pair(system: System, folder, each: Success, audio_format: str):
     """One success as a pair of WAVs in the run's folder."""
     row, root = each.row, system.representation.chain()[0].name
     texts = (row.id, system.classifier.labels[row.label])
-    names = [f"example{number}", *map(wav_pairs.safe_name, texts)]
+    names = [*map(wav_pairs.safe_name, texts)]
     if audio_format != "pcm16":
         names.append(audio_format)
     return wav_pairs.save_pair(

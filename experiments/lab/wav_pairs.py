@@ -7,6 +7,7 @@ of the stages' inverses. So the classifier predicts the files.
 
 import pathlib
 import re
+import urllib.parse
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from advjax.metrics.distortion import radius_snr_db
 from advjax.reports import tables
 from advjax.runs.rows import Schema
 from advjax.runtime.text import printable
+from experiments.lab import folder_names
 from experiments.lab.audio import FORMATS, read_wav, write_wav
 
 EXAMPLES_FILE = "examples.tsv"
@@ -166,9 +168,17 @@ def table(pairs: Sequence[WavPair]) -> tables.Table:
     )  # fmt: skip
 
 
-def safe_name(text: str, most: int = 60) -> str:
-    """A text as a part of a file name: letters and digits of ASCII, `.`, `-`, `_`."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", text)[:most]
+def safe_name(text: str, most: int = 80) -> str:
+    """A text as a part of a file name, different for different texts.
+
+    Letters and digits of ASCII and `-._@=` stay; other characters become %XX, their
+    bytes in UTF-8. A long name is cut, and ends in a digest.
+    """
+    name = urllib.parse.quote(text, safe="@=", errors="surrogatepass")
+    name = re.sub("^[.]|~", lambda found: f"%{ord(found[0]):02X}", name)
+    if len(name) > most:
+        name = f"{name[: most - 9]}-{folder_names.digest(text, 8)}"
+    return name
 
 
 _TABLE = Schema(WavPair, "pairs of WAVs", quoted=True)

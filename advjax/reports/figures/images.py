@@ -22,6 +22,8 @@ def image_grid_plot(
     units: str,
     title: str = "",
     last_is_difference: bool = False,
+    frame_s: float | None = None,
+    band_hz: Float[np.ndarray, "bands"] | None = None,
 ) -> pathlib.Path:
     """Draw a grid of time-frequency images on one scale of colours; return the path.
 
@@ -37,6 +39,8 @@ def image_grid_plot(
         units: units of the colours.
         title: a line above the grid.
         last_is_difference: true if the last column has differences.
+        frame_s: seconds from one frame to the next; None numbers the frames.
+        band_hz: rising frequency of each band in Hz; None numbers the bands.
 
     Raises:
         ValueError: labels or titles do not match the grid.
@@ -52,6 +56,8 @@ def image_grid_plot(
     if last_is_difference:
         largest = np.percentile(np.abs(images[:, -1]), 99) or 1.0
         scales[-1] = {"vmin": -largest, "vmax": largest, "cmap": "RdBu_r"}
+    x_label = "frame" if frame_s is None else "s"
+    y_label = "band" if band_hz is None else "Hz"
     margin_in = 1.6 if last_is_difference else 0.8
     with canvas.figure(
         path,
@@ -75,9 +81,10 @@ def image_grid_plot(
                 shown_in.append(shown)
             axes.set_title(titles[row][column])
             if column == 0:
-                axes.set_ylabel(f"{row_labels[row]}\nband")
+                axes.set_ylabel(f"{row_labels[row]}\n{y_label}")
             if row == rows - 1:
-                axes.set_xlabel("frame")
+                axes.set_xlabel(x_label)
+        _set_ticks(axes, images.shape[2], frame_s, band_hz)
         bars = [(shown_in[0], units)]
         if last_is_difference:
             bars.append((shown_in[-1], f"difference in {units}"))
@@ -87,3 +94,42 @@ def image_grid_plot(
         if title:
             figure.suptitle(title)
     return pathlib.Path(path)
+
+
+def _set_ticks(axes, num_frames: int, frame_s, band_hz) -> None:
+    """Seconds and Hz where frames and bands have them; all panels share the ticks."""
+    if frame_s is not None:
+        axes.set_xticks(*_second_ticks(num_frames, frame_s))
+    if band_hz is not None:
+        axes.set_yticks(*_frequency_ticks(np.asarray(band_hz, float)))
+
+
+def _second_ticks(num_frames: int, frame_s: float) -> tuple[list, list[str]]:
+    """Places between frames of some round times from 0 on, and their names."""
+    rough = num_frames * frame_s / 4
+    power = 10.0 ** np.floor(np.log10(rough))
+    step = power * max(each for each in (1, 2, 5) if each * power <= rough * 1.001)
+    times = np.arange(0, (num_frames - 1) * frame_s, step)
+    if len(times) > 5:
+        times = times[::2]
+    return (times / frame_s).tolist(), [f"{time:.3g}" for time in times]
+
+
+def _frequency_ticks(band_hz: Float[np.ndarray, "bands"]) -> tuple[list, list[str]]:
+    """Places between bands of some round frequencies, and their names.
+
+    Octaves from 125 Hz, or multiples of 1 or 2 kHz where bands are equally far apart;
+    no two are nearer than a fifth of the axis.
+    """
+    low, high = band_hz[0], band_hz[-1]
+    steps = np.diff(band_hz)
+    known = 125.0 * 2.0 ** np.arange(-4, 12)
+    if np.allclose(steps, steps[0]):
+        known = np.arange(0, high + 1, 1000.0 if high < 5000 else 2000.0)
+    places, names = [], []
+    for hz in known[(known >= low) & (known <= high)][::-1]:
+        place = float(np.interp(hz, band_hz, np.arange(len(band_hz))))
+        if not places or places[-1] - place >= len(band_hz) / 5:
+            places.append(place)
+            names.append(f"{hz:g}")
+    return places, names

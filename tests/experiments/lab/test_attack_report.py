@@ -91,3 +91,36 @@ def test_an_untargeted_attack_keeps_its_mistakes_in_the_accuracy(tmp_path):
     clean, attacked, fooled = (cell.split()[0] for cell in table.rows[0][3:6])
     assert (clean, attacked, fooled) == ("0.667", "0.333", "0.500")
     assert not any("points are in no" in note for note in table.notes)
+
+
+def test_the_accuracy_without_an_attack_is_drawn_beside_budgets_in_decibels(
+    tmp_path, monkeypatch
+):
+    drawn = {}
+    monkeypatch.setattr(
+        attack_report.figures,
+        "attacked_accuracy_plot",
+        lambda curves, path, **words: drawn.update({path.name: curves}),
+    )
+    rows = [(0, 0, -1, True, 9, 0), (0, 0, -1, False, 9, 0), (0, 1, -1, True, 1, 0)]
+    names = ("30dB", "20dB", None)
+    folders = [write_run(tmp_path / str(b), rows, budget=b) for b in names]
+    attack_report.report(folders[:1], tmp_path / "out")
+    assert drawn == {}  # a lone budget: one dot
+    attack_report.report(folders, tmp_path / "out")
+    attacked, clean = drawn["accuracy_waveform_dB.png"]
+    assert attacked.label == "pgd at waveform, plain"
+    assert clean.label == "without an attack, plain" and clean.stepped
+    np.testing.assert_allclose(clean.size, [20, 30])
+    np.testing.assert_allclose(clean.accuracy, [2 / 3, 2 / 3])
+    (smallest,) = drawn["accuracy_waveform_linf.png"]
+    np.testing.assert_allclose(smallest.accuracy, [2 / 3, 1 / 3])
+
+
+def test_a_search_without_a_success_has_no_empty_figure(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        attack_report.figures, "attacked_accuracy_plot", lambda *_, **__: 1 / 0
+    )
+    rows = [(0, 0, -1, False, 9, 0), (0, 1, -1, True, 1, 0)]
+    folder = write_run(tmp_path / "run", rows, budget=None)
+    assert "![" not in attack_report.report([folder], tmp_path)

@@ -97,9 +97,12 @@ def test_the_list_of_pairs_is_read_back_and_checked(tmp_path):
             wav_pairs.read(file)
 
 
-def test_a_name_has_safe_characters_only():
-    assert wav_pairs.safe_name("a/../b c\udcff\n*") == "a_.._b_c_"
-    assert len(wav_pairs.safe_name("x" * 300)) == 60
+def test_a_name_has_safe_characters_only_and_is_that_of_one_text():
+    assert wav_pairs.safe_name("voices-00-0026@12491") == "voices-00-0026@12491"
+    assert wav_pairs.safe_name("a/../b c\n*~") == "a%2F..%2Fb%20c%0A%2A%7E"
+    assert wav_pairs.safe_name(".a\udcff") == "%2Ea%ED%B3%BF"
+    long = [wav_pairs.safe_name("x" * 300 + end) for end in "ab"]
+    assert len(set(long)) == 2 and set(map(len, long)) == {80}
 
 
 def test_a_format_that_there_is_not_is_refused(tmp_path):

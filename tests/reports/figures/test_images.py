@@ -3,9 +3,10 @@ import pytest
 from matplotlib.image import imread
 
 from advjax.reports.figures import image_grid_plot
+from advjax.reports.figures.images import _frequency_ticks, _second_ticks
 
 
-def grid(images, path, titles=None):
+def grid(images, path, titles=None, **axes):
     rows, columns = images.shape[:2]
     return image_grid_plot(
         images,
@@ -14,6 +15,7 @@ def grid(images, path, titles=None):
         titles=titles or [["clean", *["σ = 1"] * (columns - 1)]] * rows,
         units="mfbe",
         title="inputs",
+        **axes,
     )
 
 
@@ -54,3 +56,22 @@ def test_differences_have_a_scale_of_their_own(tmp_path):
         colours[own] = {tuple(pixel) for pixel in (pixels * 255).round().astype(int)}
     darkest_red = (103, 0, 31)
     assert darkest_red in colours[True] and darkest_red not in colours[False]
+
+
+def test_frames_and_bands_have_seconds_and_hertz(tmp_path):
+    images = np.random.default_rng(0).normal(size=(1, 2, 160, 64))
+    plain = imread(grid(images, tmp_path / "a.png"))
+    axes = {"frame_s": 0.01, "band_hz": np.geomspace(64, 6000, 64)}
+    assert (imread(grid(images, tmp_path / "b.png", **axes)) != plain).any()
+    places, names = _second_ticks(160, 0.01)
+    assert names == ["0", "0.4", "0.8", "1.2"]
+    np.testing.assert_allclose(places, [0, 40, 80, 120])
+
+
+def test_round_frequencies_stand_between_their_bands():
+    places, names = _frequency_ticks(np.linspace(0, 8000, 257))
+    assert names == ["8000", "6000", "4000", "2000", "0"]
+    np.testing.assert_allclose(places, [256, 192, 128, 64, 0])
+    places, names = _frequency_ticks(np.geomspace(64, 6000, 128))
+    assert names[0] == "4000" and "1000" in names
+    assert all(np.diff(places) <= -128 / 5)
