@@ -131,8 +131,9 @@ def announce(draft: "Draft", words: str, *, into: str = "") -> None:
 
     available = draft.source.sizes["test"]
     count = flags.NUM_POINTS.value or min(_default_num_points(), available)
-    clips = f"{count} clips of {draft.source.flag}"
-    say(f"plan        {words.replace('{}', clips)}")
+    origin = draft.source.folder.name if flags.RUN.value else draft.source.flag
+    say(f"plan        {words.replace('{}', f'{count} clips of {origin}')}")
+    say(f"            Network: {draft.network}.")
     remark = ""
     if preset() is presets.SMALL and not (flags.PRESET.value or flags.RUN.value):
         training = (flags.CORPUS, flags.FEATURES, flags.DEFENCE, flags.MODEL)

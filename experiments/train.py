@@ -30,7 +30,7 @@ def main() -> None:
 
     draft = requests.draft()
     preflight.check(draft)
-    requests.announce(draft, f"train {draft.network} on {draft.source.flag}")
+    requests.announce(draft, f"train a network on {draft.source.flag}")
     system = draft.resolve()
     parameters = system.classifier.num_parameters()
     if parallel.process().index > 0:

@@ -307,7 +307,6 @@ def show(
         ids.append("\n".join(textwrap.wrap(printable(row.id), _ID_LETTERS)))
         for kind in formats:
             pairs.append(_pair(system, folder, each, kind))
-            say(f"            WAV of {wav_pairs.in_words(pairs[-1])}")
         before = each.clean[representation.name]
         after = np.asarray(onward(representation, stage.name, each.x_adv))
         panels.append([before, after, after - before])
@@ -316,6 +315,8 @@ def show(
         titles.append([f"clean: {clean}", f"attacked: {fooled}", change])
     if pairs:
         wav_pairs.write(folder / wav_pairs.EXAMPLES_FILE, pairs)
+        fooling = wav_pairs.still_fooling(pairs)
+        say(f"            WAV pairs that still fool: {fooling}; examples.tsv has each.")
     images = np.asarray(panels)
     if images.ndim != 5:
         return

@@ -84,11 +84,11 @@ def plan(
 
 
 def in_words(draft: Draft, requests: Sequence[AttackRequest]) -> str:
-    """The attacks, their budgets, and what they attack."""
+    """The attacks, their stage and their budgets."""
     names = " and ".join(dict.fromkeys(each.attack for each in requests))
     sizes = ", ".join(dict.fromkeys(each.budget for each in requests if each.budget))
     within = f" within {sizes}" if sizes else ""
-    return f"by {names} at {draft.stage.name}{within}; network: {draft.network}"
+    return f"by {names} at {draft.stage.name}{within}"
 
 
 def _check_target(draft: Draft, text: str, built: Mapping[str, Attack]) -> None:

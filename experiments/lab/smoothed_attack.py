@@ -259,7 +259,10 @@ def expected_durations(
         for text, count in passes.items()
     ]
     whole = duration(sum(passes.values()) * pass_s)
-    return [f"About {whole} in all, by the time of the votes: {', '.join(each)}."]
+    return [
+        f"About {whole} in all after compilation, by the time of the votes: "
+        f"{', '.join(each)}."
+    ]
 
 
 def check(task: System | Draft, request: SmoothedAttackRequest) -> dict[str, Attack]:
