@@ -1,0 +1,158 @@
+"""The documents: their links lead somewhere, and their code runs."""
+
+import json
+import pathlib
+import re
+import runpy
+
+import jax
+import numpy as np
+import pytest
+import soundfile
+
+import advjax
+
+ROOT = pathlib.Path(advjax.__file__).parent.parent
+DOCUMENTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "experiments/results").glob("*/README.md"),
+    ]
+)
+
+
+def blocks(name, language="python"):
+    """The fenced blocks of a document in a language."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_links_lead_to_files(path):
+    text = re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.S | re.M)
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    missing = [
+        link
+        for link in links
+        if not link.startswith("#") and not (path.parent / link.split("#")[0]).exists()
+    ]
+    assert missing == []
+
+
+def test_every_page_is_in_the_site():
+    listed = (ROOT / ".mkdocs.yml").read_text(encoding="utf-8")
+    pages = [path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md")]
+    assert len(pages) > 15
+    assert [str(page) for page in pages if f"- {page}" not in listed] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/python.md"])
+def test_python_of_a_document_runs(name, capsys):
+    known = {}
+    for block in blocks(name):
+        if "checkpoint.load(folder)" not in block:  # needs a trained classifier
+            exec(compile(block, name, "exec"), known)
+    assert "Certificate(" in capsys.readouterr().out
+    assert bool(known["result"].success)
+
+
+@pytest.fixture(scope="module")
+def members():
+    """What the code of docs/extending.md defines, by name."""
+    known = {}
+    exec(IMPORTS, known)
+    for block in blocks("docs/extending.md"):
+        if not block.startswith("STUDY"):
+            exec(compile(block, "docs/extending.md", "exec"), known)
+    return known
+
+
+IMPORTS = """
+import dataclasses, functools
+from typing import ClassVar, NamedTuple, final
+import jax, jax.numpy as jnp
+from flax import linen as nn
+from advjax.attacks.base import Attack, Common, begin, check_options
+from advjax.attacks.objectives import is_adversarial
+from advjax.representations import Magnitude, Representation
+from advjax.types import Bounds, Features, Key, Logits, Source
+from data_prep.clips import decode
+from data_prep.corpora.base import (
+    ListedCorpus, Utterance, corpus_folder, split_by_order
+)
+"""
+
+
+def test_the_attack_to_copy_attacks(members):
+    attack = members["random_sign"](num_steps=20)
+    x = np.float32([0.05, -0.05, 0.3])
+    result = advjax.attacks.run(
+        attack, lambda x: x[:2], x, 0, jax.random.key(0), budget=0.2
+    )
+    assert result.success
+    assert np.abs(result.x_adv - x).max() <= 0.2 + 1e-6
+
+
+def test_the_representation_to_copy_is_inverted(members):
+    rep = members["RootMagnitude"]()
+    assert [stage.name for stage in rep.chain()][-1] == "root_magnitude"
+    magnitude = np.random.default_rng(0).uniform(size=(4, 5, 1)).astype(np.float32)
+    again = rep.inverse(rep.step(magnitude), reference=magnitude)
+    np.testing.assert_allclose(again, magnitude, atol=1e-6)
+
+
+def test_the_network_to_copy_gives_logits(members):
+    net = members["Linear"](num_classes=3)
+    x = np.ones((2, 4, 5, 1), np.float32)
+    variables = net.init(jax.random.key(0), x, train=False)
+    assert net.apply(variables, x, train=False).shape == (2, 3)
+
+
+def test_the_corpus_to_copy_lists_utterances(members, tmp_path):
+    for room in ("hall", "office"):
+        for number in range(5):
+            wave = np.full(1600, 0.1 * number, np.float32)
+            soundfile.write(tmp_path / f"{room}_{number}.wav", wave, 16_000)
+    corpus = members["two_rooms"](str(tmp_path))
+    assert len(corpus.utterances("test")) == 2
+    assert corpus.utterances("test")[0].load().shape == (1600,)
+
+
+def cells(script):
+    """The cells of a script in the percent format: (kind, text)."""
+    for part in re.split(r"^# %%", script, flags=re.MULTILINE)[1:]:
+        head, _, text = part.partition("\n")
+        if "[markdown]" in head:
+            yield "markdown", re.sub(r"^# ?", "", text.strip(), flags=re.MULTILINE)
+        else:
+            yield "code", text.strip()
+
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
+def test_a_notebook_has_the_cells_of_its_script(script):
+    notebook = json.loads(script.with_suffix(".ipynb").read_text(encoding="utf-8"))
+    found = [
+        (cell["cell_type"], "".join(cell["source"]).strip())
+        for cell in notebook["cells"]
+    ]
+    assert found == list(cells(script.read_text(encoding="utf-8")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs(script, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(script))
+    said = capsys.readouterr().out
+    if script.stem == "certify_your_network":
+        assert float(re.search(r"without noise: ([\d.]+)", said)[1]) > 0.5
+        assert said.count("Certificate(") == 4
+    else:
+        clean, adversarial = re.findall(r"wav: (\S+)", said)
+        assert adversarial != clean
