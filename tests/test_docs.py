@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 import advjax
+from experiments import programs
 
 ROOT = pathlib.Path(advjax.__file__).parent.parent
 DOCUMENTS = sorted(
@@ -40,6 +41,34 @@ def test_links_lead_to_files(path):
         if not link.startswith("#") and not (path.parent / link.split("#")[0]).exists()
     ]
     assert missing == []
+
+
+def commands():
+    """Document, program and flags of every command line in the documents."""
+    pattern = r"(?:\./launch\.sh(?: --\w+=\S+)*|^advjax|python -m) ([\w.]+)([^\n`|#]*)"
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+        for block in re.findall(r"^```bash\n(.*?)^```", text, re.S | re.M):
+            for name, rest in re.findall(pattern, block, re.M):
+                yield path, name, re.findall(r"\s--(\w+)", rest)
+
+
+def test_commands_name_programs_and_flags_that_exist():
+    known = programs.programs()
+    seen = list(commands())
+    assert len(seen) > 40
+    wrong = []
+    for path, name, given in seen:
+        if name in ("test", "install"):
+            continue
+        module = known.get(name.removeprefix("experiments."))
+        page = programs.page_of(module) if module else ""
+        if not module:
+            wrong.append((path.name, name))
+        for flag in given:
+            if not re.search(rf"--(\[no\])?{flag.removeprefix('no')}\b", page):
+                wrong.append((path.name, name, flag))
+    assert wrong == []
 
 
 def test_every_page_is_in_the_site():
