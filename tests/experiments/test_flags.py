@@ -142,7 +142,7 @@ def test_a_representation_stands_under_its_own_name():
     assert all(name == cls.name for name, cls in REPRESENTATIONS.items())
 
 
-@pytest.mark.parametrize(("name", "value"), [("slots", "3"), ("certify", "1")])
+@pytest.mark.parametrize(("name", "value"), [("attack", "fgsm"), ("certify", "1")])
 def test_a_flag_of_another_program_is_refused(monkeypatch, name, value):
     monkeypatch.setattr(sys, "argv", [train.__name__])
     with (

@@ -6,6 +6,7 @@ import re
 import time
 
 import pytest
+from absl import flags as absl_flags
 from absl.testing import flagsaver
 
 from data_prep import build
@@ -120,8 +121,10 @@ def test_a_wrong_start_ends_in_one_line_before_any_work(
     }
     start = time.process_time()
     with (
+        pytest.raises(
+            (ValueError, OSError, absl_flags.Error), match=re.escape(words)
+        ) as refused,
         flagsaver.flagsaver(**{"home": str(home)} | TINY | given),
-        pytest.raises((ValueError, OSError), match=re.escape(words)) as refused,
     ):
         program.main()
     assert "\n" not in str(refused.value)
