@@ -140,6 +140,6 @@ def _refuse_others() -> None:
     own = FLAGS.get_key_flags_for_module(sys.argv[0])
     known = {flag.name for flag in (*own, *flags.RUN_FLAGS, *flags.PROCESS_FLAGS)}
     for module, defined in FLAGS.flags_by_module_dict().items():
-        for flag in defined if module.startswith("experiments.") else ():
+        for flag in () if module.startswith(("absl.", "data_prep.")) else defined:
             if flag.present and flag.name not in known:
                 raise ValueError(program.no_such_flag(flag.name))
