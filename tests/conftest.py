@@ -19,15 +19,18 @@ jaxtyping.install_import_hook(
 )
 
 # Half of the time of these tests is that of XLA's compiler, and a third of that goes
-# into its newer way of making loops on CPUs.
-_OLDER_LOOPS = "--xla_cpu_use_fusion_emitters=false"
+# into its newer way of making loops on CPUs. A program in several parts, for as many
+# threads, takes a third more.
+_QUICKER = (
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
 
 
 def pytest_configure(config):
     """Prepare what all processes inherit, then this one if it runs tests itself."""
     if not hasattr(config, "workerinput"):
         _keep_bytecode(config)
-        _use_older_loops()
+        _compile_faster()
         if config.getoption("dist", "no") != "no" and not config.option.collectonly:
             return
     _set_jax_up(config)
@@ -52,12 +55,12 @@ def _keep_bytecode(config):
     sys.dont_write_bytecode = False
 
 
-def _use_older_loops():
+def _compile_faster():
     """Have XLA compile faster, if this jaxlib knows how to."""
     flags = os.environ.get("XLA_FLAGS", "")
     if "fusion_emitters" in flags:
         return
-    flags = f"{flags} {_OLDER_LOOPS}".strip()
+    flags = f"{flags} {_QUICKER}".strip()
     # A flag that it does not know ends the process, so another one tries.
     tried = subprocess.run(
         [sys.executable, "-c", "import jax; jax.devices()"],
@@ -86,8 +89,17 @@ def _set_jax_up(config):
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
+_LONG = pytest.StashKey[set[pathlib.Path]]()
+"""Files of which a `slow` or `gpu` test was asked for."""
+
+
 def pytest_collection_finish(session):
     """Spares what is loaded by now from the collector, which tracing calls often."""
+    session.stash[_LONG] = {
+        item.path
+        for item in session.items
+        if item.get_closest_marker("slow") or item.get_closest_marker("gpu")
+    }
     gc.collect()
     gc.freeze()
     gc.set_threshold(200_000, 20, 100)
@@ -102,7 +114,7 @@ def advjax_data() -> pathlib.Path:
     return pathlib.Path(folder)
 
 
-# Where compiling small programs takes longer than running them.
+# Where compiling takes longer than running the programs, those of slow tests too.
 _COMPILING = (
     "/attacks/",
     "/conformance/",
@@ -128,11 +140,12 @@ _COMPILING = (
 
 @pytest.fixture(scope="module", autouse=True)
 def quick_compilation(request):
-    """Hardly optimised programs in files that compile much and compute little."""
+    """Hardly optimised programs: compiling takes longer than running, if not `slow`."""
     import jax
 
     path = request.path.as_posix()
-    quick = any(name in path for name in _COMPILING)
+    quick = request.path not in request.session.stash[_LONG]
+    quick = quick or any(name in path for name in _COMPILING)
     jax.config.update("jax_disable_most_optimizations", quick)
     yield
     jax.config.update("jax_disable_most_optimizations", False)

@@ -29,7 +29,7 @@ def logits(variables, step, device):
 def on_device(variables):
     device = jax.lax.axis_index(mesh.axis_names)
     step = lambda n, found: found.at[n].set(logits(variables, n, device))
-    return jax.lax.fori_loop(0, 30, step, jnp.zeros((30, 20, 10)))[None]
+    return jax.lax.fori_loop(0, 16, step, jnp.zeros((16, 20, 10)))[None]
 
 same, split = PartitionSpec(), PartitionSpec(mesh.axis_names)
 loop = jax.shard_map(
@@ -37,7 +37,7 @@ loop = jax.shard_map(
 )
 found = jax.jit(loop, compiler_options=compiler_options(mesh))(variables)
 one = jax.jit(logits)
-expected = [[one(variables, n, device) for n in range(30)] for device in range(2)]
+expected = [[one(variables, n, device) for n in range(16)] for device in range(2)]
 np.testing.assert_allclose(found, expected, atol=1e-4)
 """
 
