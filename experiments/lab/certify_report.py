@@ -33,11 +33,21 @@ def report(
     folders: Sequence[pathlib.Path],
     out: pathlib.Path,
     *,
-    radii: Sequence[float] = tables.PUBLICATION_RADII,
+    radii: Sequence[float] | None = None,
 ) -> str:
-    """The text of a report; writes `report.md` and `curve.png` into `out`."""
+    """The text of a report; writes `report.md` and `curve.png` into `out`.
+
+    Args:
+        folders: of the runs.
+        out: the folder of the report.
+        radii: of the table; by default those of `PUBLICATION_RADII` that a run can
+            certify.
+    """
     found = [read_run(folder) for folder in folders]
     each = [runs.description(folder)["settings"] for folder in folders]
+    if radii is None:
+        largest = max(run.cap for run in found)
+        radii = [radius for radius in tables.PUBLICATION_RADII if radius <= largest]
     table = tables.certified_accuracy_table(found, list(radii))
     out.mkdir(parents=True, exist_ok=True)
     parts = [

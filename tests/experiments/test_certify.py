@@ -62,6 +62,7 @@ def test_the_run_has_rows_a_report_and_a_picture(home, capsys):
     assert "| clips | 4 of the test split, which has" in report
     assert "| accuracy without noise or smoothing |" in report
     assert "Largest" not in report
+    assert "r=0.01 |" in report and "r=1.5" not in report
     pytest.importorskip("matplotlib")
     assert (folder / "curve.png").read_bytes()[:4] == b"\x89PNG"
 
