@@ -5,13 +5,14 @@ import pathlib
 from mkdocs.structure.files import File
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-OUTSIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+OUTSIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff")
 
 
 def on_files(files, config):
     """Add the documents outside of docs/, under their own paths."""
     results = ROOT / "experiments" / "results"
     paths = [ROOT / name for name in OUTSIDE]
+    paths += (ROOT / "examples").glob("*.py")
     paths += [path for path in results.rglob("*") if path.suffix in (".md", ".png")]
     for path in sorted(paths):
         name = path.relative_to(ROOT).as_posix()
