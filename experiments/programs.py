@@ -5,7 +5,6 @@ import functools
 import importlib
 import os
 import pathlib
-import runpy
 import sys
 from collections.abc import Iterable, Iterator
 
@@ -159,5 +158,6 @@ def main() -> None:
         )
         sys.exit(2)
     help.answer_and_exit(arguments, lambda: page_of(module))
-    sys.argv[1:] = arguments
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    # A process of its own: the flags of all programs are defined in this one. With -P
+    # a folder `experiments` where it is started is not taken for ours.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])
