@@ -145,7 +145,8 @@ def test_a_state_is_one_and_keeps_its_shapes_and_types():
     before = jax.eval_shape(lambda state: state, state)
     after = jax.eval_shape(lambda state: attack.step(f, state), state)
     assert jax.tree.leaves(before) == jax.tree.leaves(after)
-    assert attack[2:] == pgd()[2:]
+    # All but the functions and the call that it shows.
+    assert attack[2:-1] == pgd()[2:-1]
 
 
 def test_slots_give_what_run_gives():

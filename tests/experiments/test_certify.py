@@ -247,10 +247,10 @@ def test_help_names_what_there_is_and_imports_no_jax(program):
         capture_output=True, text=True, cwd=pathlib.Path(__file__).parents[2],
     )  # fmt: skip
     text = " ".join(done.stdout.split())
-    assert f"a stage of --features ({', '.join(REPRESENTATIONS)})" in text
+    assert f"All stages: {', '.join(REPRESENTATIONS)}." in text
     if program == "attack":
-        assert f"There are: {', '.join(ATTACKS)}." in text
-        assert f"attacks reach: {', '.join(TARGETS)}, or" in text
+        assert f"One of {', '.join(ATTACKS)}." in text
+        assert f"of targeted attacks: {', '.join(TARGETS)}, or" in text
     for flag in ("--coordinator", "--num_processes", "--process_id", "--[no]cluster"):
         assert flag in done.stdout
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
