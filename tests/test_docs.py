@@ -110,7 +110,7 @@ from advjax.representations import Magnitude, Representation
 from advjax.types import Bounds, Features, Key, Logits, Source
 from data_prep.clips import decode
 from data_prep.corpora.base import (
-    ListedCorpus, Utterance, corpus_folder, split_by_order
+    Corpus, Utterance, corpus_folder, split_by_order
 )
 """
 
