@@ -126,8 +126,8 @@ def _checked(
         flag = f"write --{argv[1]}" if "=" in argv[1] else "flags start with --"
         raise ValueError(f"unexpected argument {argv[1]!r}: {flag} ({help.hint()})")
     if not flags.FLAGS["verbosity"].present:
-        # Orbax logs each of its steps as information.
-        logging.set_verbosity(logging.WARNING)
+        # Orbax logs its steps as information, and its waits for a disk as warnings.
+        logging.set_verbosity(logging.ERROR)
     _leave_out_settings()
     return main(argv)
 
