@@ -28,6 +28,7 @@ OUT = pathlib.Path("clips")
 # %%
 system = Task(home=HOME, at="waveform", defence="plain").resolve()
 logits_fn = system.logits_fn()
+predict = jax.jit(lambda wave: logits_fn(wave).argmax())
 clip = system.test_points(1)[0]
 labels = system.classifier.labels
 print(f"clip {clip.id} of {labels[clip.label]}")
@@ -45,7 +46,7 @@ result = jax.jit(attacks.run, static_argnums=0)(
     attack, logits_fn, clip.x, clip.label, jax.random.key(0), np.inf
 )
 print(
-    f"now {labels[int(logits_fn(result.x_adv).argmax())]}, at "
+    f"now {labels[predict(result.x_adv)]}, at "
     f"{snr_db(clip.x, result.x_adv):.1f} dB SNR, after {int(result.queries)} queries"
 )
 
@@ -61,5 +62,4 @@ for name, wave in (("clean", clip.x), ("adversarial", result.x_adv)):
     rounded = to_int16(np.asarray(wave))
     path = OUT / f"{name}.wav"
     soundfile.write(path, rounded, system.representation.sample_rate_hz)
-    prediction = int(logits_fn(from_int16(rounded)).argmax())
-    print(f"{path}: {labels[prediction]}")
+    print(f"{path}: {labels[predict(from_int16(rounded))]}")
