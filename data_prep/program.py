@@ -6,6 +6,7 @@ the program imports anything. `run` ends every program.
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
@@ -175,6 +176,8 @@ def _parse(argv: Sequence[str]) -> list[str]:
         sys.exit(f"error: {no_such_flag(error.flagname)}")
     except flags.Error as error:
         text = " ".join(str(error).split())
+        if required := re.match(r"flag --(\w+)=None: .* other than None", text):
+            text = f"--{required[1]} is missing: give --{required[1]}=VALUE"
         sys.exit(f"error: {text} ({help.hint()})")
     except SystemExit:  # absl's own --helpfull
         with contextlib.suppress(OSError):

@@ -116,4 +116,4 @@ def test_the_command_finds_its_programs_beside_a_folder_of_their_name(tmp_path):
 def test_a_program_of_data_prep_runs_by_the_command():
     code, out, errors = advjax_command("data_prep.build", "--corpus=voices")
     assert (code, out) == (1, "")
-    assert errors.count("\n") == 1 and "--out" in errors
+    assert errors.count("\n") == 1 and "give --out=VALUE" in errors
