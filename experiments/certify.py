@@ -47,8 +47,7 @@ def main() -> None:
 
     _, folder = requests.certified()
     if shared_runs.are_finished([folder]):
-        asked = requests.certification().radii if flags.RADII.value else None
-        print(certify_report.report([folder], folder, radii=asked))
+        print(certify_report.report([folder], folder, radii=requests.radii()))
         say(f"report      {folder}/report.md, curve.png, rows*.tsv, run.json")
         smoothed = f"{command('experiments.smoothed_attacks')} --run={folder}"
         say(f"next        {smoothed} attacks these clips")

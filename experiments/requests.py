@@ -52,8 +52,6 @@ def draft(*, defence: str = "gaussian", to_certify: bool = False) -> "Draft":
     """
     if (run := earlier_run()) is None:
         return task(defence=defence).draft()
-    from experiments.lab import preflight
-
     free = [flags.REP, flags.SEED, flags.NUM_POINTS, flags.WORKDIR]
     if to_certify:
         new = (*free, flags.SIGMA, flags.NOISE, *flags.CERTIFY_FLAGS)
@@ -62,7 +60,7 @@ def draft(*, defence: str = "gaussian", to_certify: bool = False) -> "Draft":
     known += (flags.SEED, flags.NUM_POINTS, flags.WORKDIR)
     given = {flag.name: flag.value for flag in known if flags.is_set(flag)}
     if "radii" in given:
-        given["radii"] = preflight.numbers("radii", given["radii"])
+        given["radii"] = radii() or []
     names = {flag.name for flag in free}
     run.check_flags({name: v for name, v in given.items() if name not in names})
     found = run.task(flags.home(), given).draft()
@@ -219,14 +217,24 @@ def workdir() -> pathlib.Path | None:
     return pathlib.Path(flags.WORKDIR.value) if flags.WORKDIR.value else None
 
 
+def radii() -> list[float] | None:
+    """The radii of --radii, if it gives any.
+
+    Raises:
+        ValueError: one is no finite number of 0 or more.
+    """
+    from experiments.lab import preflight
+
+    return preflight.numbers("radii", flags.RADII.value or []) or None
+
+
 def certification() -> "Certification":
     """The certification that the flags describe."""
-    from experiments.lab import preflight
     from experiments.lab.certify_settings import Certification
 
     size, given = preset(), {}
-    if flags.RADII.value:
-        given["radii"] = preflight.numbers("radii", flags.RADII.value)
+    if asked := radii():
+        given["radii"] = asked
     return Certification(
         num_selection=flags.value_or(flags.NUM_SELECTION, size.num_selection),
         num_estimation=flags.value_or(flags.NUM_ESTIMATION, size.num_estimation),

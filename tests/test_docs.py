@@ -92,7 +92,7 @@ def test_python_of_a_document_runs(name, capsys):
 
 @pytest.fixture(scope="module")
 def members():
-    """What the code of docs/extending.md defines, by name."""
+    """Definitions in the code of docs/extending.md, by name."""
     known = {}
     exec(IMPORTS, known)
     for block in blocks("docs/extending.md"):
