@@ -13,7 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from advjax.callables import apply, apply_unchanged, join, split
+from advjax.callables import (
+    UnusableNetwork,
+    apply,
+    apply_unchanged,
+    join,
+    split,
+)
 
 
 def num_classes(logits_fn: Any, x: Any) -> int:
@@ -89,7 +95,7 @@ def _plainly(static, arrays, x):
 def _row(called, arrays, static, x) -> int:
     try:
         row = jax.eval_shape(called, arrays, x)
-    except (MemoryError, jax.errors.JaxRuntimeError):
+    except (MemoryError, jax.errors.JaxRuntimeError, UnusableNetwork):
         raise
     except Exception as error:
         raise ValueError(_explained(error, join(arrays, static), x)) from error

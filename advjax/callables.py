@@ -36,6 +36,10 @@ def split(function: Callable[..., Any]) -> tuple[list[Any], Hashable]:
     return arrays, static
 
 
+class UnusableNetwork(ValueError):
+    """A network cannot be used; the message says why and what to do."""
+
+
 class _Static(tuple):
     """A tuple that differs from what it cannot be compared with.
 

@@ -90,9 +90,9 @@ def sources(*folders: str, without: str = "") -> list[pathlib.Path]:
 @pytest.mark.parametrize(
     ("paths", "extras"),
     [
-        (sources("advjax", "data_prep"), ("svm",)),
-        (sources("experiments", without="benchmarks"), ("svm", "bench")),
-        (sources("tests"), ("test",)),
+        (sources("advjax", "data_prep"), ("svm", "interop")),
+        (sources("experiments", without="benchmarks"), ("svm", "bench", "interop")),
+        (sources("tests"), ("test", "interop")),
     ],
     ids=["the library", "the programs", "the tests"],
 )

@@ -28,7 +28,7 @@ def test_a_mistake_of_ours_keeps_its_traceback():
         ("importlib_resources", "pip install importlib-resources"),
         ("matplotlib.figure", "pip install matplotlib"),
         ("sklearn.svm", 'pip install "advjax[svm]", or EXTRAS=svm ./launch.sh'),
-        ("torch", 'pip install "advjax[bench]", or EXTRAS=bench ./launch.sh'),
+        ("torch", 'pip install "advjax[interop]", or EXTRAS=interop ./launch.sh'),
         ("tensorflow_datasets", "pip install tensorflow-datasets"),
     ],
 )
