@@ -57,6 +57,7 @@ def main() -> None:
         flags.BUDGET.value,
         target=flags.TARGET.value if flags.is_set(flags.TARGET) else None,
         num_slots=flags.SLOTS.value,
+        finish=flags.FINISH.value,
     )
     workdir = requests.workdir()
     folders = attack_runs.workdirs(attacks, workdir)

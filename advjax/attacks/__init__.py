@@ -19,6 +19,7 @@ from advjax.attacks.imperceptible import imperceptible
 from advjax.attacks.jsma import jsma
 from advjax.attacks.lbfgs import lbfgs
 from advjax.attacks.noise import noise
+from advjax.attacks.pcm16 import finish_pcm16, on_pcm16
 
 ATTACKS: dict[str, Callable[..., Attack]] = {
     "noise": noise,
@@ -47,11 +48,13 @@ __all__ = [
     "eps_for_snr",
     "expectation",
     "fgsm",
+    "finish_pcm16",
     "imperceptible",
     "jsma",
     "lbfgs",
     "nes",
     "noise",
+    "on_pcm16",
     "partial_information",
     "pgd",
     "run",

@@ -139,6 +139,39 @@ class StepFn(Protocol):
         """
 
 
+class Ended(NamedTuple):
+    """The fields of a finished state that its result is computed from; see `Common`."""
+
+    x: Features
+    x_adv: Features
+    y: Label
+    budget: Budget
+    queries: Int[Array, ""]
+
+
+@runtime_checkable
+class FinishFn(Protocol):
+    """A callable type for the `finish` of an `Attack`.
+
+    The function changes an adversarial example before its success is measured. It is
+    pure and is traced by `jit` and `vmap`.
+    """
+
+    def __call__(
+        self, logits_fn: LogitsFn, ended: Ended
+    ) -> tuple[Ended, Bool[Array, ""]]:
+        """Finish one example.
+
+        Args:
+            logits_fn: the classifier.
+            ended: the end of the attack.
+
+        Returns:
+            The end with another `x_adv` and more `queries`, and whether the given
+            `x_adv` was adversarial.
+        """
+
+
 class Attack(NamedTuple):
     """An attack on one example: two pure functions and the attack's properties.
 
@@ -153,6 +186,8 @@ class Attack(NamedTuple):
             searches for the smallest perturbation and ignores the budget.
         black_box: whether the attack uses outputs only, never gradients.
         call: the call that made the attack, shown as its `repr`; see `keep_call`.
+        finish: changes the example before its success is measured, as `on_pcm16` does;
+            None leaves it.
     """
 
     init: InitFn
@@ -164,6 +199,7 @@ class Attack(NamedTuple):
     fixed_budget: bool = True
     black_box: bool = False
     call: str = ""
+    finish: FinishFn | None = None
 
     __repr__ = call_or_fields
 
@@ -177,12 +213,15 @@ class AttackResult(NamedTuple):
         queries: forward passes spent, without the one that measured success. A gradient
             counts as one.
         logits: of `x_adv`.
+        unfinished: whether the example was adversarial before the attack's `finish`;
+            None for an attack without one.
     """
 
     x_adv: Features
     success: Bool[Array, ""]
     queries: Int[Array, ""]
     logits: Logits
+    unfinished: Bool[Array, ""] | None = None
 
 
 def run(
@@ -236,9 +275,7 @@ def run(
         return attack.step(logits_fn, state), num_steps + 1
 
     state, _ = jax.lax.while_loop(unfinished, advance, (state, jnp.int32(0)))
-    common = state.common
-    ended = Ended(x_adv=common.x_adv, y=common.y, queries=common.queries)
-    result = measure(attack, logits_fn, ended)
+    result = measure(attack, logits_fn, end_of(state.common))
     success = result.success & (y >= 0) & (y < classes)
     if attack.fixed_budget:
         success &= _within(result.x_adv, x, attack.norm, budget)
@@ -283,19 +320,19 @@ def check_outputs(
             raise ValueError(PROBABILITIES)
 
 
-class Ended(NamedTuple):
-    """The fields of a finished state that its result is computed from."""
-
-    x_adv: Features
-    y: Label
-    queries: Int[Array, ""]
+def end_of(common: Common) -> Ended:
+    """The end of an attack."""
+    return Ended(*(getattr(common, name) for name in Ended._fields))
 
 
 def measure(attack: Attack, logits_fn: LogitsFn, ended: Ended) -> AttackResult:
-    """The result of a finished attack, with its success measured on `x_adv`."""
+    """The result of an ended attack, finished, with its success measured on `x_adv`."""
+    unfinished = None
+    if attack.finish is not None:
+        ended, unfinished = attack.finish(logits_fn, ended)
     logits = logits_fn(ended.x_adv)
     success = is_adversarial(logits, ended.y, targeted=attack.targeted)
-    return AttackResult(ended.x_adv, success, ended.queries, logits)
+    return AttackResult(ended.x_adv, success, ended.queries, logits, unfinished)
 
 
 def float_budget(attack: Attack, budget: AnyArray | None) -> Float[Array, "..."]:

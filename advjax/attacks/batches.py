@@ -35,6 +35,7 @@ from advjax.attacks.base import (
     AttackResult,
     Ended,
     choose,
+    end_of,
     float_budget,
     measure,
 )
@@ -200,7 +201,10 @@ def _check_outputs(judge, examples, num_slots: int, first: int = 0) -> None:
     part = slice(first, first + num_slots)
 
     def logits(x):
-        rows = [Ended(*row, np.int32(0)) for row in zip(x, y[part], strict=True)]
+        rows = [
+            Ended(row, row, label, np.float32(0), np.int32(0))
+            for row, label in zip(x, y[part], strict=True)
+        ]
         found = _judge(judge, list(enumerate(rows)), num_slots)
         return np.stack([result.logits for _, result in found])
 
@@ -213,7 +217,7 @@ def _check_outputs(judge, examples, num_slots: int, first: int = 0) -> None:
 
 def _collect(state, example, finished) -> list[tuple[int, Ended]]:
     """The finished slots' examples and their final states, copied to the host."""
-    rows = Ended(*(np.asarray(getattr(state.common, name)) for name in Ended._fields))
+    rows = jax.tree.map(np.asarray, end_of(state.common))
     # Copied, because the next call of `advance` overwrites these arrays.
     return [
         (int(example[slot]), jax.tree.map(lambda a, s=slot: a[s].copy(), rows))

@@ -4,7 +4,12 @@ The randomness of an example follows from its id. So rows do not depend on their
 on the other examples, or on interruptions.
 """
 
-from advjax.evaluation.attack import Attacked, AttackResume, attack_points
+from advjax.evaluation.attack import (
+    Attacked,
+    AttackResume,
+    attack_points,
+    judge_pcm16,
+)
 from advjax.evaluation.certify import CertifyResume, certify_points
 from advjax.evaluation.clean import clean_accuracy, logits_of_batch, stage_features
 from advjax.evaluation.points import Point, example_key
@@ -18,6 +23,7 @@ __all__ = [
     "certify_points",
     "clean_accuracy",
     "example_key",
+    "judge_pcm16",
     "logits_of_batch",
     "stage_features",
 ]

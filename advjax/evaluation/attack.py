@@ -14,11 +14,13 @@ from jaxtyping import Float
 
 from advjax.attacks import Attack, AttackResult, run_batch, snapshots
 from advjax.attacks.checks import check_classifier, zero_gradient_shares
+from advjax.attacks.objectives import is_adversarial
 from advjax.evaluation.clean import logits_of_batch
 from advjax.evaluation.points import Point, example_key
 from advjax.metrics.distortion import radius_snr_db
 from advjax.metrics.robustness import off_target
 from advjax.runs.row_types import AttackRow
+from advjax.signal.samples import from_int16, to_int16
 from advjax.types import AnyCallable, Key
 
 
@@ -137,6 +139,30 @@ def attack_points(
         resume.snapshot.unlink(missing_ok=True)
 
 
+def judge_pcm16(
+    logits_fn: AnyCallable, row: AttackRow, x_adv: Float[np.ndarray, "time"]
+) -> AttackRow:
+    """The row with its `success_pcm16`, measured on the file of 16 bits.
+
+    The samples are those that writing and reading a WAV gives. Only successes are
+    judged. Of a finished attack a success counts only if it holds.
+
+    Args:
+        logits_fn: the classifier, from the waveform on.
+        row: of the attacked waveform.
+        x_adv: the adversarial example.
+    """
+    holds = row.success
+    if holds:
+        samples = from_int16(to_int16(x_adv))[None]
+        (logits,) = logits_of_batch(logits_fn, samples, batch_size=1)
+        targeted = row.target >= 0
+        y = jnp.int32(row.target if targeted else row.label)
+        holds = bool(is_adversarial(jnp.asarray(logits), y, targeted=targeted))
+    success = row.success if row.success_float32 < 0 else holds
+    return row._replace(success=success, success_pcm16=int(holds))
+
+
 def _unfinished(attack, logits_fn, points, resume: AttackResume):
     """The slots of a valid snapshot, if any, and the ids that they number."""
     snapshot = resume.snapshot
@@ -202,6 +228,7 @@ def _attack_row(
         new=float(after[new]),
         gt_new=float(after[old]),
         zero_gradient=zero_gradient,
+        success_float32=-1 if result.unfinished is None else int(result.unfinished),
     )
 
 

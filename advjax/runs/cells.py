@@ -30,11 +30,18 @@ ANY = ("nan", "inf", "-inf")
 
 @dataclasses.dataclass(frozen=True)
 class Whole:
-    """A column of integers of at least `low`, as int64."""
+    """A column of integers of at least `low`, as int64.
+
+    Attributes:
+        low: the smallest.
+        high: the largest; None is no limit.
+        absent: value of rows whose file lacks the column.
+    """
 
     low: int = 0
+    high: int | None = None
+    absent: int = 0
     dtype = np.int64
-    absent = 0
 
     def write(self, name: str, value: Any) -> str:
         """The text of a number."""
@@ -48,6 +55,8 @@ class Whole:
             raise ValueError(f"{name} is too large: {text[:40]}")
         if int(text) < self.low:
             raise ValueError(f"{name} must be {self.low} or more, found {text}")
+        if self.high is not None and int(text) > self.high:
+            raise ValueError(f"{name} must be {self.high} or less, found {text}")
         return int(text)
 
 

@@ -155,11 +155,13 @@ def open_run(
         _lock(file, folder, argument)
         _refuse_other_starts(folder, shard[1], argument)
         content = file.read()
+        schema = schema.like(content)
         whole = _whole_lines(content, path, schema, argument)
         done = _done(whole, path, schema, ids)
         others = [other for other in shards(folder) if other != path]
         for other in others:
-            lines = _whole_lines(other.read_bytes(), other, schema, argument)
+            content = other.read_bytes()
+            lines = _whole_lines(content, other, schema.like(content), argument)
             done |= _done(lines, other, schema, ids)
         with lock_folder(folder):
             settle(
@@ -262,7 +264,7 @@ def check_run_folder(
         _check_description(folder, schema, shown)
         return
     for file, content in contents:
-        if not schema.begins(content):
+        if not schema.like(content).begins(content):
             raise ValueError(
                 f"{printable(str(file))} has other columns than this program writes, "
                 f"so it cannot be continued: {_ANOTHER}"

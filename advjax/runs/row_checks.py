@@ -104,6 +104,16 @@ def check_attacks(
     )
     refuse_repeated_ids(rows, path)
     found = settings or {}
+    finished = found.get("finish") == "pcm16"
+    refuse(
+        path,
+        (rows.success_pcm16 == 1) & ~rows.success
+        | finished & rows.success & (rows.success_pcm16 == 0),
+        lambda i: (
+            f"success_pcm16 is {rows.success_pcm16[i]} where success is "
+            f"{int(rows.success[i])}"
+        ),
+    )
     if found.get("budget") is None or found.get("norm") not in ("linf", "l2"):
         return
     norm = found["norm"]

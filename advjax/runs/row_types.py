@@ -20,6 +20,8 @@ Class = Annotated[int, Whole(low=-1)]
 """-1 where there is none."""
 Name = Annotated[str, Text()]
 Truth = Annotated[bool, Flag()]
+Judgement = Annotated[int, Whole(low=-1, high=1, absent=-1)]
+"""1 or 0; -1 where it was not judged."""
 Size = Annotated[float, Real(low=0)]
 Norm = Annotated[float, Real(low=0, words=("inf",))]
 Probability = Annotated[float, Real(low=0, high=1)]
@@ -66,7 +68,8 @@ class AttackRow(NamedTuple):
     """One attacked example, in the order of the columns.
 
     The three confidences are those of Subramanian et al. 2019 (arXiv:1907.02477), whose
-    tables call them GT, New and GT new.
+    tables call them GT, New and GT new. Only runs at the waveform have the last two
+    columns, and only those with a finish the last one.
     """
 
     idx: Count
@@ -101,6 +104,10 @@ class AttackRow(NamedTuple):
     """Probability of the clean prediction on the adversarial example."""
     zero_gradient: Probability
     """Share of entries at which the clean loss has a gradient of exactly zero."""
+    success_pcm16: Judgement = -1
+    """The success holds on the file of 16 bits; see `evaluation.judge_pcm16`."""
+    success_float32: Judgement = -1
+    """The attack succeeded before its `finish`, which `success` does not say."""
 
 
 class SmoothedAttackRow(NamedTuple):
@@ -191,6 +198,7 @@ ATTACK_ROWS = Schema(
     kind="attack",
     advice="attack something first, with `python -m experiments.attack`",
     check=check_attacks,
+    optional=2,
 )
 """Rows of attacked examples."""
 SMOOTHED_ATTACKS = Schema(

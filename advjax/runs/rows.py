@@ -54,6 +54,9 @@ class Schema(Generic[Row]):
             settings of their run if there are any.
         leading: numbers of leading columns that files of earlier versions and of other
             programs may have.
+        optional: number of columns at the end that a run may do without. A file is
+            continued with the columns that it has.
+        dropped: number of these that files of this schema do without.
         foreign: a file with at most so many columns is another program's.
         quoted: put texts with tabs, quotes or line breaks in quotes, as `csv` does.
             Other schemas refuse such texts, so that a line is a row.
@@ -68,6 +71,8 @@ class Schema(Generic[Row]):
         refuse_repeated_ids
     )
     leading: tuple[int, ...] = ()
+    optional: int = 0
+    dropped: int = 0
     foreign: int = 0
     quoted: bool = False
 
@@ -82,9 +87,24 @@ class Schema(Generic[Row]):
         return {name: cells[0] for name, cells in annotated.items()} | {**self.derived}
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns that are written."""
+        return tuple(self.cells)[: len(self.cells) - self.dropped]
+
+    @property
     def header(self) -> bytes:
         """The first line of a file, newline included."""
-        return self._line(list(self.cells))
+        return self._line(self.names)
+
+    def without(self, dropped: int) -> "Schema[Row]":
+        """The schema of files without so many of the optional columns."""
+        return dataclasses.replace(self, dropped=dropped)
+
+    def like(self, content: bytes) -> "Schema[Row]":
+        """The schema of a file's own columns; this one if `content` has no header."""
+        kinds = map(self.without, range(self.optional + 1))
+        begun = b"\n" in content
+        return next((each for each in kinds if begun and each.begins(content)), self)
 
     def line(self, row: Row) -> bytes:
         """The line of a row, newline included.
@@ -93,8 +113,8 @@ class Schema(Generic[Row]):
             ValueError: a text has a tab or a line break, or a time is not a number.
         """
         texts = []
-        for name, cell in self.cells.items():
-            text = cell.write(name, getattr(row, name))
+        for name in self.names:
+            text = self.cells[name].write(name, getattr(row, name))
             if not self.quoted and set(text) & set("\t\n\r"):
                 raise ValueError(
                     f"the {name} {text!r} has a tab or a line break: rename the clip"
@@ -165,7 +185,8 @@ class Schema(Generic[Row]):
         (header, *lines), rest = self._texts(content, path)
         columns = tuple(header)
         names = tuple(self.cells)
-        readable = (names, *(names[:count] for count in self.leading))
+        widths = [len(names) - dropped for dropped in range(self.optional + 1)]
+        readable = [names[:count] for count in (*widths, *self.leading)]
         if columns not in readable or (self.foreign and b"\n" not in content):
             expected = f"these are not the rows of {self.title}"
             if self.foreign:

@@ -1,7 +1,7 @@
 """A run that attacks test points, and resumes."""
 
 import contextlib
-import inspect
+import functools
 import math
 import pathlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from advjax import catalog, evaluation
-from advjax.attacks import ATTACKS, Attack
+from advjax.attacks import Attack, on_pcm16
 from advjax.metrics.robustness import attackable
 from advjax.representations import Waveform, definition
 from advjax.runs import folder as runs
@@ -29,50 +29,9 @@ from experiments.lab.adversarial_examples import (
     ExampleFolder,
     open_examples,
 )
+from experiments.lab.attack_requests import AttackRequest, all_options, build, targets
 from experiments.lab.console import say
-from experiments.lab.task import Draft, System
-
-TARGETS = ("next", "random", "least_likely")
-"""Targets that depend on the clip."""
-
-
-class AttackRequest(NamedTuple):
-    """One attack at one budget.
-
-    Attributes:
-        attack: a choice from `ATTACKS`, with options.
-        budget: "20dB" (of SNR), "-40dBFS", or a norm; None for attacks that look for
-            the smallest perturbation.
-        target: the class to reach, for targeted attacks: one of `TARGETS`, or the name
-            of a class.
-        num_slots: examples attacked at once; None for the backend's default.
-    """
-
-    attack: str
-    budget: str | None = None
-    target: str = "random"
-    num_slots: int | None = None
-
-
-def build(task: System | Draft, text: str) -> Attack:
-    """The attack that `text` names, with the bounds of the task's stage.
-
-    An attack on waveforms gets their sample rate. One that starts from clips of other
-    classes gets the first training clip of each; of a draft, zeros in their place.
-
-    Raises:
-        ValueError: an unknown attack or option, or an attack on waveforms elsewhere.
-    """
-    name, _ = catalog.parse(text)
-    needed = inspect.signature(ATTACKS[name]).parameters if name in ATTACKS else {}
-    given: dict[str, Any] = {}
-    if "starts" in needed:
-        given["starts"] = _starts(task)
-    if "sample_rate_hz" in needed:
-        if not isinstance(task.stage, Waveform):
-            raise ValueError(f"{name} perturbs waveforms: give --rep=waveform")
-        given["sample_rate_hz"] = task.stage.sample_rate_hz
-    return catalog.pick(text, ATTACKS, bounds=task.stage.bounds, **given)
+from experiments.lab.task import System
 
 
 class Inputs(NamedTuple):
@@ -137,7 +96,7 @@ class Prepared(NamedTuple):
     key: Key
     num_slots: int | None = None
     mixed: bool = False
-    schema: Schema = ATTACK_ROWS
+    schema: Schema = ATTACK_ROWS.without(2)
     row: Callable[[AttackRow, Float[np.ndarray, "*features"]], Any] = (
         lambda row, x_adv: row
     )
@@ -186,19 +145,21 @@ def prepare(
     """
     name, options = catalog.parse(request.attack)
     built = built or build(system, request.attack)
+    if request.finish:
+        built = on_pcm16(built)
     budgets.check(request.budget, name, built)
-    logits_fn, sizes, targets = system.logits_fn(), None, None
+    logits_fn, sizes, goals = system.logits_fn(), None, None
     if built.fixed_budget:
         sizes = [budgets.size(request.budget, p.x, built.norm) for p in points]
     if built.targeted:
-        targets = _targets(request.target, system.classifier, logits_fn, points)
+        goals = targets(request.target, system.classifier, logits_fn, points)
     settings = {
         "corpus": system.data.info.name,
         "records": system.data.digest(),
         "classifier": system.classifier.digest(),
         "perturbation_enters_at": system.stage.name,
         "representation": definition(system.representation),
-        "attack": {"name": name, **_all_options(name), **options},
+        "attack": {"name": name, **all_options(name), **options},
         "norm": built.norm,
         # JSON has no infinity.
         "bounds": [bound if math.isfinite(bound) else None for bound in built.bounds],
@@ -208,17 +169,20 @@ def prepare(
         "num_points": len(points),
         "seed": system.task.seed,
         "defence": system.defence,
+        # Runs of earlier versions have no such key.
+        **({"finish": request.finish} if request.finish else {}),
     }
     home = system.task.home
     if workdir is None:
-        parts = [system.data.folder.name, system.stage.name, name, settings["budget"]]
+        parts = [system.data.folder.name, system.stage.name, name]
+        parts += [settings["budget"], request.finish]
         title = "-".join(filter(None, parts))
         workdir = folder_names.place(home / "attack", title, settings)
     origins = {
         "classifier_folder": system.folder,
         "records_folder": system.data.folder,
     }
-    inputs = Inputs(built, points, sizes, targets)
+    inputs = Inputs(built, points, sizes, goals)
     prepared = Prepared(
         folder=workdir,
         settings=settings,
@@ -235,6 +199,7 @@ def prepare(
         batches=[Batch([point.id for point in points], lambda: inputs)],
         key=jax.random.key(system.task.seed),
         num_slots=request.num_slots,
+        **_file_columns(system.stage, logits_fn, request.finish),
     )
     shared_runs.open_together(workdir, prepared.open).close()
     return prepared
@@ -310,9 +275,11 @@ def run(
             ):
                 if stored is not None:
                     stored.write(row.id, x_adv)
-                opened.append(prepared.row(row, x_adv))
+                made = prepared.row(row, x_adv)
+                opened.append(made)
                 counts = attackable(row.label, row.clean, row.target)
-                fooled, seen = fooled + (counts and row.success), seen + counts
+                won = counts and getattr(made, "success", row.success)
+                fooled, seen = fooled + won, seen + counts
                 note = f"success {fooled / seen:.2f}" if seen else ""
                 line.advance(batch.work, note=note)
 
@@ -340,49 +307,9 @@ def _of_process(name: str, here: parallel.Process) -> str:
     return f"{stem}-{here.index}-of-{here.count}.{kind}"
 
 
-def _all_options(name: str) -> dict[str, Any]:
-    """The defaults of an attack's options, but for the bounds, which the stage has."""
-    return {
-        p.name: p.default
-        for p in inspect.signature(ATTACKS[name]).parameters.values()
-        if p.default is not p.empty and p.name != "bounds"
-    }
-
-
-def _targets(text: str, classifier, logits_fn, points) -> list[int]:
-    labels = np.asarray([point.label for point in points])
-    count = len(classifier.labels)
-    if text == "next":
-        shifts = 1
-    elif text == "random":
-        # From the id, as all randomness of a point: the same in every run.
-        keys = [evaluation.example_key(jax.random.key(1), p.id) for p in points]
-        shifts = [int(jax.random.randint(key, (), 1, count)) for key in keys]
-    elif text == "least_likely":
-        x = np.stack([point.x for point in points])
-        return evaluation.logits_of_batch(logits_fn, x).argmin(axis=1).tolist()
-    elif text in classifier.labels:
-        return [classifier.labels.index(text)] * len(points)
-    else:
-        raise ValueError(
-            f"no target {text!r}: choose {', '.join(TARGETS)}, or a class such as "
-            f"{classifier.labels[0]}"
-        )
-    return ((labels + np.asarray(shifts)) % count).tolist()
-
-
-def _starts(task: System | Draft) -> Float[np.ndarray, "classes *features"]:
-    if isinstance(task, Draft):
-        shape = (len(task.source.labels), *task.stage.feature_shape)
-        return np.zeros(shape, np.float32)
-    source = task.data.split("train")
-    wanted, found = len(task.data.labels), {}
-    for index in range(len(source)):
-        example = source[index]
-        if example["label"] not in found:
-            found[example["label"]] = evaluation.stage_features(
-                task.stage, example["audio"]
-            )
-        if len(found) == wanted:
-            break
-    return np.stack([found[label] for label in range(wanted)])
+def _file_columns(stage, logits_fn: LogitsFn, finish: str | None) -> dict[str, Any]:
+    """Schema and judge of the rows: an attack at the waveform has columns on files."""
+    if not isinstance(stage, Waveform):
+        return {"schema": ATTACK_ROWS.without(2)}
+    judge = functools.partial(evaluation.judge_pcm16, logits_fn)
+    return {"schema": ATTACK_ROWS.without(0 if finish else 1), "row": judge}

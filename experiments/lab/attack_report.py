@@ -58,7 +58,7 @@ def report(folders: Sequence[pathlib.Path], out: pathlib.Path) -> str:
 
 def attack_table(folders: Sequence[pathlib.Path]) -> tables.Table:
     """A row for each run: accuracy before and after, and the cost of success."""
-    lines, notes = [], []
+    lines, notes, held = [], [], []
     for folder in folders:
         settings = runs.description(folder)["settings"]
         rows, norm = ATTACK_ROWS.read(folder), settings["norm"]
@@ -80,6 +80,13 @@ def attack_table(folders: Sequence[pathlib.Path]) -> tables.Table:
                 _number(np.median, rows.zero_gradient[counted], ".2f"),
             ]
         )
+        held.append(_held(rows, counted))
+        if settings.get("finish"):
+            begun = np.sum((rows.success_float32 == 1) & counted)
+            notes.append(
+                f"{_title(settings)}: {begun - np.sum(won)} of {begun} successes could "
+                "not be made to hold in a file and count as none"
+            )
         if settings["target"]:
             notes.append(
                 f"{_title(settings)}: {np.sum(~kept)} of {len(kept)} points are in no "
@@ -89,6 +96,12 @@ def attack_table(folders: Sequence[pathlib.Path]) -> tables.Table:
         "attack", "budget", "points", "clean", "attacked", "fooled", "SNR in dB",
         "size", "queries", "zero gradient",
     ]  # fmt: skip
+    if any(cell != tables.DASH for cell in held):
+        place = header.index("fooled") + 1
+        header.insert(place, "in a file")
+        for line, cell in zip(lines, held, strict=True):
+            line.insert(place, cell)
+        notes.append("in a file: share whose success holds in a file of 16 bits")
     saved = [wav_pairs.read(folder / wav_pairs.EXAMPLES_FILE) for folder in folders]
     if any(saved):
         header.append("WAVs that still fool")
@@ -107,6 +120,12 @@ def attack_table(folders: Sequence[pathlib.Path]) -> tables.Table:
             *dict.fromkeys(notes),
         ],
     )
+
+
+def _held(rows, counted) -> str:
+    """Share of the clips that are fooled by a file; a dash where none was judged."""
+    judged = rows.success_pcm16[counted & (rows.success_pcm16 >= 0)]
+    return tables.share_text(share_of(judged == 1))
 
 
 def _title(settings: Mapping[str, Any]) -> str:

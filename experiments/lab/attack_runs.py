@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from advjax import catalog
 from advjax.attacks import ATTACKS, Attack
+from advjax.representations import Waveform
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS
 from advjax.runtime import parallel
@@ -14,13 +15,14 @@ from data_prep.help import command
 from experiments.lab import (
     attack,
     attack_report,
+    attack_requests,
     audibility,
     budgets,
     folder_names,
     preflight,
     shared_runs,
 )
-from experiments.lab.attack import TARGETS, AttackRequest
+from experiments.lab.attack_requests import TARGETS, AttackRequest
 from experiments.lab.console import say
 from experiments.lab.task import Draft, System
 
@@ -50,6 +52,7 @@ def plan(
     *,
     target: str | None,
     num_slots: int | None,
+    finish: str | None,
 ) -> list[AttackRequest]:
     """Every attack at every budget, all of them checked before the first one runs.
 
@@ -59,13 +62,19 @@ def plan(
         texts: budgets, for attacks within one.
         target: the class that targeted attacks reach; None for the default.
         num_slots: examples attacked at once.
+        finish: "pcm16" to make successes hold in files of 16 bits, or None.
 
     Raises:
         ValueError: an attack, budget, target or number that is wrong or has no effect.
     """
     if num_slots and num_slots > MOST_SLOTS:
         raise ValueError(f"--slots={num_slots}: give 1 to {MOST_SLOTS:,}")
-    built = {text: attack.build(draft, text) for text in attacks}
+    if finish and not isinstance(draft.stage, Waveform):
+        raise ValueError(
+            f"--finish={finish} needs a perturbed waveform, and --rep is "
+            f"{draft.stage.name}: give --rep=waveform, or leave --finish out"
+        )
+    built = {text: attack_requests.build(draft, text) for text in attacks}
     if texts and not any(each.fixed_budget for each in built.values()):
         raise ValueError(
             f"{' and '.join(built)} looks for the smallest perturbation: leave "
@@ -78,7 +87,7 @@ def plan(
     for text, each in built.items():
         for budget in labels if each.fixed_budget and labels else [None]:
             budgets.check(budget, text, each)
-            request = AttackRequest(text, budget, num_slots=num_slots)
+            request = AttackRequest(text, budget, num_slots=num_slots, finish=finish)
             requests.append(request._replace(target=target) if target else request)
     return requests
 

@@ -10,6 +10,7 @@ def label_of(settings: Mapping[str, Any]) -> str:
     """A run's name: its attack or noise, the stage, and the network's training."""
     if "attack" in settings:
         goal = " targeted" if settings["target"] else ""
+        goal += f" ({settings['finish']})" if settings.get("finish") else ""
         at = settings["perturbation_enters_at"]
         return f"{settings['attack']['name']}{goal} at {at}, {settings['defence']}"
     law, value = settings["noise"]["law"], settings["noise"]["sigma"]

@@ -25,7 +25,7 @@ from advjax.runs.row_types import (
 from advjax.runtime import parallel
 from advjax.runtime.progress import duration
 from advjax.types import Key, LogitsFn
-from experiments.lab import attack, folder_names
+from experiments.lab import attack, attack_requests, folder_names
 from experiments.lab.task import Draft, System
 
 INSIDE = 1 - 1e-3
@@ -271,7 +271,7 @@ def check(task: System | Draft, request: SmoothedAttackRequest) -> dict[str, Att
     Raises:
         ValueError: attacks or noise that no l2 radius covers, or an unknown attack.
     """
-    built = {text: attack.build(task, text) for text in request.attacks}
+    built = {text: attack_requests.build(task, text) for text in request.attacks}
     if (noise := task.task.noise) != "gaussian":
         raise ValueError(
             f"--noise={noise} is not attacked here: budgets are l2 norms and gradients "

@@ -14,6 +14,7 @@ from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS
 from experiments.lab import (
     attack,
+    attack_requests,
     cell_files,
     certify,
     held_out,
@@ -21,6 +22,7 @@ from experiments.lab import (
     smoothed_attack,
     smoothed_attack_report,
 )
+from experiments.lab.attack_requests import AttackRequest
 from experiments.lab.budget_scan import Scan
 from experiments.lab.certify_settings import Certification
 from experiments.lab.console import say
@@ -157,9 +159,9 @@ class Attack(Step):
     def run(self, job: Job) -> None:
         """Attack the points that have no row, with one compiled program."""
         points = attacked_points(job.resolve(), self.num_points)
-        built = attack.build(job.resolve(), self.text)
+        built = attack_requests.build(job.resolve(), self.text)
         for name, budget in self.runs.items():
-            request = attack.AttackRequest(self.text, budget, num_slots=self.num_slots)
+            request = AttackRequest(self.text, budget, num_slots=self.num_slots)
             _attack(job, request, built, points, name, keep_examples=self.keep_examples)
 
 
@@ -191,10 +193,13 @@ class ScanBudgets(Step):
         if not len(chosen):
             return
         say(f"{job.cell.path}: {self.name} on {len(chosen)} clips")
-        left, built = [every[i] for i in chosen], attack.build(system, scan.attack)
+        left, built = (
+            [every[i] for i in chosen],
+            attack_requests.build(system, scan.attack),
+        )
         for budget in scan.budgets or (None,):
             text = None if budget is None else f"{budget:.6g}"
-            request = attack.AttackRequest(scan.attack, text, num_slots=self.num_slots)
+            request = AttackRequest(scan.attack, text, num_slots=self.num_slots)
             folder = _attack(
                 job, request, built, left, f"{self.name}/{text or 'smallest'}"
             )
@@ -207,7 +212,7 @@ class ScanBudgets(Step):
 
 def _attack(
     job: Job,
-    request: attack.AttackRequest,
+    request: AttackRequest,
     built: Any,
     points: Sequence[evaluation.Point],
     name: str,

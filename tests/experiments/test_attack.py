@@ -10,6 +10,7 @@ from scipy.io import wavfile
 
 from advjax import checkpoint, evaluation
 from advjax.runs.row_types import ATTACK_ROWS, AttackRow
+from advjax.signal.samples import from_int16, to_int16
 from experiments import attack, report, transfer
 from experiments.lab import attack_report, wav_pairs
 from experiments.lab.adversarial_examples import EXAMPLES_FILE
@@ -105,6 +106,12 @@ def test_wavs_are_judged_as_they_were_written(home):
     logits_fn = checkpoint.load(classifier).logits_fn("waveform")
     for folder in run_folders(home):
         rows = ATTACK_ROWS.read(folder)
+        # Rows are judged by the same samples, without a file.
+        x_adv = np.load(folder / EXAMPLES_FILE)
+        files = from_int16(to_int16(x_adv))
+        after = evaluation.logits_of_batch(logits_fn, files).argmax(axis=1)
+        holds = rows.success & (after != rows.label)
+        np.testing.assert_array_equal(rows.success_pcm16, holds)
         pairs = wav_pairs.read(folder / wav_pairs.EXAMPLES_FILE)
         assert len(pairs) == min(3, (rows.success & (rows.clean == rows.label)).sum())
         for pair in pairs:
@@ -230,6 +237,7 @@ def test_transfer_to_itself_is_complete(home, tmp_path, capsys):
         ({"attack": ["pdg"]}, "Did you mean 'pgd'"),
         ({"rep": "mel"}, "the stages are"),
         ({"attack": ["imperceptible"], "rep": "mfbe"}, "give --rep=waveform"),
+        ({"finish": "pcm16", "rep": "mfbe"}, "--finish=pcm16 needs a perturbed wave"),
         (
             {"attack": ["pgd(targeted=True)"], "target": "Anna"},
             "--target=Anna: no such",
@@ -255,7 +263,8 @@ def test_a_black_box_that_does_better_is_pointed_out(home, tmp_path):
         for row in rows:  # right before, and fooled or not
             row[label] = row[clean]
             row[predict] = str(int(row[clean]) + int(won))
-            row[AttackRow._fields.index("success")] = won
+            for name in ("success", "success_pcm16"):
+                row[AttackRow._fields.index(name)] = won
             for name in ("gt", "new", "gt_new"):
                 row[AttackRow._fields.index(name)] = "0.5"
         text = "\n".join([lines[0], *("\t".join(row) for row in rows)]) + "\n"
@@ -274,6 +283,8 @@ def test_stages_without_a_greatest_value_are_attacked(home, tmp_path):
     settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
     assert settings["bounds"] == [0.0, None]
     assert len(ATTACK_ROWS.read(tmp_path / "run").id) == 4
+    header = (tmp_path / "run" / "rows.tsv").read_text().partition("\n")[0]
+    assert "pcm16" not in header  # no file holds a spectrogram
 
 
 @pytest.mark.slow

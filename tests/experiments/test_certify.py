@@ -18,7 +18,7 @@ from advjax.runtime import parallel
 from advjax.smoothing.counting import in_order
 from experiments import app, certify, report, train
 from experiments.lab import certify_report, presets, vote_checkpoints, vote_placement
-from experiments.lab.attack import TARGETS
+from experiments.lab.attack_requests import TARGETS
 
 SMALL = {
     "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",

@@ -57,3 +57,37 @@ def test_rows_of_another_kind_are_refused(tmp_path):
 def test_an_id_that_breaks_the_file_is_refused():
     with pytest.raises(ValueError, match="rename the clip"):
         ATTACK_ROWS.line(ROW._replace(id="a\tb"))
+
+
+@pytest.mark.parametrize("dropped", [0, 1, 2])
+def test_a_run_goes_on_with_the_columns_that_it_has(tmp_path, dropped):
+    schema = ATTACK_ROWS.without(dropped)
+    row = ROW._replace(success_pcm16=1, success_float32=1)
+    folder = tmp_path / "run"
+    with runs.open_run(
+        folder, settings={"a": 1}, environment={}, schema=schema, shard=(0, 2)
+    ) as run:
+        run.append(row)
+    before = (folder / "rows-0-of-2.tsv").read_bytes()
+    assert before.count(b"\t") == 2 * (len(AttackRow._fields) - dropped - 1)
+    # A later version writes more columns, but not into this file.
+    for index, columns in ((0, len(AttackRow._fields) - dropped), (1, 20)):
+        with runs.open_run(
+            folder, settings={"a": 1}, environment={}, schema=ATTACK_ROWS,
+            shard=(index, 2),
+        ) as run:  # fmt: skip
+            run.append(row._replace(id=f"{index}", idx=index + 4))
+        lines = (folder / f"rows-{index}-of-2.tsv").read_text().splitlines()
+        assert {len(line.split("\t")) for line in lines} == {columns}
+    assert (folder / "rows-0-of-2.tsv").read_bytes().startswith(before)
+    found = ATTACK_ROWS.read(folder)
+    assert found.success_pcm16.tolist() == [1 if dropped < 2 else -1] * 2 + [1]
+    assert found.success_float32.tolist() == [1 if dropped < 1 else -1] * 2 + [1]
+
+
+def test_fewer_columns_than_a_run_may_have_are_refused(tmp_path):
+    (tmp_path / "rows.tsv").write_bytes(ATTACK_ROWS.without(3).header)
+    with pytest.raises(ValueError, match="not the rows of an attack"):
+        ATTACK_ROWS.read(tmp_path)
+    with pytest.raises(ValueError, match="other columns"):
+        opened(tmp_path)

@@ -118,7 +118,7 @@ def test_the_kinds_of_committed_runs_are_known():
         header = (path.parent / "rows.tsv").read_bytes().split(b"\n")[0] + b"\n"
         kinds = {
             CERTIFICATES.header: "certify",
-            ATTACK_ROWS.header: "attack",
+            **{ATTACK_ROWS.without(n).header: "attack" for n in range(3)},
         }
         kind = kinds.get(header, "smoothed_attacks" if b"clip" in header else "certify")
         assert kind_of(runs.description(path.parent)) == kind

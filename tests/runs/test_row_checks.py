@@ -154,10 +154,17 @@ ATTACKED = AttackRow(
         ({"gt": 1.5}, "gt must be 1 or less"),
         ({"queries": -1}, "queries must be 0 or more"),
         ({"l2": float("nan")}, "l2 must be a number, found 'nan'"),
+        ({"success_pcm16": 0}, "success_pcm16 is 0 where success is 1"),
+        ({"success_pcm16": 2}, "success_pcm16 must be 1 or less"),
+        (
+            {"success": False, "success_pcm16": 1},
+            "success_pcm16 is 1 where success is 0",
+        ),
     ],
 )
 def test_an_attacks_row_that_contradicts_itself_is_named(tmp_path, change, complaint):
     settings = {"attack": {"name": "pgd"}, "norm": "linf", "budget": "0.1"}
+    settings["finish"] = "pcm16"
     write(tmp_path, [], settings, ATTACK_ROWS)
     path = tmp_path / "rows.tsv"
     two = [ATTACKED._replace(id="a"), ATTACKED._replace(**change)]

@@ -31,7 +31,7 @@ from advjax.metrics.shares import Share
 from advjax.reports import tables
 from advjax.runtime.progress import Progress
 from advjax.transforms import SMALL_ROOM, TRANSFORMS, Transform
-from experiments.lab import attack, budgets, cached_rows
+from experiments.lab import attack_requests, budgets, cached_rows
 from experiments.lab.grid import Job, Step
 from experiments.lab.steps import attacked_points
 from experiments.lab.task import System
@@ -121,7 +121,7 @@ class Heuristics(Step):
         budget: str | None,
     ) -> Waves:
         """The adversarial example of each clip, or the clip where there is none."""
-        built, sizes, num_slots = attack.build(system, text), None, None
+        built, sizes, num_slots = attack_requests.build(system, text), None, None
         if built.fixed_budget:
             sizes = [budgets.size(budget, p.x, built.norm) for p in points]
         if count := self.num_draws:

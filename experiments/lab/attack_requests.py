@@ -1,0 +1,116 @@
+"""Requests of attacks: an attack by its text, and the classes to reach."""
+
+import inspect
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from advjax import catalog, evaluation
+from advjax.attacks import ATTACKS, Attack
+from advjax.representations import Waveform
+from experiments.lab.task import Draft, System
+
+TARGETS = ("next", "random", "least_likely")
+"""Targets that depend on the clip."""
+
+
+class AttackRequest(NamedTuple):
+    """One attack at one budget.
+
+    Attributes:
+        attack: a choice from `ATTACKS`, with options.
+        budget: "20dB" (of SNR), "-40dBFS", or a norm; None for attacks that look for
+            the smallest perturbation.
+        target: the class to reach, for targeted attacks: one of `TARGETS`, or the name
+            of a class.
+        num_slots: examples attacked at once; None for the backend's default.
+        finish: "pcm16" to make successes hold in files of 16 bits, or None.
+    """
+
+    attack: str
+    budget: str | None = None
+    target: str = "random"
+    num_slots: int | None = None
+    finish: str | None = None
+
+
+def build(task: System | Draft, text: str) -> Attack:
+    """The attack that `text` names, with the bounds of the task's stage.
+
+    An attack on waveforms gets their sample rate. One that starts from clips of other
+    classes gets the first training clip of each; of a draft, zeros in their place.
+
+    Raises:
+        ValueError: an unknown attack or option, or an attack on waveforms elsewhere.
+    """
+    name, _ = catalog.parse(text)
+    needed = inspect.signature(ATTACKS[name]).parameters if name in ATTACKS else {}
+    given: dict[str, Any] = {}
+    if "starts" in needed:
+        given["starts"] = _starts(task)
+    if "sample_rate_hz" in needed:
+        if not isinstance(task.stage, Waveform):
+            raise ValueError(f"{name} perturbs waveforms: give --rep=waveform")
+        given["sample_rate_hz"] = task.stage.sample_rate_hz
+    return catalog.pick(text, ATTACKS, bounds=task.stage.bounds, **given)
+
+
+def all_options(name: str) -> dict[str, Any]:
+    """The defaults of an attack's options, but for the bounds, which the stage has."""
+    return {
+        p.name: p.default
+        for p in inspect.signature(ATTACKS[name]).parameters.values()
+        if p.default is not p.empty and p.name != "bounds"
+    }
+
+
+def targets(text: str, classifier, logits_fn, points) -> list[int]:
+    """The class to reach for each point.
+
+    Args:
+        text: one of `TARGETS`, or the name of a class.
+        classifier: has the classes' names.
+        logits_fn: the attacked function of the points.
+        points: to attack.
+
+    Raises:
+        ValueError: no such target.
+    """
+    labels = np.asarray([point.label for point in points])
+    count = len(classifier.labels)
+    if text == "next":
+        shifts = 1
+    elif text == "random":
+        # From the id, as all randomness of a point: the same in every run.
+        keys = [evaluation.example_key(jax.random.key(1), p.id) for p in points]
+        shifts = [int(jax.random.randint(key, (), 1, count)) for key in keys]
+    elif text == "least_likely":
+        x = np.stack([point.x for point in points])
+        return evaluation.logits_of_batch(logits_fn, x).argmin(axis=1).tolist()
+    elif text in classifier.labels:
+        return [classifier.labels.index(text)] * len(points)
+    else:
+        raise ValueError(
+            f"no target {text!r}: choose {', '.join(TARGETS)}, or a class such as "
+            f"{classifier.labels[0]}"
+        )
+    return ((labels + np.asarray(shifts)) % count).tolist()
+
+
+def _starts(task: System | Draft) -> Float[np.ndarray, "classes *features"]:
+    if isinstance(task, Draft):
+        shape = (len(task.source.labels), *task.stage.feature_shape)
+        return np.zeros(shape, np.float32)
+    source = task.data.split("train")
+    wanted, found = len(task.data.labels), {}
+    for index in range(len(source)):
+        example = source[index]
+        if example["label"] not in found:
+            found[example["label"]] = evaluation.stage_features(
+                task.stage, example["audio"]
+            )
+        if len(found) == wanted:
+            break
+    return np.stack([found[label] for label in range(wanted)])
