@@ -188,6 +188,8 @@ class Attack(NamedTuple):
         call: the call that made the attack, shown as its `repr`; see `keep_call`.
         finish: changes the example before its success is measured, as `on_pcm16` does;
             None leaves it.
+        resolution: the step that `finish` rounds to. A finished example is within the
+            budget up to half a step of each entry.
     """
 
     init: InitFn
@@ -200,6 +202,7 @@ class Attack(NamedTuple):
     black_box: bool = False
     call: str = ""
     finish: FinishFn | None = None
+    resolution: float = 0.0
 
     __repr__ = call_or_fields
 
@@ -278,22 +281,41 @@ def run(
     result = measure(attack, logits_fn, end_of(state.common))
     success = result.success & (y >= 0) & (y < classes)
     if attack.fixed_budget:
-        success &= _within(result.x_adv, x, attack.norm, budget)
+        success &= _within(attack, result.x_adv, x, budget)
     if not is_traced(result.logits) and not inside_a_trace():
         check_outputs(logits_fn, x, np.asarray(result.logits))
     return result._replace(success=success)
 
 
-def _within(x_adv: Features, x: Features, norm: str, budget: Budget) -> Bool[Array, ""]:
-    """True if the perturbation is within the budget, up to rounding in float32."""
+def _within(
+    attack: Attack, x_adv: Features, x: Features, budget: Budget
+) -> Bool[Array, ""]:
+    """True if the perturbation is within the budget, up to rounding."""
 
     def size(a):
-        if norm == "l0":
+        if attack.norm == "l0":
             return jnp.sum(a != 0, dtype=jnp.float32)
-        return jnp.sqrt(jnp.sum(jnp.square(a))) if norm == "l2" else jnp.max(jnp.abs(a))
+        l2 = attack.norm == "l2"
+        return jnp.sqrt(jnp.sum(jnp.square(a))) if l2 else jnp.max(jnp.abs(a))
 
-    slack = 1e-5 * budget + 1e-6 + (0 if norm == "l0" else 4e-7 * size(x))
+    changed = jnp.sum(x_adv != x, dtype=jnp.float32)
+    slack = 1e-5 * budget + 1e-6 + (0 if attack.norm == "l0" else 4e-7 * size(x))
+    slack += rounding_slack(attack.norm, changed, attack.resolution)
     return (budget >= 0) & (size(x_adv - x) <= budget + slack)
+
+
+def rounding_slack(norm: str, changed: Any, resolution: float) -> Any:
+    """Largest norm of what rounding to steps of `resolution` adds.
+
+    Args:
+        norm: "linf", "l2" or "l0".
+        changed: number of entries that differ from the clean ones after it. Others were
+            rounded to the clean ones, which adds nothing.
+        resolution: a step.
+    """
+    if norm == "l0":
+        return 0.0
+    return resolution / 2 * (changed**0.5 if norm == "l2" else 1.0)
 
 
 def check_outputs(

@@ -41,7 +41,8 @@ def on_pcm16(attack: Attack, *, num_steps: int = 20) -> Attack:
     The attack runs as it is. Its result is then rounded, and finished by
     `finish_pcm16` where it was adversarial. `run` and `run_batch` measure success on
     the finished example, so a success holds after writing and reading a WAV. Distances
-    are those of the finished example, and `queries` count the search.
+    are those of the finished example, and `queries` count the search. The budget holds
+    up to half a step of each sample, as it does for plain rounding.
 
     Args:
         attack: the attack to run, on waveforms of full scale 1.
@@ -62,7 +63,7 @@ def on_pcm16(attack: Attack, *, num_steps: int = 20) -> Attack:
             "[-1, 1]"
         )
     finish = _finish(attack.norm, attack.targeted, num_steps, not attack.black_box)
-    return attack._replace(finish=finish)
+    return attack._replace(finish=finish, resolution=1 / FULL_SCALE)
 
 
 def finish_pcm16(
@@ -82,7 +83,8 @@ def finish_pcm16(
     Plain rounding comes first. Where it fails, each step ranks the samples by the
     gradient of the margin and moves the fewest of them, by 1/32768 each, that reach the
     decision boundary of the linearised classifier; each further step aims twice as far.
-    The finished example is within the budget, without any slack for rounding. An
+    The finished example is within the budget or, where plain rounding leaves it, as
+    near as the plainly rounded one: at most half a step of each sample beyond. An
     example that is not adversarial is only rounded.
 
     Inside `jit` and `vmap` it works as `attacks.run` does.
@@ -137,9 +139,20 @@ _FINISHED = Attack(_unused, _unused, 0, "l2", (-1.0, 1.0))
 
 
 class _Search(NamedTuple):
-    """State of the search: `point` in steps of 1/32768, and what is known of it."""
+    """State of the search.
+
+    Attributes:
+        point: the next point to judge, in steps of 1/32768; at first `x_adv` itself.
+        best: the point of the lattice with the greatest loss so far.
+        best_loss: its loss.
+        step: points judged.
+        found: whether `x_adv` is adversarial.
+        done: whether the search is over.
+    """
 
     point: Features
+    best: Features
+    best_loss: Float[Array, ""]
     step: Int[Array, ""]
     found: Bool[Array, ""]
     done: Bool[Array, ""]
@@ -180,23 +193,33 @@ def _finish(norm: str, targeted: bool, num_steps: int, gradients: bool) -> Finis
                 key = jax.random.fold_in(jax.random.key(0), state.step)
                 dither = jax.random.uniform(key, wanted.shape, jnp.float32)
                 moved = jnp.floor(wanted + dither)
-            moved = jnp.where(first, jnp.rint(wanted), moved)
+            moved = jnp.where(first, room.rounded(), moved)
             moved = room.project(moved, gain, state.step)
-            done = jnp.where(first, ~met, sure)
+            better = ~first & (loss > state.best_loss)
+            best = jnp.where(better, state.point, state.best)
             return _Search(
-                point=jnp.where(done & ~first, state.point, moved),
+                point=moved,
+                best=jnp.where(first, moved, best),
+                best_loss=jnp.where(better, loss, state.best_loss),
                 step=state.step + 1,
                 found=jnp.where(first, met, state.found),
-                done=done,
+                done=jnp.where(first, ~met, sure),
             )
 
-        # The first round is at the unrounded example.
+        begin = _Search(
+            point=wanted,
+            best=wanted,
+            best_loss=jnp.float32(-jnp.inf),
+            step=jnp.int32(0),
+            found=jnp.bool_(False),
+            done=jnp.bool_(False),
+        )
         end = jax.lax.while_loop(
             lambda state: ~state.done & (state.step <= num_steps),
             advance,
-            _Search(wanted, jnp.int32(0), jnp.bool_(False), jnp.bool_(False)),
+            begin,
         )
-        x_adv, queries = end.point / FULL_SCALE, ended.queries + end.step
+        x_adv, queries = end.best / FULL_SCALE, ended.queries + end.step
         return ended._replace(x_adv=x_adv, queries=queries), end.found
 
     return finish
@@ -210,14 +233,20 @@ class _Room(NamedTuple):
     budget: Budget
     norm: str
 
+    def rounded(self) -> Features:
+        """The result of plain rounding."""
+        return jnp.clip(jnp.rint(self.wanted), -FULL_SCALE, FULL_SCALE - 1)
+
     def limits(self, step: Int[Array, ""]) -> tuple[Features, Features]:
         """Least and greatest value of each sample."""
         low, high = -FULL_SCALE, FULL_SCALE - 1
         if self.norm == "linf":
+            plain = self.rounded() - self.x
             size = jnp.max(jnp.abs(self.wanted - self.x)) + 0.5
             size += step.astype(size.dtype)
             # Budgets of whole steps may be a rounding error below them.
-            reach = jnp.where(jnp.isinf(self.budget), size, self.budget * (1 + 1e-6))
+            reach = jnp.maximum(self.budget * (1 + 1e-6), jnp.max(jnp.abs(plain)))
+            reach = jnp.where(jnp.isinf(self.budget), size, reach)
             low = jnp.maximum(jnp.ceil(self.x - reach), low)
             high = jnp.minimum(jnp.floor(self.x + reach), high)
         if self.norm == "l0":
@@ -244,13 +273,14 @@ class _Room(NamedTuple):
     ) -> Features:
         """Bring a point within the limits and an l2 budget, where it loses least.
 
-        A step back of all samples suffices: no move of the search is longer.
+        At most all samples take a step back: no move of the search is longer.
         """
         point = jnp.clip(point, *self.limits(step))
         if self.norm != "l2":
             return point
-        delta = point - self.x
-        excess = jnp.sum(jnp.square(delta)) - jnp.square(self.budget)
+        delta, plain = point - self.x, self.rounded() - self.x
+        most = jnp.maximum(jnp.square(self.budget), jnp.sum(jnp.square(plain)))
+        excess = jnp.sum(jnp.square(delta)) - most
         saved = jnp.maximum(2 * jnp.abs(delta) - 1, 0.0)
         lost = gain * jnp.sign(delta) / jnp.maximum(saved, 1e-3)
         rank = jnp.where(saved > 0, -lost, -jnp.inf)

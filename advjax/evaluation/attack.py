@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from jaxtyping import Float
 
 from advjax.attacks import Attack, AttackResult, run_batch, snapshots
+from advjax.attacks.base import rounding_slack
 from advjax.attacks.checks import check_classifier, zero_gradient_shares
 from advjax.attacks.objectives import is_adversarial
 from advjax.evaluation.clean import logits_of_batch
@@ -205,7 +206,9 @@ def _attack_row(
         "l0": int((delta != 0).sum()),
     }
     # Up to float32 rounding: entries near 1 move in steps of 6e-8.
-    within = not attack.fixed_budget or sizes[attack.norm] <= budget * (1 + 1e-5) + 1e-6
+    most = budget * (1 + 1e-5) + 1e-6
+    most += rounding_slack(attack.norm, sizes["l0"], attack.resolution)
+    within = not attack.fixed_budget or sizes[attack.norm] <= most
     before, after = (_probabilities(row) for row in (clean, result.logits))
     old, new = int(before.argmax()), int(after.argmax())
     won = bool(result.success) and within and bool(off_target(point.label, old, target))

@@ -58,7 +58,7 @@ def report(folders: Sequence[pathlib.Path], out: pathlib.Path) -> str:
 
 def attack_table(folders: Sequence[pathlib.Path]) -> tables.Table:
     """A row for each run: accuracy before and after, and the cost of success."""
-    lines, notes, held = [], [], []
+    lines, notes, held, finished = [], [], [], []
     for folder in folders:
         settings = runs.description(folder)["settings"]
         rows, norm = ATTACK_ROWS.read(folder), settings["norm"]
@@ -81,11 +81,12 @@ def attack_table(folders: Sequence[pathlib.Path]) -> tables.Table:
             ]
         )
         held.append(_held(rows, counted))
-        if settings.get("finish"):
+        finished.append("finish" in settings)
+        if finished[-1]:
             begun = np.sum((rows.success_float32 == 1) & counted)
             notes.append(
-                f"{_title(settings)}: {begun - np.sum(won)} of {begun} successes could "
-                "not be made to hold in a file and count as none"
+                f"{_title(settings)}: {begun - np.sum(won)} of {begun} successes hold "
+                "in no file of 16 bits and count as none"
             )
         if settings["target"]:
             notes.append(
@@ -96,7 +97,8 @@ def attack_table(folders: Sequence[pathlib.Path]) -> tables.Table:
         "attack", "budget", "points", "clean", "attacked", "fooled", "SNR in dB",
         "size", "queries", "zero gradient",
     ]  # fmt: skip
-    if any(cell != tables.DASH for cell in held):
+    # A finished success holds: the column would repeat the one before.
+    if not all(finished) and any(cell != tables.DASH for cell in held):
         place = header.index("fooled") + 1
         header.insert(place, "in a file")
         for line, cell in zip(lines, held, strict=True):

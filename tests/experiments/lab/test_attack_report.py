@@ -20,7 +20,12 @@ SETTINGS = {
 
 
 def write_run(folder, rows, **settings):
-    """A run with these (label, clean, target, success, queries, zero gradient)."""
+    """A run with these (label, clean, target, success, queries, zero gradient).
+
+    Lists among the settings are columns that not every run has.
+    """
+    more = {name: value for name, value in settings.items() if isinstance(value, list)}
+    settings = {name: settings[name] for name in settings if name not in more}
     with runs.open_run(
         folder,
         settings={**SETTINGS, **settings, "num_points": len(rows)},
@@ -41,6 +46,8 @@ def write_run(folder, rows, **settings):
                 "snr_db": 30.0,
                 "linf": size,
             }
+            fields |= dict.fromkeys(("success_pcm16", "success_float32"), -1)
+            fields |= {name: column[i] for name, column in more.items()}
             run.append(AttackRow(**fields))
     return folder
 
@@ -124,3 +131,19 @@ def test_a_search_without_a_success_has_no_empty_figure(tmp_path, monkeypatch):
     rows = [(0, 0, -1, False, 9, 0), (0, 1, -1, True, 1, 0)]
     folder = write_run(tmp_path / "run", rows, budget=None)
     assert "![" not in attack_report.report([folder], tmp_path)
+
+
+def test_successes_in_files_have_a_column_unless_all_are_finished(tmp_path):
+    rows = [(0, 0, -1, True, 10, 0.1)] * 2 + [(0, 0, -1, False, 10, 0.1)] * 2
+    plain = write_run(tmp_path / "plain", rows, success_pcm16=[1, 0, 0, 0])
+    finished = write_run(
+        tmp_path / "finished", rows, finish="pcm16",
+        success_pcm16=[1, 1, 0, 0], success_float32=[1, 1, 1, 0],
+    )  # fmt: skip
+    table = attack_report.attack_table([plain, finished])
+    place = table.header.index("in a file")
+    assert table.header[place - 1] == "fooled"
+    assert [row[place][:5] for row in table.rows] == ["0.250", "0.500"]
+    lost = "pgd (pcm16) at waveform, plain, 30dB: 1 of 3 successes hold in no file"
+    assert any(note.startswith(lost) for note in table.notes)
+    assert "in a file" not in attack_report.attack_table([finished]).header
