@@ -32,7 +32,7 @@ from advjax.runtime.paths import user_path
 from advjax.runtime.progress import Progress
 from advjax.runtime.text import printable
 from advjax.signal.samples import from_int16
-from data_prep import help, program
+from data_prep import help, installed_corpora, program
 from data_prep.clips import UnreadableAudio
 from data_prep.corpora import CORPORA
 from data_prep.corpora.base import (
@@ -119,6 +119,10 @@ def build(
         manifest["not_tested"] = corpus.not_tested
     if corpus.notes:
         manifest["notes"] = corpus.notes
+    if corpus.found:
+        manifest["found"] = corpus.found
+    if corpus.listing:
+        manifest["listing"] = dict(corpus.listing)
     total = sum(sizes[split] for split in wanted)
     with Progress(f"build {corpus.name}", total=total, unit="utterances") as progress:
         splits = {
@@ -220,7 +224,7 @@ def pick_corpus(
     """Corpus that `text` names, and all its options.
 
     Args:
-        text: a choice from `CORPORA`, as for `catalog.pick`.
+        text: a choice from `CORPORA` or of an installed package, as for `catalog.pick`.
         corpus_dir: folder of a downloaded corpus.
         sample_rate_hz: of its waves.
 
@@ -236,17 +240,21 @@ def pick_corpus(
     if sample_rate_hz != SAMPLE_RATE_HZ:
         given["sample_rate_hz"] = sample_rate_hz
     defaults: dict[str, Any] = {}
-    if name in CORPORA:
-        accepted = inspect.signature(CORPORA[name]).parameters
+    table = CORPORA if name in CORPORA else CORPORA | installed_corpora.corpora(name)
+    if name in table:
+        accepted = inspect.signature(table[name]).parameters
         for option in set(given) - set(accepted):
-            raise ValueError(f"{name} has no {option}: leave out {given[option]!r}")
+            hint = ", or name its corpus, such as folder" * (option == "corpus_dir")
+            raise ValueError(
+                f"{name} has no {option}: leave out {given[option]!r}{hint}"
+            )
         # Defaults are included: records of another default must not be confused.
         defaults = {
             option.name: option.default
             for option in accepted.values()
             if option.default is not option.empty
         }
-    return catalog.pick(text, CORPORA, **given), defaults | given | options
+    return catalog.pick(text, table, **given), defaults | given | options
 
 
 def main(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
@@ -307,6 +315,7 @@ def plan(
         crops = f"{crops_per_class[split]} crops a class, {policy[split]}, from {count}"
         kind = f"all {count} clips" if corpus.whole else f"{crops} recordings"
         lines.append(f"  {split}: {kind if count else 'no recordings, not built'}")
+    lines += [f"  {line}" for line in corpus.found]
     return "\n".join(lines)
 
 

@@ -17,6 +17,7 @@ from absl import flags
 
 from advjax import catalog
 from advjax.runtime.text import did_you_mean
+from data_prep import installed_corpora
 
 flags.disclaim_key_flags()
 
@@ -35,12 +36,15 @@ TABLES = (
 
 def names_of(kind: str) -> list[str]:
     """Names of a kind of choice, or of several: "representation or preset"."""
-    return [
+    kinds = kind.split(" or ")
+    names = [
         name
         for each, module, table in TABLES
-        if each in kind.split(" or ")
+        if each in kinds
         for name in names_in(module, table)
     ]
+    others = installed_corpora.entry_points() if "corpus" in kinds else ()
+    return [*names, *(name for name in others if name not in names)]
 
 
 @functools.cache
@@ -144,6 +148,9 @@ def options_of(name: str) -> str:
         for kind, module, table in TABLES
         if name in names_in(module, table)
     ]
+    if not pages and name in installed_corpora.entry_points():
+        page = _page(name, installed_corpora.corpora(name))
+        pages = [f"{name}: a corpus of an installed package\n\n{page}"]
     if not pages:
         known = [each for _, *table in TABLES for each in names_in(*table)]
         raise ValueError(

@@ -12,13 +12,13 @@ import fractions
 import os
 import pathlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32
 
 from advjax.runtime.text import printable
-from data_prep.containers import Spliced, examine
+from data_prep.containers import Container, Spliced, examine
 
 BLOCK_FRAMES = 1 << 20
 SAMPLE_RATES_HZ = (1_000, 1_000_000)  # outside, the header is damaged
@@ -27,6 +27,7 @@ SAMPLE_RATES_HZ = (1_000, 1_000_000)  # outside, the header is damaged
 UNSCALED_PEAK = 64.0
 OPEN_ENDED_FRAMES = 2**62  # libsndfile's answer for a FLAC stream that went to a pipe
 MOST_PHASES = 1 << 15  # of the resampling filter; its design time is proportional
+STATED_SIZES = (b"RIFF", b"RIFX", b"RF64", b"FORM", b".snd", b"dns.", b"riff")
 LFS_POINTER = b"version https://git-lfs"
 
 
@@ -58,12 +59,7 @@ def decode(
     seen = _Seen()
     with _opened(path) as (audio, num_frames):
         rate_hz, promised = audio.samplerate, audio.frames
-        low, high = SAMPLE_RATES_HZ
-        if not low <= rate_hz <= high:
-            raise UnreadableAudio(path, f"its header says {rate_hz} Hz")
-        if promised >= OPEN_ENDED_FRAMES:
-            reason = "its header leaves the length open; encode it again to a file"
-            raise UnreadableAudio(path, reason)
+        _check_header(path, audio)
         blocks = _mono(audio, seen)
         if rate_hz != sample_rate_hz:
             blocks = _resampled(blocks, *_ratio(rate_hz, sample_rate_hz))
@@ -83,6 +79,42 @@ def decode(
         )
     wave = _of_length(pieces, -(-seen.num_frames * sample_rate_hz // rate_hz))
     return np.clip(wave, -1.0, 1.0, out=wave)
+
+
+class Header(NamedTuple):
+    """Rate, frames and channels of a recording, by its header."""
+
+    rate_hz: int
+    num_frames: int
+    num_channels: int
+
+    @property
+    def seconds(self) -> float:
+        """Length of the recording."""
+        return self.num_frames / self.rate_hz
+
+
+def header(path: str | pathlib.Path) -> Header:
+    """Header of the recording at `path`; its samples may still be incomplete.
+
+    Raises:
+        UnreadableAudio: no such file, not audio, or no samples.
+    """
+    path = pathlib.Path(path)
+    with _opened(path, whole=False) as (audio, _):
+        _check_header(path, audio)
+        if not audio.frames:
+            raise UnreadableAudio(path, "holds no samples")
+        return Header(audio.samplerate, audio.frames, audio.channels)
+
+
+def _check_header(path: pathlib.Path, audio: Any) -> None:
+    low, high = SAMPLE_RATES_HZ
+    if not low <= audio.samplerate <= high:
+        raise UnreadableAudio(path, f"its header says {audio.samplerate} Hz")
+    if audio.frames >= OPEN_ENDED_FRAMES:
+        reason = "its header leaves the length open; encode it again to a file"
+        raise UnreadableAudio(path, reason)
 
 
 def resampled(
@@ -189,9 +221,29 @@ def _resampled(
         yield new[done * up // down :].astype(np.float32)
 
 
+def _container(
+    path: pathlib.Path, file: BinaryIO, size: int, *, whole: bool
+) -> Container:
+    first = file.read(len(LFS_POINTER))
+    if first == LFS_POINTER:
+        raise UnreadableAudio(
+            path, "a pointer of Git LFS in place of the file: run git lfs pull"
+        )
+    if not whole and not first.startswith(STATED_SIZES):
+        return Container("not examined")
+    container = examine(file, size)
+    if container.damage:
+        raise UnreadableAudio(path, container.damage)
+    return container
+
+
 @contextlib.contextmanager
-def _opened(path: pathlib.Path) -> Iterator[tuple[Any, int | None]]:
+def _opened(
+    path: pathlib.Path, *, whole: bool = True
+) -> Iterator[tuple[Any, int | None]]:
     """A file opened by libsndfile, and its number of frames if known.
+
+    Without `whole` a container is not examined if that would read all of the file.
 
     libsndfile gets a descriptor and not the name, which may lack Unicode or the suffix
     of its format.
@@ -208,13 +260,7 @@ def _opened(path: pathlib.Path) -> Iterator[tuple[Any, int | None]]:
         raise UnreadableAudio(path, "an empty file; copy or download it again")
     try:
         with path.open("rb") as file:
-            if file.read(len(LFS_POINTER)) == LFS_POINTER:
-                raise UnreadableAudio(
-                    path, "a pointer of Git LFS in place of the file: run git lfs pull"
-                )
-            container = examine(file, size)
-            if container.damage:
-                raise UnreadableAudio(path, container.damage)
+            container = _container(path, file, size, whole=whole)
             if container.splice is None:
                 source: Any = file.fileno()
                 os.lseek(source, 0, os.SEEK_SET)

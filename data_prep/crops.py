@@ -13,6 +13,7 @@ quiet parts.
 import hashlib
 import heapq
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -113,6 +114,25 @@ def spaced_crops(
 
 POLICIES: dict[str, Policy] = {"random": random_crops, "spaced": spaced_crops}
 WHOLE = "whole"  # not in the table: without lengths, clips are read one by one
+
+
+def most_crops(
+    utterances: Sequence[Utterance], per_class: int, *, num_samples: int, rate_hz: int
+) -> int:
+    """Largest number of different examples that some utterances can give.
+
+    Args:
+        utterances: of one split.
+        per_class: crops of each class that are asked for.
+        num_samples: length of an example.
+        rate_hz: of the waves.
+    """
+    room: dict[int, float] = {}
+    for each in utterances:
+        length = math.inf if each.seconds is None else math.ceil(each.seconds * rate_hz)
+        starts = length if math.isinf(length) else _num_starts(length, num_samples)
+        room[each.label] = room.get(each.label, 0) + starts
+    return sum(int(min(per_class, starts)) for starts in room.values())
 
 
 def crops(

@@ -33,14 +33,14 @@ def define_build_flags(values: flags.FlagValues) -> None:
         "corpus",
         "voices",
         "Corpus, one of {}, with options if any: 'voices(num_speakers=20)'. voices are "
-        "synthetic speakers.",
+        "synthetic speakers, folder is a folder of your own recordings.",
         flag_values=values,
     )
     define_path(
         "corpus_dir",
         None,
-        "Folder of a downloaded corpus, in its official layout. The default, none, is "
-        "for voices.",
+        "Folder of your own recordings, or of a downloaded corpus in its official "
+        "layout. The default, none, is for voices.",
         values=values,
     )
     define_choice(

@@ -101,13 +101,13 @@ CORPUS = define_choice(
     "voices",
     "Corpus, with options if any: 'voices(num_speakers=20)' or "
     "\"esc50(fold=2,pitch_shift='resample')\". One of {}. voices are synthetic "
-    "speakers and need no download; the last three are environmental sound.",
+    "speakers and need no download; folder is a folder of your own recordings.",
 )
 CORPUS_DIR = define_path(
     "corpus_dir",
     None,
-    "Folder of a downloaded corpus, in its official layout. The default, none, is for "
-    "voices.",
+    "Folder of your own recordings, or of a downloaded corpus in its official layout. "
+    "The default, none, is for voices.",
 )
 RECORDS = define_path(
     "records",

@@ -113,6 +113,7 @@ def task(*, defence: str = "gaussian", size: "presets.Preset | None" = None) -> 
         seed=flags.SEED.value,
         records_folder=flags.RECORDS.value,
         classifier_folder=flags.CLASSIFIER.value,
+        fit_batch=flags.BATCH_SIZE.value is None,
     )
 
 
@@ -131,6 +132,8 @@ def announce(draft: "Draft", words: str, *, into: str = "") -> None:
     count = flags.NUM_POINTS.value or min(_default_num_points(), available)
     origin = draft.source.folder.name if flags.RUN.value else draft.source.flag
     say(f"plan        {words.replace('{}', f'{count} clips of {origin}')}")
+    for line in draft.source.found:
+        say(f"            {line}")
     say(f"            Network: {draft.network}.")
     remark = ""
     if preset() is presets.SMALL and not (flags.PRESET.value or flags.RUN.value):

@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 from data_prep.corpora.base import Corpus
 from data_prep.corpora.esc50 import esc50
+from data_prep.corpora.folder import folder
 from data_prep.corpora.free_spoken_digits import free_spoken_digits
 from data_prep.corpora.fsdkaggle2018 import fsdkaggle2018
 from data_prep.corpora.librispeech import librispeech
+from data_prep.corpora.speech_commands import speech_commands
 from data_prep.corpora.urbansound8k import urbansound8k
 from data_prep.corpora.voices import voices
 
@@ -17,4 +19,6 @@ CORPORA: dict[str, Callable[..., Corpus]] = {
     "esc50": esc50,
     "urbansound8k": urbansound8k,
     "fsdkaggle2018": fsdkaggle2018,
+    "speech_commands": speech_commands,
+    "folder": folder,
 }

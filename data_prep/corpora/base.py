@@ -13,7 +13,7 @@ decode a file (`functools.partial(clips.decode, path)`) or synthesise one
 import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float32
@@ -34,7 +34,8 @@ class Utterance(NamedTuple):
 
     `id` is unique within the corpus, over all its splits. `label` indexes the corpus's
     `labels`. `load()` returns mono float32 in [-1, 1] at the target rate, or raises
-    `UnreadableAudio`. `verified` is True if a person has checked the label.
+    `UnreadableAudio`. `verified` is True if a person has checked the label. `seconds`
+    is its length by its header, None if unknown.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Utterance(NamedTuple):
     speaker: str
     load: Callable[[], Float32[np.ndarray, "time"]]
     verified: bool = True
+    seconds: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,9 @@ class Corpus:
             it.
         not_tested: labels without test clips by design.
         notes: sentences on files of its folder that are ignored.
+        found: sentences on its folder, to be said before any work.
+        listing: what identifies the clips of a folder that may change, and a split that
+            was made, as JSON. Records keep it in their metadata.
     """
 
     name: str
@@ -70,6 +75,8 @@ class Corpus:
     caveat: str | None = None
     not_tested: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
+    listing: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Escape unprintable text, and refuse fewer than two labels.

@@ -8,17 +8,23 @@ outside its corpus.
 
 import csv
 import io
+import json
+import math
 import os
 import pathlib
+import posixpath
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from advjax.runtime.text import printable
 from data_prep.corpora.files import contents, entries, is_clip, looks_like_clip, some
 
 DELIMITERS = (",", ";", "\t")
+OFFICIAL = "use the table of the official download"
+_BEYOND = "\0"  # the column of values after the last column
 TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -59,17 +65,60 @@ def plain_name(text: str) -> str:
     return text
 
 
+def relative_path(text: str) -> str:
+    """Path of a file below the folder of its table, with slashes.
+
+    Raises:
+        ValueError: an absolute path, a drive, a backslash, `..` or a NUL.
+    """
+    if "\\" in text:
+        raise ValueError(f"{text!r} has a backslash: write / between folders")
+    absolute = text.startswith(("/", "~")) or re.match("[A-Za-z]:", text)
+    if absolute or ".." in text.split("/") or "\0" in text:
+        raise ValueError(
+            f"{text!r} leads out of the folder: paths must be relative to the table, "
+            "without .. in them"
+        )
+    return posixpath.normpath(text)
+
+
+def seconds(text: str) -> float:
+    """A finite time of 0 s or more.
+
+    Raises:
+        ValueError: the text is no such number.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{text!r} is no time in seconds, such as 1.5")
+    return value
+
+
 def read_table(
-    path: pathlib.Path, columns: Mapping[str, Callable[[str], Any]]
+    path: pathlib.Path,
+    columns: Mapping[str, Callable[[str], Any]],
+    optional: Mapping[str, Callable[[str], Any]] = MappingProxyType({}),
+    *,
+    advice: str = OFFICIAL,
 ) -> list[dict[str, Any]]:
     """Rows of the table at `path`, with the wanted columns converted.
 
-    Lines without any value are skipped.
+    A file `.jsonl` has an object a line, another one is CSV. Lines without any value
+    are skipped. A missing value of an `optional` column is None.
+
+    Args:
+        path: of the table.
+        columns: converters of the columns that each row needs.
+        optional: converters of the columns that the table may lack.
+        advice: ends a message about a wrong table.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is not UTF-8, a column is missing, or a row has a missing
-            or wrong value.
+        ValueError: the file is not UTF-8, a column is missing or there twice, or a row
+            has a missing, wrong or superfluous value.
     """
     shown = printable(str(path))
     if not path.is_file():
@@ -78,52 +127,107 @@ def read_table(
             f"{', '.join(columns)}; give the folder that has it"
             + beside(path, path.parents[1] if len(path.parents) > 1 else path.parent)
         )
-    text = _text(path)
+    read = _json_table if path.suffix.lower() == ".jsonl" else _csv_table
+    names, lines = read(text_of(path), shown, advice)
+    if missing := [name for name in columns if name not in names]:
+        raise ValueError(
+            f"{shown} has no column {', '.join(missing)}; it has "
+            f"{printable(', '.join(names)) or 'none'}: {advice}"
+        )
+    if twice := [n for n in (*columns, *optional) if names.count(n) > 1]:
+        raise ValueError(f"{shown} has two columns {', '.join(twice)}: {advice}")
+    rows = []
+    for line, values in lines:
+        needed = {name: values.get(name, "") for name in columns}
+        try:
+            if _BEYOND in values:
+                raise ValueError(
+                    f"more than {len(names)} values; put quotes around a value with a "
+                    "separator in it"
+                )
+            if not all(needed.values()):
+                raise ValueError("a value is missing")
+            row = {name: columns[name](value) for name, value in needed.items()}
+            for name, convert in optional.items():
+                text = values.get(name, "")
+                row[name] = convert(text) if text else None
+        except ValueError as error:
+            raise ValueError(
+                f"{shown}, line {line}: cannot read {needed}: {error}"
+            ) from error
+        rows.append(row)
+    return rows
+
+
+_Table = tuple[list[str], Iterator[tuple[int, dict[str, str]]]]
+"""Names of columns, and (line, values by column) of each row that has any."""
+
+
+def _csv_table(text: str, shown: str, advice: str) -> _Table:
     header = text.partition("\n")[0]
     # Spreadsheets separate values by a character that depends on the language.
     delimiter = max(DELIMITERS, key=header.count)
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True
     )
-    try:
-        names = [name.strip() for name in next(reader, [])]
-        missing = [name for name in columns if name not in names]
-        if missing:
+
+    def rows() -> Iterator[tuple[int, list[str]]]:
+        try:
+            for row in reader:
+                yield reader.line_num, [value.strip() for value in row]
+        except csv.Error as error:
             raise ValueError(
-                f"{shown} has no column {', '.join(missing)}; it has "
-                f"{printable(', '.join(names)) or 'none'}: use the table of the "
-                "official download"
-            )
-        rows = []
-        for row in reader:
-            values = [value.strip() for value in row]
-            if not any(values):
-                continue
-            values = dict(zip(names, values, strict=False))
-            values = {name: values.get(name, "") for name in columns}
-            try:
-                if not all(values.values()):
-                    raise ValueError("a value is missing")
-                rows.append({name: columns[name](values[name]) for name in columns})
-            except ValueError as error:
-                raise ValueError(
-                    f"{shown}, line {reader.line_num}: cannot read {values}: {error}"
-                ) from error
-    except csv.Error as error:
-        raise ValueError(
-            f"{shown}, line {reader.line_num}: not a table ({error}); use the table "
-            "of the official download"
-        ) from error
-    return rows
+                f"{shown}, line {reader.line_num}: not a table ({error}); {advice}"
+            ) from error
+
+    def values() -> Iterator[tuple[int, dict[str, str]]]:
+        for line, row in lines:
+            if any(row):
+                beyond = "".join(row[len(names) :])
+                known = dict(zip(names, row, strict=False))
+                yield line, known | ({_BEYOND: beyond} if beyond else {})
+
+    lines = rows()
+    names = next(lines, (1, []))[1]
+    return names, values()
+
+
+def _json_table(text: str, shown: str, advice: str) -> _Table:
+    rows, names = [], {}
+    for line, each in enumerate(text.split("\n"), 1):
+        if not each.strip():
+            continue
+        try:
+            row = json.loads(each)
+            if not isinstance(row, dict):
+                raise ValueError("not an object in braces")
+        except (ValueError, RecursionError) as error:
+            raise ValueError(
+                f"{shown}, line {line}: not a line of JSON ({error}); {advice}"
+            ) from error
+        names |= dict.fromkeys(row)
+        rows.append((line, {name: _json_text(value) for name, value in row.items()}))
+    return list(names), iter(rows)
+
+
+def _json_text(value: Any) -> str:
+    """Text of a value, as a cell of CSV has it; a nested one is kept as JSON."""
+    if value is None:
+        return ""
+    return value.strip() if isinstance(value, str) else json.dumps(value)
 
 
 def has_column(path: pathlib.Path, name: str) -> bool:
     """True if the first line of a table has a word; False without a table."""
-    return path.is_file() and name in _text(path).partition("\n")[0]
+    return path.is_file() and name in text_of(path).partition("\n")[0]
 
 
-def _text(path: pathlib.Path) -> str:
-    """Text of a table, with line ends `\\n`."""
+def text_of(path: pathlib.Path) -> str:
+    """Text of a table, with line ends `\\n`.
+
+    Raises:
+        ValueError: the file is not UTF-8.
+    """
     data = path.read_bytes()
     shown = printable(str(path))
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:1000]:

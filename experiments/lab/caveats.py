@@ -24,6 +24,12 @@ def environment(folder: Path) -> dict[str, str]:
     return {"caveat": caveat} if caveat else {}
 
 
+def cut_from(ids: Sequence[str]) -> str:
+    """Words on the recordings that examples are cut from, by ids RECORDING@SAMPLE."""
+    recordings = {str(id).rpartition("@")[0] or str(id) for id in ids}
+    return f"cut from {len(recordings)} recordings"
+
+
 def of_runs(folders: Sequence[pathlib.Path]) -> list[str]:
     """The caveats of runs, each once."""
     described = map(runs.description, folders)

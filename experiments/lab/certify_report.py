@@ -114,7 +114,8 @@ def _facts(folder: pathlib.Path) -> dict[str, str]:
         "corpus folder": origin.get("corpus_dir"),
         "records": origin.get("records_dir"),
         "classes": origin.get("num_classes"),
-        "clips": f"{len(rows)} of the test split{_out_of(origin)}",
+        "clips": f"{len(rows)} of the test split{_out_of(origin)}; they are "
+        f"{caveats.cut_from(rows.id)}",
         "noise": f"{noise['law']}, σ = {noise['sigma']:g}, at {_units(settings)}",
         "votes to select a class (n0)": settings.get("num_selection"),
         "votes to bound its probability (n)": n and f"{n:,}",

@@ -19,6 +19,7 @@ from advjax.runtime.text import printable
 from advjax.signal.samples import from_int16
 from advjax.training import Dataset
 from data_prep import build
+from data_prep.crops import most_crops
 from experiments.lab import folder_names
 from experiments.lab.console import say
 
@@ -88,6 +89,7 @@ class Source:
         representation: of their features.
         labels: the names of the classes.
         sizes: clips of each split: as many as the records have, or can have once built.
+        found: sentences on the folder of a corpus.
         build: builds them; None for records that were given.
     """
 
@@ -96,6 +98,7 @@ class Source:
     representation: Representation
     labels: tuple[str, ...]
     sizes: Mapping[str, int]
+    found: tuple[str, ...] = ()
     build: Callable[[], None] | None = None
 
     def resolve(self) -> Data:
@@ -178,12 +181,15 @@ def source_of_corpus(
         "crops": None if corpus.whole else dict(crops),
         "representation": definition(representation),
         "on_error": on_error,
+        **({"listing": corpus.listing["digest"]} if corpus.listing else {}),
     }
     folder = folder_names.place(home / "records", corpus.name, settings)
     sizes = {
         split: len(clips)
         if corpus.whole
-        else crops[split] * len({clip.label for clip in clips})
+        else most_crops(
+            clips, crops[split], num_samples=representation.num_samples, rate_hz=rate
+        )
         for split, clips in listed.items()
     }
 
@@ -208,6 +214,7 @@ def source_of_corpus(
         representation=representation,
         labels=tuple(corpus.labels),
         sizes=sizes,
+        found=corpus.found,
         build=make,
     )
 

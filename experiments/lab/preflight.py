@@ -102,12 +102,17 @@ def _check_training(draft: Draft) -> None:
         )
     if not trainers.trainer_of(task.model).validates:
         return
+    clips = source.sizes.get("train", 0)
+    if clips < 1:
+        raise ValueError(
+            f"{source.flag} has no training clips: give some, or --classifier=FOLDER"
+        )
     if source.sizes.get("validation", 0) < 1:
         raise ValueError(
             f"{source.flag} has no validation clips, which choose the best step of a "
             "training: give more recordings, or --classifier=FOLDER"
         )
-    if (clips := source.sizes.get("train", 0)) < task.recipe.batch_size:
+    if clips < task.recipe.batch_size and not task.fit_batch:
         raise ValueError(
             f"--batch_size={task.recipe.batch_size}: {source.flag} has {clips} "
             "training clips at most; give fewer"

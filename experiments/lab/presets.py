@@ -68,6 +68,21 @@ PUBLICATION = MEDIUM._replace(
 PRESETS = {preset.name: preset for preset in (SMALL, MEDIUM, PUBLICATION)}
 
 
+MOST_PASSES = 1_000
+"""Over a set that is smaller than a batch; the publication's training has as many."""
+
+
+def fitted(recipe: Recipe, num_examples: int) -> Recipe:
+    """The recipe for a training set; another one only if it is less than a batch.
+
+    A smaller set is one batch, and trains for at most `MOST_PASSES` steps.
+    """
+    if recipe.balanced or not 0 < num_examples < recipe.batch_size:
+        return recipe
+    num_steps = min(recipe.num_steps, MOST_PASSES)
+    return dataclasses.replace(recipe, batch_size=num_examples, num_steps=num_steps)
+
+
 def preset_of(backend: str) -> Preset:
     """The default preset of programs on a JAX backend."""
     return SMALL if backend == "cpu" else PUBLICATION

@@ -23,7 +23,7 @@ from advjax.types import LogitsFn
 from experiments.lab import data, defences, folder_names, noises, trainers
 from experiments.lab.console import say
 from experiments.lab.data import Data, Source
-from experiments.lab.presets import SMALL
+from experiments.lab.presets import SMALL, fitted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,8 @@ class Task:
         records_folder: records that exist, instead of a corpus.
         classifier_folder: a classifier that exists; it decides its own input.
         trained_at: the stage of the training, where it is not `at`.
+        fit_batch: a batch is at most the training examples; otherwise too few are
+            refused.
         front_end: instead of `features`, for chains that text cannot name.
     """
 
@@ -66,6 +68,7 @@ class Task:
     records_folder: str | None = None
     classifier_folder: str | None = None
     trained_at: str | None = None
+    fit_batch: bool = True
     front_end: Representation | None = None
 
     def draft(self) -> "Draft":
@@ -190,12 +193,15 @@ class Draft:
         task, defence, at = self.task, self.defence, self.trained_at
         name, options = catalog.parse(task.model)
         module = catalog.pick(task.model, MODELS, num_classes=len(records.labels))
+        recipe = task.recipe
+        if task.fit_batch:
+            recipe = fitted(recipe, records.info.splits.get("train", 0))
         settings = {
             "records": records.digest(),
             "at": at,
             "defence": defence,
             "model": checkpoint.describe_module(module),
-            "recipe": dataclasses.asdict(task.recipe),
+            "recipe": dataclasses.asdict(recipe),
             "seed": task.seed,
         }
         width = f"-w{options['width']}" if "width" in options else ""
@@ -212,7 +218,7 @@ class Draft:
             labels=records.labels,
             defence=defence,
             objective=Objective(at, gradients, judge=defences.facts(defence).judge),
-            recipe=task.recipe,
+            recipe=recipe,
             seed=task.seed,
         )
 

@@ -60,6 +60,7 @@ def test_the_run_has_rows_a_report_and_a_picture(home, capsys):
     for name in ("command", "started", "device", "corpus", "classes", "bound"):
         assert f"| {name} |" in report
     assert "| clips | 4 of the test split, which has" in report
+    assert "; they are cut from 2 recordings |" in report
     assert "| accuracy without noise or smoothing |" in report
     assert "Largest" not in report
     assert "r=0.01 |" in report and "r=1.5" not in report

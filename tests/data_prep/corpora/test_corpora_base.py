@@ -89,6 +89,7 @@ def test_the_folder_of_a_corpus(tmp_path, monkeypatch):
 def test_table_of_corpora():
     downloaded = [
         "librispeech", "free_spoken_digits", "esc50", "urbansound8k", "fsdkaggle2018",
+        "speech_commands", "folder",
     ]  # fmt: skip
     assert list(CORPORA) == ["voices", *downloaded]
     for name in downloaded:

@@ -10,9 +10,12 @@ from advjax import records
 from advjax.representations import MelEnergies
 from advjax.runtime.locks import reserve
 from data_prep import build, program_flags
-from experiments.lab import data
+from experiments.lab import data, preflight
+from experiments.lab.presets import PUBLICATION, SMALL, fitted
 from experiments.lab.task import Task
 from tests import record_sets
+from tests.data_prep.corpora import own_folders
+from tests.data_prep.corpora.own_folders import clip
 
 
 def test_records_of_a_corpus_of_whole_clips(tmp_path, capsys):
@@ -95,3 +98,31 @@ def test_records_of_an_earlier_version_keep_their_digest(tmp_path, capsys):
     given = data.source_of_records(str(tmp_path / "set"), record_sets.REPRESENTATION)
     dataclasses.replace(given, build=lambda: None).resolve()
     assert "(found; an older version built them" in capsys.readouterr().err
+
+
+def test_a_small_folder_is_fitted_without_a_flag(tmp_path):
+    own_folders.class_folders(tmp_path / "set", count=12)
+    task = Task(
+        home=tmp_path / "runs", corpus="folder", corpus_dir=str(tmp_path / "set")
+    )
+    draft = task.draft()
+    # Clips are shorter than an example: each gives one.
+    assert draft.source.sizes == {"train": 24, "validation": 3, "test": 9}
+    preflight.check(draft, num_points=9)
+    with pytest.raises(ValueError, match="--num_points=10: .*has 9 test clips at most"):
+        preflight.check(draft, num_points=10)
+    with pytest.raises(ValueError, match="--batch_size=64: .*24 training clips"):
+        preflight.check(dataclasses.replace(task, fit_batch=False).draft())
+    before = draft.source.folder
+    clip(tmp_path / "set" / "cat" / "c0.wav", seconds=0.1)
+    assert task.draft().source.folder != before
+    folder = draft.source.resolve().folder
+    assert records.info(folder).splits == {"train": 24, "validation": 3, "test": 9}
+
+
+def test_a_recipe_is_fitted_to_less_than_a_batch():
+    recipe = PUBLICATION.recipe
+    assert fitted(recipe, 96) == recipe and fitted(recipe, 0) == recipe
+    small = fitted(recipe, 95)
+    assert (small.batch_size, small.num_steps) == (95, 1_000)
+    assert fitted(SMALL.recipe, 7).num_steps == SMALL.recipe.num_steps
