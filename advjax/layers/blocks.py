@@ -1,176 +1,18 @@
 """Layers shared by several networks. The layout is [batch, height, width, channels].
 
-Every network convolves with `Conv` and pools with `max_pool`, for speed on CPUs: XLA's
-own input gradient of a convolution is 5 to 6 times slower inside a compiled loop, and
-its convolutions of small maps and its pooling are several times slower in training.
+Every network convolves with `Conv` and pools with `max_pool`, for speed on CPUs: see
+`convolution`. XLA's own pooling is several times slower in training.
 """
 
 import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
-from advjax.layers import inference
-
-_LAYOUT = ("NHWC", "HWIO", "NHWC")
-
-FEW_POSITIONS = 32
-"""Maps with at most so many outputs are convolved as one matrix product on a CPU."""
-
-
-# Traced once for all layers of equal sizes. Every process traces its networks, even
-# with a compilation cache.
-@functools.partial(jax.jit, static_argnums=(2, 3), inline=True)
-def conv2d(
-    x: Float[Array, "batch height width channels"],
-    kernel: Float[Array | np.ndarray, "kh kw channels features"],
-    stride: int,
-    padding: int | None = None,
-) -> Float[Array, "batch out_height out_width features"]:
-    """Two-dimensional convolution.
-
-    Only reverse-mode differentiation is defined. Without a gradient, on a CPU,
-    `inference` computes the convolution; its result differs in the last bits.
-
-    Args:
-        x: maps.
-        kernel: weights, one for each input entry and channel of an output's window.
-        stride: input entries from one output to the next.
-        padding: zeros on every side of a map; None for "same" padding.
-
-    Raises:
-        ValueError: the kernel is larger than the padded maps.
-    """
-    sizes = _out_sizes(x, kernel, stride, padding)
-    on_cpu = jax.default_backend() == "cpu"
-    if on_cpu and (kernel.shape[:2] == (1, 1) or np.prod(sizes) <= FEW_POSITIONS):
-        return _as_product(x, kernel, stride, padding)
-    return _conv2d(x, kernel, stride, padding)
-
-
-def _ends(x, kernel, stride, padding) -> tuple[tuple[int, int], ...]:
-    """Zeros before and after each axis of a map."""
-    if padding is None:
-        strides = (stride, stride)
-        ends = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, "SAME")
-        return tuple(ends)
-    return ((padding, padding),) * 2
-
-
-def _out_sizes(x, kernel, stride, padding) -> tuple[int, int]:
-    ends = _ends(x, kernel, stride, padding)
-    height, width = (
-        (size + sum(end) - window) // stride + 1
-        for size, window, end in zip(x.shape[1:3], kernel.shape[:2], ends, strict=True)
-    )
-    if min(height, width) < 1:
-        raise ValueError(
-            f"a convolution of {kernel.shape[0]}x{kernel.shape[1]} with padding "
-            f"{padding} does not fit into maps of {x.shape[1]}x{x.shape[2]}: give the "
-            "network larger inputs, or let it resize them"
-        )
-    return height, width
-
-
-def _as_product(x, kernel, stride, padding):
-    """The convolution as one product of the input's patches with the kernel.
-
-    On CPUs XLA swaps a map with a kernel that is larger than the map, and has no fast
-    path for the result.
-    """
-    ends, met, spans = _ends(x, kernel, stride, padding), [], []
-    for size, count, window, (low, _) in zip(
-        x.shape[1:3],
-        _out_sizes(x, kernel, stride, padding),
-        kernel.shape[:2],
-        ends,
-        strict=True,
-    ):
-        span = stride * (count - 1) + 1
-        # Entries of the kernel that meet only padding are left out.
-        met.append(range(max(0, low - span + 1), min(window, low + size)))
-        spans.append(span)
-    x = jnp.pad(x, ((0, 0), *ends, (0, 0)))
-    patches = [
-        x[:, row : row + spans[0] : stride, column : column + spans[1] : stride]
-        for row in met[0]
-        for column in met[1]
-    ]
-    patches = jnp.concatenate(patches, axis=-1)
-    rows, columns = (slice(taken.start, taken.stop) for taken in met)
-    taps = jnp.reshape(kernel[rows, columns], (-1, kernel.shape[-1]))
-    return jnp.matmul(patches, taps)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _conv2d(x, kernel, stride, padding):
-    if jax.default_backend() == "cpu" and x.dtype == jnp.float32:
-        ends = _ends(x, kernel, stride, padding)
-        return inference.conv2d(x, kernel, stride, ends)
-    return _direct(x, kernel, stride, padding)
-
-
-def _direct(x, kernel, stride, padding=None):
-    ends = _ends(x, kernel, stride, padding)
-    return lax.conv_general_dilated(
-        x, kernel, (stride, stride), ends, dimension_numbers=_LAYOUT
-    )
-
-
-def _conv2d_forward(x, kernel, stride, padding):
-    return _direct(x, kernel, stride, padding), (x, kernel)
-
-
-def _conv2d_backward(stride, padding, saved, cotangent):
-    x, kernel = saved
-    x_bar = _by_input(cotangent, x, kernel, stride, padding)
-    _, transpose = jax.vjp(lambda kernel: _direct(x, kernel, stride, padding), kernel)
-    return x_bar, *transpose(cotangent)
-
-
-def _by_input(cotangent, x, kernel, stride, padding):
-    """The cotangent of the input, by one convolution without inserted zeros.
-
-    Along an axis, input entry stride * m + phase met output m + offset through kernel
-    entry phase + low - stride * offset. So each phase is a small convolution of the
-    cotangent. All phases are computed at once, as channels, and then interleaved. The
-    usual way puts stride - 1 zeros between the cotangent's entries and multiplies by
-    each.
-    """
-    sizes, windows, reach = x.shape[1:3], kernel.shape[:2], []
-    ends = _ends(x, kernel, stride, padding)
-    for axis, (window, (low, _)) in enumerate(zip(windows, ends, strict=True)):
-        first, last = -((window - 1 - low) // stride), (stride - 1 + low) // stride
-        # The range of m covers the input, which may need more than the outputs.
-        more = -(-sizes[axis] // stride) - cotangent.shape[1 + axis]
-        reach.append((-first, last + more))
-        offsets = np.arange(first, last + 1)[:, None]
-        taken = np.arange(stride)[None, :] + low - stride * offsets
-        # Entries outside of the kernel are read from a row of zeros after it.
-        taken = np.where((taken >= 0) & (taken < window), taken, window)
-        # Each kernel axis becomes two: offset and, behind it, phase.
-        one_more = [(0, 0)] * kernel.ndim
-        one_more[2 * axis] = (0, 1)
-        kernel = jnp.take(jnp.pad(kernel, one_more), taken, axis=2 * axis)
-    phases = jnp.transpose(kernel, (0, 2, 5, 1, 3, 4))
-    channels = phases.shape[-1]
-    # Without the barrier XLA folds the transposition into the convolution. That form
-    # has swapped channel axes, for which CPUs have no fast path in a loop body.
-    phases = lax.optimization_barrier(phases.reshape(*phases.shape[:3], -1))
-    found = lax.conv_general_dilated(
-        cotangent, phases, (1, 1), reach, dimension_numbers=_LAYOUT
-    )
-    batch, height, width = found.shape[:3]
-    found = found.reshape(batch, height, width, stride, stride, channels)
-    found = found.swapaxes(2, 3).reshape(batch, height * stride, width * stride, -1)
-    return found[:, : sizes[0], : sizes[1]]
-
-
-_conv2d.defvjp(_conv2d_forward, _conv2d_backward)
+from advjax.layers.convolution import conv2d
 
 
 def max_pool(
@@ -196,16 +38,38 @@ def max_pool(
     for axis in (2, 1):
         size = x.shape[axis]
         count = max(1, -(-(size + 2 * padding - window) // stride) + 1)
-        span = stride * (count - 1) + 1
-        ends = [(0, 0)] * x.ndim
-        ends[axis] = (padding, span - 1 + window - size - padding)
-        x = jnp.pad(x, ends, constant_values=-jnp.inf)
-        slices = [
-            lax.slice_in_dim(x, first, first + span, stride, axis)
-            for first in range(window)
-        ]
-        x = functools.reduce(_first_greatest, slices)
+        x = greatest_along(x, axis, count, window, stride, padding)
     return x
+
+
+def greatest_along(
+    x: Float[Array, "*shape"],
+    axis: int,
+    count: int,
+    window: int,
+    stride: int,
+    padding: int,
+    dilation: int = 1,
+) -> Float[Array, "*pooled"]:
+    """The greatest entry of each window along one axis; of equal ones the first.
+
+    Args:
+        x: any array.
+        axis: of the windows.
+        count: of windows; the last may extend beyond the axis, or stop before its end.
+        window: entries of a window.
+        stride: entries from one window to the next.
+        padding: entries before the axis that are never the greatest.
+        dilation: entries from one entry of a window to the next.
+    """
+    span = stride * (count - 1) + 1
+    ends = [(0, 0, 0)] * x.ndim
+    met = span + dilation * (window - 1)
+    ends[axis] = (padding, met - x.shape[axis] - padding, 0)
+    x = lax.pad(x, jnp.asarray(-jnp.inf, x.dtype), ends)
+    firsts = range(0, dilation * window, dilation)
+    slices = [lax.slice_in_dim(x, at, at + span, stride, axis) for at in firsts]
+    return functools.reduce(_first_greatest, slices)
 
 
 def _first_greatest(first, second):

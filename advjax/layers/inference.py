@@ -13,6 +13,7 @@ Source: Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks"
 arXiv:1509.09308, section 4.1 and its matrices for F(4x4, 3x3) in section 4.3.
 """
 
+import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -21,6 +22,8 @@ from jax import lax
 from jaxtyping import Array, Float
 
 OUTPUTS, TAPS, INPUTS = 4, 3, 6
+MOST_PLANES = 128
+"""Largest kernel of maps with one channel whose taps become planes."""
 _OF_INPUT = np.float32(
     [
         [4, 0, -5, 0, 1, 0],
@@ -55,7 +58,7 @@ Padding = tuple[tuple[int, int], tuple[int, int]]
 def conv2d(
     x: Maps,
     kernel: Float[Array | np.ndarray, "kh kw channels features"],
-    stride: int,
+    strides: tuple[int, int],
     padding: Padding,
 ) -> Float[Array, "batch out_height out_width features"]:
     """The convolution, by the fastest algorithm for its sizes.
@@ -63,14 +66,15 @@ def conv2d(
     Args:
         x: maps.
         kernel: weights, one for each input entry and channel of an output's window.
-        stride: input entries from one output to the next.
+        strides: input entries from one output to the next, along each axis.
         padding: zeros before and after each axis of a map.
     """
-    width, (size, _, channels, features) = x.shape[2], kernel.shape
-    if channels == 1:
-        return conv_of_patches(x, kernel, stride, padding)
-    if stride > 1 or size != TAPS or padding != ((1, 1), (1, 1)):
-        return _direct(x, kernel, (stride, stride), padding)
+    width, (*sizes, channels, features) = x.shape[2], kernel.shape
+    if channels == 1 and math.prod(sizes) <= MOST_PLANES:
+        return conv_of_patches(x, kernel, strides, padding)
+    plain = strides == (1, 1) and padding == ((1, 1), (1, 1))
+    if not plain or sizes != [TAPS, TAPS]:
+        return _direct(x, kernel, strides, padding)
     if features < 32 <= width:
         return conv_in_pairs(x, kernel)
     fewest = min(channels, features)
@@ -83,7 +87,7 @@ def conv2d(
 def conv_of_patches(
     x: Float[Array, "batch height width 1"],
     kernel: Float[Array | np.ndarray, "kh kw 1 features"],
-    stride: int,
+    strides: tuple[int, int],
     padding: Padding,
 ) -> Float[Array, "batch out_height out_width features"]:
     """The convolution of maps with one channel, as one matrix product.
@@ -91,14 +95,14 @@ def conv_of_patches(
     The inputs of one tap form a plane, and the planes are stored one after the other.
     XLA's own patches store the taps next to each other, which is slower.
     """
-    window = kernel.shape[:2]
+    window, (rows, columns) = kernel.shape[:2], strides
     x = jnp.pad(x[..., 0], ((0, 0), *padding))
     down, across = (
         (size - taps) // stride * stride + 1
-        for size, taps in zip(x.shape[1:], window, strict=True)
+        for size, taps, stride in zip(x.shape[1:], window, strides, strict=True)
     )
     planes = [
-        x[:, row : row + down : stride, column : column + across : stride]
+        x[:, row : row + down : rows, column : column + across : columns]
         for row in range(window[0])
         for column in range(window[1])
     ]

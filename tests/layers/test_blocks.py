@@ -7,13 +7,11 @@ import pytest
 from flax import linen as nn
 from jax import lax
 
-from advjax.layers import blocks
 from advjax.layers.blocks import (
     BatchNorm,
     Conv,
     channel_sums,
     clipped_relu,
-    conv2d,
     max_pool,
     relu,
 )
@@ -28,49 +26,6 @@ def stock(x, kernel, stride, padding=None, **options):
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         **options,
     )
-
-
-# With 0 no map counts as small, with 1000 every map does.
-@pytest.mark.parametrize(
-    ("few", "sizes", "size", "stride", "padding"),
-    [
-        (0, (13, 12), 3, 1, None),
-        (0, (13, 12), 5, 2, None),
-        (0, (13, 12), 11, 4, 0),
-        (0, (13, 12), 3, 2, 1),
-        (0, (13, 12), 2, 3, 0),
-        (0, (13, 12), 3, 1, 2),
-        (1000, (7, 6), 5, 2, None),
-        (1000, (7, 6), 3, 2, 1),
-        (1000, (7, 6), 2, 3, 0),
-        (1000, (7, 6), 1, 2, 0),
-        (1000, (2, 1), 5, 1, None),
-        (1000, (2, 1), 7, 2, 3),
-    ],
-)
-def test_conv2d_and_both_gradients_equal_xla(
-    monkeypatch, few, sizes, size, stride, padding
-):
-    monkeypatch.setattr(blocks, "FEW_POSITIONS", few)
-    keys = jax.random.split(jax.random.key(0), 3)
-    x = jax.random.normal(keys[0], (2, *sizes, 3))
-    kernel = jax.random.normal(keys[1], (size, size, 3, 4))
-
-    @jax.jit
-    def answers(x, kernel):
-        out, ours = jax.vjp(lambda x, k: conv2d(x, k, stride, padding), x, kernel)
-        expected, theirs = jax.vjp(lambda x, k: stock(x, k, stride, padding), x, kernel)
-        cotangent = jax.random.normal(keys[2], out.shape)
-        return (out, *ours(cotangent)), (expected, *theirs(cotangent))
-
-    for ours, theirs in zip(*answers(x, kernel), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=3e-5)
-
-
-def test_a_kernel_larger_than_its_maps_is_refused():
-    with pytest.raises(ValueError, match="larger inputs"):
-        conv2d(jnp.zeros((1, 10, 12, 1)), jnp.zeros((11, 11, 1, 2)), 4, 0)
-    assert conv2d(jnp.zeros((1, 1, 1, 1)), jnp.zeros((7, 7, 1, 2)), 2, 3).size == 2
 
 
 def test_a_convolution_in_groups_equals_xla():
@@ -135,17 +90,6 @@ def test_relu_is_flat_up_to_0_and_lets_nan_through():
     assert relu(points).tolist() == [0, 0, 3]
     assert jax.vmap(jax.grad(relu))(points).tolist() == [0, 0, 1]
     assert jnp.isnan(relu(jnp.asarray(jnp.nan)))
-
-
-def test_conv2d_under_vmap_equals_the_batch():
-    x = jax.random.normal(jax.random.key(0), (3, 8, 6, 2))
-    kernel = jax.random.normal(jax.random.key(1), (3, 3, 2, 4))
-    one = lambda x: conv2d(x[None], kernel, 2)[0]  # noqa: E731
-    grad = lambda x: jax.grad(lambda z: jnp.sum(one(z) ** 2))(x)  # noqa: E731
-    batch = jax.jit(jax.grad(lambda z: jnp.sum(conv2d(z, kernel, 2) ** 2)))(x)
-    mapped = jax.jit(jax.vmap(one))(x)
-    np.testing.assert_allclose(mapped, conv2d(x, kernel, 2), atol=1e-5)
-    np.testing.assert_allclose(jax.jit(jax.vmap(grad))(x), batch, atol=1e-4)
 
 
 def test_clipped_relu_clips_at_0_and_20():

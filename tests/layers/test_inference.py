@@ -6,7 +6,7 @@ from jax import lax
 from scipy.signal import correlate
 
 from advjax.layers import inference
-from advjax.layers.blocks import conv2d
+from advjax.layers.convolution import conv2d
 
 # Against outputs of deviation 1. Direct sums in float32 err by some 1e-6; the
 # transforms in one direction multiply that by about ten, in both by about thirty.
@@ -70,7 +70,7 @@ def test_maps_of_one_channel_are_convolved_as_patches(sizes, stride):
     direct = lax.conv_general_dilated(
         x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
-    found = inference.conv_of_patches(x, kernel, stride, padding)
+    found = inference.conv_of_patches(x, kernel, (stride, stride), padding)
     np.testing.assert_allclose(found, direct, atol=1e-5)
 
 
