@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import jax
 import numpy as np
 
 from advjax.callables import UnusableNetwork
-from advjax.types import Features, Logits, LogitsFn
+from advjax.types import AnyArray, Logits, LogitsFn
 
 
 def from_torch(module: Any) -> LogitsFn:
@@ -79,7 +80,7 @@ class _Traced:
     def __init__(self, module: Any) -> None:
         self.module = module
 
-    def __call__(self, states: dict[str, Any], x: Features) -> Logits:
+    def __call__(self, states: dict[str, Any], x: AnyArray) -> Logits:
         import torch
 
         env = environment()
@@ -92,8 +93,11 @@ class _Traced:
             # Drawn numbers are the same in every call, and no tracer stays behind.
             env.override_property(prng=jax.random.key(0)),
             _without_fast_path(),
+            warnings.catch_warnings(),
             torch.no_grad(),
         ):
+            # On every number of 64 bits, which becomes one of 32 bits.
+            warnings.filterwarnings("ignore", "Explicitly requested dtype")
             tensors = env.j2t_iso({k: jax.numpy.asarray(v) for k, v in states.items()})
             batch = env.j2t_iso(jax.numpy.asarray(x)[None])
             try:

@@ -10,8 +10,11 @@ from typing import Any
 import torch
 from torch.utils import _mode_utils as mode_utils
 from torch.utils import _pytree as torch_pytree
+from torchax.ops import ops_registry
 from torchax.tensor import Environment, OperatorNotFound, Tensor, XLAFunctionMode
 from torchax.view import View
+
+from advjax.interop import lowerings
 
 
 class Lifting(Environment):
@@ -21,6 +24,21 @@ class Lifting(Environment):
         """All operations that torchax registers."""
         super().__init__()
         self._function_mode = _LiftingMode(self)
+        for operation, lowering in lowerings.LOWERINGS.items():
+            name = getattr(torch.ops.aten, operation)
+            self._lower(name, lowering(self._ops[name].func))
+        # Without a way of its own it comes to the operation above.
+        self._ops.pop(torch.nn.functional.max_pool2d, None)
+
+    def _lower(self, operation: Any, function: Any) -> None:
+        self._ops[operation] = ops_registry.Operator(
+            operation,
+            function,
+            is_jax_function=True,
+            is_user_defined=True,
+            needs_env=False,
+            is_view_op=False,
+        )
 
     def lifted(self, values: Any) -> Any:
         """The values with plain tensors as constants, but for scalars."""
