@@ -20,9 +20,10 @@ Targeted attacks (an option of the attack) reach the class that --target says.
 
 Prints the table, with a warning where gradients look masked, and writes rows.tsv,
 run.json, x_adv.npy, examples.png and, with --save_audio, WAV pairs into each run's
-folder. Rounding to 16 bits undoes the smallest perturbations, so examples.tsv says of
-each pair whether its files still fool the classifier. The same command continues a run
-that was stopped, also in mid-attack.
+folder. report.html plays the first successes. Rounding to 16 bits undoes the smallest
+perturbations, so rows, page and examples.tsv say what still fools the classifier as a
+file; --finish=pcm16 makes it so. The same command continues a run that was stopped,
+also in mid-attack.
 
 Several attacks or budgets have one report, in a folder of this command's own: in
 --home/comparisons, or in --workdir.

@@ -48,7 +48,7 @@ AUDIO_FORMAT = flags.DEFINE_enum(
     "Format of WAV files. float32 writes unrounded files beside those of 16 bits.",
 )
 EXAMPLES = flags.DEFINE_integer(
-    "examples", 3, "Successes shown in examples.png.", lower_bound=0
+    "examples", 3, "Successes in examples.png and on the page.", lower_bound=0
 )
 AUDIBLE = flags.DEFINE_bool(
     "audible",

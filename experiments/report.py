@@ -4,7 +4,8 @@
   python -m experiments.report --runs=runs/attack/A,runs/attack/B --out=comparison
 
 Prints a line for each run and writes report.md and, of certification, curve.png, or of
-attacks at several budgets accuracy_STAGE_UNIT.png. Without --out these go to a folder
+attacks report.html, with the WAVs that --save_audio wrote, and at several budgets
+accuracy_STAGE_UNIT.png. Without --out these go to a folder
 comparison-DIGEST of these runs' own; the last line names it.
 """
 

@@ -12,6 +12,7 @@ from advjax.reports.figures import (
 )
 from advjax.reports.tables import (
     Table,
+    as_html,
     as_latex,
     as_markdown,
     as_text,
@@ -24,6 +25,7 @@ from advjax.reports.tables import (
 __all__ = [
     "AttackedCurve",
     "Table",
+    "as_html",
     "as_latex",
     "as_markdown",
     "as_text",

@@ -1,12 +1,13 @@
-"""Tables of runs, for the terminal, Markdown and LaTeX.
+"""Tables of runs, for the terminal, Markdown, HTML and LaTeX.
 
-A builder makes a `Table` of text cells; `as_text`, `as_markdown` and `as_latex` print
-it. A dash stands for a radius beyond a run's cap. No network could have been certified
-there with so many votes, so an accuracy of 0 would mislead.
+A builder makes a `Table` of text cells; `as_text`, `as_markdown`, `as_html` and
+`as_latex` print it. A dash stands for a radius beyond a run's cap. No network could
+have been certified there with so many votes, so an accuracy of 0 would mislead.
 """
 
 import re
 from collections.abc import Iterator, Sequence
+from html import escape
 from typing import NamedTuple
 
 import numpy as np
@@ -174,6 +175,35 @@ def as_markdown(table: Table) -> str:
     # Markdown would take a star for a list or for emphasis.
     notes = ["- " + note.replace("*", r"\*") for note in table.notes]
     return "\n".join(lines + ([""] + notes if notes else []))
+
+
+def as_html(table: Table) -> str:
+    """The table in HTML, with its notes as a list below; all texts are escaped.
+
+    Units and intervals have a line of their own.
+    """
+    right = _to_the_right(table)
+
+    def row(cells: Sequence[str], tag: str) -> str:
+        found = []
+        for cell, is_number in zip(cells, right, strict=True):
+            first, *more = (
+                [escape(line) for line in _lines(cell)]
+                if tag == "td"
+                else [escape(cell)]
+            )
+            more = [f"<small>{line}</small>" for line in more]
+            kind = ' class="number"' if is_number else ""
+            found.append(f"<{tag}{kind}>{first}{''.join(more)}</{tag}>")
+        return f"<tr>{''.join(found)}</tr>"
+
+    rows = "".join(row(cells, "td") for cells in table.rows)
+    notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
+    return (
+        f'<div class="wide"><table><thead>{row(table.header, "th")}</thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+        + (f'<ul class="notes">{notes}</ul>' if notes else "")
+    )
 
 
 def as_latex(table: Table) -> str:

@@ -2,14 +2,10 @@
 
 import itertools
 import pathlib
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float
 
-from advjax import evaluation
 from advjax.metrics.robustness import (
     accuracy_under_attack,
     attackable,
@@ -17,42 +13,53 @@ from advjax.metrics.robustness import (
     off_target,
 )
 from advjax.metrics.shares import share_of
-from advjax.reports import figures, tables
+from advjax.reports import figures, page, tables
 from advjax.runs import folder as runs
-from advjax.runs.row_types import ATTACK_ROWS, AttackRow
-from advjax.runtime.text import printable
-from experiments.lab import budgets, caveats, wav_pairs
-from experiments.lab.adversarial_examples import check_example, examples
-from experiments.lab.audio import has_inverse, onward, waveform_of
-from experiments.lab.console import say
-from experiments.lab.image_axes import image_axes
-from experiments.lab.run_labels import label_of
-from experiments.lab.task import System
-
-_NO_PLOTS = "no figures: pip install matplotlib"
-_ID_LETTERS = 14
-"""Letters of a clip's id in a line beside its pictures."""
+from advjax.runs.row_types import ATTACK_ROWS
+from advjax.runtime.atomic import new_file
+from experiments.lab import budgets, caveats, listening_page, wav_pairs
+from experiments.lab.run_labels import label_of, title_of
+from experiments.lab.successes import NO_PLOTS
 
 
-def report(folders: Sequence[pathlib.Path], out: pathlib.Path) -> str:
-    """The text of a report; writes `report.md` and figures into `out`."""
+def report(
+    folders: Sequence[pathlib.Path],
+    out: pathlib.Path,
+    *,
+    audio: Mapping[pathlib.Path, pathlib.Path] | None = None,
+) -> str:
+    """The text of a report; writes `report.md`, `report.html` and figures into `out`.
+
+    Args:
+        folders: of the runs.
+        out: the folder of the report.
+        audio: folders of WAV pairs for the page, by run; by default the run's own.
+    """
     table = attack_table(folders)
     out.mkdir(parents=True, exist_ok=True)
-    parts, texts = ["# Attacks", tables.as_markdown(table)], [tables.as_text(table)]
+    top: list[page.Block] = [page.Heading("Attacks", 1), table]
+    texts = [tables.as_text(table)]
     try:
-        parts += [f"![{name}]({name})" for name in _draw(folders, out)]
+        alt = "Accuracy under attack over the size of the perturbation"
+        top += [page.Picture(out / name, alt) for name in _draw(folders, out)]
     except ImportError:
-        texts.append(f"({_NO_PLOTS})")
+        texts.append(f"({NO_PLOTS})")
     for warning in masking_warnings(folders):
-        parts.append(f"**Warning**: {warning}")
+        top.append(page.Caution(warning))
         texts.append(f"warning: {warning}")
+    rest: list[page.Block] = []
     for folder in folders:
         if pairs := wav_pairs.read(folder / wav_pairs.EXAMPLES_FILE):
-            title = _title(runs.description(folder)["settings"])
-            parts += [f"## WAVs of {title}", tables.as_markdown(wav_pairs.table(pairs))]
+            title = title_of(runs.description(folder)["settings"])
+            rest += [page.Heading(f"WAVs of {title}"), wav_pairs.table(pairs)]
     remarks = caveats.of_runs(folders)
-    content = "\n\n".join(parts + remarks) + "\n"
-    (out / "report.md").write_text(content, encoding="utf-8")
+    rest += remarks
+    (out / "report.md").write_text(page.as_markdown([*top, *rest]), encoding="utf-8")
+    title, facts = listening_page.origin(folders)
+    heard = listening_page.blocks(folders, audio or {})
+    content = page.as_page(title, [*top, *heard, *rest], facts=facts)
+    with new_file(out / "report.html") as aside:
+        aside.write_text(content, encoding="utf-8")
     return "\n\n".join(texts + remarks)
 
 
@@ -85,13 +92,13 @@ def attack_table(folders: Sequence[pathlib.Path]) -> tables.Table:
         if finished[-1]:
             begun = np.sum((rows.success_float32 == 1) & counted)
             notes.append(
-                f"{_title(settings)}: {begun - np.sum(won)} of {begun} successes hold "
-                "in no file of 16 bits and count as none"
+                f"{title_of(settings)}: {begun - np.sum(won)} of {begun} successes "
+                "hold in no file of 16 bits and count as none"
             )
         if settings["target"]:
             notes.append(
-                f"{_title(settings)}: {np.sum(~kept)} of {len(kept)} points are in no "
-                "rate: of the class to reach, or predicted as it before the attack"
+                f"{title_of(settings)}: {np.sum(~kept)} of {len(kept)} points are in "
+                "no rate: of the class to reach, or predicted as it before the attack"
             )
     header = [
         "attack", "budget", "points", "clean", "attacked", "fooled", "SNR in dB",
@@ -128,12 +135,6 @@ def _held(rows, counted) -> str:
     """Share of the clips that are fooled by a file; a dash where none was judged."""
     judged = rows.success_pcm16[counted & (rows.success_pcm16 >= 0)]
     return tables.share_text(share_of(judged == 1))
-
-
-def _title(settings: Mapping[str, Any]) -> str:
-    """A run's name among runs that differ in the budget."""
-    budget = settings["budget"]
-    return f"{label_of(settings)}, {budget}" if budget else label_of(settings)
 
 
 def _number(statistic, values, form: str, unit: str = "") -> str:
@@ -261,115 +262,3 @@ def masking_warnings(folders: Sequence[pathlib.Path]) -> list[str]:
                 f"{label_of(two)} with {white:.2f}: gradients may be masked"
             )
     return found
-
-
-class Success(NamedTuple):
-    """One success of a run.
-
-    Attributes:
-        row: of the run.
-        x_adv: the adversarial example, at the stage that was attacked.
-        clean: the clean clip at every stage of the chain, by name.
-    """
-
-    row: AttackRow
-    x_adv: Float[np.ndarray, "*features"]
-    clean: Mapping[str, Float[np.ndarray, "..."]]
-
-
-def successes(system: System, folder: pathlib.Path) -> Iterator[Success]:
-    """The successes of a run on clips that can be attacked, each checked.
-
-    Raises:
-        Damaged: an example is not the one that its row describes.
-    """
-    rows = ATTACK_ROWS.read(folder)
-    won = rows.success & attackable(rows.label, rows.clean, rows.target)
-    if not won.any():
-        return
-    count = int(runs.description(folder)["settings"]["num_points"])
-    places = {point.id: n for n, point in enumerate(system.test_points(count))}
-    stored, source = examples(folder, places), system.data.split("test")
-    for number, row in enumerate(rows):
-        if won[number]:
-            clip, x_adv = source[int(row.idx)]["audio"], np.asarray(stored[row.id])
-            clean = {
-                stage.name: evaluation.stage_features(stage, clip)
-                for stage in system.representation.chain()
-            }
-            check_example(rows, number, clean[system.stage.name], x_adv, folder)
-            yield Success(row, x_adv, clean)
-
-
-def show(
-    system: System, folder: pathlib.Path, *, count: int, audio_format: str | None
-) -> None:
-    """Draw the first successes and, if wanted, write and judge WAV pairs of them.
-
-    The figure shows clean, adversarial and their difference at the network's input.
-    WAVs need an inverse of every step before the stage that was attacked.
-
-    Args:
-        system: whose classifier was attacked.
-        folder: the run's.
-        count: the number of successes.
-        audio_format: "pcm16", or "float32" for such files beside those of 16 bits; None
-            for no WAVs.
-    """
-    representation, stage = system.representation, system.stage
-    labels = system.classifier.labels
-    if audio_format and not all(map(has_inverse, stage.chain()[1:])):
-        say(f"no WAV: {stage.name} cannot be turned back into a waveform")
-        audio_format = None
-    formats = dict.fromkeys(["pcm16", audio_format]) if audio_format else ()
-    ids, panels, titles, pairs = [], [], [], []
-    for each in itertools.islice(successes(system, folder), count):
-        row = each.row
-        ids.append("\n".join(textwrap.wrap(printable(row.id), _ID_LETTERS)))
-        for kind in formats:
-            pairs.append(_pair(system, folder, each, kind))
-        before = each.clean[representation.name]
-        after = np.asarray(onward(representation, stage.name, each.x_adv))
-        panels.append([before, after, after - before])
-        clean, fooled = (printable(labels[n]) for n in (row.clean, row.predict))
-        change = f"difference, SNR {row.snr_db:.1f} dB"
-        titles.append([f"clean: {clean}", f"attacked: {fooled}", change])
-    if pairs:
-        wav_pairs.write(folder / wav_pairs.EXAMPLES_FILE, pairs)
-        fooling = wav_pairs.still_fooling(pairs)
-        say(f"            WAV pairs that still fool: {fooling}; examples.tsv has each.")
-    images = np.asarray(panels)
-    if images.ndim != 5:
-        return
-    try:
-        figures.image_grid_plot(
-            images[..., 0],
-            folder / "examples.png",
-            row_labels=ids,
-            titles=titles,
-            units=representation.name,
-            title="Clean, attacked, and their difference, at the network's input",
-            last_is_difference=True,
-            **image_axes(representation)._asdict(),
-        )
-    except ImportError:
-        say(_NO_PLOTS)
-
-
-def _pair(system: System, folder, each: Success, audio_format: str):
-    """One success as a pair of WAVs in the run's folder."""
-    row, root = each.row, system.representation.chain()[0].name
-    texts = (row.id, system.classifier.labels[row.label])
-    names = [*map(wav_pairs.safe_name, texts)]
-    if audio_format != "pcm16":
-        names.append(audio_format)
-    return wav_pairs.save_pair(
-        folder / "_".join(names),
-        each.clean[root],
-        waveform_of(system.stage, each.x_adv, each.clean),
-        system.classifier,
-        id=row.id,
-        label=int(row.label),
-        target=int(row.target),
-        audio_format=audio_format,
-    )

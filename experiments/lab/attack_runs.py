@@ -1,6 +1,8 @@
 """Attacks of one command: a run for each attack and budget, and one report."""
 
+import itertools
 import pathlib
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +23,8 @@ from experiments.lab import (
     folder_names,
     preflight,
     shared_runs,
+    successes,
+    wav_pairs,
 )
 from experiments.lab.attack_requests import TARGETS, AttackRequest
 from experiments.lab.console import say
@@ -33,7 +37,7 @@ class Shown(NamedTuple):
     """Parts of the report beside its table.
 
     Attributes:
-        count: successes in examples.png and, with `audio`, as WAV pairs.
+        count: successes in examples.png, on the page and, with `audio`, as WAV pairs.
         audio: write WAV pairs.
         audio_format: "pcm16", or "float32" for such files beside those of 16 bits.
         audible: compare successes with the masking threshold.
@@ -157,7 +161,7 @@ def run(
     for each in prepared:
         attack.run(each)
         if not runs.num_missing(each.folder):
-            attack_report.show(
+            successes.show(
                 system,
                 each.folder,
                 count=shown.count,
@@ -180,10 +184,28 @@ def report(
         # A folder of this command's own: others compare other runs.
         among = {"runs": sorted(folder.name for folder in folders)}
         where = comparisons / folder_names.name_of("comparison", among)
-    print(attack_report.report(folders, where))
+    with tempfile.TemporaryDirectory() as scratch:
+        audio = _audio(system, folders, pathlib.Path(scratch), shown.count)
+        print(attack_report.report(folders, where, audio=audio))
     for folder in folders if shown.audible else ():
         print(f"{folder.name}: {audibility.report(system, folder)}")
     say(f"report      {where}/report.md")
+    say(f"listen      {where}/report.html")
     say("            Each run has rows*.tsv, x_adv*.npy and examples.png.")
     transfer = f"{command('experiments.transfer')} --runs={folders[0]},OTHER"
     say(f"next        {transfer} tries these examples on another run's network")
+
+
+def _audio(
+    system: System, folders: Sequence[pathlib.Path], scratch: pathlib.Path, count: int
+) -> dict[pathlib.Path, pathlib.Path]:
+    """Folders in `scratch` with WAV pairs of the runs that have saved none."""
+    found = {}
+    for number, folder in enumerate(folders):
+        saved = (folder / wav_pairs.EXAMPLES_FILE).exists()
+        if not saved and successes.is_audible(system):
+            found[folder] = scratch / f"{number}"
+            found[folder].mkdir()
+            chosen = itertools.islice(successes.successes(system, folder), count)
+            successes.save_pairs(system, chosen, found[folder])
+    return found

@@ -23,8 +23,8 @@ from advjax.runs.row_types import (
 )
 from advjax.signal.masking import masking_threshold
 from advjax.signal.samples import from_int16
-from experiments.lab.attack_report import successes
 from experiments.lab.audio import has_inverse, waveform_of
+from experiments.lab.successes import successes
 from experiments.lab.task import System
 
 

@@ -6,6 +6,12 @@ from typing import Any
 from advjax.smoothing import BOUNDS
 
 
+def title_of(settings: Mapping[str, Any]) -> str:
+    """A run's name among runs that differ in the budget of their attack."""
+    budget = settings["budget"]
+    return f"{label_of(settings)}, {budget}" if budget else label_of(settings)
+
+
 def label_of(settings: Mapping[str, Any]) -> str:
     """A run's name: its attack or noise, the stage, and the network's training."""
     if "attack" in settings:

@@ -42,6 +42,7 @@ class WavPair(NamedTuple):
         format: of the files, one of `FORMATS`.
         file: the adversarial file; empty where it would be identical to the clean one,
             so that none is written.
+        clean_file: the clean file. Lists of earlier versions lack it.
     """
 
     id: str
@@ -54,6 +55,13 @@ class WavPair(NamedTuple):
     snr_db: float
     format: str
     file: str
+    clean_file: str = ""
+
+
+def clean_file(pair: WavPair) -> str:
+    """Name of a pair's clean file, also where its list does not say it."""
+    stem = pair.file.removesuffix("_adversarial.wav")
+    return pair.clean_file or (f"{stem}_clean.wav" if stem else "")
 
 
 def save_pair(
@@ -110,6 +118,7 @@ def save_pair(
         snr_db=round(float(radius_snr_db(files[0], added)), 2),
         format=audio_format,
         file="" if identical else paths[1].name,
+        clean_file="" if identical else paths[0].name,
     )
 
 
@@ -181,7 +190,7 @@ def safe_name(text: str, most: int = 80) -> str:
     return name
 
 
-_TABLE = Schema(WavPair, "pairs of WAVs", quoted=True)
+_TABLE = Schema(WavPair, "pairs of WAVs", quoted=True, optional=1)
 
 
 def write(file: pathlib.Path, pairs: Iterable[WavPair]) -> None:

@@ -114,3 +114,18 @@ def test_latex_escapes():
         r"\end{tabular}",
         r"\par\footnotesize \# \$",
     ]
+
+
+def test_html_escapes_and_sets_intervals_below():
+    table = tables.Table(
+        ["run", "fooled", "size"],
+        [["<b>a</b>", "0.900 [0.73, 0.98]", "0.1 (l2)"]],
+        ["below 1 & above 0"],
+    )
+    text = tables.as_html(table)
+    assert "<td>&lt;b&gt;a&lt;/b&gt;</td>" in text
+    assert '<td class="number">0.900<small>.73–.98</small></td>' in text
+    assert "<td>0.1<small>(l2)</small></td>" in text
+    assert '<th class="number">fooled</th>' in text
+    assert "<li>below 1 &amp; above 0</li>" in text
+    assert "<ul" not in tables.as_html(table._replace(notes=[]))

@@ -99,12 +99,12 @@ def image_grid_plot(
 def _set_ticks(axes, num_frames: int, frame_s, band_hz) -> None:
     """Seconds and Hz where frames and bands have them; all panels share the ticks."""
     if frame_s is not None:
-        axes.set_xticks(*_second_ticks(num_frames, frame_s))
+        axes.set_xticks(*second_ticks(num_frames, frame_s))
     if band_hz is not None:
-        axes.set_yticks(*_frequency_ticks(np.asarray(band_hz, float)))
+        axes.set_yticks(*frequency_ticks(np.asarray(band_hz, float)))
 
 
-def _second_ticks(num_frames: int, frame_s: float) -> tuple[list, list[str]]:
+def second_ticks(num_frames: int, frame_s: float) -> tuple[list, list[str]]:
     """Places between frames of some round times from 0 on, and their names."""
     rough = num_frames * frame_s / 4
     power = 10.0 ** np.floor(np.log10(rough))
@@ -115,7 +115,7 @@ def _second_ticks(num_frames: int, frame_s: float) -> tuple[list, list[str]]:
     return (times / frame_s).tolist(), [f"{time:.3g}" for time in times]
 
 
-def _frequency_ticks(band_hz: Float[np.ndarray, "bands"]) -> tuple[list, list[str]]:
+def frequency_ticks(band_hz: Float[np.ndarray, "bands"]) -> tuple[list, list[str]]:
     """Places between bands of some round frequencies, and their names.
 
     Octaves from 125 Hz, or multiples of 1 or 2 kHz where bands are equally far apart;

@@ -104,11 +104,12 @@ def test_the_accuracy_without_an_attack_is_drawn_beside_budgets_in_decibels(
     tmp_path, monkeypatch
 ):
     drawn = {}
-    monkeypatch.setattr(
-        attack_report.figures,
-        "attacked_accuracy_plot",
-        lambda curves, path, **words: drawn.update({path.name: curves}),
-    )
+
+    def draw(curves, path, **words):
+        drawn[path.name] = curves
+        path.touch()
+
+    monkeypatch.setattr(attack_report.figures, "attacked_accuracy_plot", draw)
     rows = [(0, 0, -1, True, 9, 0), (0, 0, -1, False, 9, 0), (0, 1, -1, True, 1, 0)]
     names = ("30dB", "20dB", None)
     folders = [write_run(tmp_path / str(b), rows, budget=b) for b in names]

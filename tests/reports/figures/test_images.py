@@ -3,7 +3,7 @@ import pytest
 from matplotlib.image import imread
 
 from advjax.reports.figures import image_grid_plot
-from advjax.reports.figures.images import _frequency_ticks, _second_ticks
+from advjax.reports.figures.images import frequency_ticks, second_ticks
 
 
 def grid(images, path, titles=None, **axes):
@@ -63,15 +63,15 @@ def test_frames_and_bands_have_seconds_and_hertz(tmp_path):
     plain = imread(grid(images, tmp_path / "a.png"))
     axes = {"frame_s": 0.01, "band_hz": np.geomspace(64, 6000, 64)}
     assert (imread(grid(images, tmp_path / "b.png", **axes)) != plain).any()
-    places, names = _second_ticks(160, 0.01)
+    places, names = second_ticks(160, 0.01)
     assert names == ["0", "0.4", "0.8", "1.2"]
     np.testing.assert_allclose(places, [0, 40, 80, 120])
 
 
 def test_round_frequencies_stand_between_their_bands():
-    places, names = _frequency_ticks(np.linspace(0, 8000, 257))
+    places, names = frequency_ticks(np.linspace(0, 8000, 257))
     assert names == ["8000", "6000", "4000", "2000", "0"]
     np.testing.assert_allclose(places, [256, 192, 128, 64, 0])
-    places, names = _frequency_ticks(np.geomspace(64, 6000, 128))
+    places, names = frequency_ticks(np.geomspace(64, 6000, 128))
     assert names[0] == "4000" and "1000" in names
     assert all(np.diff(places) <= -128 / 5)
