@@ -191,6 +191,10 @@ def test_an_example_runs(script, tmp_path):
     if script.stem == "certify_your_network":
         assert float(re.search(r"without noise: ([\d.]+)", said)[1]) > 0.5
         assert said.count("Certificate(") == 4
+    elif script.stem == "certify_your_recordings":
+        assert "3 classes (clicks, hiss, hum), 12 clips each." in said
+        accuracy = re.findall(r"certified accuracy at \S+: ([\d.]+) of 9 clips", said)
+        assert float(accuracy[0]) >= float(accuracy[1]) > 0.5
     else:
         clean, adversarial = re.findall(r"wav: (\S+)", said)
         assert adversarial != clean

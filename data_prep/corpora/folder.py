@@ -82,6 +82,7 @@ def folder(
     split = split_clips(clips, group=group, seed=seed, speakers=listing.speakers)
     seen = survey(clips)
     labels = tuple(sorted({clip.label for clip in clips}, key=_by_number))
+    index_of = {label: index for index, label in enumerate(labels)}
     trained = {c.label for c, p in zip(clips, split.parts, strict=True) if p == "train"}
     if trained and (rest := set(labels) - trained):
         raise ValueError(
@@ -94,7 +95,7 @@ def folder(
             read_clip, clip.path, sample_rate_hz, clip.start_s, clip.end_s
         )
         speaker = clip.speaker or pathlib.Path(clip.path).stem
-        utterance = Utterance(clip.id, labels.index(clip.label), speaker, read)
+        utterance = Utterance(clip.id, index_of[clip.label], speaker, read)
         utterance = utterance._replace(seconds=seen.seconds(clip))
         splits[part].append(utterance)
     caveat, not_tested = split.sentence, []

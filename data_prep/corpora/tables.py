@@ -263,29 +263,31 @@ class ClipFiles:
     def __init__(self, table: pathlib.Path):
         """Start without folders; `table` is for messages."""
         self._table = table
-        self._names: dict[pathlib.Path, dict[str, str]] = {}
+        self._names: dict[pathlib.Path, dict[str, None]] = {}
+        self._by_key: dict[pathlib.Path, dict[str, str]] = {}
         self._listed: set[pathlib.Path] = set()
         self._absent: list[str] = []
 
     def path(self, folder: pathlib.Path, name: str) -> pathlib.Path:
         """Path of the file in a row, in its letter case on disk."""
-        there = self.add(folder)
+        self.add(folder)
         found = folder / name
-        if name not in there.values():
-            if _key(name) in there:
-                found = folder / there[_key(name)]
+        if name not in self._names[folder]:
+            by_key = self._by_key[folder]
+            if _key(name) in by_key:
+                found = folder / by_key[_key(name)]
             else:
                 self._absent.append(name)
         self._listed.add(found)
         return found
 
-    def add(self, folder: pathlib.Path) -> dict[str, str]:
-        """Read a folder once; return its names by the keys that compare them."""
+    def add(self, folder: pathlib.Path) -> None:
+        """Read the names in a folder, once."""
         if folder not in self._names:
             there = entries(folder) if folder.is_dir() else []
             # Files that do not look like clips are kept: a table may list them.
-            self._names[folder] = {_key(entry.name): entry.name for entry in there}
-        return self._names[folder]
+            self._names[folder] = dict.fromkeys(entry.name for entry in there)
+            self._by_key[folder] = {_key(name): name for name in self._names[folder]}
 
     def notes(self) -> tuple[str, ...]:
         """Notes on files that are only in the folders or only in the table."""
@@ -293,7 +295,7 @@ class ClipFiles:
         extra = [
             name
             for folder, names in self._names.items()
-            for name in names.values()
+            for name in names
             if folder / name not in self._listed
             and (is_clip(name) or looks_like_clip(name))
         ]

@@ -26,10 +26,12 @@ from advjax.runtime.atomic import new_file
 from advjax.runtime.damage import Damaged
 from advjax.runtime.full_disk import tell_full_disk
 from advjax.runtime.text import printable
+from experiments.lab import folder_names
 
 EXAMPLES_FILE = "x_adv.npy"
 EXAMPLES_FOLDER = "x_adv"
 _DTYPE = np.dtype("<f4")
+_LONGEST = 100  # characters of a name; file systems take 255 bytes
 _CHUNK = 1 << 20
 _ADVICE = "Move that folder away, and the same command attacks its points again"
 
@@ -92,8 +94,14 @@ class ExampleFolder(contextlib.nullcontext):
 
 
 def file_name(id: str) -> str:
-    """A point's id as the name of a file."""
-    return re.sub(r"[^\w.-]", "_", id)
+    """A point's id as the name of a file.
+
+    A digest tells ids apart that differ in other characters than these or are long.
+    """
+    name = re.sub(r"[^\w.-]", "_", id)
+    if len(name) <= _LONGEST and re.fullmatch(r"[\w.-]+(@[0-9]+)?", id):
+        return name
+    return f"{name[:_LONGEST]}-{folder_names.digest(id, 8)}"
 
 
 def open_examples(

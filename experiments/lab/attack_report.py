@@ -52,7 +52,7 @@ def report(
         if pairs := wav_pairs.read(folder / wav_pairs.EXAMPLES_FILE):
             title = title_of(runs.description(folder)["settings"])
             rest += [page.Heading(f"WAVs of {title}"), wav_pairs.table(pairs)]
-    remarks = caveats.of_runs(folders)
+    remarks = [*caveats.recordings_of(folders), *caveats.of_runs(folders)]
     rest += remarks
     (out / "report.md").write_text(page.as_markdown([*top, *rest]), encoding="utf-8")
     title, facts = listening_page.origin(folders)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from advjax import records
 from advjax.records import Path
 from advjax.runs import folder as runs
+from advjax.runs.row_types import ATTACK_ROWS
 from data_prep.corpora.librispeech import SAME_SESSION
 
 # Of records and runs that were made before their metadata had a caveat.
@@ -24,10 +25,24 @@ def environment(folder: Path) -> dict[str, str]:
     return {"caveat": caveat} if caveat else {}
 
 
+def recordings_of(folders: Sequence[pathlib.Path]) -> list[str]:
+    """A sentence on the recordings of attack runs whose examples share them."""
+    found = []
+    for folder in folders:
+        ids = ATTACK_ROWS.read(folder).id
+        if len({recording_of(id) for id in ids}) < len(ids):
+            found.append(f"The {len(ids)} points are {cut_from(ids)}.")
+    return list(dict.fromkeys(found))
+
+
+def recording_of(id: str) -> str:
+    """Recording of an example with an id RECORDING@SAMPLE."""
+    return str(id).rpartition("@")[0] or str(id)
+
+
 def cut_from(ids: Sequence[str]) -> str:
-    """Words on the recordings that examples are cut from, by ids RECORDING@SAMPLE."""
-    recordings = {str(id).rpartition("@")[0] or str(id) for id in ids}
-    return f"cut from {len(recordings)} recordings"
+    """Words on the number of recordings that examples are cut from."""
+    return f"cut from {len(set(map(recording_of, ids)))} recordings"
 
 
 def of_runs(folders: Sequence[pathlib.Path]) -> list[str]:

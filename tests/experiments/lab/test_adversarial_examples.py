@@ -138,3 +138,12 @@ def test_a_file_system_that_cannot_reserve_is_filled(path, monkeypatch):
         path.unlink()
         open_examples(path, SHAPE, position=POSITION, has_rows=False).__exit__()
         assert not np.load(path).any() and np.load(path).shape == SHAPE
+
+
+def test_names_of_files_tell_ids_apart():
+    name = adversarial_examples.file_name
+    # Folders of earlier runs have these.
+    assert name("118-47824-0003@51200") == "118-47824-0003_51200"
+    ids = ["cat/a b@0", "cat/a_b@0", "cat_a_b@0", "x" * 300, "x" * 301]
+    assert len({name(id) for id in ids}) == len(ids)
+    assert all("/" not in name(id) and len(name(id)) < 120 for id in ids)

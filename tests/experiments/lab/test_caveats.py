@@ -124,3 +124,19 @@ def test_reports_print_the_caveats_of_their_runs(
     for found in (text, written):
         assert found.count("caveat") == (0 if told is None else 1)
         assert told is None or f"caveat: {told}" in found
+
+
+def test_reports_of_attacks_say_how_many_recordings_the_points_are_cut_from(tmp_path):
+    _, settings, schema, row = KINDS["attacked"]
+    ids = ("dog/a@0", "dog/a@9", "owl/a@0")
+    with runs.open_run(
+        tmp_path / "run",
+        settings={"corpus": "folder", "num_points": 3, **settings},
+        environment={},
+        schema=schema,
+    ) as run:
+        for number, id in enumerate(ids):
+            run.append(row._replace(idx=number, id=id))
+    text = attack_report.report([tmp_path / "run"], tmp_path / "out")
+    assert "The 3 points are cut from 2 recordings." in text
+    assert caveats.cut_from(["a", "b", "b@1"]) == "cut from 2 recordings"
