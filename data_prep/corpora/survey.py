@@ -123,11 +123,14 @@ def found_lines(
         f"{some(ids, 'clip')} cannot be read: {printable(reason)}"
         for reason, ids in by_reason.items()
     ]
+    if problems:
+        problems[-1] += " (--on_error=skip steps over such clips)"
+    shortest, longest = f"{min(lengths):.2g}", f"{max(lengths):.2g}"
+    between = longest if shortest == longest else f"{shortest} to {longest}"
     some_files = f" of every {seen.step}th file" if seen.step > 1 else ""
     return (
         f"Found {where}: {len(sizes)} classes ({names}{more}), {each} clips each.",
-        f"{len(clips)} clips, {about}{minutes:.1f} minutes, {min(lengths):.2g} to "
-        f"{max(lengths):.2g} s each.",
+        f"{len(clips)} clips, {about}{minutes:.1f} minutes, {between} s each.",
         f"Rates{some_files}: {files}{channels}.",
         f"{split[:1].upper()}{split[1:]}.",
         f"Left out: {'; '.join([*left_out, *problems]) or 'nothing'}.",

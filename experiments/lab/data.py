@@ -194,7 +194,7 @@ def source_of_corpus(
     }
 
     def make() -> None:
-        what = f"cutting {crops['train']} training crops of each"
+        what = f"cutting up to {crops['train']} training crops of each"
         if corpus.whole:
             what = f"{sizes['train']} whole training clips"
         say(f"records     {folder}: {what} of {len(corpus.labels)} classes of {text}")

@@ -7,6 +7,7 @@ from data_prep.clips import (
     UnreadableAudio,
     activity_bounds,
     decode,
+    header,
     resampled,
 )
 
@@ -187,3 +188,25 @@ def test_activity_of_a_ramp():
 @pytest.mark.parametrize("wave", [np.zeros(50), np.full(50, 0.2), np.zeros(0)])
 def test_without_activity_a_wave_stays_whole(wave):
     assert activity_bounds(wave) == (0, len(wave))
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3", "a.aiff"])
+def test_headers_are_read_without_samples(tmp_path, name):
+    soundfile.write(tmp_path / name, noise(8_000, channels=2), 16_000)
+    found = header(tmp_path / name)
+    assert (found.rate_hz, found.num_channels) == (16_000, 2)
+    assert found.seconds == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_header_shows_what_is_missing_where_it_states_sizes(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(8_000), 16_000)
+    path.write_bytes(path.read_bytes()[:5_000])
+    with pytest.raises(UnreadableAudio, match="shortened"):
+        header(path)
+    path.write_bytes(b"")
+    with pytest.raises(UnreadableAudio, match="an empty file"):
+        header(path)
+    soundfile.write(path, noise(0), 16_000)
+    with pytest.raises(UnreadableAudio, match="holds no samples"):
+        header(path)

@@ -6,7 +6,7 @@ import pytest
 from advjax.signal.samples import to_int16
 from data_prep.clips import UnreadableAudio, activity_bounds
 from data_prep.corpora.base import SPLITS, Corpus, Utterance
-from data_prep.crops import Skipped, crops, random_crops, spaced_crops
+from data_prep.crops import Skipped, crops, most_crops, random_crops, spaced_crops
 
 NUM_SAMPLES = 100
 
@@ -224,3 +224,17 @@ def test_a_wrong_option_is_refused_before_anything_is_read(options, message):
     options = {"split": "train", "policy": "random", "per_class": 5} | options
     with pytest.raises(ValueError, match=message):
         crops(corpus({"a": [900]}), options.pop("split"), **options)
+
+
+def test_the_most_crops_follow_from_lengths():
+    def clip(label, seconds):
+        return Utterance("u", label, "s", lambda: np.zeros(1, np.float32))._replace(
+            seconds=seconds
+        )
+
+    most = functools.partial(most_crops, num_samples=100, rate_hz=1_000)
+    short = [clip(0, 0.01), clip(0, 0.1), clip(1, 0.1)]
+    assert most(short, 20) == 3
+    assert most([*short, clip(1, 0.105)], 20) == 9
+    assert most([*short, clip(1, 0.105)], 4) == 6
+    assert most([clip(0, None)], 20) == 20
