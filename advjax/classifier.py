@@ -1,5 +1,6 @@
-"""A trained classifier: network, weights, and the representation in front of it."""
+"""Classifiers: a network, its weights, and the representation in front of it."""
 
+import abc
 import functools
 import hashlib
 
@@ -14,32 +15,35 @@ from advjax.reprs import changed_fields
 from advjax.types import Features, Logits, LogitsFn, PyTree
 
 
-@struct.dataclass
-class Classifier:
-    """A network with its weights and the representation in front of it.
+class BaseClassifier(abc.ABC):
+    """A network of any origin, the representation in front of it, and its labels.
 
-    Under `jit` the weights are traced and everything else is static.
+    Subclasses are pytrees. Under `jit` the weights are traced and everything else is
+    static.
 
     Attributes:
-        variables: Flax variables, `params` and, if the network has any, `batch_stats`.
-        module: the network.
+        name: of the network, for people.
         representation: the network's input representation.
         labels: the name of each class.
+        has_gradients: False for a black box, whose outputs alone are known.
     """
 
-    variables: PyTree
-    module: nn.Module = struct.field(pytree_node=False)
-    representation: Representation = struct.field(pytree_node=False)
-    labels: tuple[str, ...] = struct.field(pytree_node=False)
+    name: str
+    representation: Representation
+    labels: tuple[str, ...]
+    has_gradients: bool = True
 
-    def __repr__(self) -> str:
-        """The network, what it takes in, and the number of classes; no weights."""
-        network, stage = changed_fields(self.module), self.representation.name
-        return f"Classifier({network}, {stage}, {len(self.labels)} labels)"
-
+    @abc.abstractmethod
     def logits(self, features: Features) -> Logits:
         """Logits of one example at the network's own input."""
-        return self.module.apply(self.variables, features[None], train=False)[0]
+
+    @abc.abstractmethod
+    def num_parameters(self) -> int:
+        """Number of weights."""
+
+    @abc.abstractmethod
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that identify the network and its weights."""
 
     def logits_fn(self, at: str, *, precision: str = "float32") -> LogitsFn:
         """The logits as a function of one example at the stage `at` of the chain.
@@ -59,17 +63,55 @@ class Classifier:
         check_precision(precision)
         return jax.tree_util.Partial(_logits_from(at, precision), self)
 
+
+@struct.dataclass
+class Classifier(BaseClassifier):
+    """A network of this package that was trained, as `checkpoint` stores it.
+
+    Attributes:
+        variables: Flax variables, `params` and, if the network has any, `batch_stats`.
+        module: the network.
+        representation: the network's input representation.
+        labels: the name of each class.
+    """
+
+    variables: PyTree
+    module: nn.Module = struct.field(pytree_node=False)
+    representation: Representation = struct.field(pytree_node=False)
+    labels: tuple[str, ...] = struct.field(pytree_node=False)
+
+    @property
+    def name(self) -> str:
+        """The network's class."""
+        return type(self.module).__name__
+
+    def __repr__(self) -> str:
+        """The network, what it takes in, and the number of classes; no weights."""
+        network, stage = changed_fields(self.module), self.representation.name
+        return f"Classifier({network}, {stage}, {len(self.labels)} labels)"
+
+    def logits(self, features: Features) -> Logits:
+        """Logits of one example at the network's own input."""
+        return self.module.apply(self.variables, features[None], train=False)[0]
+
     def num_parameters(self) -> int:
         """Number of trainable parameters."""
         return sum(leaf.size for leaf in jax.tree.leaves(self.variables["params"]))
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits of the SHA-256 of all weights and statistics."""
-        sha = hashlib.sha256()
-        for path, leaf in jax.tree_util.tree_leaves_with_path(self.variables):
-            sha.update(jax.tree_util.keystr(path).encode())
-            sha.update(np.asarray(leaf, order="C").tobytes())
-        return sha.hexdigest()[:16]
+        return weights_digest(self.variables)
+
+
+def weights_digest(weights: PyTree, *more: str) -> str:
+    """Sixteen hexadecimal digits of the SHA-256 of arrays, their paths and texts."""
+    sha = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(weights):
+        sha.update(jax.tree_util.keystr(path).encode())
+        sha.update(np.asarray(leaf, order="C").tobytes())
+    for text in more:
+        sha.update(text.encode())
+    return sha.hexdigest()[:16]
 
 
 PRECISIONS = {
@@ -103,7 +145,7 @@ def _logits_from(at: str, precision: str):
     # Explicit, because the default is tf32 on a GPU and bfloat16 on a TPU.
     products = "tensorfloat32" if precision == "tf32" else "float32"
 
-    def logits_from_stage(classifier: Classifier, x: Features) -> Logits:
+    def logits_from_stage(classifier: BaseClassifier, x: Features) -> Logits:
         with jax.default_matmul_precision("float32"):
             for step in classifier.representation.after(at):
                 x = step.step(x)

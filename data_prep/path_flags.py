@@ -8,6 +8,7 @@ from typing import Any
 
 from absl import flags
 
+from advjax.runtime import foreign_names
 from advjax.runtime.paths import user_path
 
 flags.disclaim_key_flags()
@@ -19,14 +20,18 @@ def define_path(
     text: str,
     *,
     required: bool = False,
+    networks: bool = False,
     values: flags.FlagValues = flags.FLAGS,
 ) -> flags.FlagHolder[str | None]:
     """Define a flag for one path; its value is absolute, `--help` shows the default.
 
     `~` is the home folder, a relative path starts at the current folder, and an empty
-    path is refused.
+    path is refused. With `networks`, the name of a network in `foreign_names` may stand
+    in the place of a path.
     """
-    flag = _PathFlag(_PathParser(), flags.ArgumentSerializer(), name, default, text)
+    flag = _PathFlag(
+        _PathParser(networks), flags.ArgumentSerializer(), name, default, text
+    )
     return flags.DEFINE_flag(flag, values, required=required)
 
 
@@ -35,6 +40,7 @@ def define_paths(
     default: Sequence[str],
     text: str,
     *,
+    networks: bool = False,
     values: flags.FlagValues = flags.FLAGS,
 ) -> flags.FlagHolder[list[str]]:
     """Define a flag for several paths, separated by commas or given repeatedly.
@@ -42,7 +48,7 @@ def define_paths(
     Paths are read as by `define_path`. A comma inside a name needs no quotes if a file
     or folder of that name exists; otherwise quote as in a CSV file.
     """
-    flag = _PathsFlag(_PathsParser(), _Joined(), name, list(default), text)
+    flag = _PathsFlag(_PathsParser(networks), _Joined(), name, list(default), text)
     return flags.DEFINE_flag(flag, values)
 
 
@@ -51,9 +57,17 @@ class _PathParser(flags.ArgumentParser):
 
     syntactic_help = "a path"
 
+    def __init__(self, networks: bool = False) -> None:
+        self.networks = networks
+
     def parse(self, argument: str | os.PathLike[str]) -> str:
-        user_path(argument)
+        self.absolute(argument)
         return os.fspath(argument)
+
+    def absolute(self, text: str | os.PathLike[str]) -> str:
+        """The path, or the network's name, that means the same in another folder."""
+        network = foreign_names.parse(os.fspath(text)) if self.networks else None
+        return str(network or user_path(text))
 
     def flag_type(self) -> str:
         return "path"
@@ -64,7 +78,7 @@ class _PathFlag(flags.Flag):
 
     @property
     def value(self) -> str | None:
-        return None if self._value is None else str(user_path(self._value))
+        return None if self._value is None else self.parser.absolute(self._value)
 
     @value.setter
     def value(self, value: str | None) -> None:
@@ -74,12 +88,15 @@ class _PathFlag(flags.Flag):
 class _PathsParser(flags.ArgumentParser):
     syntactic_help = "paths, separated by commas"
 
+    def __init__(self, networks: bool = False) -> None:
+        self.one = _PathParser(networks)
+
     def parse(self, argument: str | Sequence[str]) -> list[str]:
         if not isinstance(argument, str):
-            return [_PathParser().parse(each) for each in argument]
+            return [self.one.parse(each) for each in argument]
         if not argument:
             raise ValueError("an empty path: give the names of folders or files")
-        return _split(argument)
+        return [self.one.parse(each) for each in _split(argument)]
 
     def flag_type(self) -> str:
         return "paths, separated by commas"
@@ -95,7 +112,7 @@ class _PathsFlag(flags.Flag):
 
     @property
     def value(self) -> list[str]:
-        return [str(user_path(each)) for each in self._value or ()]
+        return [self.parser.one.absolute(each) for each in self._value or ()]
 
     @value.setter
     def value(self, value: list[str] | None) -> None:
@@ -111,7 +128,7 @@ def _split(text: str) -> list[str]:
     """Paths between the commas of `text`, where names may have commas too."""
     if '"' in text and not _exists(text):
         pieces = next(csv.reader([text], strict=True))
-        return [_PathParser().parse(piece.strip()) for piece in pieces]
+        return [piece.strip() for piece in pieces]
     pieces, paths = text.split(","), []
     while pieces:
         # The longest that exists; a single piece that does not exist stays as it is.
@@ -119,7 +136,7 @@ def _split(text: str) -> list[str]:
             path = ",".join(pieces[:count])
             if count == 1 or _exists(path):
                 break
-        paths.append(_PathParser().parse(path.strip() if count == 1 else path))
+        paths.append(path.strip() if count == 1 else path)
         del pieces[:count]
     return paths
 

@@ -33,7 +33,8 @@ REP = define_choice(
     "representation",
     "mfbe",
     "Stage of --features at which noise or a perturbation is added, in training too, "
-    "such as waveform, magnitude or mfbe. All stages: {}.",
+    "such as waveform, magnitude or mfbe; for a network of your own, by default its "
+    "input. All stages: {}.",
 )
 FEATURES = define_choice(
     "features",
@@ -78,8 +79,15 @@ MODEL = define_choice(
 CLASSIFIER = define_path(
     "classifier",
     None,
-    "Folder of a trained classifier. By default one is trained for these flags in "
-    "--home, or found there.",
+    "Folder of a trained classifier, or a network of your own: torch:PATH.py:FUNCTION, "
+    "module:PATH.py:FUNCTION (JAX) or onnx:FILE. The file is code, and it is run. "
+    "FUNCTION takes nothing and returns the network, or a mapping with module, "
+    "sample_rate_hz, num_samples, labels, stage and black_box. A PyTorch module takes "
+    "[batch, samples] in [-1, 1] and gives [batch, classes], in evaluation mode; a JAX "
+    "function one example and one row. Clips are resampled to its rate, and labels "
+    "matched by name. onnx, and black_box=True, have no gradients. By default one is "
+    "trained for these flags in --home, or found there.",
+    networks=True,
 )
 NUM_STEPS = flags.DEFINE_integer(
     "num_steps",
@@ -154,7 +162,11 @@ RUNS = define_paths(
     "Folders of runs (required), separated by commas or each with a flag of its own.",
 )
 CLASSIFIERS = define_paths(
-    "classifiers", [], "Folders of further classifiers to evaluate. By default none."
+    "classifiers",
+    [],
+    "Folders of further classifiers to evaluate, or networks as in --classifier. By "
+    "default none.",
+    networks=True,
 )
 NUM_POINTS = flags.DEFINE_integer(
     "num_points",

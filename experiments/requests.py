@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import logging
 
-from advjax.runtime import failures
+from advjax.runtime import failures, foreign_names
 from experiments import app, flags
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def task(*, defence: str = "gaussian", size: "presets.Preset | None" = None) -> 
     model = flags.MODEL.value or size.model
     if flags.CLASSIFIER.value is None:
         failures.need(*trainers.trainer_of(model).packages)
+    foreign = foreign_names.parse(flags.CLASSIFIER.value or "")
     given = {"num_steps": flags.NUM_STEPS.value, "batch_size": flags.BATCH_SIZE.value}
     changes = {name: value for name, value in given.items() if value is not None}
     return Task(
@@ -102,7 +103,7 @@ def task(*, defence: str = "gaussian", size: "presets.Preset | None" = None) -> 
         corpus_dir=flags.CORPUS_DIR.value,
         on_error=flags.ON_ERROR.value,
         features=flags.FEATURES.value,
-        at=flags.REP.value,
+        at=flags.REP.value if flags.is_set(flags.REP) or not foreign else None,
         sigma=flags.SIGMA.value,
         noise=flags.NOISE.value,
         defence=flags.DEFENCE.value

@@ -1,5 +1,6 @@
 """The documents: their links lead somewhere, and their code runs."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -178,6 +179,8 @@ def test_a_notebook_has_the_cells_of_its_script(script):
 @pytest.mark.slow
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs(script, tmp_path):
+    if "torch" in script.stem and importlib.util.find_spec("torchax") is None:
+        pytest.skip("torchax is not installed")
     done = subprocess.run(
         [sys.executable, script],
         cwd=tmp_path,
@@ -191,6 +194,11 @@ def test_an_example_runs(script, tmp_path):
     if script.stem == "certify_your_network":
         assert float(re.search(r"without noise: ([\d.]+)", said)[1]) > 0.5
         assert said.count("Certificate(") == 4
+    elif script.stem == "your_pytorch_network":
+        assert float(re.search(r"accuracy: ([\d.]+)", said)[1]) > 0.5
+        assert float(re.search(r"PyTorch's logits: (\S+)", said)[1]) < 1e-5
+        assert said.count("Certificate(") == 4
+        assert float(re.search(r"full scale: ([\d.]+)", said)[1]) > 0
     elif script.stem == "certify_your_recordings":
         assert "3 classes (clicks, hiss, hum), 12 clips each." in said
         accuracy = re.findall(r"certified accuracy at \S+: ([\d.]+) of 9 clips", said)

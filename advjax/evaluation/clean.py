@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from advjax.arguments import float_example, in_float32, num_classes
 from advjax.attacks.checks import example_like
 from advjax.callables import join, split
-from advjax.classifier import Classifier
+from advjax.classifier import BaseClassifier
 from advjax.representations import Representation
 from advjax.runtime.compilation import compiler_options
 from advjax.signal.samples import from_int16
@@ -61,7 +61,7 @@ def _logits_each():
 
 
 def clean_accuracy(
-    classifier: Classifier,
+    classifier: BaseClassifier,
     x: Float[np.ndarray, "examples *features"],
     y: Int[np.ndarray, "examples"],
     *,

@@ -12,23 +12,31 @@ import jax
 import numpy as np
 
 from advjax.callables import UnusableNetwork
+from advjax.interop.black_box import Batch, BlackBox
 from advjax.types import AnyArray, Logits, LogitsFn
 
 
-def from_torch(module: Any) -> LogitsFn:
+def from_torch(module: Any, *, black_box: bool = False) -> LogitsFn:
     """A PyTorch module as a logits function that JAX compiles and differentiates.
 
     The weights are copied and traced: later changes of the module are not seen. The
     module gets batches of one example, [1, *features], and returns [1, classes].
+    Recurrent layers are unrolled over time, and may take minutes to compile.
 
     Args:
         module: a `torch.nn.Module` in evaluation mode.
+        black_box: call PyTorch itself, without gradients. Certificates and black-box
+            attacks then take any module of waveforms [batch, samples].
 
     Raises:
         ImportError: PyTorch or torchax is missing.
         ValueError: no module, or one in training mode. The function itself raises it
             for an operation that torchax lacks.
     """
+    if black_box:
+        check_module(module)
+        name = f"the PyTorch module {type(module).__name__}"
+        return jax.tree_util.Partial(_HostModule(module, name))
     environment()
     check_module(module)
     return jax.tree_util.Partial(_Traced(module), states_of(module))
@@ -72,6 +80,56 @@ def states_of(module: Any) -> dict[str, np.ndarray]:
         name: np.array(value, jax.dtypes.canonicalize_dtype(value.dtype))
         for name, value in arrays.items()
     }
+
+
+def recurrent_remark(module: Any) -> str:
+    """A sentence on the recurrent layers of a module; empty if it has none."""
+    import torch
+
+    kinds = (torch.nn.RNNBase, torch.nn.RNNCellBase)
+    found = {type(p).__name__ for p in module.modules() if isinstance(p, kinds)}
+    if not found:
+        return ""
+    return (
+        f"It has recurrent layers ({', '.join(sorted(found))}), which are unrolled "
+        "over time: compiling may take minutes, and gradients longer. With "
+        "black_box=True it is taken without gradients."
+    )
+
+
+def call_module(module: Any, x: Batch) -> Any:
+    """The module's own output for a batch, as an array where it is a tensor."""
+    import torch
+
+    first = next(module.parameters(), torch.zeros(0))
+    with torch.no_grad():
+        # A copy: JAX's arrays are read-only, and a module may write into its input.
+        found = module(torch.from_numpy(np.array(x)).to(first.device))
+    return found.cpu().numpy() if isinstance(found, torch.Tensor) else found
+
+
+class _HostModule:
+    """The module as a black box, whose classes are counted at the first call."""
+
+    def __init__(self, module: Any, name: str) -> None:
+        self.module, self.name = module, name
+        self.by_shape: dict[tuple[int, ...], BlackBox] = {}
+
+    def __call__(self, x: AnyArray) -> Logits:
+        if x.shape not in self.by_shape:
+            call = functools.partial(call_module, self.module)
+            rows = call(np.zeros((1, *x.shape), np.float32))
+            if getattr(rows, "ndim", 0) != 2:
+                raise UnusableNetwork(not_rows(self.name, rows))
+            self.by_shape[x.shape] = BlackBox(call, rows.shape[1], self.name)
+        return self.by_shape[x.shape](x)
+
+
+def not_rows(name: str, found: Any) -> str:
+    """The refusal of a network whose output for a batch is no rows of logits."""
+    shape = getattr(found, "shape", None)
+    what = type(found).__name__ if shape is None else f"an array of shape {list(shape)}"
+    return f"{name} returns {what}: it has to return one tensor [batch, classes]"
 
 
 class _Traced:
@@ -157,7 +215,8 @@ def _without_fast_path() -> Iterator[None]:
 
 def _explained(error: Exception) -> str:
     """The refusal of a module that torchax cannot trace."""
+    offer = "; with black_box=True it is taken without gradients"
     text = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
     if missing := re.search(r"Operator with name (\S+) has no lowering", text):
-        return f"torchax lacks the operation {missing[1]} of the module"
-    return f"torchax cannot trace the module ({type(error).__name__}: {text})"
+        return f"torchax lacks the operation {missing[1]} of the module{offer}"
+    return f"torchax cannot trace the module ({type(error).__name__}: {text}){offer}"

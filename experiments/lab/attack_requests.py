@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from advjax import catalog, evaluation
 from advjax.attacks import ATTACKS, Attack
+from advjax.interop.black_box import no_gradients
 from advjax.representations import Waveform
 from experiments.lab.task import Draft, System
 
@@ -43,7 +44,8 @@ def build(task: System | Draft, text: str) -> Attack:
     classes gets the first training clip of each; of a draft, zeros in their place.
 
     Raises:
-        ValueError: an unknown attack or option, or an attack on waveforms elsewhere.
+        ValueError: an unknown attack or option, an attack on waveforms elsewhere, or
+            one that needs gradients of a black box.
     """
     name, _ = catalog.parse(text)
     needed = inspect.signature(ATTACKS[name]).parameters if name in ATTACKS else {}
@@ -54,7 +56,11 @@ def build(task: System | Draft, text: str) -> Attack:
         if not isinstance(task.stage, Waveform):
             raise ValueError(f"{name} perturbs waveforms: give --rep=waveform")
         given["sample_rate_hz"] = task.stage.sample_rate_hz
-    return catalog.pick(text, ATTACKS, bounds=task.stage.bounds, **given)
+    built = catalog.pick(text, ATTACKS, bounds=task.stage.bounds, **given)
+    classifier = task.given if isinstance(task, Draft) else task.classifier
+    if classifier is not None and not (built.black_box or classifier.has_gradients):
+        raise ValueError(f"--attack={text}: {no_gradients(classifier.name)}")
+    return built
 
 
 def all_options(name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from advjax import catalog, checkpoint
 from advjax.defences import DEFENCES
 from advjax.runs import folder as runs
 from advjax.runs.descriptions import RUN_FILE, kind_of
+from advjax.runtime import foreign_names
 from advjax.runtime.text import printable
 from experiments.lab import defences, folder_names
 from experiments.lab.data import records_digest
@@ -165,6 +166,13 @@ def part(folder: pathlib.Path, what: str) -> pathlib.Path | None:
     text = origin.get(f"{what}_folder") or origin.get(f"{what}_dir")
     if not isinstance(text, str):
         return None
+    if name := foreign_names.parse(text):
+        if name.is_file and not os.path.isfile(name.place):
+            raise FileNotFoundError(
+                f"the network of the run {printable(str(folder))} is gone: there is no "
+                f"file {printable(name.place)}"
+            )
+        return pathlib.Path(text)
     return folder_names.folder_from(text, run=folder, what=what)
 
 

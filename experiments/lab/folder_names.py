@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from advjax.representations import Representation, definition
+from advjax.runtime import foreign_names
 from advjax.runtime.text import printable
 
 _LONGEST = 120
@@ -55,6 +56,8 @@ def text_of(target: pathlib.Path, *, run: pathlib.Path, home: pathlib.Path) -> s
 
     A home that is moved, and a run that is read from another folder, find it then.
     """
+    if foreign_names.parse(str(target)):  # a network outside of any folder
+        return str(target)
     target, run, home = (
         pathlib.Path(os.path.abspath(path)) for path in (target, run, home)
     )

@@ -10,17 +10,24 @@ equal settings find it again and other settings get another one.
 import dataclasses
 import pathlib
 from collections.abc import Mapping
-from typing import Any
 
 from advjax import catalog, checkpoint, evaluation
-from advjax.classifier import Classifier
+from advjax.classifier import BaseClassifier
+from advjax.interop import ForeignClassifier
 from advjax.models import MODELS
 from advjax.representations import FRONT_ENDS, REPRESENTATIONS, Representation
 from advjax.runtime.text import did_you_mean
 from advjax.smoothing import Noise
 from advjax.training import Objective, Recipe
 from advjax.types import LogitsFn
-from experiments.lab import data, defences, folder_names, noises, trainers
+from experiments.lab import (
+    classifiers,
+    data,
+    defences,
+    folder_names,
+    noises,
+    trainers,
+)
 from experiments.lab.console import say
 from experiments.lab.data import Data, Source
 from experiments.lab.presets import SMALL, fitted
@@ -36,7 +43,8 @@ class Task:
         corpus_dir: the folder of a corpus that was downloaded.
         on_error: "stop" or "skip" at a recording that cannot be read.
         features: the network's input, a choice from `FRONT_ENDS`.
-        at: the stage of the chain where noise or a perturbation enters.
+        at: the stage of the chain where noise or a perturbation enters; None for the
+            network's own input.
         sigma: standard deviation of the noise.
         noise: a choice from `NOISES`; options that it leaves out follow from the task.
         defence: a choice from `DEFENCES`.
@@ -45,7 +53,8 @@ class Task:
         recipe: of the training.
         seed: root of all randomness.
         records_folder: records that exist, instead of a corpus.
-        classifier_folder: a classifier that exists; it decides its own input.
+        classifier_folder: of a classifier that exists, or the name of a network as in
+            `foreign_names`; it decides its own input.
         trained_at: the stage of the training, where it is not `at`.
         fit_batch: a batch is at most the training examples; otherwise too few are
             refused.
@@ -57,7 +66,7 @@ class Task:
     corpus_dir: str | None = None
     on_error: str = "stop"
     features: str = "mfbe"
-    at: str = "mfbe"
+    at: str | None = "mfbe"
     sigma: float = 0.25
     noise: str = "gaussian"
     defence: str = "gaussian"
@@ -80,10 +89,18 @@ class Task:
         """
         given = None
         if self.classifier_folder is not None:
-            given = trainers.given_classifier(self.classifier_folder)
+            given = classifiers.load(self.classifier_folder)
             representation = given.representation
         else:
             representation = self.front_end or catalog.pick(self.features, FRONT_ENDS)
+        if self.at is None:
+            own = dataclasses.replace(self, at=representation.name)
+            return own._draft(given, representation)
+        return self._draft(given, representation)
+
+    def _draft(
+        self, given: BaseClassifier | None, representation: Representation
+    ) -> "Draft":
         stage = self._stage(representation)
         self._check_features(representation)
         noise = noises.noise_of(self.noise, sigma=self.sigma, stage=stage)
@@ -100,6 +117,8 @@ class Task:
                 crops=self.crops,
                 on_error=self.on_error,
             )
+        if isinstance(given, ForeignClassifier):
+            given = classifiers.with_labels(given, source.labels)
         return Draft(
             task=self,
             representation=representation,
@@ -158,7 +177,7 @@ class Draft:
     stage: Representation
     noise: Noise
     source: Source
-    given: Classifier | None
+    given: BaseClassifier | None
 
     @property
     def defence(self) -> str:
@@ -183,10 +202,10 @@ class Draft:
         """The network, its defence and the stage of its training, in words."""
         if self.given is None:
             return f"{self.task.model}, {self.defence} at {self.trained_at}"
-        notes = _notes(self.task.classifier_folder)
-        name = checkpoint.describe_module(self.given.module)["name"]
+        notes = classifiers.notes(self.task.classifier_folder)
         at = f" at {notes['at']}" if "at" in notes else ""
-        return f"{name}, {notes.get('defence', _UNKNOWN)}{at}"
+        trained = f"{notes.get('defence', classifiers.UNKNOWN)}{at}"
+        return f"{classifiers.network_name(self.given)}, {trained}"
 
     def training(self, records: Data, noise: Noise) -> trainers.Training:
         """The training of the classifier on the records, under the noise."""
@@ -231,8 +250,10 @@ class Draft:
         if self.given is not None:
             folder = pathlib.Path(task.classifier_folder)
             classifier, found = self.given, True
-            defence = _notes(folder).get("defence", _UNKNOWN)
+            defence = classifiers.notes(folder).get("defence", classifiers.UNKNOWN)
             say(f"classifier  {folder} (found): {self.network}")
+            for remark in getattr(classifier, "remarks", ()):
+                say(f"            {remark}")
         else:
             training = self.training(records, noise)
             folder, defence = training.folder, self.defence
@@ -263,7 +284,7 @@ class System:
         noise: the noise distribution.
         defence: the classifier's training, as its folder names it.
         classifier: the network with its front end.
-        folder: of the classifier.
+        folder: of the classifier, or the name of its network as a path.
         found: the classifier was there already.
     """
 
@@ -273,7 +294,7 @@ class System:
     stage: Representation
     noise: Noise
     defence: str
-    classifier: Classifier
+    classifier: BaseClassifier
     folder: pathlib.Path
     found: bool
 
@@ -288,21 +309,5 @@ class System:
             ValueError: more points than test records, or labels that the classifier
                 does not have.
         """
-        known, labels = self.classifier.labels, self.data.labels
-        if labels != known:
-            raise ValueError(
-                f"the classifier's classes ({_few(known)}) are not those of the "
-                f"records ({_few(labels)}): give records of its corpus"
-            )
+        classifiers.with_labels(self.classifier, self.data.labels)
         return self.data.test_points(self.stage, num_points)
-
-
-_UNKNOWN = "unknown training"
-
-
-def _notes(folder: str | pathlib.Path) -> Mapping[str, Any]:
-    return checkpoint.config(folder).get("notes", {})
-
-
-def _few(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" * (len(names) > 3))

@@ -26,22 +26,6 @@ from advjax.training import Dataset, Objective, Recipe, TrainingRun, fit
 from experiments.lab.console import say
 
 
-def given_classifier(folder: str | pathlib.Path) -> Classifier:
-    """The classifier in a folder that a flag names.
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is damaged, or another version wrote it.
-    """
-    try:
-        return checkpoint.load(folder)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"{error}. Train one with `python -m experiments.train`, which names its "
-            "folder, or leave --classifier out to have one trained"
-        ) from error
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Training:
     """One classifier to train: its data, its network, and its folder.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from advjax import checkpoint, evaluation, records
+from advjax import evaluation, records
 from advjax.metrics.robustness import attackable
 from advjax.metrics.shares import Share
 from advjax.metrics.transfer import transfer_share
@@ -14,7 +14,7 @@ from advjax.reports import tables
 from advjax.representations import definition
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS
-from experiments.lab import earlier_runs
+from experiments.lab import classifiers, earlier_runs
 from experiments.lab.adversarial_examples import check_example, examples
 from experiments.lab.data import spread
 from experiments.lab.run_labels import label_of
@@ -75,13 +75,19 @@ def share(target: str, source: dict, folder: pathlib.Path) -> Share:
         ValueError: the classifier lacks the stage that was attacked, or its classes are
             others.
     """
-    classifier, settings = checkpoint.load(target), source["settings"]
+    classifier, settings = classifiers.load(target), source["settings"]
     at = settings["perturbation_enters_at"]
-    logits_fn = classifier.logits_fn(at)
     rows = ATTACK_ROWS.read(folder)
     origin = _folder_of(folder, "records")
-    if tuple(records.info(origin).labels) != classifier.labels:
-        raise ValueError(f"{target} knows other classes than the examples of {folder}")
+    try:
+        classifier = classifiers.with_labels(
+            classifier, tuple(records.info(origin).labels)
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"{target} knows other classes than the examples of {folder}: {error}"
+        ) from error
+    logits_fn = classifier.logits_fn(at)
     test = records.read(origin, "test")
     indices = spread(len(test), int(settings["num_points"]))
     place = {test[int(index)]["id"]: number for number, index in enumerate(indices)}

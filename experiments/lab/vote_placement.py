@@ -8,7 +8,7 @@ import jax
 from jax.sharding import Mesh
 
 from advjax import smoothing
-from advjax.classifier import Classifier
+from advjax.classifier import BaseClassifier
 from advjax.evaluation import Point
 from advjax.runtime import parallel
 from advjax.runtime.progress import duration
@@ -20,7 +20,7 @@ _CACHE_BYTES = 32 * 2**20
 _TIMED_TILES = 5
 
 
-def mesh_for(classifier: Classifier) -> Mesh | None:
+def mesh_for(classifier: BaseClassifier) -> Mesh | None:
     """The devices that share a point's votes: all of this process's, as a rule.
 
     On a CPU a device is a thread. Small networks measured a fifth to a half faster with

@@ -1,0 +1,91 @@
+"""Functions outside of JAX as logits functions without gradients."""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from advjax.callables import UnusableNetwork
+from advjax.types import AnyArray, Logits
+
+Batch = Float[np.ndarray, "batch *features"]
+Rows = Float[np.ndarray, "batch classes"]
+
+
+class BlackBox:
+    """A logits function that calls the host: of certificates and black-box attacks.
+
+    Batches reach it whole: under `vmap` it is called once for all examples.
+    """
+
+    def __init__(
+        self, call: Callable[[Batch], Rows], num_classes: int, name: str
+    ) -> None:
+        """Wrap a function.
+
+        Args:
+            call: float32 examples to rows of logits, on the host; called from several
+                threads where several devices share the work.
+            num_classes: entries of a row.
+            name: of the network, for messages.
+        """
+        self.call, self.num_classes, self.name = call, num_classes, name
+
+    def __call__(self, x: AnyArray) -> Logits:
+        """Logits of one example; refuses to be differentiated."""
+        return _evaluate(self, jnp.asarray(x, jnp.float32))
+
+    def on_host(self, shape: tuple[int, ...], *pieces: AnyArray) -> Rows:
+        """Rows of logits of a batch of a shape, given in pieces of its entries."""
+        flat = np.concatenate([np.asarray(piece) for piece in pieces])
+        return np.asarray(self.call(flat.reshape(shape)), np.float32)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _evaluate(box, x):
+    @jax.custom_batching.custom_vmap
+    def rows(batch):
+        result = jax.ShapeDtypeStruct((len(batch), box.num_classes), jnp.float32)
+        call = functools.partial(box.on_host, batch.shape)
+        return jax.pure_callback(call, result, *_pieces(batch.reshape(-1)))
+
+    @rows.def_vmap
+    def rows_of_all(axis_size, batched, batch):
+        found = rows(batch.reshape(-1, *batch.shape[2:]))
+        return found.reshape(axis_size, -1, box.num_classes), True
+
+    return rows(x[None])[0]
+
+
+def _pieces(flat):
+    """Parts of an array that JAX hands to the host at once.
+
+    On a CPU it copies larger arrays in a pool of threads, whose threads may all be busy
+    with programs that wait for the host: jaxlib 0.10.2 then waits for ever.
+    """
+    if jax.default_backend() != "cpu":
+        return [flat]
+    return [flat[at : at + _AT_ONCE] for at in range(0, flat.size, _AT_ONCE)]
+
+
+_AT_ONCE = 16_384
+"""Numbers; the copy of 100 KiB, 25,600 numbers, is not left to the pool."""
+
+
+def _refuse(box, x):
+    del x
+    raise UnusableNetwork(no_gradients(box.name))
+
+
+_evaluate.defvjp(_refuse, lambda box, saved, cotangent: None)
+
+
+def no_gradients(name: str) -> str:
+    """The refusal of an attack that asks a black box for gradients."""
+    return (
+        f"{name} is a black box, which JAX cannot differentiate: take an attack that "
+        "needs no gradients: nes, partial_information or noise"
+    )

@@ -1,0 +1,67 @@
+"""Classifiers that flags and earlier runs name: in folders, files and modules."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from advjax import checkpoint, interop
+from advjax.classifier import BaseClassifier
+from advjax.interop import ForeignClassifier
+from advjax.runtime import foreign_names
+
+UNKNOWN = "unknown training"
+
+
+def load(text: str | pathlib.Path) -> BaseClassifier:
+    """The classifier in a folder, or the network that a text names.
+
+    Raises:
+        ImportError: a package that the network needs is missing.
+        FileNotFoundError: there is none.
+        ValueError: it is damaged, another version wrote it, or it breaks the contract
+            of `interop.load`.
+    """
+    text = str(text)
+    if foreign_names.parse(text):
+        return interop.load(text)
+    try:
+        return checkpoint.load(text)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{error}. Train one with `python -m experiments.train`, which names its "
+            "folder, or leave --classifier out to have one trained"
+        ) from error
+
+
+def notes(text: str | pathlib.Path) -> Mapping[str, Any]:
+    """The notes on the training of a classifier; of other networks there are none."""
+    if foreign_names.parse(str(text)):
+        return {}
+    return checkpoint.config(text).get("notes", {})
+
+
+def with_labels(classifier: BaseClassifier, labels: tuple[str, ...]) -> BaseClassifier:
+    """The classifier with the classes of the clips in their order.
+
+    Raises:
+        ValueError: the clips have other classes than it.
+    """
+    if isinstance(classifier, ForeignClassifier):
+        return classifier.in_order(labels)
+    if classifier.labels != labels:
+        raise ValueError(
+            f"the classifier's classes ({_few(classifier.labels)}) are not those of "
+            f"the records ({_few(labels)}): give records of its corpus"
+        )
+    return classifier
+
+
+def network_name(classifier: BaseClassifier) -> str:
+    """The network of a classifier as flags name it."""
+    if isinstance(classifier, ForeignClassifier):
+        return classifier.name
+    return checkpoint.describe_module(classifier.module)["name"]
+
+
+def _few(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" * (len(names) > 3))
