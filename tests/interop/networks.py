@@ -43,6 +43,7 @@ class ConvFront(nn.Module):
         with torch.no_grad():
             self.fourier.weight.copy_((waves * torch.hann_window(window))[:, None])
             self.mel.weight.copy_(mel_bands(bands, bins, rate)[..., None])
+        self.requires_grad_(False)  # energies stay positive in a training
 
     def forward(self, x):
         real, imaginary = self.fourier(x[:, None]).chunk(2, dim=1)
