@@ -65,11 +65,9 @@ def sequential_lower(
     Raises:
         ValueError: alpha outside (0, 1), or counts outside 0..num_trials.
     """
+    evidence = _log_evidence_above(num_successes, num_trials)
     return _last_ruled_out(
-        lambda p: _log_evidence_above(num_successes, num_trials, p) >= -np.log(alpha),
-        num_successes,
-        num_trials,
-        alpha,
+        lambda p: evidence(p) >= -np.log(alpha), num_successes, num_trials, alpha
     )
 
 
@@ -81,12 +79,16 @@ def sequential_upper(
     Arguments and errors are those of `sequential_lower`.
     """
 
-    def ruled_out(other):
-        p = 1.0 - other
-        evidence = _log_evidence(num_successes, num_trials, p)
-        return (evidence >= -np.log(alpha)) & (p * num_trials > num_successes)
-
-    last = _last_ruled_out(ruled_out, num_successes, num_trials, alpha)
+    evidence = _log_evidence(num_successes, num_trials)
+    last = _last_ruled_out(
+        lambda other: (
+            (evidence(1.0 - other) >= -np.log(alpha))
+            & ((1.0 - other) * num_trials > num_successes)
+        ),
+        num_successes,
+        num_trials,
+        alpha,
+    )
     return np.asarray(1.0 - last)
 
 
@@ -108,27 +110,32 @@ def _last_ruled_out(ruled_out, num_successes, num_trials, alpha):
     return low
 
 
-def _log_evidence_above(num_successes, num_trials, p):
-    """log M_n(p) against a probability of at most `p`, in nats; falls in p."""
-    failures = num_trials - num_successes
-    # Shares of the posterior and of the prior that lie above p.
-    posterior = special.betainc(_PRIOR + failures, 1.0 + num_successes, 1.0 - p)
-    truncated = np.log(posterior) - _PRIOR * np.log1p(-p)
-    return truncated + _log_evidence(num_successes, num_trials, p)
+def _log_evidence_above(num_successes, num_trials):
+    """log M_n against a probability of at most p, in nats, as a function of p.
 
-
-def _log_evidence(num_successes, num_trials, p):
-    """log M_n(p) with the prior over all of Beta(1, b), in nats: evidence against `p`.
-
-    It is evidence against "the probability is at least p" if the share of votes is
-    below p.
+    It falls in p.
     """
     failures = num_trials - num_successes
-    return (
-        special.betaln(1.0 + num_successes, _PRIOR + failures)
-        - special.betaln(1.0, _PRIOR)
-        - special.xlogy(num_successes, p)
-        - special.xlog1py(failures, -p)
+    over_all = _log_evidence(num_successes, num_trials)
+    # betainc: share of the posterior that lies above p; power of 1 - p: of the prior.
+    return lambda p: (
+        np.log(special.betainc(_PRIOR + failures, 1.0 + num_successes, 1.0 - p))
+        - _PRIOR * np.log1p(-p)
+        + over_all(p)
+    )
+
+
+def _log_evidence(num_successes, num_trials):
+    """log M_n with the prior over all of Beta(1, b), in nats, as a function of p.
+
+    It is evidence against p, and against "the probability is at least p" if the share
+    of votes is below p.
+    """
+    failures = num_trials - num_successes
+    average = special.betaln(1.0 + num_successes, _PRIOR + failures)
+    average = average - special.betaln(1.0, _PRIOR)
+    return lambda p: (
+        average - special.xlogy(num_successes, p) - special.xlog1py(failures, -p)
     )
 
 

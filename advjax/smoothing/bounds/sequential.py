@@ -51,6 +51,7 @@ class Sequential(Bound):
         return float(sequential_lower(num_successes, num_trials, alpha))
 
     @staticmethod
+    @functools.lru_cache(10_000)  # a plan's needs are searched for by bisection
     def unanimous(num_trials: int, alpha: float) -> float:
         """See `Bound.unanimous`."""
         return float(sequential_lower(num_trials, num_trials, alpha))

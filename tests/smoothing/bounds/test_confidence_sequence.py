@@ -17,10 +17,16 @@ from advjax.smoothing.bounds.confidence_sequence import (
 )
 
 ALPHA = 1e-3
-above = confidence_sequence._log_evidence_above
-overall = confidence_sequence._log_evidence
 NOISE = gaussian(1.0)
 """Radii are in units of sigma here."""
+
+
+def above(num_successes, num_trials, p):
+    return confidence_sequence._log_evidence_above(num_successes, num_trials)(p)
+
+
+def overall(num_successes, num_trials, p):
+    return confidence_sequence._log_evidence(num_successes, num_trials)(p)
 
 
 def quadrature(num_successes, num_trials, p, least):
