@@ -20,9 +20,11 @@ jaxtyping.install_import_hook(
 
 # Half of the time of these tests is that of XLA's compiler, and a third of that goes
 # into its newer way of making loops on CPUs. A program in several parts, for as many
-# threads, takes a third more.
+# threads, takes a third more. Level 1 compiles in a third of the time of the default,
+# 3, and its programs are hardly slower.
 _QUICKER = (
-    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
+    " --xla_cpu_parallel_codegen_split_count=1"
 )
 
 
@@ -114,19 +116,24 @@ def advjax_data() -> pathlib.Path:
     return pathlib.Path(folder)
 
 
+@pytest.fixture(scope="module")
+def tiny_network():
+    """`tiny` among the models, for programs and checkpoints."""
+    from advjax.models import MODELS  # imports JAX
+    from tests.tiny_network import Tiny
+
+    MODELS["tiny"] = Tiny
+    yield
+    del MODELS["tiny"]
+
+
 # Where compiling takes longer than running the programs, those of slow tests too.
 _COMPILING = (
     "/attacks/",
     "/conformance/",
     "/defences/",
     "/experiments/benchmarks/",
-    "/experiments/test_attack.py",
-    "/experiments/test_audibility.py",
-    "/experiments/test_certify.py",
-    "/experiments/lab/test_budget_scan.py",
-    "/experiments/test_sequential.py",
-    "/experiments/test_smoothed_attacks.py",
-    "/experiments/studies/speakers/",
+    "/experiments/studies/speakers/test_changed_inputs.py",
     "/fuzz/",
     "/layers/",
     "/models/",
@@ -134,11 +141,27 @@ _COMPILING = (
     "/signal/",
     "/surf_svm/",
     "/test_classifier.py",
-    "/training/test_loop.py",
 )
 
 # Where running takes longer than compiling, or two programs are compared to rounding.
-_RUNNING = ("/defences/test_pgd_adversarial.py", "/test_docs.py")
+_RUNNING = (
+    "/attacks/test_x64.py",
+    "/defences/test_pgd_adversarial.py",
+    "/experiments/lab/test_budget_scan.py",
+    "/experiments/lab/test_earlier_runs.py",
+    "/experiments/studies/speakers/test_inputs.py",
+    "/experiments/test_attack.py",
+    "/experiments/test_audibility.py",
+    "/experiments/test_certify.py",
+    "/experiments/test_sequential.py",
+    "/experiments/test_smoothed_attacks.py",
+    "/representations/test_lipschitz.py",
+    "/smoothing/bounds/test_sequential.py",
+    "/smoothing/noises/test_certificates.py",
+    "/smoothing/test_certify.py",
+    "/test_docs.py",
+    "/training/test_loop.py",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
