@@ -15,22 +15,34 @@ ALL = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(scope="module")
-def wave():
+@functools.cache
+def noise():
     rng = np.random.default_rng(0)
     return jnp.asarray(rng.normal(0, 0.1, 25_800), jnp.float32)
 
 
+@pytest.fixture(scope="module")
+def wave():
+    return noise()
+
+
+@functools.cache
+def features_of(rep):
+    """The features of the module's wave."""
+    return jax.jit(rep.apply)(noise())
+
+
 @ALL
-def test_shape_and_type(rep, wave):
-    features = rep.apply(wave)
+def test_shape_and_type(rep):
+    features = features_of(rep)
     assert features.shape == rep.feature_shape
     assert features.dtype == jnp.float32
 
 
+@pytest.mark.slow
 @ALL
 def test_jit_equals_eager(rep, wave):
-    np.testing.assert_allclose(jax.jit(rep.apply)(wave), rep.apply(wave), atol=1e-4)
+    np.testing.assert_allclose(features_of(rep), rep.apply(wave), atol=1e-4)
 
 
 @functools.cache
@@ -54,13 +66,13 @@ def test_gradient_is_finite_at_and_near_silence(rep, wave, level):
 def test_one_silent_half_keeps_the_gradient_finite(rep, wave):
     half = wave.at[12_900:].set(0.0)
     # That of the sum of squares.
-    assert np.isfinite(gradient(rep)(half, 2 * rep.apply(half))).all()
+    assert np.isfinite(gradient(rep)(half, 2 * jax.jit(rep.apply)(half))).all()
 
 
 @ALL
-def test_values_lie_in_bounds(rep, wave):
+def test_values_lie_in_bounds(rep):
     low, high = rep.bounds
-    features = np.asarray(rep.apply(wave))
+    features = np.asarray(features_of(rep))
     assert features.min() >= low - 1e-5
     assert features.max() <= high + 1e-5
 
@@ -75,22 +87,28 @@ def test_equal_after_json_with_equal_hash_and_probe(rep):
 
 @ALL
 def test_every_stage_leads_to_the_same_features(rep, wave):
-    features = np.asarray(rep.apply(wave))
-    for stage in rep.chain():
-        x = stage.apply(wave)
-        for link in rep.after(stage.name):
-            x = link.step(x)
-        np.testing.assert_allclose(x, features, atol=1e-5)
+    @jax.jit
+    def by_every_stage(wave):
+        found = []
+        for stage in rep.chain():
+            x = stage.apply(wave)
+            for link in rep.after(stage.name):
+                x = link.step(x)
+            found.append(x)
+        return found
+
+    for x in by_every_stage(wave):
+        np.testing.assert_allclose(x, features_of(rep), atol=1e-5)
 
 
 @ALL
 def test_inverse_returns_the_source_or_says_there_is_none(rep, wave):
     if rep.source is None:
         return
-    reference = rep.source.apply(wave)
-    features = rep.step(reference)
+    reference = jax.jit(rep.source.apply)(wave)
+    there_and_back = jax.jit(lambda x: rep.inverse(rep.step(x), reference=x))
     try:
-        back = rep.inverse(features, reference=reference)
+        back = there_and_back(reference)
     except ValueError as error:
         assert rep.name in str(error)  # noqa: PT017  the promise is the message
         return

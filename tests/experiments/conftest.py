@@ -22,17 +22,6 @@ def need_array_record(parsed_flags):
     pytest.importorskip("array_record.python.array_record_data_source")
 
 
-@pytest.fixture(scope="module")
-def tiny_network():
-    """`tiny` among the models, for the programs that the tests of a file call."""
-    from advjax.models import MODELS  # imports JAX
-    from tests.tiny_network import Tiny
-
-    MODELS["tiny"] = Tiny
-    yield
-    del MODELS["tiny"]
-
-
 @pytest.fixture(scope="session")
 def made(tmp_path_factory, worker_id, need_array_record):
     """Folder of the records and classifiers that every worker shares.

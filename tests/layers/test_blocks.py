@@ -17,6 +17,11 @@ from advjax.layers.blocks import (
 )
 
 
+def normal(seed, shape):
+    values = np.random.default_rng(seed).normal(size=shape)
+    return jnp.asarray(values, jnp.float32)
+
+
 def stock(x, kernel, stride, padding=None, **options):
     return lax.conv_general_dilated(
         x,
@@ -29,11 +34,11 @@ def stock(x, kernel, stride, padding=None, **options):
 
 
 def test_a_convolution_in_groups_equals_xla():
-    x = jax.random.normal(jax.random.key(0), (2, 9, 8, 6))
+    x = normal(0, (2, 9, 8, 6))
     module = Conv(4, stride=2, groups=2, use_bias=False)
-    params = module.init(jax.random.key(1), x)["params"]
+    params = jax.jit(module.init)(jax.random.key(1), x)["params"]
     expected = stock(x, params["kernel"], 2, feature_group_count=2)
-    found = module.apply({"params": params}, x)
+    found = jax.jit(module.apply)({"params": params}, x)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -43,7 +48,8 @@ def test_a_convolution_in_groups_equals_xla():
 )
 def test_max_pool_and_its_gradient_equal_xla(shape, window, stride, padding):
     # Four values, so that most windows hold ties.
-    x = jax.random.randint(jax.random.key(0), (2, *shape, 3), -2, 2).astype(jnp.float32)
+    values = np.random.default_rng(0).integers(-2, 2, (2, *shape, 3))
+    x = values.astype(np.float32)
     ends = [(0, 0)]
     for size in shape:
         # From left to right until a window reaches the end.
@@ -62,7 +68,7 @@ def test_max_pool_and_its_gradient_equal_xla(shape, window, stride, padding):
     def answers(x):
         out, by_us = jax.vjp(lambda x: max_pool(x, window, stride, padding), x)
         expected, by_xla = jax.vjp(theirs, x)
-        cotangent = jax.random.normal(jax.random.key(1), out.shape)
+        cotangent = normal(1, out.shape)
         return (out, *by_us(cotangent)), (expected, *by_xla(cotangent))
 
     (out, ours), (expected, slopes) = answers(x)
@@ -88,7 +94,7 @@ def test_max_pool_lets_nan_through(place):
 def test_relu_is_flat_up_to_0_and_lets_nan_through():
     points = jnp.asarray([-1.0, 0.0, 3.0])
     assert relu(points).tolist() == [0, 0, 3]
-    assert jax.vmap(jax.grad(relu))(points).tolist() == [0, 0, 1]
+    assert jax.jit(jax.vmap(jax.grad(relu)))(points).tolist() == [0, 0, 1]
     assert jnp.isnan(relu(jnp.asarray(jnp.nan)))
 
 
@@ -98,14 +104,16 @@ def test_clipped_relu_clips_at_0_and_20():
 
 def test_clipped_relu_lets_nan_through_and_is_flat_outside():
     assert jnp.isnan(clipped_relu(jnp.asarray(jnp.nan)))
-    slopes = jax.vmap(jax.grad(clipped_relu))(jnp.asarray([-1.0, 0.0, 3.0, 25.0]))
+    slopes = jax.jit(jax.vmap(jax.grad(clipped_relu)))(
+        jnp.asarray([-1.0, 0.0, 3.0, 25.0])
+    )
     assert slopes.tolist() == [0, 0, 1, 0]
 
 
 @pytest.fixture
 def maps():
     """Maps with a large mean, at which an unstable variance loses its digits."""
-    return 3 + 2 * jax.random.normal(jax.random.key(0), (4, 20, 16, 5))
+    return 3 + 2 * normal(0, (4, 20, 16, 5))
 
 
 def test_channel_sums_are_those_of_numpy(maps):
@@ -115,10 +123,15 @@ def test_channel_sums_are_those_of_numpy(maps):
 
 def test_the_gradient_by_a_convolution_s_bias_is_the_sum_of_the_cotangent(maps):
     module = Conv(features=3)
-    params = module.init(jax.random.key(0), maps)["params"]
-    out, pull_back = jax.vjp(lambda p: module.apply({"params": p}, maps), params)
-    cotangent = jax.random.normal(jax.random.key(1), out.shape)
-    found = pull_back(cotangent)[0]["bias"]
+    params = jax.jit(module.init)(jax.random.key(0), maps)["params"]
+    cotangent = normal(1, (*maps.shape[:3], 3))
+
+    @jax.jit
+    def gradient(params):
+        _, pull_back = jax.vjp(lambda p: module.apply({"params": p}, maps), params)
+        return pull_back(cotangent)[0]
+
+    found = gradient(params)["bias"]
     np.testing.assert_allclose(found, cotangent.sum((0, 1, 2)), rtol=1e-4)
 
 
@@ -127,15 +140,18 @@ def test_batch_norm_equals_flax(maps, train):
     theirs = nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-3)
     params = {"scale": jnp.arange(1.0, 6), "bias": jnp.arange(5.0)}
     statistics = {"mean": jnp.arange(2.0, 7), "var": jnp.arange(3.0, 8)}
-    cotangent = jax.random.normal(jax.random.key(1), maps.shape)
+    cotangent = normal(1, maps.shape)
 
     def answers(apply):
         def of_both(x, params):
             variables = {"params": params, "batch_stats": statistics}
             return apply(variables, x, mutable=["batch_stats"])
 
-        out, pull_back, kept = jax.vjp(of_both, maps, params, has_aux=True)
-        return out, pull_back(cotangent), kept
+        def with_gradients(maps, params):
+            out, pull_back, kept = jax.vjp(of_both, maps, params, has_aux=True)
+            return out, pull_back(cotangent), kept
+
+        return jax.jit(with_gradients)(maps, params)
 
     ours = answers(functools.partial(BatchNorm().apply, train=train))
     stock = answers(theirs.apply)
@@ -145,7 +161,8 @@ def test_batch_norm_equals_flax(maps, train):
 
 
 def test_batch_norm_starts_as_flax_does(maps):
-    ours = BatchNorm().init(jax.random.key(0), maps, train=True)
-    stock = nn.BatchNorm(use_running_average=False).init(jax.random.key(0), maps)
+    key = jax.random.key(0)
+    ours = jax.jit(functools.partial(BatchNorm().init, train=True))(key, maps)
+    stock = jax.jit(nn.BatchNorm(use_running_average=False).init)(key, maps)
     assert jax.tree.structure(ours) == jax.tree.structure(stock)
     jax.tree.map(np.testing.assert_array_equal, ours, stock)

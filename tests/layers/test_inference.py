@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +19,7 @@ WAYS = [
 ]
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def a_problem(height, width, channels=5, features=3):
     keys = jax.random.split(jax.random.key(height * 100 + width))
     x = jax.random.normal(keys[0], (2, height, width, channels))
@@ -43,14 +46,15 @@ def by_scipy(x, kernel):
 def test_it_is_the_convolution(conv, tolerance, sizes):
     x, kernel = a_problem(*sizes)
     expected = by_scipy(x, kernel)
-    np.testing.assert_allclose(conv(x, kernel), expected, atol=tolerance)
+    np.testing.assert_allclose(jax.jit(conv)(x, kernel), expected, atol=tolerance)
 
 
 @pytest.mark.parametrize("conv, tolerance", WAYS)
 def test_examples_under_vmap_and_in_a_loop_are_the_batch(conv, tolerance):
     x, kernel = a_problem(6, 7)
-    each = jax.vmap(lambda example: conv(example[None], kernel)[0])(x)
-    np.testing.assert_allclose(each, conv(x, kernel), atol=tolerance)
+    each = jax.jit(jax.vmap(lambda example: conv(example[None], kernel)[0]))(x)
+    batch = jax.jit(conv)(x, kernel)
+    np.testing.assert_allclose(each, batch, atol=tolerance)
 
     @jax.jit
     def in_a_loop(x):
@@ -58,19 +62,21 @@ def test_examples_under_vmap_and_in_a_loop_are_the_batch(conv, tolerance):
             0, 2, lambda i, total: total + conv(x, kernel), jnp.zeros((2, 6, 7, 3))
         )
 
-    np.testing.assert_allclose(in_a_loop(x), 2 * conv(x, kernel), atol=2 * tolerance)
+    np.testing.assert_allclose(in_a_loop(x), 2 * batch, atol=2 * tolerance)
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("sizes", [(8, 4), (1, 1), (3, 9), (10, 5)])
 def test_maps_of_one_channel_are_convolved_as_patches(sizes, stride):
-    x = jax.random.normal(jax.random.key(0), (2, *sizes, 1))
-    kernel = jax.random.normal(jax.random.key(1), (5, 5, 1, 3)) / 5
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, *sizes, 1)).astype(np.float32)
+    kernel = rng.normal(0, 0.2, (5, 5, 1, 3)).astype(np.float32)
     padding = tuple(lax.padtype_to_pads(sizes, (5, 5), (stride, stride), "SAME"))
     direct = lax.conv_general_dilated(
         x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
-    found = inference.conv_of_patches(x, kernel, (stride, stride), padding)
+    by_patches = jax.jit(inference.conv_of_patches, static_argnums=(2, 3))
+    found = by_patches(x, kernel, (stride, stride), padding)
     np.testing.assert_allclose(found, direct, atol=1e-5)
 
 
@@ -105,6 +111,6 @@ def test_a_gradient_goes_the_direct_way():
 @pytest.mark.parametrize("channels, tolerance", [(16, 1e-5), (256, 4e-5)])
 def test_inference_equals_the_pass_of_a_gradient(channels, tolerance):
     x, kernel = a_problem(9, 6, channels, channels)
-    inference = conv2d(x, kernel, 1)
-    in_gradient, _ = jax.vjp(lambda x: conv2d(x, kernel, 1), x)
+    inference = jax.jit(lambda x: conv2d(x, kernel, 1))(x)
+    in_gradient = jax.jit(lambda x: jax.vjp(lambda x: conv2d(x, kernel, 1), x)[0])(x)
     np.testing.assert_allclose(inference, in_gradient, atol=tolerance)

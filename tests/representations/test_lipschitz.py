@@ -17,7 +17,7 @@ from advjax.representations import (
 from advjax.representations.lipschitz import lipschitz_bound
 
 
-def magnitude(num_samples=4000, **options):
+def magnitude(num_samples=2000, **options):
     return Magnitude(source=Waveform(num_samples=num_samples), **options)
 
 
@@ -112,13 +112,14 @@ def test_without_overlap_the_bound_is_the_constant():
 
 def test_bands_of_bursts_reach_more_than_half_of_their_bound():
     # A click a frame, as wide in frequency as the widest filter, moved along itself.
+    mel = MelMagnitudes(source=magnitude(4000))
     wave = np.zeros(4000, np.float32)
     burst = np.hanning(32) * np.cos(2 * np.pi * 7300 / 16_000 * np.arange(32))
     for start in range(200, 3700, 160):
         wave[start : start + 32] = burst
     wave = jnp.array(wave)
-    moved = jnp.linalg.norm(MEL.apply(1.1 * wave) - MEL.apply(wave))
-    assert moved / jnp.linalg.norm(0.1 * wave) > lipschitz_bound(MEL) / 2
+    moved = jnp.linalg.norm(mel.apply(1.1 * wave) - mel.apply(wave))
+    assert moved / jnp.linalg.norm(0.1 * wave) > lipschitz_bound(mel) / 2
 
 
 @pytest.mark.parametrize(

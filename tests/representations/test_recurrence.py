@@ -15,9 +15,13 @@ from advjax.representations import (
 )
 from advjax.representations.recurrence import mean_distances, peak_starts
 
+mean_distances = jax.jit(mean_distances, static_argnames="size")
+peak_starts = jax.jit(peak_starts, static_argnames=("num_peaks", "segment"))
+
 SMALL = CrossRecurrence(
     source=Waveform(num_samples=500), num_peaks=3, segment=40, size=7
 )
+small_plot = jax.jit(SMALL.apply)
 
 
 def noise(num, seed=0):
@@ -63,8 +67,11 @@ def test_gradient_is_that_of_all_pairs():
         distances = jnp.abs(x[:, None] - x[None, :])
         return jnp.vdot(weights, distances.reshape(8, 75, 8, 75).mean(axis=(1, 3)))
 
-    ours = jax.grad(lambda x: jnp.vdot(weights, mean_distances(x, size=8)))(x)
-    np.testing.assert_allclose(ours, jax.grad(pairs)(x), atol=1e-6)
+    def ours(x):
+        return jnp.vdot(weights, mean_distances(x, size=8))
+
+    ours, judge = (jax.jit(jax.grad(score))(x) for score in (ours, pairs))
+    np.testing.assert_allclose(ours, judge, atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -114,19 +121,24 @@ def test_two_levels_are_a_pattern_of_blocks():
 
 @pytest.mark.parametrize("value", [0.0, 0.3])
 def test_a_constant_is_black_with_a_finite_gradient(value):
-    features, pull = jax.vjp(SMALL.apply, jnp.full(500, value))
-    assert not features.any()
+    @jax.jit
+    def with_gradient(wave, weights):
+        features, pull = jax.vjp(SMALL.apply, wave)
+        return features, pull(weights)[0]
+
     weights = jnp.asarray(noise(49).reshape(7, 7, 1))
-    assert np.isfinite(pull(weights)[0]).all()
+    features, gradient = with_gradient(jnp.full(500, value), weights)
+    assert not features.any()
+    assert np.isfinite(gradient).all()
 
 
 def test_the_plot_is_symmetric_from_nothing_to_one_at_every_level():
     wave = jnp.asarray(noise(500))
-    plot = np.asarray(SMALL.apply(wave))[..., 0]
+    plot = np.asarray(small_plot(wave))[..., 0]
     np.testing.assert_array_equal(plot, plot.T)
     assert plot.min() > 0 and plot.max() == 1.0
     for level in (-1.0, 8.0, 1e-4):
-        again = SMALL.apply(level * wave)[..., 0]
+        again = small_plot(level * wave)[..., 0]
         np.testing.assert_allclose(again, plot, atol=1e-5)
 
 
@@ -142,7 +154,7 @@ def test_exchanged_blocks_exchange_rows_and_columns():
 
 def test_jit_and_vmap_equal_eager():
     waves = jnp.asarray(noise(1500).reshape(3, 500))
-    eager = jnp.stack([SMALL.apply(wave) for wave in waves])
+    eager = np.stack([SMALL.apply(wave) for wave in waves])
     np.testing.assert_allclose(jax.jit(jax.vmap(SMALL.apply))(waves), eager, atol=1e-6)
 
 
@@ -150,7 +162,7 @@ def test_gradient_at_the_waveform_is_the_slope():
     wave = jnp.asarray(noise(500))
     weights = jnp.asarray(noise(49, 1).reshape(7, 7, 1))
     score = jax.jit(lambda x: jnp.vdot(weights, SMALL.apply(x)))
-    gradient = np.asarray(jax.grad(score)(wave))
+    gradient = np.asarray(jax.jit(jax.grad(score))(wave))
     # Where no segment lies nothing changes.
     assert 0 < np.count_nonzero(gradient) <= 120
     # So little that no two samples change places, as far as float32 sees it.
