@@ -55,6 +55,7 @@ VARIANTS = {
 
 
 def cases():
+    seen = set()
     for name, build in ATTACKS.items():
         takes = inspect.signature(build).parameters
         for variant in [{}, *VARIANTS.get(name, [])]:
@@ -68,7 +69,10 @@ def cases():
                 options = {"bounds": BOUNDS} | SMALL.get(name, {}) | variant
                 options |= {"targeted": targeted} if "targeted" in takes else {}
                 words = [name, *map(str, variant.values())] + ["targeted"] * targeted
-                yield pytest.param((build, options), id="-".join(words))
+                # Three programs each, of code that the first case runs for the most.
+                marks = [pytest.mark.slow] if len(words) > 1 and name in seen else []
+                seen.add(name)
+                yield pytest.param((build, options), id="-".join(words), marks=marks)
 
 
 @pytest.fixture(scope="module", params=list(cases()))

@@ -36,17 +36,22 @@ def small(name, **options):
     return MODELS[name](num_classes=3, **{**SMALL[name], **options})
 
 
-# More layers of the kinds that others have, and most of the time.
-DEEP = ("googlenet", "resnet34", "resnet56", "dense_mel")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] if name in DEEP else [])
-        for name in MODELS
-    ],
+# More layers of the kinds that others have, and most of the time; the pipeline has
+# tests of its own.
+LONG = (
+    *("googlenet", "resnet34", "resnet56", "dense_mel", "dense_wav"),
+    *("surf_svm", "guarded"),
 )
+
+
+def marked(names):
+    return [
+        pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
+        for name in names
+    ]
+
+
+@pytest.mark.parametrize("name", marked(MODELS))
 def test_shapes_modes_and_a_gradient_for_every_weight(name):
     network = small(name)
     shape = INPUTS.get(name, (160, 64, 1))
@@ -95,7 +100,7 @@ def test_a_network_is_rebuilt_from_its_description(name):
     assert MODELS[options.pop("name")](**options) == network
 
 
-@pytest.mark.parametrize("name", FOR_IMAGES)
+@pytest.mark.parametrize("name", marked(FOR_IMAGES))
 def test_the_weights_fit_inputs_of_any_size(name):
     def shapes(*sizes, **options):
         x = jax.ShapeDtypeStruct((1, *sizes, 1), jnp.float32)

@@ -36,6 +36,7 @@ def test_a_stage_without_a_bound_is_refused_with_the_reason(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_every_certified_clip_has_its_radius_at_the_waveform_and_the_ears(
     new_home, capsys
 ):

@@ -279,7 +279,8 @@ def test_report_joins_runs(home, tmp_path, capsys):
     ("law", "sigma", "norm"),
     [
         ("uniform", 0.25, "l1"),
-        ("pcm16", 0.02, "l2"),  # of a short table
+        # Of a short table.
+        pytest.param("pcm16", 0.02, "l2", marks=pytest.mark.slow),
         pytest.param("gain", 0.25, "gain", marks=pytest.mark.slow),
         pytest.param(
             "coloured(curve='corpus')", 0.25, "ellipsoid", marks=pytest.mark.slow

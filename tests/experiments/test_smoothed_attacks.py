@@ -57,6 +57,7 @@ def folder_of(home) -> pathlib.Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_clip_that_is_certified_right_is_attacked_at_every_budget(home):
     folder = folder_of(home)
     certified = CERTIFICATES.read(folder.parent)
@@ -82,6 +83,7 @@ def test_every_clip_that_is_certified_right_is_attacked_at_every_budget(home):
     assert (folder / "bounds.png").exists()
 
 
+@pytest.mark.slow
 def test_a_run_cut_short_goes_on_and_gives_the_same_rows(home, capsys):
     path = folder_of(home) / "rows.tsv"
     whole = path.read_text()
@@ -101,6 +103,7 @@ def test_a_run_cut_short_goes_on_and_gives_the_same_rows(home, capsys):
         assert float(found[6]) == pytest.approx(float(wanted[6]), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_flip_inside_the_radius_is_told_and_too_many_are_an_error(home):
     folder = folder_of(home)
     path = folder / "rows.tsv"
@@ -121,6 +124,7 @@ def test_a_flip_inside_the_radius_is_told_and_too_many_are_an_error(home):
         path.write_bytes(whole)
 
 
+@pytest.mark.slow
 def test_the_imperceptible_attack_is_run_at_the_waveform_only(home):
     with flagsaver.flagsaver(home=str(home), **SMALL | {"rep": "waveform"}):
         draft = requests.task().draft()

@@ -42,6 +42,7 @@ np.testing.assert_allclose(found, expected, atol=1e-4)
 """
 
 
+@pytest.mark.slow
 def test_convolutions_in_a_loop_are_right_on_two_devices():
     done = subprocess.run(
         [sys.executable, "-c", TWO_DEVICES],

@@ -65,7 +65,7 @@ def p_value(num_wrong, num, alpha):
         (1.0, 1_000, 2000, 0.8529),
         (1.0, 10_000, 150, 0.9534),
         pytest.param(2.0, 1_000, 1000, 1.7410, marks=pytest.mark.slow),
-        (2.0, 10_000, 300, 1.9158),
+        pytest.param(2.0, 10_000, 300, 1.9158, marks=pytest.mark.slow),
     ],
 )
 def test_mean_certified_radius_of_a_half_space(ratio, num_estimation, num, expected):

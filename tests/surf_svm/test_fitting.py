@@ -125,6 +125,7 @@ def test_stages_of_nobody_are_told_and_fitted_again(tmp_path, capsys):
         stages(folder, seed=1)
 
 
+@pytest.mark.slow
 def test_the_autoencoder_lowers_the_error_of_noisy_images():
     x, _ = images(24)
     x = x[..., 0]

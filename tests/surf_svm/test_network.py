@@ -22,33 +22,51 @@ GENERATOR = np.random.default_rng(0)
 IMAGES = jnp.asarray(GENERATOR.random((3, 60, 48, 1)), jnp.float32)
 
 
+@functools.cache
 def classifier(**options):
     module = SurfSvm(num_classes=3, **{**SMALL, **options})
     variables = initialise(module, REPRESENTATION, jax.random.key(0))
     return Classifier(variables, module, REPRESENTATION, ("a", "b", "c"))
 
 
-@pytest.mark.parametrize("encoder", network.ENCODERS)
+ENCODERS = pytest.mark.parametrize(
+    "encoder",
+    [
+        pytest.param(each, marks=[pytest.mark.slow] if each == "hard" else [])
+        for each in network.ENCODERS
+    ],
+)
+
+
+@functools.cache
+def alone(encoder):
+    """The logits of one image, compiled."""
+    return jax.jit(classifier(encoder=encoder).logits)
+
+
+@ENCODERS
 def test_a_batch_is_its_examples(encoder):
     # A CPU computes them one at a time, also in a batch of `vmap`.
     found = classifier(encoder=encoder)
-    alone = jax.jit(found.logits)
-    one_by_one = [alone(x) for x in IMAGES]
+    one_by_one = [alone(encoder)(x) for x in IMAGES]
     apply = jax.jit(functools.partial(found.module.apply, train=False))
     batch = apply(found.variables, IMAGES)
     mapped = jax.jit(jax.vmap(found.logits))(IMAGES)
     # Rounding moves a sample on the edge of a pixel to either side.
-    np.testing.assert_allclose(batch, jnp.stack(one_by_one), atol=2e-3)
+    np.testing.assert_allclose(batch, np.stack(one_by_one), atol=2e-3)
     np.testing.assert_allclose(mapped, batch, atol=2e-3)
 
 
+@functools.cache
 def guarded():
     module = Guarded(num_classes=3, network="resnet18(width=4,resize=16)", width=2)
     variables = initialise(module, REPRESENTATION, jax.random.key(0))
     return Classifier(variables, module, REPRESENTATION, ("a", "b", "c"))
 
 
-@pytest.mark.parametrize("made", [classifier, guarded])
+@pytest.mark.parametrize(
+    "made", [classifier, pytest.param(guarded, marks=pytest.mark.slow)]
+)
 def test_several_devices_count_the_votes_of_one(made):
     found = made()
     count = functools.partial(
@@ -60,14 +78,14 @@ def test_several_devices_count_the_votes_of_one(made):
     np.testing.assert_array_equal(count(placement=shared), count(placement=alone))
 
 
-@pytest.mark.parametrize("encoder", network.ENCODERS)
+@ENCODERS
 def test_gradients_reach_the_image_and_are_finite_at_silence(encoder):
     found = classifier(encoder=encoder)
     gradient = jax.jit(jax.grad(lambda x: found.logits(x)[0]))
     assert np.abs(gradient(IMAGES[0])).max() > 0
     silent = jnp.zeros_like(IMAGES[0])
     assert np.isfinite(gradient(silent)).all()
-    assert np.isfinite(jax.jit(found.logits)(silent)).all()
+    assert np.isfinite(alone(encoder)(silent)).all()
 
 
 def test_every_stage_can_be_left_out():
@@ -127,14 +145,12 @@ def test_options_that_no_fit_can_serve_are_refused(options, message):
 
 
 def test_a_guarded_network_sees_purified_images():
-    module = Guarded(num_classes=3, network="resnet18(width=4,resize=16)", width=2)
-    init = jax.jit(functools.partial(module.init, train=False))
-    variables = init(jax.random.key(0), IMAGES)
+    module, variables = guarded().module, guarded().variables
     apply = jax.jit(functools.partial(module.apply, train=False))
     found = apply(variables, IMAGES)
     autoencoder = {"params": variables["params"]["autoencoder"]}
-    reduced = jax.vmap(module.front.reduce)(IMAGES[..., 0])
-    purified = network.Autoencoder(2).apply(autoencoder, reduced)
+    reduced = jax.jit(jax.vmap(module.front.reduce))(IMAGES[..., 0])
+    purified = jax.jit(network.Autoencoder(2).apply)(autoencoder, reduced)
     behind = {name: value["classifier"] for name, value in variables.items()}
     alone = jax.jit(functools.partial(network_alone().apply, train=False))(
         behind, jnp.clip(purified, 0, 1)[..., None]

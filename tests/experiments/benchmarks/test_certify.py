@@ -29,6 +29,7 @@ def test_operations_are_those_that_the_compiler_counts(monkeypatch):
     assert certify.flops(16) == 334_850_048
 
 
+@pytest.mark.slow
 def test_our_side_counts_what_it_is_asked_for(monkeypatch):
     from advjax import smoothing
 

@@ -161,6 +161,7 @@ def test_a_row_is_the_fastest_way_of_a_kind():
     assert any("1e-05 (features)" in note for note in table.notes)
 
 
+@pytest.mark.slow
 def test_the_program_writes_table_turns_and_figure(tmp_path):
     pytest.importorskip("librosa")
     small = "mfbe(num_bands=20)"

@@ -93,6 +93,7 @@ def test_the_faster_rival_is_a_row_with_its_error():
     assert ours["error"] == "1e-04 (1e-06)" and rival["error"] == "3e-01 (2e-02)"
 
 
+@pytest.mark.slow
 def test_the_program_writes_table_turns_and_figure(tmp_path):
     name = "dwt(seconds=0.4, sample_rate_hz=8000, scale=28)"
     with flagsaver.flagsaver(

@@ -161,6 +161,7 @@ def test_the_network_stays_the_same_at_the_waveform(task):
     assert at_waveform(at_waveform(task)).trained_at == "mfbe"
 
 
+@pytest.mark.slow
 def test_the_whole_study(task, tmp_path, monkeypatch):
     def untrained(training):
         return stub(training.representation, training.labels).classifier
