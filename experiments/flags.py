@@ -20,6 +20,15 @@ from data_prep.choices import define_choice, names_in
 from data_prep.path_flags import define_path, define_paths
 from experiments.attack_flags import *  # noqa: F403 (programs name all flags alike)
 from experiments.attack_flags import ATTACK_FLAGS, EOT_FLAGS
+from experiments.model_flags import *  # noqa: F403 (programs name all flags alike)
+from experiments.model_flags import (
+    BATCH_SIZE,
+    CLASSIFIER,
+    MODEL,
+    NETWORK_FLAGS,
+    NUM_STEPS,
+    WEIGHTS,
+)
 from experiments.study_flags import *  # noqa: F403 (programs name all flags alike)
 from experiments.study_flags import PRESET, STUDY_FLAGS
 
@@ -65,44 +74,6 @@ DEFENCE = define_choice(
     "--noise. consistency, smooth_adv and macer train for larger radii. The default "
     "is plain for attacks; otherwise gaussian, or noisy with another --noise.",
 )
-MODEL = define_choice(
-    "model",
-    "network",
-    None,
-    "Network, with options if any: 'resnet18(width=16, resize=None)'. One of {}. "
-    "rescnn takes mfbe; alexnet, googlenet, vgg16 and the resnets images; vgg13, crnn "
-    "and gcnn chunks of log-mels; dense_mel and dense_wav waveforms. surf_svm is the "
-    "classical pipeline on images; guarded puts a network behind its first stages. "
-    "The default is 'rescnn(width=8, dropout=0.2)' on a CPU and the published "
-    "'rescnn(width=64)' on an accelerator.",
-)
-CLASSIFIER = define_path(
-    "classifier",
-    None,
-    "Folder of a trained classifier, or a network of your own: torch:PATH.py:FUNCTION, "
-    "module:PATH.py:FUNCTION (JAX) or onnx:FILE. The file is code, and it is run. "
-    "FUNCTION takes nothing and returns the network, or a mapping with module, "
-    "sample_rate_hz, num_samples, labels, stage and black_box. A PyTorch module takes "
-    "[batch, samples] in [-1, 1] and gives [batch, classes], in evaluation mode; a JAX "
-    "function one example and one row. Clips are resampled to its rate, and labels "
-    "matched by name. onnx, and black_box=True, have no gradients. By default one is "
-    "trained for these flags in --home, or found there.",
-    networks=True,
-)
-NUM_STEPS = flags.DEFINE_integer(
-    "num_steps",
-    None,
-    "Training steps. The default is 150 on a CPU and the published number on an "
-    "accelerator; studies have their own.",
-    lower_bound=1,
-)
-BATCH_SIZE = flags.DEFINE_integer(
-    "batch_size",
-    None,
-    "Examples in a training step. The default is 64 on a CPU and 96 on an "
-    "accelerator; studies have their own.",
-    lower_bound=1,
-)
 CORPUS = define_choice(
     "corpus",
     "corpus",
@@ -130,7 +101,7 @@ ON_ERROR = flags.DEFINE_enum(
 )
 MODEL_FLAGS = (
     *(REP, FEATURES, SIGMA, NOISE, DEFENCE),
-    *(MODEL, CLASSIFIER, NUM_STEPS, BATCH_SIZE),
+    *NETWORK_FLAGS,
 )
 DATA_FLAGS = (CORPUS, CORPUS_DIR, RECORDS, ON_ERROR)
 
@@ -277,7 +248,8 @@ GROUPS = {
     "attack": ATTACK_FLAGS,
     "audio, features and network": (
         *(REP, SIGMA, CORPUS, CORPUS_DIR, MODEL, NUM_POINTS, PRESET, FEATURES),
-        *(NOISE, DEFENCE, CLASSIFIER, RECORDS, SEED, NUM_STEPS, BATCH_SIZE, ON_ERROR),
+        *(NOISE, DEFENCE, CLASSIFIER, WEIGHTS, RECORDS, SEED, NUM_STEPS, BATCH_SIZE),
+        ON_ERROR,
     ),
     "certificates": CERTIFY_FLAGS,
     "attack on the smoothed classifier": EOT_FLAGS,

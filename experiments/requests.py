@@ -92,9 +92,16 @@ def task(*, defence: str = "gaussian", size: "presets.Preset | None" = None) -> 
     logging.debug("compiler settings: %s", compiler_options())
     size = size or preset()
     model = flags.MODEL.value or size.model
+    trainer = trainers.trainer_of(model)
     if flags.CLASSIFIER.value is None:
-        failures.need(*trainers.trainer_of(model).packages)
+        failures.need(*trainer.packages)
     foreign = foreign_names.parse(flags.CLASSIFIER.value or "")
+    own = {} if flags.CLASSIFIER.value else trainer.flags
+    own = {"rep": None} if foreign else own
+    chosen = {
+        flag.name: flag.value if flags.is_set(flag) else own.get(flag.name, flag.value)
+        for flag in (flags.FEATURES, flags.REP, flags.DEFENCE)
+    }
     given = {"num_steps": flags.NUM_STEPS.value, "batch_size": flags.BATCH_SIZE.value}
     changes = {name: value for name, value in given.items() if value is not None}
     return Task(
@@ -102,19 +109,19 @@ def task(*, defence: str = "gaussian", size: "presets.Preset | None" = None) -> 
         corpus=flags.CORPUS.value,
         corpus_dir=flags.CORPUS_DIR.value,
         on_error=flags.ON_ERROR.value,
-        features=flags.FEATURES.value,
-        at=flags.REP.value if flags.is_set(flags.REP) or not foreign else None,
+        features=chosen["features"],
+        at=chosen["rep"],
         sigma=flags.SIGMA.value,
         noise=flags.NOISE.value,
-        defence=flags.DEFENCE.value
-        or defences.default(defence, noise=flags.NOISE.value),
+        defence=chosen["defence"] or defences.default(defence, noise=flags.NOISE.value),
         model=model,
-        crops=size.crops,
+        crops={**size.crops, **({} if flags.CLASSIFIER.value else trainer.crops)},
         recipe=dataclasses.replace(size.recipe, **changes),
         seed=flags.SEED.value,
         records_folder=flags.RECORDS.value,
         classifier_folder=flags.CLASSIFIER.value,
         fit_batch=flags.BATCH_SIZE.value is None,
+        weights=flags.WEIGHTS.value,
     )
 
 

@@ -17,10 +17,12 @@ from advjax.models.alexnet import AlexNet
 from advjax.models.convnet import GCNN, VGG13
 from advjax.models.crnn import CRNN
 from advjax.models.densenet import DenseMel, DenseWav
+from advjax.models.ge2e import GE2E
 from advjax.models.googlenet import GoogLeNet
 from advjax.models.guarded import Guarded
 from advjax.models.rescnn import ResCNN
 from advjax.models.resnet import ResNet18, ResNet34, ResNet56
+from advjax.models.silero_vad import SileroVad
 from advjax.models.vgg import VGG16
 from advjax.surf_svm import SurfSvm
 
@@ -37,6 +39,8 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "gcnn": GCNN,
     "dense_mel": DenseMel,
     "dense_wav": DenseWav,
+    "ge2e": GE2E,
+    "silero_vad": SileroVad,
     "surf_svm": SurfSvm,
     "guarded": Guarded,
 }
@@ -44,6 +48,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 __all__ = [
     "CRNN",
     "GCNN",
+    "GE2E",
     "MODELS",
     "VGG13",
     "VGG16",
@@ -56,5 +61,6 @@ __all__ = [
     "ResNet18",
     "ResNet34",
     "ResNet56",
+    "SileroVad",
     "SurfSvm",
 ]

@@ -18,7 +18,15 @@ from advjax.representations.mel import (
     MelEnergies,
     MelMagnitudes,
 )
-from advjax.representations.presets import crp, dwt, dwt_tonnetz, stft, stft_tonnetz
+from advjax.representations.partials import MelPartials
+from advjax.representations.presets import (
+    crp,
+    dwt,
+    dwt_tonnetz,
+    ge2e,
+    stft,
+    stft_tonnetz,
+)
 from advjax.representations.recurrence import CrossRecurrence
 from advjax.representations.scalogram import Scalogram
 from advjax.representations.waveform import Waveform
@@ -32,6 +40,7 @@ REPRESENTATIONS: dict[str, type[Representation]] = {
     "log1pmel": Log1pMelMagnitudes,
     "logmel_chunks": LogMelChunks,
     "constant_q_chunks": ConstantQChunks,
+    "mel_partials": MelPartials,
     "scalogram": Scalogram,
     "chroma": Chroma,
     "tonnetz": Tonnetz,
@@ -46,8 +55,9 @@ PRESETS: dict[str, Callable[..., Representation]] = {
     "stft_tonnetz": stft_tonnetz,
     "dwt_tonnetz": dwt_tonnetz,
     "crp": crp,
+    "ge2e": ge2e,
 }
-"""Images of publications, for clips of any length and rate."""
+"""Front ends of publications, for clips of any length."""
 FRONT_ENDS: dict[str, Callable[..., Representation]] = REPRESENTATIONS | PRESETS
 """All front ends that `catalog.pick` finds by name."""
 
@@ -65,6 +75,7 @@ __all__ = [
     "Magnitude",
     "MelEnergies",
     "MelMagnitudes",
+    "MelPartials",
     "Representation",
     "Scalogram",
     "Stacked",

@@ -1,15 +1,18 @@
-"""Images of "Adversarially Training for Audio Classifiers", and one of a thesis.
+"""Front ends of publications: images of spectrograms, and GE2E's mel energies.
 
-Sallo, Esmaeilpour, Cardinal: spectrograms of 1568 x 768, chromagrams or tonnetz of 1568
+"Adversarially Training for Audio Classifiers" (Sallo, Esmaeilpour, Cardinal):
+spectrograms of 1568 x 768, chromagrams or tonnetz of 1568
 x 540, and both side by side, 1568 x 1308. The publication states neither frames nor the
 range of the scalogram: Hann frames of 2048 samples every 512 and the range are ours.
-The recurrence plot is from the thesis of the group of Esmaeilpour.
+The recurrence plot is from the thesis of the group of Esmaeilpour. `ge2e` is the front
+end of a speaker encoder.
 """
 
 from advjax.representations.base import Representation
 from advjax.representations.chroma import Chroma, Tonnetz
 from advjax.representations.image import Image, Stacked
 from advjax.representations.magnitude import Magnitude
+from advjax.representations.partials import MelPartials
 from advjax.representations.recurrence import CrossRecurrence
 from advjax.representations.scalogram import Scalogram
 from advjax.representations.waveform import Waveform
@@ -94,6 +97,15 @@ def crp(
         segment=round(3000 / 22_050 * sample_rate_hz),
         size=_side(256, scale),
     )
+
+
+def ge2e(*, seconds: float = 3.0) -> Representation:
+    """Partial utterances of 1.6 s at 16 kHz for the GE2E speaker encoder.
+
+    Args:
+        seconds: length of a clip; 3 gives three partial utterances.
+    """
+    return MelPartials(source=_waveform(seconds, 16_000))
 
 
 def _beside_tonal(first: Representation, scale: float, chroma: bool) -> Stacked:

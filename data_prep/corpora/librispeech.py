@@ -46,7 +46,8 @@ OTHER_CHAPTERS = (
 )
 """Caveat of the split by chapter."""
 
-SPLIT_BY = ("utterance", "chapter")
+SPLIT_BY = ("utterance", "chapter", "enrolment")
+NUM_ENROLLED = 5
 LAYOUT = "SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-UTTERANCE.flac"
 STEM = re.compile(r"([0-9]+)-([0-9]+)-([0-9]+)")
 
@@ -70,6 +71,9 @@ def librispeech(
     several only tests (`split_by_chapter`). The caveat names the speakers who are
     tested and the others.
 
+    Split for enrolment: the first five utterances of a speaker train, all others test,
+    and none validates. It is for `ge2e`, whose speakers are enrolled and not trained.
+
     An utterance in two subsets (Mini LibriSpeech repeats some of train-clean-100)
     counts once. Only folders are read, no audio.
 
@@ -77,16 +81,16 @@ def librispeech(
         corpus_dir: folder of the subsets, or of one subset.
         subsets: names such as "train-clean-360"; all in the folder by default.
         speakers: numbers such as 118; all in the folder by default.
-        split: "utterance" or "chapter".
+        split: "utterance", "chapter" or "enrolment".
         sample_rate_hz: of the waves.
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: no utterances, an unknown subset, speaker or split, a speaker with a
-            single utterance, or a split by chapter where no speaker has two.
+        ValueError: no utterances, an unknown subset, speaker or split, a speaker with
+            too few utterances, or a split by chapter where no speaker has two.
     """
     if split not in SPLIT_BY:
-        raise ValueError(f"no split {split!r}; choose {' or '.join(SPLIT_BY)}")
+        raise ValueError(f"no split {split!r}; choose one of {', '.join(SPLIT_BY)}")
     root = corpus_folder(corpus_dir, corpus="LibriSpeech", layout=LAYOUT)
     found, others = _files(root)
     if not found:
@@ -106,6 +110,8 @@ def librispeech(
             parts = split_by_chapter(ordered, lambda item: item[1][0])
             if not parts["test"]:
                 not_tested.append(speaker)
+        elif split == "enrolment":
+            parts = split_for_enrolment(ordered, speaker)
         else:
             parts = split_by_order(ordered, name=f"speaker {speaker} of LibriSpeech")
         for part_name, part in parts.items():
@@ -187,6 +193,27 @@ def split_by_chapter(
     else:
         train, validation = without_last_tenth(by_chapter[0])
     return {"train": train, "validation": validation, "test": test}
+
+
+def split_for_enrolment(
+    items: Sequence[Item], speaker: str
+) -> dict[str, tuple[Item, ...]]:
+    """Split the items of one speaker into five that enrol the speaker and the rest.
+
+    Raises:
+        ValueError: fewer than six items.
+    """
+    if len(items) <= NUM_ENROLLED:
+        raise ValueError(
+            f"speaker {speaker} of LibriSpeech has {len(items)} utterance(s), and "
+            f"split='enrolment' needs at least {NUM_ENROLLED + 1}: leave the speaker "
+            "out of the list of speakers"
+        )
+    return {
+        "train": tuple(items[:NUM_ENROLLED]),
+        "validation": (),
+        "test": tuple(items[NUM_ENROLLED:]),
+    }
 
 
 def _caveat(labels: Sequence[str], not_tested: Sequence[str]) -> str:

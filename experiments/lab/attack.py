@@ -192,6 +192,7 @@ def prepare(
                 key: folder_names.text_of(folder, run=workdir, home=home)
                 for key, folder in origins.items()
             },
+            "weights": system.weights,
             **caveats.environment(system.data.folder),
         },
         title=name,

@@ -101,6 +101,7 @@ def origin(system: System) -> dict[str, Any]:
         "records_dir": str(system.data.folder),
         "classifier_dir": str(system.folder),
         "model": task.model if task.classifier_folder is None else None,
+        "weights": system.weights,
         "num_classes": len(system.data.labels),
         "num_test_clips": len(system.data.split("test")),
     }

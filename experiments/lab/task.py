@@ -11,7 +11,7 @@ import dataclasses
 import pathlib
 from collections.abc import Mapping
 
-from advjax import catalog, checkpoint, evaluation
+from advjax import catalog, checkpoint, evaluation, pretrained
 from advjax.classifier import BaseClassifier
 from advjax.interop import ForeignClassifier
 from advjax.models import MODELS
@@ -59,6 +59,8 @@ class Task:
         fit_batch: a batch is at most the training examples; otherwise too few are
             refused.
         front_end: instead of `features`, for chains that text cannot name.
+        weights: a file with the published weights of the model; None for those of an
+            installed package.
     """
 
     home: pathlib.Path
@@ -79,6 +81,7 @@ class Task:
     trained_at: str | None = None
     fit_batch: bool = True
     front_end: Representation | None = None
+    weights: str | None = None
 
     def draft(self) -> "Draft":
         """The parts that are known without any work.
@@ -126,11 +129,29 @@ class Task:
             noise=noise,
             source=source,
             given=given,
+            weights=self._published_weights(),
         )
 
     def resolve(self) -> "System":
         """The classifier and its data, built and trained if need be."""
         return self.draft().resolve()
+
+    def _published_weights(self) -> pretrained.Weights | None:
+        name, _ = catalog.parse(self.model)
+        if self.classifier_folder is None and name in pretrained.PRETRAINED:
+            known = trainers.trainer_of(self.model).defences
+            if catalog.parse(self.defence)[0] not in known:
+                raise ValueError(
+                    f"--defence={self.defence}: {name} has published weights; give "
+                    f"--defence={' or '.join(known)}"
+                )
+            return pretrained.find(name, self.weights)
+        if self.weights is not None:
+            raise ValueError(
+                "--weights is for a --model of "
+                f"{' or '.join(pretrained.PRETRAINED)}: leave it out"
+            )
+        return None
 
     def _stage(self, representation: Representation) -> Representation:
         names = [member.name for member in representation.chain()]
@@ -170,6 +191,7 @@ class Draft:
             curve here: its norm and its largest radius are the same.
         source: of the clips.
         given: a classifier that exists already.
+        weights: published ones of the model, if it has any.
     """
 
     task: Task
@@ -178,6 +200,7 @@ class Draft:
     noise: Noise
     source: Source
     given: BaseClassifier | None
+    weights: pretrained.Weights | None = None
 
     @property
     def defence(self) -> str:
@@ -200,8 +223,11 @@ class Draft:
     @property
     def network(self) -> str:
         """The network, its defence and the stage of its training, in words."""
+        origin = ""
+        if self.weights is not None:
+            origin = f", weights of {self.weights.source}"
         if self.given is None:
-            return f"{self.task.model}, {self.defence} at {self.trained_at}"
+            return f"{self.task.model}{origin}, {self.defence} at {self.trained_at}"
         notes = classifiers.notes(self.task.classifier_folder)
         at = f" at {notes['at']}" if "at" in notes else ""
         trained = f"{notes.get('defence', classifiers.UNKNOWN)}{at}"
@@ -215,12 +241,16 @@ class Draft:
         recipe = task.recipe
         if task.fit_batch:
             recipe = fitted(recipe, records.info.splits.get("train", 0))
+        origin = {"recipe": dataclasses.asdict(recipe)}
+        if self.weights is not None:
+            file, digest = self.weights.source, self.weights.digest
+            origin = {"weights": {"file": file, "sha256": digest}}
         settings = {
             "records": records.digest(),
             "at": at,
             "defence": defence,
             "model": checkpoint.describe_module(module),
-            "recipe": dataclasses.asdict(recipe),
+            **origin,
             "seed": task.seed,
         }
         width = f"-w{options['width']}" if "width" in options else ""
@@ -239,6 +269,7 @@ class Draft:
             objective=Objective(at, gradients, judge=defences.facts(defence).judge),
             recipe=recipe,
             seed=task.seed,
+            weights=self.weights,
         )
 
     def resolve(self) -> "System":
@@ -297,6 +328,11 @@ class System:
     classifier: BaseClassifier
     folder: pathlib.Path
     found: bool
+
+    @property
+    def weights(self) -> Mapping[str, str] | None:
+        """File and digest of published weights; None of other classifiers."""
+        return classifiers.notes(self.folder).get("weights")
 
     def logits_fn(self, precision: str = "float32") -> LogitsFn:
         """The classifier after the stage of the task."""

