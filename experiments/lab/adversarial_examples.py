@@ -97,9 +97,10 @@ def file_name(id: str) -> str:
     """A point's id as the name of a file.
 
     A digest tells ids apart that differ in other characters than these or are long.
+    An id of a study of targeted attacks ends in ">" and the target.
     """
     name = re.sub(r"[^\w.-]", "_", id)
-    if len(name) <= _LONGEST and re.fullmatch(r"[\w.-]+(@[0-9]+)?", id):
+    if len(name) <= _LONGEST and re.fullmatch(r"[\w.-]+(@[0-9]+)?(>[\w.-]+)?", id):
         return name
     return f"{name[:_LONGEST]}-{folder_names.digest(id, 8)}"
 

@@ -146,7 +146,8 @@ def test_a_state_is_one_and_keeps_its_shapes_and_types():
     after = jax.eval_shape(lambda state: attack.step(f, state), state)
     assert jax.tree.leaves(before) == jax.tree.leaves(after)
     # All but the functions and the call that it shows.
-    assert attack[2:-1] == pgd()[2:-1]
+    own = {"init": None, "step": None, "call": ""}
+    assert attack._replace(**own) == pgd()._replace(**own)
 
 
 def test_slots_give_what_run_gives():

@@ -21,7 +21,7 @@ def logits_fn(x):
 
 
 def point(number, length):
-    return Point(number, f"clip {number}>b", np.full(length, 0.2, np.float32), 0)
+    return Point(number, f"clip-{number}>b", np.full(length, 0.2, np.float32), 0)
 
 
 class Clips:
@@ -62,10 +62,10 @@ def test_every_point_has_its_row_and_a_file_of_its_shape(clips):
     attack.run(clips.prepared)
     folder = clips.prepared.folder
     rows = ATTACK_ROWS.read(folder)
-    assert sorted(rows.id) == ["clip 0>b", "clip 1>b", "clip 2>b"]
+    assert sorted(rows.id) == ["clip-0>b", "clip-1>b", "clip-2>b"]
     assert rows.success.all() and runs.num_missing(folder) == 0
     files = sorted((folder / EXAMPLES_FOLDER).iterdir())
-    assert [file.name for file in files] == [f"clip_{n}_b.npy" for n in range(3)]
+    assert [file.name for file in files] == [f"clip-{n}_b.npy" for n in range(3)]
     for file, length in zip(files, (4, 4, 8), strict=True):
         np.testing.assert_allclose(np.load(file), np.full(length, 0.2 - EPS), atol=1e-6)
 
