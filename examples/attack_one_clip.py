@@ -54,7 +54,8 @@ print(
 # ## As files
 #
 # A file holds 16-bit samples, and rounding can undo a small perturbation. So the file
-# is judged, not the array.
+# is judged, not the array. `attacks.on_pcm16(attack)` is the same attack with results
+# that hold in files.
 
 # %%
 OUT.mkdir(exist_ok=True)

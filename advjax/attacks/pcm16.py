@@ -7,13 +7,14 @@ pixels. Their search tries single entries; this one ranks all entries by the gra
 """
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from advjax.arguments import float_example, in_float32
+from advjax.arguments import check_labels, float_example, in_float32, num_classes
 from advjax.attacks.base import (
     Attack,
     AttackResult,
@@ -25,7 +26,7 @@ from advjax.attacks.base import (
 from advjax.attacks.objectives import attack_loss, is_adversarial
 from advjax.reprs import keep_call
 from advjax.signal.samples import FULL_SCALE
-from advjax.types import AnyArray, AnyCallable, Features
+from advjax.types import AnyArray, AnyCallable, Bounds, Features
 
 _SURE = 1e-4
 """Least margin of a finished example, relative to its greatest logit.
@@ -62,7 +63,8 @@ def on_pcm16(attack: Attack, *, num_steps: int = 20) -> Attack:
             f"bounds={attack.bounds}: give an attack on waveforms, with bounds in "
             "[-1, 1]"
         )
-    finish = _finish(attack.norm, attack.targeted, num_steps, not attack.black_box)
+    options = _Options(attack.norm, attack.targeted, num_steps, not attack.black_box)
+    finish = _finish(options, attack.bounds)
     return attack._replace(finish=finish, resolution=1 / FULL_SCALE)
 
 
@@ -107,7 +109,7 @@ def finish_pcm16(
         The finished example, its success, and the forward passes spent.
 
     Raises:
-        ValueError: unusable arrays, an unknown norm, or `num_steps` below 1.
+        ValueError: unusable arrays or label, an unknown norm, or `num_steps` below 1.
     """
     _check_steps(num_steps)
     if norm not in ("linf", "l2", "l0"):
@@ -115,6 +117,7 @@ def finish_pcm16(
     x, x_adv = (jnp.asarray(float_example(each)) for each in (x, x_adv))
     if x.shape != x_adv.shape:
         raise ValueError(f"x is {list(x.shape)} and x_adv {list(x_adv.shape)}")
+    y = check_labels(y, num_classes(logits_fn, x), shape=())
     ended = Ended(
         x=x,
         x_adv=x_adv,
@@ -125,7 +128,7 @@ def finish_pcm16(
     attack = _FINISHED._replace(
         norm=norm,
         targeted=targeted,
-        finish=_finish(norm, targeted, num_steps, gradients),
+        finish=_finish(_Options(norm, targeted, num_steps, gradients), (-1.0, 1.0)),
     )
     return measure(attack, in_float32(logits_fn), ended)
 
@@ -158,14 +161,26 @@ class _Search(NamedTuple):
     done: Bool[Array, ""]
 
 
+class _Options(NamedTuple):
+    """See `finish_pcm16`."""
+
+    norm: str
+    targeted: bool
+    num_steps: int
+    gradients: bool
+
+
 # Cached, so that equal options give equal attacks, which share compiled programs.
 @functools.cache
-def _finish(norm: str, targeted: bool, num_steps: int, gradients: bool) -> FinishFn:
+def _finish(options: _Options, bounds: Bounds) -> FinishFn:
     """The `finish` of an attack."""
+    norm, targeted, num_steps, gradients = options
+    low = float(max(math.ceil(bounds[0] * FULL_SCALE), -FULL_SCALE))
+    high = float(min(math.floor(bounds[1] * FULL_SCALE), FULL_SCALE - 1))
 
     def finish(logits_fn, ended: Ended):
         x, wanted = ended.x * FULL_SCALE, ended.x_adv * FULL_SCALE
-        room = _Room(x, wanted, ended.budget * FULL_SCALE, norm)
+        room = _Room(x, wanted, ended.budget * FULL_SCALE, norm, low, high)
 
         def look(point):
             def objective(point):
@@ -232,14 +247,16 @@ class _Room(NamedTuple):
     wanted: Features
     budget: Budget
     norm: str
+    low: float
+    high: float
 
     def rounded(self) -> Features:
         """The result of plain rounding."""
-        return jnp.clip(jnp.rint(self.wanted), -FULL_SCALE, FULL_SCALE - 1)
+        return jnp.clip(jnp.rint(self.wanted), self.low, self.high)
 
     def limits(self, step: Int[Array, ""]) -> tuple[Features, Features]:
         """Least and greatest value of each sample."""
-        low, high = -FULL_SCALE, FULL_SCALE - 1
+        low, high = self.low, self.high
         if self.norm == "linf":
             plain = self.rounded() - self.x
             size = jnp.max(jnp.abs(self.wanted - self.x)) + 0.5

@@ -134,6 +134,14 @@ def test_an_example_that_is_not_adversarial_is_only_rounded():
     np.testing.assert_array_equal(found.x_adv, X[0])
 
 
+def test_bounds_of_the_attack_bound_the_finished_example():
+    least = float(np.abs(X).max())
+    attack = attacks.pgd(num_steps=9, bounds=(-least, least))
+    finished = results(attacks.on_pcm16(attack), np.float32(0.05))
+    assert finished.success.any()
+    assert np.abs(finished.x_adv).max() <= least
+
+
 def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match="bounds in"):
         attacks.on_pcm16(attacks.fgsm(bounds=(0.0, np.inf)))
@@ -141,6 +149,8 @@ def test_wrong_arguments_are_refused():
         attacks.on_pcm16(attacks.fgsm(), num_steps=0)
     with pytest.raises(ValueError, match="choose linf, l2 or l0"):
         attacks.finish_pcm16(F, X[0], X[0], 0, norm="l1")
+    with pytest.raises(ValueError, match="label 3 is no class"):
+        attacks.finish_pcm16(F, X[0], X[0], 3)
     with pytest.raises(ValueError, match="x_adv"):
         attacks.finish_pcm16(F, X[0], X[0][:9], 0)
     assert repr(attacks.on_pcm16(attacks.fgsm())) == "on_pcm16(attack=fgsm())"
