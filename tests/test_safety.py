@@ -12,6 +12,8 @@ SOURCES = [
     for package in ("advjax", "data_prep", "experiments")
     for path in sorted((ROOT / package).rglob("*.py"))
 ]
+UNPICKLER = "advjax/pretrained/tensor_files.py"
+"""It knows three harmless names, which its tests of hostile files show."""
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 CALLS = {"eval", "exec", "compile", "__import__"}
 
@@ -40,7 +42,9 @@ def offences(tree):
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_source_unpickles_or_evaluates(path):
-    assert not list(offences(ast.parse(path.read_text())))
+    found = set(offences(ast.parse(path.read_text())))
+    allowed = {"pickle"} if path == ROOT / UNPICKLER else set()
+    assert found == allowed
 
 
 @pytest.mark.parametrize(
