@@ -107,7 +107,8 @@ import dataclasses, functools
 from typing import ClassVar, NamedTuple, final
 import jax, jax.numpy as jnp
 from flax import linen as nn
-from advjax.attacks.base import Attack, Common, begin, check_options
+from advjax.attacks.base import Attack, Common, begin
+from advjax.attacks.options import check_options
 from advjax.attacks.objectives import is_adversarial
 from advjax.representations import Magnitude, Representation
 from advjax.types import Bounds, Features, Key, Logits, Source

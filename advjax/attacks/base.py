@@ -29,7 +29,7 @@ from advjax.attacks.checks import (
     check_in_bounds,
     look_like_probabilities,
 )
-from advjax.attacks.objectives import LOSSES, is_adversarial
+from advjax.attacks.objectives import is_adversarial
 from advjax.reprs import call_or_fields
 from advjax.types import (
     AnyArray,
@@ -388,27 +388,3 @@ def float_budget(attack: Attack, budget: AnyArray | None) -> Float[Array, "..."]
 def choose(chosen: Bool[Array, ""], these: Any, those: Any) -> Any:
     """The first pytree where `chosen` is true, else the second."""
     return jax.tree.map(lambda a, b: jnp.where(chosen, a, b), these, those)
-
-
-def check_options(
-    *,
-    norm: str,
-    norms: tuple[str, ...],
-    bounds: Bounds,
-    loss: str = "cross_entropy",
-    **counts: int,
-) -> None:
-    """Refuse invalid options.
-
-    Raises:
-        ValueError: an unknown norm or loss, empty bounds, or a count below 1.
-    """
-    if loss not in LOSSES:
-        raise ValueError(f"loss={loss!r}: choose one of {', '.join(LOSSES)}")
-    if norm not in norms:
-        raise ValueError(f"norm={norm!r}: choose one of {', '.join(norms)}")
-    if not bounds[0] < bounds[1]:
-        raise ValueError(f"bounds={bounds}: give the least value, then the greatest")
-    for name, value in counts.items():
-        if not 1 <= value < 2**31:
-            raise ValueError(f"{name}={value}: give at least 1, and less than 2^31")

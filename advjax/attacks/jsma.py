@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from advjax.attacks.base import Attack, Common, begin, check_options
+from advjax.attacks.base import Attack, Common, begin
 from advjax.attacks.objectives import is_adversarial
+from advjax.attacks.options import check_options
 from advjax.reprs import keep_call
 from advjax.types import Bounds, Label, Logits
 

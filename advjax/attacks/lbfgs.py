@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from advjax.attacks.base import Attack, Common, begin, check_options, choose
+from advjax.attacks.base import Attack, Common, begin, choose
 from advjax.attacks.objectives import cross_entropy, is_adversarial
+from advjax.attacks.options import check_options
 from advjax.attacks.search import Search, advance_search, begin_search
 from advjax.optimisers import with_dtype_promotion
 from advjax.reprs import keep_call

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from advjax.attacks.balls import norm2
-from advjax.attacks.base import Attack, Common, begin, check_options
+from advjax.attacks.base import Attack, Common, begin
 from advjax.attacks.objectives import is_adversarial
+from advjax.attacks.options import check_options
 from advjax.reprs import keep_call
 from advjax.types import Bounds, Key
 

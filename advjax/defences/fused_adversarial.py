@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from advjax.attacks.balls import ball, eps_for_snr
-from advjax.attacks.base import check_options
+from advjax.attacks.options import check_options
 from advjax.defences.base import Apply, GradFn, Gradients, cross_entropy_gradients
 from advjax.types import Batch, Bounds, Key, PyTree
 

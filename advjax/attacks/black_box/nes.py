@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from advjax.attacks.balls import ball
-from advjax.attacks.base import Attack, Common, begin, check_options
+from advjax.attacks.base import Attack, Common, begin
 from advjax.attacks.black_box import oracles
 from advjax.attacks.black_box.estimator import Estimates, Estimator
 from advjax.attacks.objectives import margin
+from advjax.attacks.options import check_options
 from advjax.reprs import keep_call
 from advjax.types import Bounds, Features, Key, Label, Logits
 

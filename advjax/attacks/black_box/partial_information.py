@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from advjax.attacks.base import Attack, Common, begin, check_options
+from advjax.attacks.base import Attack, Common, begin
 from advjax.attacks.black_box import oracles
 from advjax.attacks.black_box.estimator import Estimates, Estimator, evaluate
+from advjax.attacks.options import check_options
 from advjax.reprs import keep_call
 from advjax.types import Bounds, Features, Key
 

@@ -1,10 +1,11 @@
 """Carlini and Wagner's attacks: l2, l0 and linf behind one constructor."""
 
-from advjax.attacks.base import Attack, check_options
+from advjax.attacks.base import Attack
 from advjax.attacks.carlini_wagner.descent import Options, variables
 from advjax.attacks.carlini_wagner.l0 import l0
 from advjax.attacks.carlini_wagner.l2 import l2
 from advjax.attacks.carlini_wagner.linf import linf
+from advjax.attacks.options import check_options
 from advjax.reprs import keep_call
 from advjax.types import Bounds
 
