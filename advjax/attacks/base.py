@@ -30,6 +30,7 @@ from advjax.attacks.checks import (
     look_like_probabilities,
 )
 from advjax.attacks.objectives import is_adversarial
+from advjax.metrics.robustness import rounding_slack
 from advjax.reprs import call_or_fields
 from advjax.types import (
     AnyArray,
@@ -302,20 +303,6 @@ def _within(
     slack = 1e-5 * budget + 1e-6 + (0 if attack.norm == "l0" else 4e-7 * size(x))
     slack += rounding_slack(attack.norm, changed, attack.resolution)
     return (budget >= 0) & (size(x_adv - x) <= budget + slack)
-
-
-def rounding_slack(norm: str, changed: Any, resolution: float) -> Any:
-    """Largest norm of what rounding to steps of `resolution` adds.
-
-    Args:
-        norm: "linf", "l2" or "l0".
-        changed: number of entries that differ from the clean ones after it. Others were
-            rounded to the clean ones, which adds nothing.
-        resolution: a step.
-    """
-    if norm == "l0":
-        return 0.0
-    return resolution / 2 * (changed**0.5 if norm == "l2" else 1.0)
 
 
 def check_outputs(

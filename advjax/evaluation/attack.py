@@ -13,13 +13,12 @@ from jax.sharding import Mesh
 from jaxtyping import Float
 
 from advjax.attacks import Attack, AttackResult, run_batch, snapshots
-from advjax.attacks.base import rounding_slack
 from advjax.attacks.checks import check_classifier, zero_gradient_shares
 from advjax.attacks.objectives import is_adversarial
 from advjax.evaluation.clean import logits_of_batch
 from advjax.evaluation.points import Point, example_key
 from advjax.metrics.distortion import radius_snr_db
-from advjax.metrics.robustness import off_target
+from advjax.metrics.robustness import largest_size, off_target
 from advjax.runs.row_types import AttackRow
 from advjax.signal.samples import from_int16, to_int16
 from advjax.types import AnyCallable, Key
@@ -205,9 +204,7 @@ def _attack_row(
         "l2": float(np.linalg.norm(delta)),
         "l0": int((delta != 0).sum()),
     }
-    # Up to float32 rounding: entries near 1 move in steps of 6e-8.
-    most = budget * (1 + 1e-5) + 1e-6
-    most += rounding_slack(attack.norm, sizes["l0"], attack.resolution)
+    most = largest_size(budget, attack.norm, sizes["l0"], resolution=attack.resolution)
     within = not attack.fixed_budget or sizes[attack.norm] <= most
     before, after = (_probabilities(row) for row in (clean, result.logits))
     old, new = int(before.argmax()), int(after.argmax())

@@ -3,6 +3,8 @@
 Computed by NumPy in float64 on the host. A row is one attacked example.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -134,6 +136,37 @@ def perturbation_ratio(
     Source: Sallo et al., arXiv:2008.11618, average perturbation ratio.
     """
     return float(np.mean(defended) / np.mean(plain))
+
+
+def rounding_slack(norm: str, changed: Any, resolution: float) -> Any:
+    """Largest norm of what rounding to steps of `resolution` adds.
+
+    Args:
+        norm: "linf", "l2" or "l0".
+        changed: number of entries that differ from the clean ones after it. Others were
+            rounded to the clean ones, which adds nothing.
+        resolution: a step.
+    """
+    if norm == "l0":
+        return 0.0
+    return resolution / 2 * (changed**0.5 if norm == "l2" else 1.0)
+
+
+def largest_size(
+    budget: Any, norm: str, changed: Any, *, resolution: float = 0.0
+) -> Any:
+    """Largest norm of a perturbation that counts as within a budget.
+
+    The tolerance is for rounding in float32, where entries near 1 move in steps of
+    6e-8, and for rounding to steps of `resolution`.
+
+    Args:
+        budget: of the attack.
+        norm: its norm.
+        changed: number of changed entries.
+        resolution: a step; 0 for examples that are not rounded.
+    """
+    return budget * (1 + 1e-5) + 1e-6 + rounding_slack(norm, changed, resolution)
 
 
 def _refuse_empty(rows: np.ndarray) -> None:

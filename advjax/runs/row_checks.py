@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from advjax.metrics.robustness import largest_size
 from advjax.runs.columns import Rows, refuse, refuse_repeated_ids
 
 _ROUNDING = 1e-9
@@ -118,10 +119,8 @@ def check_attacks(
         return
     norm = found["norm"]
     size = rows.columns[norm]
-    # The tolerance with which rows are written.
-    most = rows.budget * (1 + 1e-5) + 1e-6
-    if finished:  # rounding_slack of advjax.attacks, which needs JAX
-        most += 2**-16 * (np.sqrt(rows.l0) if norm == "l2" else 1)
+    step = 2**-15 if finished else 0.0  # of 16-bit samples
+    most = largest_size(rows.budget, norm, rows.l0, resolution=step)
     refuse(
         path,
         rows.success & (size > most),
