@@ -23,9 +23,10 @@ def read_class_folders(
     root: pathlib.Path, parts: Mapping[pathlib.Path, str]
 ) -> Listing:
     """Clips in CLASS/, SPLIT/CLASS/ or deeper; a folder in a class is a speaker."""
+    tree = list(_walk(root))
     found = [
         (folders, folder, name)
-        for folders, folder, names in _walk(root)
+        for folders, folder, names in tree
         for name in names
         if is_clip(name)
     ]
@@ -43,7 +44,7 @@ def read_class_folders(
             f"{some(sorted(others), 'other folder')} with clips: move these, or give "
             "other names to classes that are called like a split"
         )
-    clips, astray, stems = [], [], {}
+    clips, astray, ids = [], [], set()
     # Of one recording in two formats the first is taken.
     found.sort(key=lambda file: (file[0], _stem(file[2]), _kind(file[2])))
     repeated = []
@@ -52,10 +53,10 @@ def read_class_folders(
             astray.append("/".join((*folders, name)))
             continue
         id = "/".join((*folders, _stem(name)))
-        if id in stems:
+        if id in ids:
             repeated.append(name)
             continue
-        stems[id] = name
+        ids.add(id)
         clips.append(
             Clip(
                 id=id,
@@ -66,14 +67,17 @@ def read_class_folders(
                 by_table=False,
             )
         )
+    unreadable = [n for _, _, names in tree for n in names if looks_like_clip(n)]
     if not clips:
-        raise ValueError(_no_clips(root, astray))
+        raise ValueError(_no_clips(root, astray, unreadable))
+    # Folders where a class would be.
+    there = {folders[depth] for folders, _, _ in tree if len(folders) > depth}
     where = "SPLIT/CLASS/" if is_split else "class folders"
     left_out = [
         (astray, f"outside {where}"),
         (repeated, "of a recording that is there in another format"),
-        (_of_other_formats(root), "of a format that may be incomplete unnoticed"),
-        (_empty(root, {clip.label for clip in clips}, depth), "without clips"),
+        (unreadable, "of a format that may be incomplete unnoticed"),
+        (sorted(there - {clip.label for clip in clips}), "without clips"),
     ]
     return Listing(
         layout="class folders" + " below folders of splits" * is_split,
@@ -87,28 +91,17 @@ def read_class_folders(
     )
 
 
-def _of_other_formats(root: pathlib.Path) -> list[str]:
-    return [n for _, _, names in _walk(root) for n in names if looks_like_clip(n)]
-
-
-def _empty(root: pathlib.Path, labels: set[str], depth: int) -> list[str]:
-    """Names of folders where a class would be, of no class."""
-    there = {folders[depth] for folders, _, _ in _walk(root) if len(folders) > depth}
-    return sorted(there - labels)
-
-
-def _no_clips(root: pathlib.Path, astray: list[str]) -> str:
-    others = _of_other_formats(root)
+def _no_clips(root: pathlib.Path, astray: list[str], unreadable: list[str]) -> str:
     shown = printable(str(root))
     if astray:
         return (
             f"{shown} holds {some(astray, 'clip')} in no class folder: put the clips "
             "of each class into a folder of its own, or list them in metadata.csv"
         )
-    if others:
+    if unreadable:
         return (
-            f"{shown} holds {some(others, 'file')} of formats that may be incomplete "
-            "unnoticed, and no others: convert them to WAV or FLAC"
+            f"{shown} holds {some(unreadable, 'file')} of formats that may be "
+            "incomplete unnoticed, and no others: convert them to WAV or FLAC"
         )
     return f"{shown} holds no clips: give a folder with {LAYOUT}. {contents(root)}"
 
