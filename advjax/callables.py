@@ -162,7 +162,9 @@ _UNCHANGING = (
 def _inside(value: Any) -> list[tuple[str, Any, Any]]:
     """Content of one object, as (step of the path, key, value)."""
     if isinstance(value, dict):
-        return [(f"[{key!r}]", key, inner) for key, inner in list(value.items())]
+        # A copy made at once: the collector may empty tables of weak references.
+        items = dict.copy(value).items()
+        return [(f"[{key!r}]", key, inner) for key, inner in items]
     if isinstance(value, list | tuple):
         return [(f"[{key}]", key, inner) for key, inner in enumerate(value)]
     if isinstance(value, types.MethodType):
