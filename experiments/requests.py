@@ -92,18 +92,17 @@ def task(*, defence: str = "gaussian", size: "presets.Preset | None" = None) -> 
     logging.debug("compiler settings: %s", compiler_options())
     size = size or preset()
     model = flags.MODEL.value or size.model
-    trainer = trainers.trainer_of(model)
-    if flags.CLASSIFIER.value is None:
-        failures.need(*trainer.packages)
-    foreign = foreign_names.parse(flags.CLASSIFIER.value or "")
-    own = {} if flags.CLASSIFIER.value else trainer.flags
-    own = {"rep": None} if foreign else own
+    given = flags.CLASSIFIER.value
+    # A classifier that is there needs nothing of a training.
+    trainer = trainers.NETWORK if given else trainers.trainer_of(model)
+    failures.need(*trainer.packages)
+    own = {"rep": None} if given and foreign_names.parse(given) else trainer.flags
     chosen = {
         flag.name: flag.value if flags.is_set(flag) else own.get(flag.name, flag.value)
         for flag in (flags.FEATURES, flags.REP, flags.DEFENCE)
     }
-    given = {"num_steps": flags.NUM_STEPS.value, "batch_size": flags.BATCH_SIZE.value}
-    changes = {name: value for name, value in given.items() if value is not None}
+    steps = {"num_steps": flags.NUM_STEPS.value, "batch_size": flags.BATCH_SIZE.value}
+    changes = {name: value for name, value in steps.items() if value is not None}
     return Task(
         home=flags.home(),
         corpus=flags.CORPUS.value,
@@ -115,11 +114,11 @@ def task(*, defence: str = "gaussian", size: "presets.Preset | None" = None) -> 
         noise=flags.NOISE.value,
         defence=chosen["defence"] or defences.default(defence, noise=flags.NOISE.value),
         model=model,
-        crops={**size.crops, **({} if flags.CLASSIFIER.value else trainer.crops)},
+        crops={**size.crops, **trainer.crops},
         recipe=dataclasses.replace(size.recipe, **changes),
         seed=flags.SEED.value,
         records_folder=flags.RECORDS.value,
-        classifier_folder=flags.CLASSIFIER.value,
+        classifier_folder=given,
         fit_batch=flags.BATCH_SIZE.value is None,
         weights=flags.WEIGHTS.value,
     )

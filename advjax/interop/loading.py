@@ -83,7 +83,7 @@ def load(text: str) -> ForeignClassifier:
     described, code, open_network = _OPENERS[name.kind](name)
     try:
         representation = described.representation()
-        network, original = open_network(described, representation)
+        network, original = open_network(representation)
         found = comparison.compare(
             network, original, representation, title=printable(text)
         )
@@ -103,13 +103,13 @@ def load(text: str) -> ForeignClassifier:
     )
 
 
-Opener = Callable[[Description, Representation], tuple[LogitsFn, comparison.Original]]
+Opener = Callable[[Representation], tuple[LogitsFn, comparison.Original]]
 
 
 def _of_torch(name: ForeignName) -> tuple[Description, str, Opener]:
     described, code = _called(name)
 
-    def open_network(described: Description, representation: Representation):
+    def open_network(representation: Representation):
         module, black_box = described.module, described.black_box
         network = pytorch.from_torch(module, black_box=black_box)
         original = lambda x: pytorch.call_module(module, x)  # noqa: E731
@@ -124,7 +124,7 @@ def _of_torch(name: ForeignName) -> tuple[Description, str, Opener]:
 def _of_jax(name: ForeignName) -> tuple[Description, str, Opener]:
     described, code = _called(name)
 
-    def open_network(described: Description, representation: Representation):
+    def open_network(representation: Representation):
         function = described.module
         if not callable(function):
             raise ValueError(
@@ -152,7 +152,7 @@ def _of_onnx(name: ForeignName) -> tuple[Description, str, Opener]:
         kept.setdefault("num_samples", model.feature_shape[0])
     described = _described({**kept, "module": model}, str(name))
 
-    def open_network(described: Description, representation: Representation):
+    def open_network(representation: Representation):
         network = model.logits_fn(representation.feature_shape)
         return network, comparison.Original("", model.call, "")
 

@@ -144,7 +144,5 @@ def _embeddings(
 def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
     return {
         jax.tree_util.keystr(path): np.shape(leaf)
-        if not hasattr(leaf, "shape")
-        else leaf.shape
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }

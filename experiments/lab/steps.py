@@ -193,10 +193,8 @@ class ScanBudgets(Step):
         if not len(chosen):
             return
         say(f"{job.cell.path}: {self.name} on {len(chosen)} clips")
-        left, built = (
-            [every[i] for i in chosen],
-            attack_requests.build(system, scan.attack),
-        )
+        left = [every[i] for i in chosen]
+        built = attack_requests.build(system, scan.attack)
         for budget in scan.budgets or (None,):
             text = None if budget is None else f"{budget:.6g}"
             request = AttackRequest(scan.attack, text, num_slots=self.num_slots)
