@@ -145,8 +145,8 @@ def fit(
                 if done % 10 == 0 or done == recipe.num_steps:
                     note = (
                         f"loss {float(metrics['loss']):.3f}, accuracy "
-                        f"{float(metrics['accuracy']):.2f}, best validation "
-                        f"{log.best:.3f}"
+                        f"{float(metrics['accuracy']):.2f}"
+                        + (f", best validation {log.best:.3f}" if log.best >= 0 else "")
                     )
                     line.advance(done - line.done, note=note)
     return Classifier(
