@@ -8,8 +8,9 @@ trains a network that fits the machine, and certifies it. With real speakers:
   python -m experiments.certify --rep=mfbe --sigma=0.25 \\
       --corpus=librispeech --corpus_dir=LibriSpeech
 
-Prints the table of certified accuracies and writes rows.tsv, run.json, report.md and
-curve.png into the run's folder. The same command continues a run that was stopped.
+Prints the table of certified accuracies and writes rows.tsv, run.json, report.md,
+curve.png and the tables as CSV and LaTeX into the run's folder. The same command
+continues a run that was stopped.
 
   python -m experiments.certify --rep=mfbe --sigma=0.25 --num_estimation=10000 \\
       --bound=sequential --radii=0.05,0.1,0.25
@@ -48,7 +49,7 @@ def main() -> None:
     _, folder = requests.certified()
     if shared_runs.are_finished([folder]):
         print(certify_report.report([folder], folder, radii=requests.radii()))
-        say(f"report      {folder}/report.md, curve.png, rows*.tsv, run.json")
+        say(f"report      {folder}/report.md, curve.png, tables, rows*.tsv, run.json")
         smoothed = f"{command('experiments.smoothed_attacks')} --run={folder}"
         say(f"next        {smoothed} attacks these clips")
 

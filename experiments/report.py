@@ -31,7 +31,7 @@ def main() -> None:
     out = pathlib.Path(flags.OUT.value or folder_names.name_of("comparison", among))
     report = attack_report.report if attacked == {True} else certify_report.report
     print(report(folders, out))
-    say(f"report      {out}/report.md and figures")
+    say(f"report      {out}/report.md, figures and tables")
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def main() -> None:
         system, certified, with_attacks(system), environment=app.environment()
     )
     print(reports.report(folder))
-    say(f"report      {folder}/report.md, bounds.png, rows.tsv")
+    say(f"report      {folder}/report.md, bounds.png, tables, rows.tsv")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def main() -> None:
         )
     out = pathlib.Path(flags.OUT.value or "transfer")
     print(transfer.report(folders, flags.CLASSIFIERS.value, out))
-    say(f"report      {out}/transfer.md, transfer.json")
+    say(f"report      {out}/transfer.md, transfer.json, tables")
 
 
 if __name__ == "__main__":

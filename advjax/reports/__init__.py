@@ -12,6 +12,7 @@ from advjax.reports.figures import (
 )
 from advjax.reports.tables import (
     Table,
+    as_csv,
     as_html,
     as_latex,
     as_markdown,
@@ -25,6 +26,7 @@ from advjax.reports.tables import (
 __all__ = [
     "AttackedCurve",
     "Table",
+    "as_csv",
     "as_html",
     "as_latex",
     "as_markdown",

@@ -39,7 +39,13 @@ class Html(NamedTuple):
     text: str
 
 
-Block = Heading | Picture | Caution | Html | Table | str
+class Settings(NamedTuple):
+    """A table that says where numbers come from, and has none of its own."""
+
+    table: Table
+
+
+Block = Heading | Picture | Caution | Html | Settings | Table | str
 """A part of a report; a text is a paragraph."""
 
 
@@ -56,9 +62,11 @@ def as_markdown(blocks: Sequence[Block]) -> str:
                 texts.append(f"**Warning**: {text}")
             case Table():
                 texts.append(tables.as_markdown(block))
+            case Settings(table):
+                texts.append(tables.as_markdown(table))
             case str():
                 texts.append(block)
-    return "\n\n".join(texts) + "\n"
+    return "\n\n".join(texts).rstrip() + "\n"
 
 
 def as_page(
@@ -198,6 +206,8 @@ def _as_html(block: Block) -> str:
             return text
         case Table():
             return tables.as_html(block)
+        case Settings(table):
+            return tables.as_html(table)
     return f"<p>{escape(block)}</p>"
 
 

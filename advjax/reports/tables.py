@@ -1,10 +1,12 @@
-"""Tables of runs, for the terminal, Markdown, HTML and LaTeX.
+"""Tables of runs, for the terminal, Markdown, HTML, LaTeX and CSV.
 
-A builder makes a `Table` of text cells; `as_text`, `as_markdown`, `as_html` and
-`as_latex` print it. A dash stands for a radius beyond a run's cap. No network could
+A builder makes a `Table` of text cells; `as_text`, `as_markdown`, `as_html`, `as_latex`
+and `as_csv` print it. A dash stands for a radius beyond a run's cap. No network could
 have been certified there with so many votes, so an accuracy of 0 would mislead.
 """
 
+import csv
+import io
 import re
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -206,22 +208,73 @@ def as_html(table: Table) -> str:
     )
 
 
-def as_latex(table: Table) -> str:
-    """The table as a LaTeX `tabular` (package booktabs), its notes as lines below."""
+def as_latex(table: Table, *, caption: str = "", label: str = "") -> str:
+    """The table as a LaTeX `tabular` (package booktabs), its notes as lines below.
+
+    Greek letters and signs become commands. XeLaTeX and LuaLaTeX set letters of other
+    scripts; pdfLaTeX refuses them.
+
+    Args:
+        table: the table.
+        caption: of the float `table` around it; without one there is no float.
+        label: for `ref`.
+    """
     columns = "".join("r" if right else "l" for right in _to_the_right(table))
-    body = [" & ".join(map(_latex, row)) + r" \\" for row in table.rows]
-    return "\n".join(
-        [
-            rf"\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            " & ".join(map(_latex, table.header)) + r" \\",
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            *(r"\par\footnotesize " + _latex(note) for note in table.notes),
-        ]
-    )
+    header, *body = (_latex_row(row) for row in (table.header, *table.rows))
+    lines = [
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        header,
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+        *(r"\par\footnotesize " + _latex(note) for note in table.notes),
+    ]
+    if caption:
+        head = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(caption)}}}"]
+        head += [rf"\label{{{label}}}"] if label else []
+        lines = [*head, *lines, r"\end{table}"]
+    return "\n".join(lines)
+
+
+def as_csv(table: Table) -> str:
+    """The table as CSV, for programs; its notes are left out.
+
+    A column of rates has two more behind it, "NAME low" and "NAME high", the ends of
+    their intervals. Counts `k/n` are in "NAME count" and "NAME total", units and norms
+    in "NAME unit". Numbers are those of the table, without commas between thousands; a
+    dash becomes an empty cell.
+    """
+    columns = []
+    for index, name in enumerate(table.header):
+        columns += _csv_columns(name, [row[index] for row in table.rows])
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(zip(*columns, strict=True))
+    return file.getvalue()
+
+
+def _csv_columns(name: str, cells: Sequence[str]) -> list[list[str]]:
+    """The columns of numbers that a column stands for, or itself if it has texts."""
+    cells = ["" if cell.strip() == DASH else cell.strip() for cell in cells]
+    found = [_NUMBER.fullmatch(cell) for cell in cells]
+    if not all(match or not cell for match, cell in zip(found, cells, strict=True)):
+        return [[name, *(cell.replace("`", "") for cell in cells)]]
+    parts = [match.groupdict("") if match else {} for match in found]
+    columns = [[name, *(each.get("value", "").replace(",", "") for each in parts)]]
+    for part in ("low", "high", "count", "total", "unit"):
+        texts = [each.get(part, "") for each in parts]
+        if any(texts):
+            columns.append([f"{name} {part}", *texts])
+    return columns
+
+
+_NUMBER = re.compile(
+    r"\+?(?P<value>-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]?\d+)?|-?inf|nan)\*?"
+    r"(?: \[(?P<low>\S+), (?P<high>\S+)\])?(?: (?P<count>\d+)/(?P<total>\d+))?"
+    r"(?: \((?P<unit>[^()]+)\))?"
+)
+"""A number, starred or not, with its interval, counts and unit as builders write."""
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -268,13 +321,36 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-_LATEX = {character: "\\" + character for character in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    DASH: "--",
-}
+_LATEX = (
+    {character: "\\" + character for character in "&%$#_{}"}
+    | {
+        character: rf"\text{name}{{}}"
+        for character, name in {
+            "\\": "backslash", "~": "asciitilde", "^": "asciicircum",
+            "<": "less", ">": "greater", "|": "bar", DASH: "endash", "—": "emdash",
+        }.items()
+    }
+    | {
+        character: rf"$\{name}$"
+        for character, name in {
+            "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon",
+            "λ": "lambda", "μ": "mu", "µ": "mu", "ρ": "rho", "σ": "sigma",
+            "τ": "tau", "φ": "phi", "ω": "omega", "≤": "leq", "≥": "geq", "≈": "approx",
+            "×": "times", "·": "cdot", "±": "pm", "∞": "infty", "→": "rightarrow",
+        }.items()
+    }
+    | {"−": "$-$", "…": r"\ldots{}"}
+)  # fmt: skip
 
 
 def _latex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
+    """A text of one line; words in backticks are of one width."""
+    text = "".join(_LATEX.get(character, character) for character in text)
+    text = re.sub("`([^`]+)`", r"\\texttt{\1}", " ".join(text.split()))
+    return re.sub("-(?=-)", "-{}", text)  # LaTeX would join two into a dash.
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    row = " & ".join(map(_latex, cells)) + r" \\"
+    # After the end of a row, a bracket or star would be its argument.
+    return "{}" + row if row.startswith(("[", "*")) else row

@@ -14,10 +14,11 @@ from advjax.metrics.robustness import (
 )
 from advjax.metrics.shares import share_of
 from advjax.reports import figures, page, tables
+from advjax.reports.files import write_report
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS
 from advjax.runtime.atomic import new_file
-from experiments.lab import budgets, caveats, listening_page, wav_pairs
+from experiments.lab import budgets, caveats, listening_page, origins, wav_pairs
 from experiments.lab.run_labels import label_of, title_of
 from experiments.lab.successes import NO_PLOTS
 
@@ -28,7 +29,7 @@ def report(
     *,
     audio: Mapping[pathlib.Path, pathlib.Path] | None = None,
 ) -> str:
-    """The text of a report; writes `report.md`, `report.html` and figures into `out`.
+    """The text of a report; writes it, its tables, page and figures into `out`.
 
     Args:
         folders: of the runs.
@@ -54,7 +55,7 @@ def report(
             rest += [page.Heading(f"WAVs of {title}"), wav_pairs.table(pairs)]
     remarks = [*caveats.recordings_of(folders), *caveats.of_runs(folders)]
     rest += remarks
-    (out / "report.md").write_text(page.as_markdown([*top, *rest]), encoding="utf-8")
+    write_report(out / "report.md", [*top, *rest], origin=origins.of_runs(folders))
     title, facts = listening_page.origin(folders)
     heard = listening_page.blocks(folders, audio or {})
     content = page.as_page(title, [*top, *heard, *rest], facts=facts)

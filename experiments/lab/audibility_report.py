@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from advjax.reports import figures, tables
+from advjax.reports.files import write_report
+from advjax.reports.page import Block, Heading, Settings
 from advjax.runs import folder as runs
 from advjax.runs.row_types import AudibilityRow
-from advjax.runtime.atomic import new_file
-from experiments.lab import caveats, certify_report
+from experiments.lab import caveats, certify_report, origins
 from experiments.lab.certify_settings import waveform_bound
 from experiments.lab.task import Draft
 
@@ -58,7 +59,7 @@ def conclusion(rows: Sequence[AudibilityRow]) -> str:
 
 
 def report(folder: pathlib.Path, rows: Sequence[AudibilityRow], bound: float) -> str:
-    """The text of a report; writes `report.md` and `audible.png` into `FOLDER`.
+    """The text of a report; writes it, its table and `audible.png` into `FOLDER`.
 
     Args:
         folder: of the run of certificates.
@@ -69,12 +70,12 @@ def report(folder: pathlib.Path, rows: Sequence[AudibilityRow], bound: float) ->
     out, said = folder / FOLDER, conclusion(rows)
     out.mkdir(exist_ok=True)
     summary = table(rows, settings["noise_enters_at"], bound)
-    parts = [
-        "# Certified radii and audible perturbations",
+    parts: list[Block] = [
+        Heading("Certified radii and audible perturbations", 1),
         said,
-        tables.as_markdown(summary),
-        "## The run",
-        tables.as_markdown(certify_report.summary([folder])),
+        summary,
+        Heading("The run"),
+        Settings(certify_report.summary([folder])),
     ]
     texts = [tables.as_text(summary)]
     certified = [row for row in rows if row.radius_wave > 0]
@@ -95,8 +96,9 @@ def report(folder: pathlib.Path, rows: Sequence[AudibilityRow], bound: float) ->
     except ImportError:
         texts.append("(no figure: pip install matplotlib)")
     remarks = caveats.of_runs([folder])
-    with new_file(out / "report.md") as aside:
-        aside.write_text("\n\n".join(parts + remarks) + "\n", encoding="utf-8")
+    write_report(
+        out / "report.md", [*parts, *remarks], origin=origins.of_runs([folder])
+    )
     return "\n\n".join([*texts, *remarks, said])
 
 

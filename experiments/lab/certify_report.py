@@ -9,12 +9,13 @@ from jaxtyping import Int
 
 from advjax.metrics import Share, share_of
 from advjax.reports import figures, tables
+from advjax.reports.files import write_report
+from advjax.reports.page import Block, Heading, Settings
 from advjax.reports.tables import DASH, Table
 from advjax.runs import folder as runs
 from advjax.runs.row_types import CERTIFICATES, Run
-from advjax.runtime.atomic import new_file
 from advjax.runtime.progress import duration
-from experiments.lab import caveats
+from experiments.lab import caveats, origins
 from experiments.lab.run_labels import label_of
 
 
@@ -35,7 +36,7 @@ def report(
     *,
     radii: Sequence[float] | None = None,
 ) -> str:
-    """The text of a report; writes `report.md` and `curve.png` into `out`.
+    """The text of a report; writes `report.md`, its tables and `curve.png` into `out`.
 
     Args:
         folders: of the runs.
@@ -50,15 +51,15 @@ def report(
         radii = [radius for radius in tables.PUBLICATION_RADII if radius <= largest]
     table = tables.certified_accuracy_table(found, list(radii))
     out.mkdir(parents=True, exist_ok=True)
-    parts = [
-        "# Certified accuracy",
+    parts: list[Block] = [
+        Heading("Certified accuracy", 1),
         "Randomized smoothing (Cohen et al. 2019): within the certified radius of a "
         "clip, no perturbation changes the smoothed classifier's prediction, except "
         "with the failure probability α.",
-        "## Runs",
-        tables.as_markdown(summary(folders)),
-        "## Accuracy at each radius",
-        tables.as_markdown(table),
+        Heading("Runs"),
+        Settings(summary(folders)),
+        Heading("Accuracy at each radius"),
+        table,
     ]
     texts, missing = [tables.as_text(table)], []
     try:
@@ -74,12 +75,11 @@ def report(
     for run, settings in zip(found, each, strict=True):
         if "needs" in settings:
             saved = saved_votes(run.rows.n, settings)
-            parts += [f"## Votes of {run.label}", tables.as_markdown(saved)]
+            parts += [Heading(f"Votes of {run.label}"), saved]
             texts.append(tables.as_text(saved))
     parts += [_tones(settings) for settings in each if "tone_db" in settings["noise"]]
     remarks = caveats.of_runs(folders)
-    with new_file(out / "report.md") as aside:
-        aside.write_text("\n\n".join(parts + remarks) + "\n", encoding="utf-8")
+    write_report(out / "report.md", [*parts, *remarks], origin=origins.of_runs(folders))
     return "\n\n".join(texts + remarks + missing)
 
 

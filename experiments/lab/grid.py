@@ -8,7 +8,7 @@ A study is plain data: its cells, presets, a task and steps for each cell, and a
         presets=presets.PRESETS,
         task=lambda cell, preset: Task(home=home, defence=cell["training"]),
         steps=lambda cell, preset: {"certified": steps.Certify(...)},
-        report=lambda found: ["# Trainings", ...],
+        report=lambda found: [page.Heading("Trainings", 1), ...],
     )
 
 Each cell has a folder below `cells`. Its `cell.json` has the settings of the cell and,
@@ -23,10 +23,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from advjax.reports import tables
+from advjax.reports.files import write_report
+from advjax.reports.page import Block
 from advjax.runs import descriptions
-from advjax.runtime.atomic import new_file
 from advjax.runtime.progress import Progress, duration
-from experiments.lab import cell_files
+from experiments.lab import cell_files, origins
 from experiments.lab.cells import Cell, choose
 from experiments.lab.console import say
 
@@ -110,7 +111,7 @@ class Study:
         presets: sizes by name.
         task: gives the task of a cell, or None.
         steps: gives the steps of a cell by name, in their order.
-        report: yields the parts of study.md, and draws its figures.
+        report: yields the parts of study.md, texts in Markdown; draws its figures.
         sized: applies flags to a preset.
         together: axes whose cells one start takes all of with --share.
         costs: of a cell, by preset.
@@ -123,7 +124,7 @@ class Study:
     presets: Mapping[str, Any]
     task: Callable[[Cell, Any], "Task | None"]
     steps: Callable[[Cell, Any], Mapping[str, Step]]
-    report: Callable[[Found], Iterable[str]]
+    report: Callable[[Found], Iterable[Block]]
     sized: Callable[[Any], Any] = lambda preset: preset
     together: Sequence[str] = ()
     costs: Mapping[str, Cost] = dataclasses.field(default_factory=dict)
@@ -278,12 +279,12 @@ class _Grid:
         jax.clear_caches()
 
     def write_report(self) -> None:
-        """Write study.md and its figures from all finished cells."""
+        """Write study.md, its tables and figures from all finished cells."""
         self.out.mkdir(parents=True, exist_ok=True)
         parts = self.study.report(Found(self.out, self.preset, self.finished()))
-        text = "\n\n".join(part for part in parts if part).rstrip() + "\n"
-        with new_file(self.out / "study.md") as aside:
-            aside.write_text(text, encoding="utf-8")
+        blocks = [part for part in parts if part]
+        origin = origins.of(self.environment)
+        write_report(self.out / "study.md", blocks, origin=origin)
 
     def report(self) -> str:
         """The text of study.md, written again if a cell is newer."""

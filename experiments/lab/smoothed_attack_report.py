@@ -12,9 +12,11 @@ from scipy import stats
 from advjax import catalog, smoothing
 from advjax.metrics.shares import Share
 from advjax.reports import figures, tables
+from advjax.reports.files import write_report
+from advjax.reports.page import Block, Heading
 from advjax.runs import folder as runs
 from advjax.runs.row_types import SMOOTHED_ATTACKS, Run, SmoothedAttackRow
-from experiments.lab import caveats, certify_report
+from experiments.lab import caveats, certify_report, origins
 
 
 class Verdict(NamedTuple):
@@ -50,7 +52,7 @@ def verdict(
 
 
 def report(folder: pathlib.Path) -> str:
-    """The text of a report; writes `report.md` and `bounds.png` into the folder.
+    """The text of a report; writes it, its table and `bounds.png` into the folder.
 
     Raises:
         ValueError: more certificates are contradicted than may be, after all is
@@ -65,7 +67,7 @@ def report(folder: pathlib.Path) -> str:
         f"{found.num_inside} perturbations lie inside the certified radius of their "
         f"clip; {len(found.broken) or 'none'} of the clips flipped there"
     )
-    parts = ["# Attacks on the smoothed classifier", tables.as_markdown(table), said]
+    parts: list[Block] = [Heading("Attacks on the smoothed classifier", 1), table, said]
     texts = [tables.as_text(table)]
     try:
         figures.attacked_accuracy_plot(
@@ -78,8 +80,9 @@ def report(folder: pathlib.Path) -> str:
     except ImportError:
         texts.append("(no figure: pip install matplotlib)")
     remarks = caveats.of_runs([folder.parent])
-    content = "\n\n".join(parts + remarks) + "\n"
-    (folder / "report.md").write_text(content, encoding="utf-8")
+    write_report(
+        folder / "report.md", [*parts, *remarks], origin=origins.of_runs([folder])
+    )
     if found.p_value < alpha:
         raise ValueError(
             f"certificates are contradicted: {', '.join(found.broken)} flipped inside "

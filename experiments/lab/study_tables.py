@@ -3,7 +3,8 @@
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from advjax.reports.tables import DASH, Table, as_markdown
+from advjax.reports.page import Block, Heading
+from advjax.reports.tables import DASH, Table
 
 _Item = TypeVar("_Item")
 
@@ -47,8 +48,8 @@ def listing(
     return Table([*columns], body, notes)
 
 
-def sections(found: Mapping[str, Table], *, level: int = 2) -> Iterator[str]:
-    """Each table that has rows, in Markdown below its title as a heading."""
+def sections(found: Mapping[str, Table], *, level: int = 2) -> Iterator[Block]:
+    """Each table that has rows, below its title as a heading."""
     for title, table in found.items():
         if table.rows:
-            yield f"{'#' * level} {title}\n\n{as_markdown(table)}"
+            yield from (Heading(title, level), table)

@@ -11,10 +11,12 @@ from advjax.metrics.robustness import attackable
 from advjax.metrics.shares import Share
 from advjax.metrics.transfer import transfer_share
 from advjax.reports import tables
+from advjax.reports.files import write_report
+from advjax.reports.page import Heading
 from advjax.representations import definition
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS
-from experiments.lab import classifiers, earlier_runs
+from experiments.lab import classifiers, earlier_runs, origins
 from experiments.lab.adversarial_examples import check_example, examples
 from experiments.lab.data import spread
 from experiments.lab.run_labels import label_of
@@ -23,7 +25,7 @@ from experiments.lab.run_labels import label_of
 def report(
     folders: Sequence[pathlib.Path], classifiers: Sequence[str], out: pathlib.Path
 ) -> str:
-    """The table as text; writes `transfer.md` and `transfer.json` into `out`.
+    """The table as text; writes it and `transfer.json` into `out`.
 
     A row is a target: the classifier of a run, or one of `classifiers`. A column is a
     source: a run, whose examples the targets predict.
@@ -52,9 +54,8 @@ def report(
             tables.INTERVAL_NOTE,
         ],
     )
-    out.mkdir(parents=True, exist_ok=True)
-    text = f"# Transfer\n\n{tables.as_markdown(table)}\n"
-    (out / "transfer.md").write_text(text, encoding="utf-8")
+    blocks = [Heading("Transfer", 1), table]
+    write_report(out / "transfer.md", blocks, origin=origins.of_runs(folders))
     counted = {
         "targets": targets,
         "sources": [str(folder) for folder in folders],

@@ -1,5 +1,6 @@
 """The whole command, from synthetic speakers to the table, at the smallest size."""
 
+import csv
 import json
 import pathlib
 import shutil
@@ -64,6 +65,15 @@ def test_the_run_has_rows_a_report_and_a_picture(home, capsys):
     assert "| accuracy without noise or smoothing |" in report
     assert "Largest" not in report
     assert "r=0.01 |" in report and "r=1.5" not in report
+    tables = folder / "tables" / "accuracy_at_each_radius"
+    header, row = csv.reader(
+        tables.with_suffix(".csv").read_text("utf-8").split("\n")[:2]
+    )
+    assert header[:5] == ["run", "points", "smoothed", "smoothed low", "smoothed high"]
+    assert 0 <= float(row[3]) <= float(row[2]) <= float(row[4]) <= 1
+    latex = tables.with_suffix(".tex").read_text("utf-8").split("\n")
+    described = json.loads((folder / "run.json").read_text())["environment"]
+    assert latex[1] == f"% {described['command']}, code {described['git']}"
     pytest.importorskip("matplotlib")
     assert (folder / "curve.png").read_bytes()[:4] == b"\x89PNG"
 
@@ -74,7 +84,8 @@ def test_without_matplotlib_a_report_lacks_its_picture_alone(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     text = certify_report.report([run_folder(home)], tmp_path)
     assert "pip install matplotlib" in text
-    assert [path.name for path in tmp_path.iterdir()] == ["report.md"]
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert files == ["report.md", "tables"]
     report = (tmp_path / "report.md").read_text("utf-8")
     assert "| smoothed |" in report
     assert "curve.png" not in report

@@ -18,6 +18,7 @@ def blocks(tmp_path):
     return [
         page.Heading("Attacks", 1), TABLE, page.Picture(file, HOSTILE),
         page.Caution(HOSTILE), page.Heading(HOSTILE), page.Html("<hr>"), HOSTILE,
+        page.Settings(TABLE),
     ]  # fmt: skip
 
 
@@ -25,13 +26,14 @@ def test_markdown_links_pictures_and_leaves_html_out(blocks):
     text = page.as_markdown(blocks)
     assert text.startswith(f"# Attacks\n\n{tables.as_markdown(TABLE)}\n\n![curve.png](")
     assert f"**Warning**: {HOSTILE}\n\n## {HOSTILE}\n\n{HOSTILE}\n" in text
+    assert text.endswith(f"\n\n{tables.as_markdown(TABLE)}\n")
     assert "<hr>" not in text
 
 
 def test_a_page_is_one_file_and_escapes_all_texts(blocks):
     content = page.as_page(HOSTILE, blocks, facts=[(HOSTILE, HOSTILE)])
     assert "<script" not in content and "alert('x')" not in content
-    assert content.count("&lt;script&gt;") == 9
+    assert content.count("&lt;script&gt;") == 10
     assert content.count("<hr>") == 1 and "<h1>" in content and "Attacks" not in content
     # Nothing is loaded from elsewhere.
     sources = re.findall(r'(?:src|href)="([^"]*)"', content)

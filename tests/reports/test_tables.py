@@ -109,11 +109,53 @@ def test_latex_escapes():
         r"\toprule",
         r"a\_b & 50\% \\",
         r"\midrule",
-        r"\textbackslash{}x\textasciicircum{}2\textasciitilde{}\{\&\} & -- \\",
+        r"\textbackslash{}x\textasciicircum{}2\textasciitilde{}\{\&\} "
+        r"& \textendash{} \\",
         r"\bottomrule",
         r"\end{tabular}",
         r"\par\footnotesize \# \$",
     ]
+
+
+def test_latex_has_signs_for_letters_beyond_ascii():
+    table = tables.Table(["σ ≥ α", "a --- b"], [["[x] |<>", "`mp3_a`\n−1"], ["*", "é"]])
+    text = tables.as_latex(table, caption="50 % of σ", label="tab:a_b").split("\n")
+    assert text[:4] == [
+        r"\begin{table}", r"\centering", r"\caption{50 \% of $\sigma$}",
+        r"\label{tab:a_b}",
+    ]  # fmt: skip
+    assert r"$\sigma$ $\geq$ $\alpha$ & a -{}-{}- b \\" in text
+    # A row that began with a bracket or a star would be the argument of the row before.
+    row = r"{}[x] \textbar{}\textless{}\textgreater{} & \texttt{mp3\_a} $-$1 \\"
+    assert row in text and r"{}* & é \\" in text
+    assert text[-1] == r"\end{table}"
+
+
+def test_csv_has_plain_numbers_and_columns_for_intervals_counts_and_units():
+    rates = ["1.000 [0.00, 1.00] 7/9", "–", "0.500 [0.1, 0.90] 3/6"]
+    sizes = ["0.1 (linf)", "2.5e-05 (l2)", ""]
+    mixed = ["47.9, (plain 80.8)", "1", "2"]
+    table = tables.Table(
+        ["run", "moved", "size", "n", "slip", "mixed", "none"],
+        [
+            [f"a, {i}", *cells, "–"]
+            for i, cells in enumerate(
+                zip(rates, sizes, ["1,000", "-12", "1"], ["1*", "+2", "nan"], mixed,
+                    strict=True)
+            )
+        ],
+        ["a note"],
+    )  # fmt: skip
+    lines = tables.as_csv(table).split("\n")
+    assert lines == [
+        "run,moved,moved low,moved high,moved count,moved total,size,size unit,n,slip,"
+        "mixed,none",
+        '"a, 0",1.000,0.00,1.00,7,9,0.1,linf,1000,1,"47.9, (plain 80.8)",',
+        '"a, 1",,,,,,2.5e-05,l2,-12,2,1,',
+        '"a, 2",0.500,0.1,0.90,3,6,,,1,nan,2,',
+        "",
+    ]
+    assert tables.as_csv(tables.Table(["a", "b"], [])) == "a,b\n"
 
 
 def test_html_escapes_and_sets_intervals_below():

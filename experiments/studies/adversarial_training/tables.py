@@ -12,13 +12,14 @@ import numpy as np
 from advjax.metrics.robustness import budget_for_auc, perturbation_ratio
 from advjax.metrics.shares import Share, share_of
 from advjax.reports import figures, tables
+from advjax.reports.page import Block, Heading
 from advjax.runs.cells import ANY, Real
 from advjax.runs.rows import Schema
 from experiments.lab import cell_files
 from experiments.lab.budget_scan import Needed, read_scan
 from experiments.lab.cells import Cell
 from experiments.lab.grid import Found
-from experiments.lab.study_tables import pivot
+from experiments.lab.study_tables import pivot, sections
 
 NAMES = {
     "stft": "STFT",
@@ -143,24 +144,27 @@ def ratio(pair: Pair, attack: str) -> float:
     return perturbation_ratio(defended, plain)
 
 
-def report(found: Found) -> Iterator[str]:
+def report(found: Found) -> Iterator[Block]:
     """The three tables, the figure and every attack; writes needed.tsv."""
     ordered = sorted(found.cells.items(), key=lambda pair: pair[0].path)
     results = [read(cell, folder) for cell, folder in ordered]
     write_needed(results, found.out / "needed.tsv")
     both, eps = pairs(results), found.preset.eps
-    yield "# Adversarially trained audio classifiers"
+    yield Heading("Adversarially trained audio classifiers", 1)
     if not both:
         yield "No network has both of its trainings yet."
         return
-    yield "## Recognition accuracy with (and drop by) adversarial training, %"
-    yield tables.as_markdown(accuracy_table(both))
-    yield "## Fooling rate of limited attacks on adversarially trained networks, %"
-    yield tables.as_markdown(fooling_table(both, eps))
-    yield "## Average perturbation ratio"
-    yield tables.as_markdown(ratio_table(both))
-    yield "## Every attack"
-    yield tables.as_markdown(attack_table(both, eps))
+    titled = {
+        "Recognition accuracy with (and drop by) adversarial training, %": (
+            accuracy_table(both)
+        ),
+        "Fooling rate of limited attacks on adversarially trained networks, %": (
+            fooling_table(both, eps)
+        ),
+        "Average perturbation ratio": ratio_table(both),
+        "Every attack": attack_table(both, eps),
+    }
+    yield from sections(titled)
     with contextlib.suppress(ImportError):
         draw(both, found.out / "success.png")
         yield "![success over the perturbation allowed](success.png)"

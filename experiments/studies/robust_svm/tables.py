@@ -11,6 +11,7 @@ from jaxtyping import Bool
 from advjax.metrics.robustness import attackable, success_rate_auc
 from advjax.metrics.shares import Share, share_of
 from advjax.reports import figures
+from advjax.reports.page import Block, Heading
 from advjax.reports.tables import (
     INTERVAL_NOTE,
     Table,
@@ -54,10 +55,10 @@ CORPORA = {"esc50": "ESC-50", "urbansound8k": "UrbanSound8K"}
 INPUTS = {"dwt": "DWT", "stft": "STFT", "crp": "cross-recurrence plot"}
 
 
-def report(found: Found) -> Iterator[str]:
+def report(found: Found) -> Iterator[Block]:
     """The parts of study.md; draws pgd_CORPUS.png and writes attacked.tsv."""
+    yield Heading("The robust classical pipeline under attack", 1)
     yield (
-        "# The robust classical pipeline under attack\n\n"
         "Fooled: the share of the clips that a classifier predicts correctly (n of "
         "them) on which an attack succeeds. FGSM, BIM, NES and PGD keep within a linf "
         f"norm of {EPS:g} of images in [0, 1]; JSMA looks for few entries, C&W for a "
@@ -71,7 +72,7 @@ def report(found: Found) -> Iterator[str]:
         where = found.out / "cells" / corpus
         if not (where / "dwt").is_dir():
             continue
-        yield f"## {CORPORA[corpus]}"
+        yield Heading(CORPORA[corpus])
         by_input = {input: read(where / input) for input in INPUTS}
         yield from sections(corpus_tables(by_input, attacks), level=3)
         if curves := _pgd_curves(by_input["dwt"], attacks["pgd"].budgets):

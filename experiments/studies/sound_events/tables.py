@@ -8,6 +8,7 @@ import numpy as np
 
 from advjax.metrics.shares import Share, share_of
 from advjax.reports import figures
+from advjax.reports.page import Block, Heading
 from advjax.reports.tables import DASH, INTERVAL_NOTE, Table, percent_text
 from experiments.lab import cached_rows, cell_files, wav_pairs
 from experiments.lab.grid import Found
@@ -71,7 +72,7 @@ class Report(NamedTuple):
         return [run for a in attacks for run in self.runs.values() if run.attack == a]
 
 
-def report(found: Found, select: str) -> Iterator[str]:
+def report(found: Found, select: str) -> Iterator[Block]:
     """The parts of study.md; draws labels.png and targeted.png.
 
     Args:
@@ -80,7 +81,7 @@ def report(found: Found, select: str) -> Iterator[str]:
     """
     attacks = plans(found.preset, select)
     made = read(found, {name: plan.title for name, plan in attacks.items()})
-    yield "# Adversarial attacks in sound event classification"
+    yield Heading("Adversarial attacks in sound event classification", 1)
     if not made.runs:
         yield "No network has been attacked yet."
         return

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from advjax.metrics.shares import Share
 from advjax.reports import figures, tables
+from advjax.reports.page import Block, Heading
 from experiments.lab import caveats, cell_files, certify_report
 from experiments.lab.cells import Cell
 from experiments.lab.grid import Found
@@ -17,7 +18,7 @@ from experiments.studies.speakers.maximum_radii import maximum_radius_table
 PUBLISHED_NOISY = {0.01: "0.89", 0.05: "0.62", 0.10: "0.38", 0.25: "0.17"}
 
 
-def report(found: Found) -> Iterator[str]:
+def report(found: Found) -> Iterator[Block]:
     """A table for each stage and training, a figure for each stage, then the rest."""
     every = {cell: f for cell, f in found.cells.items() if cell.path != "inputs"}
     runs = {
@@ -29,7 +30,7 @@ def report(found: Found) -> Iterator[str]:
         wanted = (stage, training)
         return [r for c, r in runs.items() if (c["stage"], c["training"]) == wanted]
 
-    yield "# Certified speakers"
+    yield Heading("Certified speakers", 1)
     for stage in ("waveform", "magnitude", "mfbe"):
         curves = []
         for training in ("plain", "gaussian"):
@@ -55,7 +56,7 @@ def report(found: Found) -> Iterator[str]:
         for heading, table in inputs.read_sections(folder):
             if heading == inputs.FRONT_ENDS:
                 table = certified_below(table, runs_of("mfbe", "gaussian"))
-            yield f"{heading}\n\n{tables.as_markdown(table)}"
+            yield from (heading, table)
     yield from caveats.of_runs([*every.values()])
 
 

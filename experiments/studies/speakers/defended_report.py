@@ -11,6 +11,7 @@ import numpy as np
 from advjax.metrics.certified import average_certified_radius
 from advjax.metrics.shares import Share, share_of
 from advjax.reports import figures, tables
+from advjax.reports.page import Block, Heading
 from advjax.runs.columns import Rows
 from advjax.runs.row_types import ATTACK_ROWS, SMOOTHED_ATTACKS, Run
 from experiments.lab import audibility, caveats, cell_files, certify_report
@@ -67,11 +68,11 @@ def is_complete(folder: pathlib.Path) -> bool:
     return is_whole(folder / "smallest")
 
 
-def report(found: Found) -> Iterator[str]:
+def report(found: Found) -> Iterator[Block]:
     """A table for each stage, the figure, and the table of the heuristics."""
     every = {c: f for c, f in found.cells.items() if "heuristics" not in c.path}
     curves = {cell: read(folder) for cell, folder in every.items()}
-    yield "# Defended speakers"
+    yield Heading("Defended speakers", 1)
     titles = {stage: f"Noise and perturbations at the {stage}" for stage in SIGMAS}
     yield from sections({titles[at]: stage_table(at, curves) for at in SIGMAS})
     heard = [cell_files.results(folder).get("heard") for folder in every.values()]

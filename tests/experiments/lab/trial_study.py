@@ -7,7 +7,7 @@ Takes two minutes on one core.
 
 import dataclasses
 
-from advjax.reports import tables
+from advjax.reports import page, tables
 from experiments import app, flags, requests
 from experiments.lab import certify_report, grid, presets, steps
 from experiments.lab.cells import product
@@ -33,9 +33,9 @@ def work(cell, sizes):
 
 
 def report(found):
-    yield "# Trainings"
+    yield page.Heading("Trainings", 1)
     runs = [certify_report.read_run(f, c["training"]) for c, f in found.cells.items()]
-    yield tables.as_markdown(tables.certified_accuracy_table(runs))
+    yield tables.certified_accuracy_table(runs)
 
 
 STUDY = grid.Study(

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 import experiments
+from advjax.reports import page
 from experiments.lab.grid import Found
 from experiments.studies import certified_speakers, defended_speakers
 from experiments.studies.sound_events import study as sound_events
@@ -50,8 +51,8 @@ def reported(study, monkeypatch, out, name=None):
         monkeypatch.setattr(f"advjax.reports.figures.{figure}", lambda *a, **k: None)
     cells = {cell: folder / "cells" / cell.path for cell in study.cells(size)}
     found = {c: f for c, f in cells.items() if f.is_dir() and study.complete(f)}
-    parts = study.report(Found(out, size, found))
-    return len(found), lines_of_tables("\n\n".join(parts))
+    parts = [*study.report(Found(out, size, found))]
+    return len(found), lines_of_tables(page.as_markdown(parts))
 
 
 def committed(name):

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from advjax.reports import page
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS, AttackRow
 from experiments.lab import cell_files
@@ -70,7 +71,7 @@ def results(out):
 
 
 def report(out):
-    return "\n\n".join(study.report(found(out)))
+    return page.as_markdown([*study.report(found(out))])
 
 
 def test_a_clip_needs_the_first_budget_that_fools_it(out):
