@@ -54,7 +54,8 @@ def define_build_flags(values: flags.FlagValues) -> None:
     define_path(
         "out",
         None,
-        "New folder for the records (required).",
+        "Folder for the records, which TFDS calls data_dir (required). They go into "
+        "CORPUS/REPRESENTATION/1.0.0 in it.",
         required=True,
         values=values,
     )

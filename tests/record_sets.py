@@ -7,6 +7,8 @@ from advjax import records
 from advjax.representations import Magnitude, MelEnergies, Waveform
 
 LABELS = ("anna", "bert", "çiğdem")
+SET = "voices/mfbe/1.0.0"
+"""Place of the set in the folder given to `write`."""
 SIZES = {"train": 7, "test": 4}
 REPRESENTATION = MelEnergies(source=Magnitude(source=Waveform(num_samples=1600)))
 FORMATS = ["array_record", "npz"]

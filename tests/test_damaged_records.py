@@ -17,6 +17,7 @@ from tests.record_sets import (
     FORMATS,
     LABELS,
     REPRESENTATION,
+    SET,
     SIZES,
     example,
     examples,
@@ -36,7 +37,7 @@ def built(request, tmp_path_factory):
     skip_without_writer(request.param)
     folder = tmp_path_factory.mktemp(request.param) / "set"
     write(folder, file_format=request.param)
-    return folder
+    return folder / SET
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from tests.record_sets import (
     FORMATS,
     LABELS,
     REPRESENTATION,
+    SET,
     SIZES,
     example,
     examples,
@@ -45,7 +46,7 @@ def built(request, tmp_path_factory):
     skip_without_writer(request.param)
     folder = tmp_path_factory.mktemp(request.param) / "set"
     write(folder, file_format=request.param)
-    return folder
+    return folder / SET
 
 
 @pytest.fixture
@@ -100,46 +101,6 @@ def test_load_stacks_every_field_in_order(built):
     assert set(records.load(source, fields=("label",))) == {"label"}
     with pytest.raises(ValueError, match="no field wave; there are id, audio"):
         records.load(source, fields=("wave",))
-
-
-def test_array_record_folder_is_a_tfds_data_set_for_anyone(tmp_path):
-    pytest.importorskip("tensorflow_datasets")
-    write(tmp_path / "set", file_format="array_record")
-    shards = sorted(path.name for path in (tmp_path / "set").glob("*array_record*"))
-    assert shards == [
-        "voices-test.array_record-00000-of-00001",
-        "voices-train.array_record-00000-of-00001",
-    ]
-    # In a process that knows nothing of us, and with TensorFlow not imported.
-    program = (
-        "import json, sys\n"
-        "import tensorflow_datasets as tfds\n"
-        "builder = tfds.builder_from_directory(sys.argv[1])\n"
-        "row = builder.as_data_source(split='train')[2]\n"
-        "assert 'tensorflow' not in sys.modules and 'advjax' not in sys.modules\n"
-        "print(json.dumps([row['id'].decode(), int(row['label']),\n"
-        "  row['audio'].tolist(), builder.info.metadata['definition']['name'],\n"
-        "  len(builder.info.metadata['probe']), builder.info.name,\n"
-        "  builder.info.config_name, builder.info.features['label'].names]))\n"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "set")],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    wanted = examples("train")[2]
-    assert json.loads(ran.stdout) == [
-        wanted["id"],
-        wanted["label"],
-        wanted["audio"].tolist(),
-        "mfbe",
-        16,
-        "voices",
-        "mfbe",
-        list(LABELS),
-    ]
 
 
 def test_npz_works_where_tfds_is_missing(tmp_path, monkeypatch):

@@ -7,15 +7,16 @@ chirp). Reading compares both with the current code, and refuses records of othe
 settings or other code.
 
 Two formats share one protocol. `array_record` is the TFDS layout, written and decoded
-with tensorflow_datasets but without TensorFlow. Any TFDS program opens it with
-`tfds.builder_from_directory(folder)`; its shards carry checksums. `npz` is a folder of
-plain `.npy` files for each split, for machines without TFDS. Nothing is unpickled, and
-no class or module that a file names is imported.
+with tensorflow_datasets but without TensorFlow. Any TFDS program opens it by name,
+`tfds.data_source("voices/mfbe", data_dir=folder)`; its shards carry checksums. `npz` is
+a folder of plain `.npy` files for each split, for machines without TFDS. Nothing is
+unpickled, and no class or module that a file names is imported.
 
 The description has digests, and each record is compared with its digest when it is
 read. Records of earlier versions have no digests: only their form is checked.
 
-A folder appears under its name only when it is complete.
+A set lies in `NAME/CONFIG/1.0.0` of the folder given, and appears only when it is
+complete.
 """
 
 from advjax.records.schema import FIELDS, Example, Info, Source

@@ -19,6 +19,7 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
+from advjax.records import places
 from advjax.records.header import HEADER, NAME, read_json
 from advjax.records.schema import REBUILD, Example, Info, position
 from advjax.representations import Representation
@@ -65,7 +66,7 @@ def write(
         class Records(tfds.core.GeneratorBasedBuilder):
             """One corpus at one representation."""
 
-            VERSION = tfds.core.Version("1.0.0")
+            VERSION = tfds.core.Version(places.VERSION)
             BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=representation.name)]
             name = header["name"]
 

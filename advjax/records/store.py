@@ -10,7 +10,7 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from advjax.records import array_record, content, npz
+from advjax.records import array_record, content, npz, places
 from advjax.records.header import NAME
 from advjax.records.schema import (
     FIELDS,
@@ -28,7 +28,6 @@ from advjax.representations import (
     from_definition,
     probe,
 )
-from advjax.runtime.atomic import new_folder
 from advjax.runtime.damage import Damaged
 from advjax.runtime.paths import user_path
 from advjax.runtime.text import printable
@@ -52,10 +51,13 @@ def write(
     metadata: Mapping[str, Any] | None = None,
     file_format: str = "array_record",
 ) -> Info:
-    """Write records to `folder`, which appears only when it is complete.
+    """Write records to `NAME/CONFIG/1.0.0` in `folder`; they appear when complete.
+
+    NAME is that of the corpus, and CONFIG that of the representation. TFDS calls the
+    folder `data_dir`: `tfds.data_source("voices/mfbe", data_dir=folder)` opens them.
 
     Args:
-        folder: a new folder; an interrupted build leaves nothing under this name.
+        folder: made if need be; it may hold other sets of records.
         splits: the examples of each split; each iterable is read once, in order.
         name: of the corpus; lower-case letters, digits and underscores.
         representation: of the features.
@@ -65,7 +67,7 @@ def write(
         file_format: "array_record", or "npz" where TFDS is missing.
 
     Raises:
-        FileExistsError: `folder` is not empty.
+        FileExistsError: `folder` holds such records, or is a set of records itself.
         ValueError: an example does not fit the representation or the labels, has an id
             that occurred before, or is not finite; the message names it.
     """
@@ -100,26 +102,35 @@ def write(
         )
         for split, each in splits.items()
     }
-    with new_folder(folder) as partial:
+    folder = user_path(folder)
+    if _is_set(folder):
+        raise FileExistsError(
+            f"{printable(str(folder))} is a set of records itself: delete it to build "
+            "it anew, or choose another folder"
+        )
+    with places.new_set(folder, name, representation.name) as partial:
         FILE_FORMATS[file_format].write(partial, examples, header, representation)
         digests.save(partial)
         content.seal(partial, FILE_FORMATS[file_format].header(partial))
-    return info(folder, expect=representation)
+    return info(
+        folder / name / representation.name / places.VERSION, expect=representation
+    )
 
 
 def info(folder: Path, *, expect: Representation | None = None) -> Info:
     """Description of the records in `folder`, checked against the code.
 
     Args:
-        folder: the folder given to `write`.
+        folder: the folder given to `write` if it holds one set of records, or the
+            folder of a set in it.
         expect: representation that the reader needs; None accepts any.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: the folder is incomplete, its definition is not that of `expect`, or
-            the current code computes other features.
+        ValueError: the folder is incomplete, holds several sets, its definition is not
+            that of `expect`, or the current code computes other features.
     """
-    folder = user_path(folder)
+    folder = _set_in(folder)
     return _info(folder, _header(folder), expect)
 
 
@@ -133,7 +144,7 @@ def recordings(folder: Path) -> dict[str, str] | None:
         FileNotFoundError: there is no such folder.
         ValueError: the description is damaged.
     """
-    said = _header(user_path(folder)).get("content")
+    said = _header(_set_in(folder)).get("content")
     return said and {split: each["recordings"] for split, each in said.items()}
 
 
@@ -210,7 +221,7 @@ def read(
     """Records of one split.
 
     Args:
-        folder: the one given to `write`, in either format.
+        folder: as for `info`, in either format.
         split: "train", "validation" or "test", or another name that was written.
         expect: representation that the features must be of; None accepts any.
         check: refuse a damaged record when it is read. If False, ask `complaint`.
@@ -220,7 +231,7 @@ def read(
         ValueError: as `info`; or there is no such split. A damaged file raises it here
             or when one of its records is read.
     """
-    folder = user_path(folder)
+    folder = _set_in(folder)
     header = _header(folder)
     found = _info(folder, header, expect)
     splits, shown = found.splits, printable(str(folder))
@@ -330,22 +341,42 @@ def _probe(representation: Representation) -> np.ndarray:
     return probe(representation)
 
 
-def _format_of(folder: pathlib.Path) -> Any:
-    """Module that reads the format of `folder`."""
+def _set_in(folder: Path) -> pathlib.Path:
+    """The only set of records in `folder`, in either layout."""
+    folder = user_path(folder)
     shown = printable(str(folder))
     if not folder.exists():
         raise FileNotFoundError(
             f"no records at {shown}: make them with "
             f"python -m data_prep.build --corpus=voices --rep=mfbe --out={shown}"
         )
+    found = places.find(folder, _is_set)
+    if not found:
+        wanted = (" and ".join(each.HEADER_FILES) for each in FILE_FORMATS.values())
+        raise ValueError(
+            f"{shown} is not a complete set of records: it has no "
+            f"{' or '.join(wanted)}. Give the folder that data_prep.build made; if "
+            "this was it, build it again elsewhere"
+        )
+    if len(found) > 1:
+        listed = ", ".join(str(each.relative_to(folder)) for each in found)
+        raise ValueError(
+            f"{shown} holds several sets of records: {printable(listed)}. Give the "
+            f"folder of one, such as {printable(str(found[0]))}"
+        )
+    return found[0]
+
+
+def _is_set(folder: pathlib.Path) -> bool:
+    return _format_of(folder) is not None
+
+
+def _format_of(folder: pathlib.Path) -> Any:
+    """Module that reads the set in `folder`; None if there is none."""
     for module in FILE_FORMATS.values():
         if all((folder / name).is_file() for name in module.HEADER_FILES):
             return module
-    wanted = " or ".join(" and ".join(m.HEADER_FILES) for m in FILE_FORMATS.values())
-    raise ValueError(
-        f"{shown} is not a complete set of records: it has no {wanted}. Give the "
-        "folder that data_prep.build made; if this was it, build it again elsewhere"
-    )
+    return None
 
 
 def _differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:

@@ -39,7 +39,7 @@ def write(folder, wrong=None):
         labels=("anna", "bert"),
         file_format="npz",
     )
-    return folder
+    return folder / "noise/mfbe/1.0.0"
 
 
 def look(folder, **options):

@@ -89,7 +89,7 @@ def test_records_are_told_apart_by_what_was_recorded(tmp_path):
 
 def test_records_of_an_earlier_version_keep_their_digest(tmp_path, capsys):
     record_sets.write(tmp_path / "set", file_format="npz")
-    path = tmp_path / "set" / "records.json"
+    path = tmp_path / "set" / record_sets.SET / "records.json"
     header = json.loads(path.read_text())
     del header["content"]
     path.write_text(json.dumps(header))
