@@ -12,6 +12,7 @@ from flax import struct
 
 from advjax.representations import Representation
 from advjax.reprs import changed_fields
+from advjax.runtime.precision import check_precision, products_in
 from advjax.types import Features, Logits, LogitsFn, PyTree
 
 
@@ -53,8 +54,8 @@ class BaseClassifier(abc.ABC):
 
         Args:
             at: a stage of the representation's chain ("waveform", "magnitude", ...).
-            precision: one of PRECISIONS. Another precision is another function, with
-                certificates of its own.
+            precision: one of `runtime.precision.PRECISIONS`. Another precision is
+                another function, with certificates of its own.
 
         Raises:
             ValueError: an unknown stage, or a precision that this backend lacks.
@@ -114,44 +115,16 @@ def weights_digest(weights: PyTree, *more: str) -> str:
     return sha.hexdigest()[:16]
 
 
-PRECISIONS = {
-    "float32": "all in float32",
-    "tf32": "float32 arrays whose products keep 10 bits of fraction: NVIDIA GPUs",
-    "bfloat16": "maps and kernels of the network in bfloat16, its end in float32",
-}
-"""Precisions of a network's evaluation."""
-
-
-def check_precision(precision: str) -> None:
-    """Refuse a precision that is unknown or that the backend lacks.
-
-    Raises:
-        ValueError: the precision cannot be used; the message lists what can.
-    """
-    if precision not in PRECISIONS:
-        raise ValueError(
-            f"precision={precision!r}: choose one of {', '.join(PRECISIONS)}"
-        )
-    if precision == "tf32" and jax.default_backend() != "gpu":
-        raise ValueError(
-            f"precision='tf32' needs an NVIDIA GPU, but the backend is "
-            f"{jax.default_backend()}: choose float32 or bfloat16"
-        )
-
-
 # Cached, so that jit sees the same function for all classifiers of a kind.
 @functools.cache
 def _logits_from(at: str, precision: str):
-    # Explicit, because the default is tf32 on a GPU and bfloat16 on a TPU.
-    products = "tensorfloat32" if precision == "tf32" else "float32"
-
     def logits_from_stage(classifier: BaseClassifier, x: Features) -> Logits:
-        with jax.default_matmul_precision("float32"):
+        with products_in("float32"):
             for step in classifier.representation.after(at):
                 x = step.step(x)
         if precision == "bfloat16":
             x = x.astype(jnp.bfloat16)
-        with jax.default_matmul_precision(products):
+        with products_in(precision):
             return classifier.logits(x).astype(jnp.float32)
 
     return logits_from_stage

@@ -221,8 +221,10 @@ PRECISION = flags.DEFINE_enum(
     "precision",
     "float32",
     ["float32", "tf32", "bfloat16"],
-    "Number format of the network; the front end and the noise stay in float32. A "
-    "certificate holds for the network in this format.",
+    "Number format of the network; the front end and the noise stay in float32. "
+    "Certificates and attacks are those of the network in this format. `train` trains "
+    "in it, with weights, loss and statistics in float32; other programs train in "
+    "float32.",
 )
 TILE = flags.DEFINE_integer(
     "tile",

@@ -22,13 +22,12 @@ if TYPE_CHECKING:
 
 def preset() -> "presets.Preset":
     """The sizes of --preset, or else those for this machine."""
-    import jax
-
+    from advjax.runtime import targets
     from experiments.lab import presets
 
     if flags.PRESET.value:
         return presets.PRESETS[flags.PRESET.value]
-    return presets.preset_of(jax.default_backend())
+    return presets.preset_of(targets.platform())
 
 
 def earlier_run() -> "EarlierRun | None":
@@ -40,19 +39,26 @@ def earlier_run() -> "EarlierRun | None":
     return earlier_runs.read(pathlib.Path(flags.RUN.value))
 
 
-def draft(*, defence: str = "gaussian", to_certify: bool = False) -> "Draft":
+def draft(
+    *, defence: str = "gaussian", to_certify: bool = False, to_train: bool = False
+) -> "Draft":
     """The draft of the task that the flags describe, or --run with other flags.
 
     Args:
         defence: see `task`.
         to_certify: the program certifies, unless --run has certificates.
+        to_train: --precision is also that of the training.
 
     Raises:
         ValueError: a flag that contradicts --run.
     """
     if (run := earlier_run()) is None:
-        return task(defence=defence).draft()
-    free = [flags.REP, flags.SEED, flags.NUM_POINTS, flags.WORKDIR]
+        found = task(defence=defence)
+        if to_train:
+            recipe = dataclasses.replace(found.recipe, precision=found.precision)
+            found = dataclasses.replace(found, recipe=recipe)
+        return found.draft()
+    free = [flags.REP, flags.SEED, flags.NUM_POINTS, flags.WORKDIR, flags.PRECISION]
     if to_certify:
         new = (*free, flags.SIGMA, flags.NOISE, *flags.CERTIFY_FLAGS)
         free = [] if run.kind == "certify" else [*new]
@@ -120,6 +126,7 @@ def task(*, defence: str = "gaussian", size: "presets.Preset | None" = None) -> 
         records_folder=flags.RECORDS.value,
         classifier_folder=given,
         fit_batch=flags.BATCH_SIZE.value is None,
+        precision=flags.PRECISION.value,
         weights=flags.WEIGHTS.value,
     )
 
@@ -249,7 +256,6 @@ def certification() -> "Certification":
         num_selection=flags.value_or(flags.NUM_SELECTION, size.num_selection),
         num_estimation=flags.value_or(flags.NUM_ESTIMATION, size.num_estimation),
         alpha=flags.ALPHA.value,
-        precision=flags.PRECISION.value,
         tile=flags.TILE.value,
         bound=flags.BOUND.value,
         profile=pathlib.Path(flags.PROFILE.value) if flags.PROFILE.value else None,

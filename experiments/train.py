@@ -14,7 +14,7 @@ flags.declare(
     __name__,
     *flags.MODEL_FLAGS,
     *flags.DATA_FLAGS,
-    flags.PRESET,
+    *(flags.PRESET, flags.PRECISION),
     *flags.RUN_FLAGS,
     *flags.PROCESS_FLAGS,
 )
@@ -28,7 +28,7 @@ def main() -> None:
     from experiments.lab import caveats, held_out, preflight
     from experiments.lab.console import say
 
-    draft = requests.draft()
+    draft = requests.draft(to_train=True)
     preflight.check(draft)
     requests.announce(draft, f"train a network on {draft.source.flag}")
     system = draft.resolve()

@@ -48,6 +48,7 @@ from advjax.attacks.checks import (
     look_like_probabilities,
 )
 from advjax.callables import join, split
+from advjax.runtime import targets
 from advjax.runtime.compilation import compiler_options
 from advjax.runtime.parallel import AXIS, replicate
 from advjax.types import AnyArray, AnyCallable, LogitsFn
@@ -238,7 +239,7 @@ def _judge(
 
 def default_slots() -> int:
     """Examples that a device advances at once: few on a CPU, whose caches are small."""
-    return 8 if jax.default_backend() == "cpu" else 128
+    return 8 if targets.on_cpu() else 128
 
 
 def _in_equal_shares(slots: BatchState, num_devices: int) -> BatchState:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from advjax.callables import UnusableNetwork
+from advjax.runtime import targets
 from advjax.types import AnyArray, Logits
 
 Batch = Float[np.ndarray, "batch *features"]
@@ -66,7 +67,7 @@ def _pieces(flat):
     On a CPU it copies larger arrays in a pool of threads, whose threads may all be busy
     with programs that wait for the host: jaxlib 0.10.2 then waits for ever.
     """
-    if jax.default_backend() != "cpu":
+    if not targets.on_cpu():
         return [flat]
     return [flat[at : at + _AT_ONCE] for at in range(0, flat.size, _AT_ONCE)]
 

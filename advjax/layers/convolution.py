@@ -13,6 +13,8 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from advjax.layers import inference
+from advjax.runtime import targets
+from advjax.runtime.precision import custom_vjp
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -68,7 +70,7 @@ def conv2d(
             "inputs, or let it resize them"
         )
     few = kernel.shape[:2] == (1, 1) or np.prod(sizes) <= FEW_POSITIONS
-    if jax.default_backend() == "cpu" and few and dilations == (1, 1):
+    if targets.on_cpu() and few and dilations == (1, 1):
         return _as_product(x, kernel, strides, ends, sizes)
     return _conv2d(x, kernel, strides, ends, dilations)
 
@@ -129,19 +131,17 @@ def _as_product(x, kernel, strides, ends, sizes):
     return jnp.matmul(patches, taps)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def _conv2d(x, kernel, strides, ends, dilations):
-    on_cpu = jax.default_backend() == "cpu"
-    if on_cpu and x.dtype == jnp.float32 and dilations == (1, 1):
+def _inferred(x, kernel, strides, ends, dilations):
+    if targets.on_cpu() and x.dtype == jnp.float32 and dilations == (1, 1):
         return inference.conv2d(x, kernel, strides, ends)
     return direct(x, kernel, strides, ends, dilations)
 
 
-def _conv2d_forward(x, kernel, strides, ends, dilations):
+def _forward(x, kernel, strides, ends, dilations):
     return direct(x, kernel, strides, ends, dilations), (x, kernel)
 
 
-def _conv2d_backward(strides, ends, dilations, saved, cotangent):
+def _backward(strides, ends, dilations, saved, cotangent):
     x, kernel = saved
     if dilations == (1, 1):
         x_bar = _by_input(cotangent, x, kernel, strides, ends)
@@ -212,4 +212,4 @@ def _by_dilated_input(cotangent, x, kernel, strides, ends, dilations):
     )
 
 
-_conv2d.defvjp(_conv2d_forward, _conv2d_backward)
+_conv2d = custom_vjp(_inferred, _forward, _backward, static=(2, 3, 4))

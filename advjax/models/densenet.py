@@ -173,11 +173,10 @@ class DenseMel(DenseNet):
     flat = True
 
     def front(self, waves, *, train: bool):
-        """Mel levels, each band normalised."""
-        levels = jax.vmap(kapre_mel_db)(waves[:, :, 0, 0])
-        return BatchNorm(name="BandNorm")(levels[:, :, None], train=train).reshape(
-            *levels.shape, 1
-        )
+        """Mel levels, computed in float32, each band normalised."""
+        levels = jax.vmap(kapre_mel_db)(waves[:, :, 0, 0].astype(jnp.float32))
+        levels = BatchNorm(name="BandNorm")(levels[:, :, None], train=train)
+        return levels.transpose(0, 1, 3, 2).astype(waves.dtype)
 
 
 class DenseWav(DenseNet):

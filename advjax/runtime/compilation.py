@@ -9,6 +9,9 @@ import jax
 from jax.custom_batching import sequential_vmap
 from jax.sharding import Mesh
 
+from advjax.runtime import targets
+from advjax.runtime.precision import custom_vjp
+
 _CPU_OPTIONS = {
     # jaxlib sends CPU convolutions to YNNPACK, which measured 1.5 to 1.8 times slower
     # than the Eigen path on AVX2. This keeps YNNPACK for matrix products and for sums;
@@ -22,10 +25,8 @@ _CPU_OPTIONS = {
 def leave_xla_alone() -> None:
     """Make `compiler_options` empty from now on."""
     _CPU_OPTIONS.clear()
-    compiler_options.cache_clear()
 
 
-@functools.cache
 def compiler_options(mesh: Mesh | None = None) -> dict[str, str]:
     """Compiler options that help the default backend, each tested before it is used.
 
@@ -41,17 +42,18 @@ def compiler_options(mesh: Mesh | None = None) -> dict[str, str]:
         mesh: the devices that share the program; None for one.
     """
     shared = mesh is not None and mesh.size > 1
-    on_cpu = jax.default_backend() == "cpu"
-    candidates = _CPU_OPTIONS if on_cpu and not shared else {}
-    accepted = {}
-    for name, value in candidates.items():
-        try:
-            probe = jax.jit(lambda x: x + 1, compiler_options={name: value})
-            probe.lower(0.0).compile()
-        except Exception:  # noqa: BLE001  XLA has no common error type for this
-            continue
-        accepted[name] = value
-    return accepted
+    candidates = _CPU_OPTIONS if targets.on_cpu() and not shared else {}
+    return {name: value for name, value in candidates.items() if _works(name, value)}
+
+
+@functools.cache
+def _works(name: str, value: str) -> bool:
+    try:
+        probe = jax.jit(lambda x: x + 1, compiler_options={name: value})
+        probe.lower(0.0).compile()
+    except Exception:  # noqa: BLE001  XLA has no common error type for this
+        return False
+    return True
 
 
 def use_disk_cache(folder: str | pathlib.Path) -> None:
@@ -77,16 +79,13 @@ def one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
         return jax.vjp(function, *arguments)[1](cotangents)
 
     def looped(body):
-        # The backend is queried at the first trace: an import must not start it.
+        # Asked at the first trace: an import must not start the backend.
         def run(*arguments):
-            on_cpu = jax.default_backend() == "cpu"
-            return (sequential_vmap(body) if on_cpu else body)(*arguments)
+            return (sequential_vmap(body) if targets.on_cpu() else body)(*arguments)
 
         return run
 
     forward = looped(function)
-    wrapped = jax.custom_vjp(forward)
-    wrapped.defvjp(
-        lambda *arguments: (forward(*arguments), arguments), looped(backward)
+    return custom_vjp(
+        forward, lambda *arguments: (forward(*arguments), arguments), looped(backward)
     )
-    return wrapped

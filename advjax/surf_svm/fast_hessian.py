@@ -233,7 +233,9 @@ def _refine(values, index):
         [jnp.cross(rows[i], rows[(i + 1) % 3]) for i in (1, 2, 0)], axis=1
     )
     determinant = jnp.sum(rows[0] * adjugate[:, 0], axis=1)
-    offset = -jnp.einsum("pij,pj->pi", adjugate, jnp.stack(gradient, 1))
+    offset = -jnp.einsum(
+        "pij,pj->pi", adjugate, jnp.stack(gradient, 1), precision="highest"
+    )
     offset = offset / jnp.where(determinant == 0, 1.0, determinant)[:, None]
     settled = (determinant != 0) & (jnp.abs(offset) < 0.5).all(axis=1)
     return jnp.where(settled[:, None], offset, 0.0), settled

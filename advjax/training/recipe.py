@@ -7,6 +7,7 @@ import jax
 import optax
 
 from advjax.optimisers import with_dtype_promotion
+from advjax.runtime.precision import PRECISIONS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,9 @@ class Recipe:
         stop_patience: validations without a gain of 0.001 before training stops; 0
             never stops early.
         decay_every: steps, for the schedule "staircase".
+        precision: of the network's products and maps, one of
+            `runtime.precision.PRECISIONS`. Weights, loss, batch statistics and the
+            optimiser are float32 in each.
         balanced: draw each example of a batch from a class drawn uniformly, instead of
             whole epochs.
     """
@@ -43,12 +47,17 @@ class Recipe:
     stop_patience: int = 20
     decay_every: int = 0
     balanced: bool = False
+    precision: str = "float32"
 
     def __post_init__(self):
         """Refuse recipes that cannot train."""
         if self.schedule not in ("cosine", "plateau", "staircase"):
             raise ValueError(
                 f"schedule must be cosine, plateau or staircase, not {self.schedule!r}"
+            )
+        if self.precision not in PRECISIONS:
+            raise ValueError(
+                f"precision={self.precision!r}: choose one of {', '.join(PRECISIONS)}"
             )
         counts = ["num_steps", "batch_size", "validate_every"]
         counts += ["decay_every"] * (self.schedule == "staircase")
@@ -57,6 +66,14 @@ class Recipe:
                 raise ValueError(
                     f"{name} must be at least 1, got {getattr(self, name)}"
                 )
+
+    def settings(self) -> dict[str, Any]:
+        """The fields by name, as they identify a training."""
+        fields = dataclasses.asdict(self)
+        if self.precision == "float32":
+            # Trainings from before this field keep their identity.
+            del fields["precision"]
+        return fields
 
     def optimizer(self) -> optax.GradientTransformation:
         """Adam on the loss with an l2 term on convolution kernels (not decoupled)."""

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from advjax.defences import GradFn
 from advjax.runtime.compilation import compiler_options
 from advjax.runtime.parallel import replicate, split_batch
+from advjax.runtime.precision import check_precision, products_in
 from advjax.signal.samples import from_int16
 from advjax.training.batches import Dataset, split
 from advjax.training.checkpoints import TrainState
@@ -39,6 +40,8 @@ class Steps:
         """Define the programs; JAX compiles each at its first call."""
         at, gradients = objective.at, objective.gradients
         judge = objective.judge or gradients
+        precision = recipe.precision
+        check_precision(precision)
         self.optimizer = recipe.optimizer()
         self.batch_size, self.mesh = recipe.batch_size, mesh
         stage = representation.stage(at)
@@ -52,15 +55,23 @@ class Steps:
             return batch
 
         def apply(params, batch_stats, x, key, *, train):
-            for link in rest:
-                x = map_over_mesh(link.step, x, mesh)
+            with products_in("float32"):
+                for link in rest:
+                    x = map_over_mesh(link.step, x, mesh)
+            if precision == "bfloat16":
+                x = x.astype(jnp.bfloat16)
             variables = {"params": params, "batch_stats": batch_stats}
-            if not train:
-                return module.apply(variables, x, train=False), batch_stats
-            logits, updated = module.apply(
-                variables, x, train=True, mutable=["batch_stats"], rngs={"dropout": key}
-            )
-            return logits, updated.get("batch_stats", {})
+            with products_in(precision):
+                logits, updated = module.apply(
+                    variables,
+                    x,
+                    train=train,
+                    mutable=["batch_stats"] if train else [],
+                    rngs={"dropout": key},
+                )
+            # The loss is computed in float32.
+            logits = jax.tree.map(lambda each: each.astype(jnp.float32), logits)
+            return logits, updated.get("batch_stats", batch_stats)
 
         def train_step(state: TrainState, batch: Batch, key: Key):
             found = gradients(

@@ -81,7 +81,7 @@ def main() -> None:
 
 def _backend() -> str:
     """JAX's backend, asked of another process: this one leaves the device alone."""
-    program = "import jax; print(jax.default_backend())"
+    program = "from advjax.runtime import targets; print(targets.platform())"
     answer = subprocess.check_output([sys.executable, "-c", program], encoding="utf-8")
     return answer.split()[-1]
 
@@ -217,7 +217,9 @@ def matrix_product(*, precision: str) -> Work:
     import jax
     import jax.numpy as jnp
 
-    size = 2048 if jax.default_backend() == "cpu" else 8192
+    from advjax.runtime import targets
+
+    size = 2048 if targets.on_cpu() else 8192
     kind = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
     name = {"tf32": "tensorfloat32"}.get(precision, "float32")
     a = jax.random.normal(jax.random.key(0), (size, size)).astype(kind)

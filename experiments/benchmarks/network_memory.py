@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from advjax.defences import fused_adversarial
 from advjax.models import MODELS
 from advjax.reports import tables
+from advjax.runtime import targets
 from advjax.training import Recipe
 from advjax.types import Batch
 from experiments import app, flags
@@ -68,7 +69,7 @@ def main() -> None:
             say("  ".join(rows[-1]))
     note = (
         f"batch of one image of {SIZES[0]}x{SIZES[1]}, {NUM_CLASSES} classes, "
-        f"fused_adversarial and Adam; XLA's account for {jax.default_backend()}, "
+        f"fused_adversarial and Adam; XLA's account for {targets.platform()}, "
         f"JAX {jax.__version__}"
     )
     table = tables.Table(header, rows, [note])

@@ -171,6 +171,7 @@ def prepare(
         "defence": system.defence,
         # Runs of earlier versions have no such key.
         **({"finish": request.finish} if request.finish else {}),
+        **_precision(system),
     }
     home = system.task.home
     if workdir is None:
@@ -204,6 +205,12 @@ def prepare(
     )
     shared_runs.open_together(workdir, prepared.open).close()
     return prepared
+
+
+def _precision(system: System) -> dict[str, str]:
+    """The precision of the network; runs in float32 do not say it."""
+    precision = system.task.precision
+    return {} if precision == "float32" else {"precision": precision}
 
 
 def run(

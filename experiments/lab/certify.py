@@ -49,7 +49,7 @@ def certify(
     """
     task, stage, noise = system.task, system.stage, system.noise
     points = system.test_points(num_points)
-    logits_fn = system.logits_fn(request.precision)
+    logits_fn = system.logits_fn()
     mesh = vote_placement.mesh_for(system.classifier)
     placement = vote_placement.fit(mesh, logits_fn, points[0], noise, request)
     reach = smoothing.reach(noise, request.plan)

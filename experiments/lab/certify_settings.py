@@ -26,7 +26,6 @@ class Certification(NamedTuple):
         num_estimation: fresh votes that bound its probability (n).
         alpha: failure probability of each certificate.
         radii: of the table, and those that a bound that stops early tests.
-        precision: of the network.
         tile: noisy copies of a point evaluated at once; None for what fits the bound,
             the backend and the memory.
         bound: a name in `smoothing.BOUNDS`.
@@ -37,7 +36,6 @@ class Certification(NamedTuple):
     num_estimation: int
     alpha: float = 1e-3
     radii: Sequence[float] = PUBLICATION_RADII
-    precision: str = "float32"
     tile: int | None = None
     bound: str = smoothing.ClopperPearson.name
     profile: pathlib.Path | None = None
@@ -79,7 +77,7 @@ def settings(
         "alpha": plan.alpha,
         "bound": plan.bound.name,
         "tile": placement.tile,
-        "precision": request.precision,
+        "precision": task.precision,
         "num_points": num_points,
         "seed": task.seed,
         "defence": system.defence,

@@ -23,6 +23,7 @@ _FIELDS = {
     "sigma": "sigma",
     "noise": "noise",
     "seed": "seed",
+    "precision": "precision",
 }
 """Fields of a task by the flags that set them."""
 _COPIED = (

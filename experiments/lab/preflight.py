@@ -11,6 +11,7 @@ from advjax import catalog, smoothing
 from advjax.models import MODELS
 from advjax.runs.folder import check_run_folder
 from advjax.runs.row_types import CERTIFICATES
+from advjax.runtime.precision import check_precision
 from advjax.runtime.text import printable
 from experiments.lab import trainers
 from experiments.lab.certify_settings import Certification
@@ -27,6 +28,7 @@ def check(draft: Draft, *, num_points: int | None = None) -> None:
         OSError: a folder that is missing, or that cannot be read or written.
     """
     check_writable(draft.task.home, "--home")
+    check_precision(draft.task.precision)
     if num_points is not None and num_points < 1:
         raise ValueError(f"--num_points={num_points}: give at least 1")
     source = draft.source

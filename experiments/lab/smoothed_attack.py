@@ -201,7 +201,7 @@ def run(
         "certificates": settings,
     }
     mesh = parallel.local_mesh()
-    logits_fn = system.logits_fn(settings["precision"])
+    logits_fn = system.logits_fn()
     key = jax.random.fold_in(jax.random.key(system.task.seed), 1)
     key_attack, key_vote = jax.random.split(key)
     judge = Judge(

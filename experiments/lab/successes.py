@@ -168,4 +168,5 @@ def _pair(system: System, folder, each: Success, audio_format: str):
         label=int(row.label),
         target=int(row.target),
         audio_format=audio_format,
+        precision=system.task.precision,
     )

@@ -59,6 +59,7 @@ class Task:
         fit_batch: a batch is at most the training examples; otherwise too few are
             refused.
         front_end: instead of `features`, for chains that text cannot name.
+        precision: of the network when it is evaluated, one of `PRECISIONS`.
         weights: a file with the published weights of the model; None for those of an
             installed package.
     """
@@ -81,6 +82,7 @@ class Task:
     trained_at: str | None = None
     fit_batch: bool = True
     front_end: Representation | None = None
+    precision: str = "float32"
     weights: str | None = None
 
     def draft(self) -> "Draft":
@@ -241,7 +243,7 @@ class Draft:
         recipe = task.recipe
         if task.fit_batch:
             recipe = fitted(recipe, records.info.splits.get("train", 0))
-        origin = {"recipe": dataclasses.asdict(recipe)}
+        origin = {"recipe": recipe.settings()}
         if self.weights is not None:
             file, digest = self.weights.source, self.weights.digest
             origin = {"weights": {"file": file, "sha256": digest}}
@@ -334,9 +336,11 @@ class System:
         """File and digest of published weights; None of other classifiers."""
         return classifiers.notes(self.folder).get("weights")
 
-    def logits_fn(self, precision: str = "float32") -> LogitsFn:
-        """The classifier after the stage of the task."""
-        return self.classifier.logits_fn(self.stage.name, precision=precision)
+    def logits_fn(self, at: str | None = None) -> LogitsFn:
+        """The classifier after a stage, by default that of the task."""
+        return self.classifier.logits_fn(
+            at or self.stage.name, precision=self.task.precision
+        )
 
     def test_points(self, num_points: int | None) -> list[evaluation.Point]:
         """Test records spread evenly over the split, at the stage of the task.

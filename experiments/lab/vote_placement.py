@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from advjax import smoothing
 from advjax.classifier import BaseClassifier
 from advjax.evaluation import Point
-from advjax.runtime import parallel
+from advjax.runtime import parallel, targets
 from advjax.runtime.progress import duration
 from advjax.types import Key, LogitsFn
 from experiments.lab.certify_settings import Certification
@@ -27,7 +27,7 @@ def mesh_for(classifier: BaseClassifier) -> Mesh | None:
     one for each core, and one whose weights fill the cache a little slower.
     """
     weights = 4 * classifier.num_parameters()
-    if jax.default_backend() == "cpu" and weights > _CACHE_BYTES:
+    if targets.on_cpu() and weights > _CACHE_BYTES:
         return None
     return parallel.local_mesh()
 

@@ -74,6 +74,7 @@ def save_pair(
     label: int,
     target: int = -1,
     audio_format: str = "pcm16",
+    precision: str = "float32",
 ) -> WavPair:
     """Write STEM_clean.wav and STEM_adversarial.wav, read them back and predict them.
 
@@ -88,6 +89,7 @@ def save_pair(
         label: its class.
         target: the class to reach; -1 for an untargeted attack.
         audio_format: one of `FORMATS`.
+        precision: of the network.
     """
     root, labels = classifier.representation.chain()[0], classifier.labels
     paths = [
@@ -98,7 +100,7 @@ def save_pair(
         for path, wave in zip(paths, (clean, adversarial), strict=True)
     )
     files = np.stack([read_wav(path) for path in paths])
-    logits_fn = classifier.logits_fn(root.name)
+    logits_fn = classifier.logits_fn(root.name, precision=precision)
     logits = evaluation.logits_of_batch(logits_fn, files, batch_size=2)
     before, after = logits.argmax(axis=1).tolist()
     identical = bool((files[0] == files[1]).all())

@@ -243,6 +243,7 @@ def test_transfer_to_itself_is_complete(home, tmp_path, capsys):
             "--target=Anna: no such",
         ),
         ({"attack": ["pgd(bounds=(-0.001, 0.001))"]}, "outside the attack's bounds"),
+        ({"precision": "tf32"}, "needs an NVIDIA GPU.*choose float32 or bfloat16"),
     ],
 )
 def test_a_wrong_request_says_what_to_do(home, changes, complaint):
@@ -276,12 +277,15 @@ def test_a_black_box_that_does_better_is_pointed_out(home, tmp_path):
     assert "more than the white-box" in warning
 
 
-def test_stages_without_a_greatest_value_are_attacked(home, tmp_path):
+def test_stages_without_a_greatest_value_are_attacked_in_a_precision(home, tmp_path):
     given = {"rep": "magnitude", "attack": ["fgsm"], "workdir": str(tmp_path / "run")}
-    with flagsaver.flagsaver(home=str(home), **SMALL | given):
+    with flagsaver.flagsaver(home=str(home), **SMALL | given, precision="bfloat16"):
         attack.main()
     settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
     assert settings["bounds"] == [0.0, None]
+    assert settings["precision"] == "bfloat16"
+    usual = [json.loads((f / "run.json").read_text()) for f in run_folders(home)]
+    assert all("precision" not in each["settings"] for each in usual)
     assert len(ATTACK_ROWS.read(tmp_path / "run").id) == 4
     header = (tmp_path / "run" / "rows.tsv").read_text().partition("\n")[0]
     assert "pcm16" not in header  # no file holds a spectrogram

@@ -211,8 +211,31 @@ def test_impossible_recipes_are_refused():
         Recipe(schedule="linear")
     with pytest.raises(ValueError, match="num_steps"):
         Recipe(num_steps=0)
+    with pytest.raises(ValueError, match="choose one of float32, tf32, bfloat16"):
+        Recipe(precision="float16")
     with pytest.raises(ValueError, match="fewer than one batch"):
         train(recipe=dataclasses.replace(RECIPE, batch_size=100))
+
+
+class Narrow(nn.Module):
+    """One layer in the type of its input, as Flax's own is not."""
+
+    @nn.compact
+    def __call__(self, x, *, train: bool):
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (32, 2))
+        return x @ kernel.astype(x.dtype)
+
+
+def test_a_precision_is_part_of_a_trainings_identity_unless_it_is_float32():
+    assert "precision" not in RECIPE.settings()
+    coarse = dataclasses.replace(RECIPE, precision="bfloat16")
+    assert coarse.settings() == RECIPE.settings() | {"precision": "bfloat16"}
+    (found,), (fine,) = (
+        weights(train(recipe, module=Narrow())) for recipe in (coarse, RECIPE)
+    )
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, fine, atol=0.02)
+    assert (found != fine).any()
 
 
 class Mean(nn.Module):

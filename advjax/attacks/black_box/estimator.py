@@ -54,7 +54,7 @@ def gradient_estimate(
     weights = jnp.where(seen, there - back, 0.0) / (2 * sigma * num_seen)
     mean = jnp.where(seen, there + back, 0.0).sum() / (2 * num_seen)
     return (
-        jnp.tensordot(weights, directions, axes=1),
+        jnp.tensordot(weights, directions, axes=1, precision="highest"),
         jnp.where(seen.any(), mean, jnp.inf),
     )
 

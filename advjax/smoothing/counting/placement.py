@@ -2,10 +2,9 @@
 
 from typing import NamedTuple
 
-import jax
 from jax.sharding import Mesh
 
-from advjax.runtime import parallel
+from advjax.runtime import parallel, targets
 
 DEFAULT_CHUNK = 40
 """Tiles that each device takes per dispatch: a fraction of a second to a few."""
@@ -65,4 +64,4 @@ def default_tile() -> int:
     Activations of 16 to 50 copies stay in a CPU's cache (large batches measured slower
     there); an accelerator wants its batch large. 1000 is Cohen et al.'s batch.
     """
-    return _TILES.get(jax.default_backend(), _ACCELERATOR_TILE)
+    return _TILES.get(targets.platform(), _ACCELERATOR_TILE)

@@ -8,7 +8,7 @@ import numpy as np
 
 from advjax.classifier import Classifier
 from advjax.models.rescnn import ResCNN
-from advjax.runtime import failures, parallel
+from advjax.runtime import failures, parallel, targets
 
 BLOCKS = 3
 """Identity blocks of a stage, as in `ResCNN`."""
@@ -17,7 +17,7 @@ _LAYERS = [f"ConvNormClip_{i}" for i in range(4 * (1 + 2 * BLOCKS))]
 
 def device() -> str:
     """PyTorch's name of JAX's device: "cpu", or "cuda" for any accelerator."""
-    return "cpu" if jax.default_backend() == "cpu" else "cuda"
+    return "cpu" if targets.on_cpu() else "cuda"
 
 
 def start(seed: int = 0) -> None:

@@ -143,7 +143,7 @@ class SoundTask:
             "corpus": sounds.name,
             "ids": [clip.id for clip in sounds.splits["train"]],
             "width": width,
-            "recipe": dataclasses.asdict(self.size.recipe),
+            "recipe": self.size.recipe.settings(),
             "trim": self.trim,
             "seed": self.seed,
         }

@@ -1,0 +1,53 @@
+"""The kind of device that programs are compiled for.
+
+A program's form may depend on it: a form that is fast on a CPU is often slow elsewhere.
+Every such choice asks `platform`, so that a program for an accelerator can be compiled,
+and read, on a machine that has none.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import jax
+
+PLATFORMS = ("cpu", "gpu", "tpu")
+"""Names of the kinds of device, as in `jax.default_backend`."""
+
+_chosen: str | None = None
+
+
+def platform() -> str:
+    """The kind of device to compile for: the default backend's, or a chosen one."""
+    # The backend is queried here, not at import: an import must not start it.
+    return _chosen or jax.default_backend()
+
+
+def on_cpu() -> bool:
+    """Tell whether programs are compiled for a CPU."""
+    return platform() == "cpu"
+
+
+@contextlib.contextmanager
+def compiling_for(name: str) -> Iterator[None]:
+    """Trace programs for another kind of device.
+
+    What JAX traced before is forgotten at both ends, because its cache does not know
+    about the choice. A program that is traced here need not run on this machine.
+
+    Args:
+        name: one of `PLATFORMS`.
+
+    Raises:
+        ValueError: another name.
+    """
+    global _chosen
+    if name not in PLATFORMS:
+        raise ValueError(f"name={name!r}: choose one of {', '.join(PLATFORMS)}")
+    before = _chosen
+    jax.clear_caches()
+    _chosen = name
+    try:
+        yield
+    finally:
+        _chosen = before
+        jax.clear_caches()
