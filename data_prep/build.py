@@ -67,7 +67,7 @@ def build(
     Args:
         corpus: source of the utterances.
         representation: of the features; its waveform sets the length of an example.
-        folder: a new folder.
+        folder: of the records, as for `records.write`.
         crops_per_class: number of examples of each class, by split. A split that is
             missing here, or has no utterances, is not built. A corpus of whole clips
             gives all.
@@ -80,11 +80,10 @@ def build(
         options: of the corpus, for the metadata.
 
     Raises:
-        FileExistsError: `folder` is not empty.
+        FileExistsError: `folder` holds such records.
         ValueError: an empty corpus, an unknown option, or a recording that is
             unreadable, empty or not finite (`UnreadableAudio`).
     """
-    folder = user_path(folder)
     corpus = _usable(corpus)
     sizes = {split: len(corpus.utterances(split)) for split in SPLITS}
     wanted = [split for split in SPLITS if split in crops_per_class and sizes[split]]
@@ -283,8 +282,9 @@ def main(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
                 file_format=values.file_format,
                 options=options,
             )
-    print(summary(info, values.out))
-    verify = f"{help.command('data_prep.verify')} --records={shlex.quote(values.out)}"
+    made = str(records.place(values.out, info.name, info.representation))
+    print(summary(info, made))
+    verify = f"{help.command('data_prep.verify')} --records={shlex.quote(made)}"
     print(f"Next, check the records: {printable(verify)}")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 from advjax import records
+from advjax.records.header import NAME
+from advjax.representations import REPRESENTATIONS
 from tests.record_sets import (
     FORMATS,
     LABELS,
@@ -43,6 +46,7 @@ print(json.dumps([
     row["features"].tolist(), {name: len(rows) for name, rows in source.items()},
     info.metadata["definition"]["name"], len(info.metadata["probe"]),
     info.full_name, info.features["label"].names, list(info.supervised_keys),
+    "mfbe" in info.description,
 ]))
 """
 
@@ -70,6 +74,7 @@ def test_tfds_opens_records_by_name_without_this_package(tmp_path):
         SET,
         list(LABELS),
         ["features", "label"],
+        True,
     ]
 
 
@@ -82,6 +87,11 @@ def test_a_folder_holds_sets_by_name_representation_and_version(tmp_path, file_f
     info = write(folder, {"train": made}, name="other", representation=magnitude)
     assert info.splits == {"train": 1}
     assert [path.name for path in folder.iterdir() if path.name[0] == "."] == []
+    assert [path.relative_to(folder).as_posix() for path in records.sets(folder)] == [
+        "other/magnitude/1.0.0",
+        SET,
+    ]
+    assert records.place(folder, "voices", REPRESENTATION) == folder / SET
     assert records.info(folder / "voices").labels == LABELS
     assert records.info(folder / "other" / "magnitude").name == "other"
     listed = "other/magnitude/1.0.0, voices/mfbe/1.0.0. Give the folder of one"
@@ -99,3 +109,8 @@ def test_a_set_of_an_earlier_version_lies_in_its_folder_itself(tmp_path, file_fo
     with pytest.raises(FileExistsError, match="is a set of records itself"):
         write(old, name="other")
     assert not (old / "other").exists()
+
+
+def test_every_representation_has_a_name_that_tfds_takes_for_a_config():
+    for name in REPRESENTATIONS:
+        assert re.fullmatch(NAME, name)

@@ -19,8 +19,9 @@ A set lies in `NAME/CONFIG/1.0.0` of the folder given, and appears only when it 
 complete.
 """
 
+from advjax.records.places import FILE_FORMATS, Path, place, sets
 from advjax.records.schema import FIELDS, Example, Info, Source
-from advjax.records.store import FILE_FORMATS, Path, info, load, read, recordings, write
+from advjax.records.store import info, load, read, recordings, write
 
 __all__ = [
     "FIELDS",
@@ -31,7 +32,9 @@ __all__ = [
     "Source",
     "info",
     "load",
+    "place",
     "read",
     "recordings",
+    "sets",
     "write",
 ]

@@ -19,8 +19,7 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from advjax.records import places
-from advjax.records.header import HEADER, NAME, read_json
+from advjax.records.header import HEADER, NAME, VERSION, read_json
 from advjax.records.schema import REBUILD, Example, Info, position
 from advjax.representations import Representation
 from advjax.runtime.damage import Damaged
@@ -66,13 +65,18 @@ def write(
         class Records(tfds.core.GeneratorBasedBuilder):
             """One corpus at one representation."""
 
-            VERSION = tfds.core.Version(places.VERSION)
+            VERSION = tfds.core.Version(VERSION)
             BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=representation.name)]
             name = header["name"]
 
             def _info(self):
                 return Description(
                     builder=self,
+                    description=(
+                        f"Crops of the corpus {header['name']} as 16-bit audio, and "
+                        f"their features {representation.name}. The metadata defines "
+                        "the features and says how the records were made."
+                    ),
                     features=columns,
                     supervised_keys=("features", "label"),
                     disable_shuffling=True,

@@ -20,6 +20,8 @@ from advjax.runtime.text import printable
 
 NAME = "[a-z][a-z0-9_]*"
 """Pattern of the names of records and splits, which occur in file names."""
+VERSION = "1.0.0"
+"""Version of every set, for TFDS: a set never changes after it is written."""
 SPLITS = Table(Integer(1, 1 << 40), key=Text(pattern=NAME), low=1)
 HEADER = Fields(
     {

@@ -5,13 +5,20 @@ import json
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from os import PathLike
 from typing import Any, SupportsIndex
 
 import numpy as np
 
-from advjax.records import array_record, content, npz, places
+from advjax.records import content
 from advjax.records.header import NAME
+from advjax.records.places import (
+    FILE_FORMATS,
+    Path,
+    format_of,
+    new_set,
+    only_set,
+    place,
+)
 from advjax.records.schema import (
     FIELDS,
     REBUILD,
@@ -29,12 +36,8 @@ from advjax.representations import (
     probe,
 )
 from advjax.runtime.damage import Damaged
-from advjax.runtime.paths import user_path
 from advjax.runtime.text import printable
 
-Path = str | PathLike[str]
-
-FILE_FORMATS = {"array_record": array_record, "npz": npz}
 LAYOUT_VERSION = 1
 # Float32 sums differ in the last bits between backends, and the largest values of a
 # probe are below 10. A probe of other code differed by 1.6 where it was tried.
@@ -75,7 +78,7 @@ def write(
         raise ValueError(
             f"no file format {file_format!r}; choose {' or '.join(FILE_FORMATS)}"
         )
-    for word in (name, *splits):
+    for word in (name, representation.name, *splits):
         if not re.fullmatch(NAME, word):
             raise ValueError(
                 f"{word!r} cannot name records or a split: use lower-case letters, "
@@ -102,19 +105,11 @@ def write(
         )
         for split, each in splits.items()
     }
-    folder = user_path(folder)
-    if _is_set(folder):
-        raise FileExistsError(
-            f"{printable(str(folder))} is a set of records itself: delete it to build "
-            "it anew, or choose another folder"
-        )
-    with places.new_set(folder, name, representation.name) as partial:
+    with new_set(folder, name, representation) as partial:
         FILE_FORMATS[file_format].write(partial, examples, header, representation)
         digests.save(partial)
         content.seal(partial, FILE_FORMATS[file_format].header(partial))
-    return info(
-        folder / name / representation.name / places.VERSION, expect=representation
-    )
+    return info(place(folder, name, representation), expect=representation)
 
 
 def info(folder: Path, *, expect: Representation | None = None) -> Info:
@@ -130,7 +125,7 @@ def info(folder: Path, *, expect: Representation | None = None) -> Info:
         ValueError: the folder is incomplete, holds several sets, its definition is not
             that of `expect`, or the current code computes other features.
     """
-    folder = _set_in(folder)
+    folder = only_set(folder)
     return _info(folder, _header(folder), expect)
 
 
@@ -144,7 +139,7 @@ def recordings(folder: Path) -> dict[str, str] | None:
         FileNotFoundError: there is no such folder.
         ValueError: the description is damaged.
     """
-    said = _header(_set_in(folder)).get("content")
+    said = _header(only_set(folder)).get("content")
     return said and {split: each["recordings"] for split, each in said.items()}
 
 
@@ -154,7 +149,7 @@ def _header(folder: pathlib.Path) -> dict[str, Any]:
     Raises:
         ValueError: the layout is another, or the digests are of other splits.
     """
-    header = _format_of(folder).header(folder)
+    header = format_of(folder).header(folder)
     if header["layout_version"] != LAYOUT_VERSION:
         raise ValueError(
             f"{printable(str(folder))} has layout {header['layout_version']}, and this "
@@ -231,7 +226,7 @@ def read(
         ValueError: as `info`; or there is no such split. A damaged file raises it here
             or when one of its records is read.
     """
-    folder = _set_in(folder)
+    folder = only_set(folder)
     header = _header(folder)
     found = _info(folder, header, expect)
     splits, shown = found.splits, printable(str(folder))
@@ -239,7 +234,7 @@ def read(
         listed = ", ".join(f"{name} ({size} records)" for name, size in splits.items())
         raise ValueError(f"{shown} has no split {split!r}; it has {listed}")
     digests = content.read(folder, split, header.get("content"), splits[split])
-    source = _format_of(folder).Records(folder, split, found)
+    source = format_of(folder).Records(folder, split, found)
     return CheckedSource(
         source, found, digests, place=f"{shown} ({split})", check=check
     )
@@ -339,44 +334,6 @@ def load(
 def _probe(representation: Representation) -> np.ndarray:
     """`probe`, compiled and computed once a process."""
     return probe(representation)
-
-
-def _set_in(folder: Path) -> pathlib.Path:
-    """The only set of records in `folder`, in either layout."""
-    folder = user_path(folder)
-    shown = printable(str(folder))
-    if not folder.exists():
-        raise FileNotFoundError(
-            f"no records at {shown}: make them with "
-            f"python -m data_prep.build --corpus=voices --rep=mfbe --out={shown}"
-        )
-    found = places.find(folder, _is_set)
-    if not found:
-        wanted = (" and ".join(each.HEADER_FILES) for each in FILE_FORMATS.values())
-        raise ValueError(
-            f"{shown} is not a complete set of records: it has no "
-            f"{' or '.join(wanted)}. Give the folder that data_prep.build made; if "
-            "this was it, build it again elsewhere"
-        )
-    if len(found) > 1:
-        listed = ", ".join(str(each.relative_to(folder)) for each in found)
-        raise ValueError(
-            f"{shown} holds several sets of records: {printable(listed)}. Give the "
-            f"folder of one, such as {printable(str(found[0]))}"
-        )
-    return found[0]
-
-
-def _is_set(folder: pathlib.Path) -> bool:
-    return _format_of(folder) is not None
-
-
-def _format_of(folder: pathlib.Path) -> Any:
-    """Module that reads the set in `folder`; None if there is none."""
-    for module in FILE_FORMATS.values():
-        if all((folder / name).is_file() for name in module.HEADER_FILES):
-            return module
-    return None
 
 
 def _differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:

@@ -104,7 +104,9 @@ class Source:
     def resolve(self) -> Data:
         """The records, built if need be and checked against the code."""
         if self.build is not None:
-            find_or_make("records", self.folder, self.build, _without_digests)
+            find_or_make(
+                "records", self.folder, self.build, _without_digests, records.sets
+            )
         info = records.info(self.folder, expect=self.representation)
         return Data(folder=self.folder, info=info)
 
@@ -114,6 +116,7 @@ def find_or_make(
     path: pathlib.Path,
     make: Callable[[], None],
     remark: Callable[[pathlib.Path], str] = lambda path: "",
+    there: Callable[[pathlib.Path], object] = pathlib.Path.exists,
 ) -> None:
     """Make the file or folder `path` in the first process; the others find it.
 
@@ -122,12 +125,13 @@ def find_or_make(
         path: the file or folder.
         make: makes it.
         remark: text on a path that exists, for people.
+        there: true if there is nothing to make.
     """
 
     def find_or_make_here() -> None:
-        if not path.exists():
+        if not there(path):
             with reserve(path, say=say):
-                if not path.exists():
+                if not there(path):
                     make()
                     return
         say(f"{what:12}{path} (found{remark(path)})")

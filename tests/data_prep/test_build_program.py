@@ -61,7 +61,8 @@ def test_the_command_stops_at_a_damaged_file_and_names_it(digits, tmp_path, caps
     assert printed.startswith("Build records of free_spoken_digits: 2 classes")
     assert "  train: 5 crops a class, random, from 12 recordings\n" in printed
     assert f"  folder: {tmp_path / 'set'}\n" in printed
-    assert f"data_prep.verify --records={tmp_path / 'set'}\n" in printed
+    made = tmp_path / "set" / "free_spoken_digits" / "magnitude" / "1.0.0"
+    assert f"data_prep.verify --records={made}\n" in printed
     info = records.info(tmp_path / "set", expect=Magnitude())
     assert [path.split("/")[-1] for path, _ in info.metadata["skipped"]] == [
         "3_bert_7.wav"

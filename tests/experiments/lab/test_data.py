@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -44,6 +45,11 @@ def test_records_of_a_corpus_of_whole_clips(tmp_path, capsys):
     assert records.info(folder).splits == {"train": 20, "validation": 2, "test": 2}
     assert source.resolve().folder == folder
     assert "(found)" in capsys.readouterr().err
+    # A set that was deleted is built again.
+    (made,) = records.sets(folder)
+    assert made == folder / "esc50" / "magnitude" / "1.0.0"
+    shutil.rmtree(made)
+    assert records.sets(source.resolve().folder) == [made]
 
 
 def test_records_that_another_start_has_built_meanwhile_are_taken(
