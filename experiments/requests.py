@@ -92,13 +92,15 @@ def task(*, defence: str = "gaussian", size: "presets.Preset | None" = None) -> 
             liked=["matplotlib"],
         )
     from advjax.runtime.compilation import compiler_options
-    from experiments.lab import defences, trainers
+    from experiments.lab import classifiers, defences, trainers
     from experiments.lab.task import Task
 
     logging.debug("compiler settings: %s", compiler_options())
     size = size or preset()
     model = flags.MODEL.value or size.model
-    given = flags.CLASSIFIER.value
+    given, weights = flags.CLASSIFIER.value, flags.WEIGHTS.value
+    if given is None and (given := classifiers.published(model, weights)):
+        weights = None
     # A classifier that is there needs nothing of a training.
     trainer = trainers.NETWORK if given else trainers.trainer_of(model)
     failures.need(*trainer.packages)
@@ -127,7 +129,7 @@ def task(*, defence: str = "gaussian", size: "presets.Preset | None" = None) -> 
         classifier_folder=given,
         fit_batch=flags.BATCH_SIZE.value is None,
         precision=flags.PRECISION.value,
-        weights=flags.WEIGHTS.value,
+        weights=weights,
     )
 
 

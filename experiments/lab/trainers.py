@@ -89,15 +89,19 @@ def _train(training: Training) -> Classifier:
         f"{training.title}{steps * (training.weights is None)}"
     )
     workdir = folder.with_name(folder.name + ".training")
-    train = training.dataset("train")
+    trainer = trainer_of(training.model)
+    train = training.dataset("train") if trainer.learns else _NO_CLIPS
     module = training.module(train)
-    classifier = trainer_of(training.model).train(training, module, train, workdir)
+    classifier = trainer.train(training, module, train, workdir)
     if parallel.process().index == 0:
         # Without locks another start may have trained the same network meanwhile.
         with contextlib.suppress(FileExistsError):
             checkpoint.save(folder, classifier, **training.settings)
         shutil.rmtree(workdir, ignore_errors=True)
     return classifier
+
+
+_NO_CLIPS = Dataset(np.zeros(0, np.float32), np.zeros(0, np.int32))
 
 
 def train_network(
@@ -234,6 +238,7 @@ class Trainer(NamedTuple):
     Attributes:
         train: makes the classifier of a training, an untrained module and training
             examples, with checkpoints in a folder.
+        learns: it needs clips of the training split.
         validates: clips of the validation split choose its best step.
         packages: imports beside the packages that everything needs.
         flags: values of flags that are not given, by name.
@@ -242,6 +247,7 @@ class Trainer(NamedTuple):
     """
 
     train: Callable[[Training, nn.Module, Dataset, pathlib.Path], Classifier]
+    learns: bool = True
     validates: bool = True
     packages: tuple[str, ...] = ()
     flags: Mapping[str, str] = {}
@@ -262,6 +268,7 @@ TRAINERS: Mapping[str, Trainer] = {
     ),
     "silero_vad": Trainer(
         take_detector,
+        learns=False,
         validates=False,
         flags={
             "features": "waveform(num_samples=48000)",

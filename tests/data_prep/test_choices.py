@@ -6,6 +6,7 @@ from absl import flags
 from advjax.attacks import ATTACKS
 from advjax.defences import DEFENCES
 from advjax.models import MODELS
+from advjax.pretrained import NETWORKS
 from advjax.representations import PRESETS, REPRESENTATIONS
 from advjax.smoothing import BOUNDS, NOISES
 from advjax.transforms import TRANSFORMS
@@ -26,6 +27,7 @@ from data_prep.corpora import CORPORA
         ("advjax.representations", "REPRESENTATIONS", REPRESENTATIONS),
         ("advjax.representations", "PRESETS", PRESETS),
         ("advjax.models", "MODELS", MODELS),
+        ("advjax.pretrained", "NETWORKS", NETWORKS),
         ("advjax.attacks", "ATTACKS", ATTACKS),
         ("advjax.defences", "DEFENCES", DEFENCES),
         ("advjax.smoothing", "NOISES", NOISES),
@@ -49,6 +51,7 @@ def test_a_table_that_is_not_there_is_named():
         ("pgd", ["num_steps: a whole number; its default is 40", "gradients in one"]),
         ("rescnn", ["width: a whole number; its default is 64", "first stage"]),
         ("voices", ["minutes_per_speaker: a finite number", "3 to 8 s"]),
+        ("crepe", ["a published network", "capacity: 'tiny' or 'full'", "the wheel"]),
         ("mfbe", ["num_bands", "mel filters"]),
         ("smooth_adv", ["eps: a finite number; no default", "l2 norm"]),
         ("mp3", ["kbps"]),

@@ -1,10 +1,14 @@
 """Parsed flags, and what several files would each build and train anew."""
 
 import contextlib
+import pathlib
+import subprocess
 import sys
 
 import pytest
 from absl import flags
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,3 +51,17 @@ def new_home(tmp_path_factory, made):
         return home
 
     return new
+
+
+@pytest.fixture
+def start():
+    """Function that runs a program in a process of its own; returns its output."""
+
+    def run(program, *arguments):
+        done = subprocess.run(
+            [sys.executable, "-m", f"experiments.{program}", *arguments],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+    return run

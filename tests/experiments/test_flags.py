@@ -15,6 +15,7 @@ import experiments
 from advjax.attacks import ATTACKS
 from advjax.defences import DEFENCES
 from advjax.models import MODELS
+from advjax.pretrained import NETWORKS
 from advjax.representations import PRESETS, REPRESENTATIONS
 from advjax.smoothing import BOUNDS, NOISES
 from data_prep.corpora import CORPORA
@@ -124,7 +125,7 @@ def test_modules_share_one_process_and_programs_declare_their_flags():
     [
         (flags.REP, REPRESENTATIONS),
         (flags.FEATURES, [*REPRESENTATIONS, *PRESETS]),
-        (flags.MODEL, MODELS),
+        (flags.MODEL, [*MODELS, *NETWORKS]),
         (flags.CORPUS, CORPORA),
         (flags.ATTACK, ATTACKS),
         (flags.DEFENCE, DEFENCES),

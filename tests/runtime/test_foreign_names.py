@@ -9,6 +9,8 @@ def test_a_network_is_named_from_any_folder(tmp_path, monkeypatch):
     assert found == ForeignName("torch", f"{tmp_path}/nets/mine.py", "make")
     assert found.is_file and parse(str(found)) == found
     assert parse("onnx:a:b.onnx") == ForeignName("onnx", f"{tmp_path}/a:b.onnx")
+    text = "pretrained:crepe(capacity='tiny')"
+    assert parse(text) == ForeignName("pretrained", text.partition(":")[2])
     package = parse("module:lab.networks:make")
     assert package.place == "lab.networks" and not package.is_file
 
@@ -22,7 +24,14 @@ def test_other_texts_are_folders(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["torch:", "torch:mine.py", "module:a b:make", "onnx:", "torch:mine.py:1st"],
+    [
+        "torch:",
+        "torch:mine.py",
+        "module:a b:make",
+        "onnx:",
+        "pretrained:",
+        "torch:mine.py:1st",
+    ],
 )
 def test_a_name_that_is_cut_short_is_refused(text):
     with pytest.raises(ValueError, match=f"{text} names no network: write torch:PATH"):
