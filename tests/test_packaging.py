@@ -25,8 +25,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 REQUIRED = PROJECT["dependencies"]
 OURS = {"advjax", "data_prep", "experiments", "tests"}
 # Imported only if it is there already: tensorflow costs too much to ask for, and
-# jaxlib is the half of jax that jax itself asks for.
-UNASKED = {"tensorflow", "jaxlib"}
+# jaxlib is the half of jax that jax itself asks for. jax2onnx asks for an older orbax,
+# so it is installed without its requirements.
+UNASKED = {"tensorflow", "jaxlib", "jax2onnx"}
 
 
 # Hides packages, as if they were not installed.

@@ -97,11 +97,15 @@ _NOT_EQUAL = "with black_box=True the original itself is called, without gradien
 
 
 def _clips(representation: Representation) -> Float[np.ndarray, "clips *features"]:
-    """Noise of -20 dBFS with a seed, at the network's input."""
-    rng = np.random.default_rng(0)
-    waves = rng.normal(0, 0.1, (CLIPS, representation.num_samples)).clip(-1, 1)
-    features = jax.jit(jax.vmap(representation.apply))(waves.astype(np.float32))
-    return np.array(features)
+    """Random clips at the network's input."""
+    waves = random_waves(representation.num_samples)
+    return np.array(jax.jit(jax.vmap(representation.apply))(waves))
+
+
+def random_waves(num_samples: int) -> Float[np.ndarray, "clips samples"]:
+    """Clips of noise of -20 dBFS, with a seed."""
+    waves = np.random.default_rng(0).normal(0, 0.1, (CLIPS, num_samples))
+    return waves.clip(-1, 1).astype(np.float32)
 
 
 def _rows(call: Callable[[Batch], Any], x: Batch, title: str) -> Any:

@@ -49,6 +49,7 @@ class Model:
         cores = os.cpu_count() or 1
         options.intra_op_num_threads = max(1, cores // jax.local_device_count())
         options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors; warnings are about its own clean-up
         available = onnxruntime.get_available_providers()
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
         try:

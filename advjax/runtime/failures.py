@@ -14,6 +14,7 @@ EXTRAS = {
     "sklearn": "svm",
     "art": "bench",
     "statsmodels": "bench",
+    "jax2onnx": "interop",
     "onnx": "interop",
     "onnxruntime": "interop",
     "safetensors": "interop",
@@ -25,7 +26,10 @@ EXTRAS = {
     "mahotas": "test",
     "python_speech_features": "test",
 }
-"""Extra of this package that installs a module."""
+"""Extra of this package that installs a module, or what it requires."""
+
+_ALONE = {"jax2onnx": "jax2onnx==0.17.1"}
+"""What is installed without its requirements: they ask for an older orbax."""
 
 _BACKENDS = {"tpu": "tpu", "cuda": "cuda12", "gpu": "cuda12"}
 
@@ -108,6 +112,8 @@ def install_line(*modules: str) -> str:
     root = pathlib.Path(__file__).parents[2]
     if extras and (root / "launch.sh").exists():
         line += f", or EXTRAS={','.join(extras)} ./launch.sh"
+    if alone := [_ALONE[module] for module in modules if module in _ALONE]:
+        line += f"; and then pip install --no-deps {' '.join(alone)}"
     return line
 
 

@@ -166,9 +166,15 @@ def test_a_pytorch_network_is_certified_and_attacked(start, tmp_path, front):
     code, said = start("attack", *given, *attack)
     assert code == 0, said
     assert ATTACK_ROWS.read(tmp_path / "attack").success.any()
-    if front == "StftFront":  # which ONNX cannot express before opset 17
+    if front == "ConvFront":
+        mine.export()
+    elif importlib.util.find_spec("jax2onnx"):
+        # PyTorch's own exporter has no form of complex numbers.
+        code, said = start("export", torch, f"--file={tmp_path}/mine.onnx")
+        assert code == 0, said
+        assert float(re.search(r"Logits differ by (\S+)", said)[1]) < 1e-4
+    else:
         return
-    mine.export()
     onnx = f"--classifier=onnx:{tmp_path}/mine.onnx"
     code, said = start("certify", *given, *votes, onnx, f"--workdir={tmp_path}/onnx")
     assert code == 0, said

@@ -30,6 +30,11 @@ def test_a_mistake_of_ours_keeps_its_traceback():
         ("sklearn.svm", 'pip install "advjax[svm]", or EXTRAS=svm ./launch.sh'),
         ("torch", 'pip install "advjax[interop]", or EXTRAS=interop ./launch.sh'),
         ("tensorflow_datasets", "pip install tensorflow-datasets"),
+        (
+            "jax2onnx",
+            'pip install "advjax[interop]", or EXTRAS=interop ./launch.sh; and then '
+            "pip install --no-deps jax2onnx==0.17.1",
+        ),
     ],
 )
 def test_a_missing_package_is_named_with_what_installs_it(module, command):

@@ -1,0 +1,229 @@
+"""Functions of JAX in few kinds of operations, for converters that lack others.
+
+A function is traced to a program, whose operations are done again one by one: calls of
+functions are unfolded, unused operations are left out, and numbers that do not depend
+on the input are computed. Padding, Fourier transforms and loops from the end become
+other operations.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import jax
+import jax.extend.core as jex
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from advjax.callables import UnusableNetwork
+from advjax.types import AnyArray
+
+MOST_FOURIER = 4_096
+"""Samples of a Fourier transform; its matrices take 8 bytes for each two entries."""
+_MOST_FOLDED = 4_096
+"""Numbers of a computed constant that has more of them than what it is computed of."""
+
+_BODIES = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "checkpoint": "jaxpr",
+    "remat2": "jaxpr",
+}
+"""The parameter that holds the body of a called function, by the operation."""
+
+
+def plain(
+    function: Callable[[AnyArray], AnyArray], x: jax.ShapeDtypeStruct
+) -> Callable[[AnyArray], AnyArray]:
+    """The function of one array in few kinds of operations, for arrays of one shape.
+
+    Raises:
+        ValueError: the function cannot be traced for such an array.
+    """
+    program = jax.make_jaxpr(function)(x)
+    return lambda x: _evaluate(program, x)[0]
+
+
+def _evaluate(program: jex.ClosedJaxpr, *given: Any) -> list[Any]:
+    """The results of a program, operation by operation."""
+    body = program.jaxpr
+    known = dict(zip(body.constvars, program.consts, strict=True))
+    known |= dict(zip(body.invars, given, strict=True))
+
+    def value(atom: Any) -> Any:
+        return atom.val if isinstance(atom, jex.Literal) else known[atom]
+
+    for operation in _used(body):
+        taken = [value(atom) for atom in operation.invars]
+        now = jax.ensure_compile_time_eval if _folds(operation, taken) else nullcontext
+        with now():
+            found = _done(operation, taken)
+        known.update(zip(operation.outvars, found, strict=True))
+    return [value(atom) for atom in body.outvars]
+
+
+def _used(body: jex.Jaxpr) -> list[jex.JaxprEqn]:
+    """The operations that the results depend on, in order."""
+    wanted, found = set(map(id, body.outvars)), []
+    for operation in reversed(body.eqns):
+        if any(id(each) in wanted for each in operation.outvars):
+            wanted |= set(map(id, operation.invars))
+            found.append(operation)
+    return found[::-1]
+
+
+def _folds(operation: jex.JaxprEqn, taken: Sequence[Any]) -> bool:
+    """True if the results are constants that take about as much as what they are of."""
+    if any(isinstance(each, jax.core.Tracer) for each in taken):
+        return False
+    shapes = [each.aval.shape for each in operation.outvars]
+    if not all(isinstance(size, int) for shape in shapes for size in shape):
+        return False
+    most = max(_MOST_FOLDED, *(2 * np.size(each) for each in taken), 0)
+    return sum(int(np.prod(shape)) for shape in shapes) <= most
+
+
+def _done(operation: jex.JaxprEqn, taken: Sequence[Any]) -> Sequence[Any]:
+    name, params = operation.primitive.name, operation.params
+    if name in _BODIES:
+        inner = params[_BODIES[name]]
+        if not isinstance(inner, jex.ClosedJaxpr):
+            inner = jex.ClosedJaxpr(inner, ())
+        return _evaluate(inner, *taken)
+    if name in _OTHERS:
+        return _OTHERS[name](operation, *taken)
+    return _bound(operation, taken, params)
+
+
+def _bound(
+    operation: jex.JaxprEqn, taken: Sequence[Any], params: dict[str, Any]
+) -> Sequence[Any]:
+    found = operation.primitive.bind(*taken, **params)
+    return found if operation.primitive.multiple_results else [found]
+
+
+# ---- operations as others ----------------------------------------------------------
+
+
+def _pad(operation: jex.JaxprEqn, x: Any, fill: Any) -> list[Any]:
+    """Padding by joined blocks: that of jax2onnx 0.17 takes no free batch."""
+    for axis, widths in enumerate(operation.params["padding_config"]):
+        low, high, between = map(int, widths)
+        if between and x.shape[axis] > 1:
+            x = _spread(x, fill, axis, between)
+        if min(low, high) < 0:
+            stop = x.shape[axis] + min(high, 0)
+            x = lax.slice_in_dim(x, max(-low, 0), stop, axis=axis)
+        parts = [_block(x, fill, axis, low), x, _block(x, fill, axis, high)]
+        parts = [part for part in parts if part is not None]
+        x = lax.concatenate(parts, axis) if len(parts) > 1 else x
+    return [x]
+
+
+def _block(x: Any, fill: Any, axis: int, size: int) -> Any:
+    if size <= 0:
+        return None
+    shape = (*x.shape[:axis], size, *x.shape[axis + 1 :])
+    return lax.broadcast_in_dim(fill, shape, ())
+
+
+def _spread(x: Any, fill: Any, axis: int, between: int) -> Any:
+    """Entries of an axis with so many fills between two."""
+    size = x.shape[axis]
+    apart = lax.expand_dims(x, [axis + 1])
+    apart = lax.concatenate([apart, _block(apart, fill, axis + 1, between)], axis + 1)
+    shape = (*x.shape[:axis], size * (1 + between), *x.shape[axis + 1 :])
+    return lax.slice_in_dim(
+        lax.reshape(apart, shape), 0, shape[axis] - between, 1, axis
+    )
+
+
+def _fft(operation: jex.JaxprEqn, x: Any) -> list[Any]:
+    """A Fourier transform along the last axis, as products with sines and cosines."""
+    kind, lengths = operation.params["fft_type"].name, operation.params["fft_lengths"]
+    if len(lengths) != 1 or lengths[0] > MOST_FOURIER:
+        raise UnusableNetwork(
+            f"a Fourier transform of {' x '.join(map(str, lengths))} samples has no "
+            f"short form in ONNX, which ends at {MOST_FOURIER:,}"
+        )
+    cosines, sines = _waves(kind, lengths[0])
+    if kind == "RFFT":
+        return [lax.complex(_product(x, cosines), -_product(x, sines))]
+    real, imaginary = lax.real(x), lax.imag(x)
+    if kind == "IRFFT":
+        return [_product(real, cosines) - _product(imaginary, sines)]
+    sign = -1 if kind == "FFT" else 1
+    return [
+        lax.complex(
+            _product(real, cosines) - sign * _product(imaginary, sines),
+            _product(imaginary, cosines) + sign * _product(real, sines),
+        )
+    ]
+
+
+def _multiply(operation: jex.JaxprEqn, x: Any, y: Any) -> list[Any]:
+    """A product; of complex numbers, by parts: jax2onnx 0.17 fails at constants."""
+    if not jnp.issubdtype(x.dtype, jnp.complexfloating):
+        return _bound(operation, [x, y], operation.params)
+    (a, b), (c, d) = _parts(x), _parts(y)
+    return [lax.complex(a * c - b * d, a * d + b * c)]
+
+
+def _parts(x: Any) -> tuple[Any, Any]:
+    """Real and imaginary part; of a constant, as constants."""
+    if isinstance(x, jax.core.Tracer):
+        return lax.real(x), lax.imag(x)
+    return np.real(x), np.imag(x)
+
+
+@functools.cache
+def _waves(kind: str, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and sines [inputs, outputs] of a transform, in float32."""
+    inputs, outputs = np.arange(size), np.arange(size)
+    scale = np.float64(1.0)
+    if kind == "RFFT":
+        outputs = np.arange(size // 2 + 1)
+    elif kind == "IRFFT":
+        inputs = np.arange(size // 2 + 1)
+        # All but the first and, of an even size, the last stand for two each.
+        scale = np.where((inputs == 0) | (2 * inputs == size), 1, 2)[:, None] / size
+    elif kind == "IFFT":
+        scale = np.float64(1 / size)
+    # Products modulo the size keep the angles exact.
+    angles = 2 * np.pi / size * (inputs[:, None] * outputs[None, :] % size)
+    return np.float32(scale * np.cos(angles)), np.float32(scale * np.sin(angles))
+
+
+def _product(x: Any, matrix: np.ndarray) -> Any:
+    dims = (((x.ndim - 1,), (0,)), ((), ()))
+    return lax.dot_general(x, matrix, dims, precision=lax.Precision.HIGHEST)
+
+
+def _scan(operation: jex.JaxprEqn, *taken: Any) -> Sequence[Any]:
+    """A loop from the end, as one from the start over turned arrays."""
+    params = operation.params
+    if not params["reverse"]:
+        return _bound(operation, taken, params)
+    kept = params["num_consts"] + params["num_carry"]
+    turned = [lax.rev(each, [0]) for each in taken[kept:]]
+    forward = {**params, "reverse": False}
+    found = _bound(operation, [*taken[:kept], *turned], forward)
+    carried = params["num_carry"]
+    return [*found[:carried], *(lax.rev(each, [0]) for each in found[carried:])]
+
+
+_OTHERS: dict[str, Callable[..., Sequence[Any]]] = {
+    "fft": _fft,
+    "mul": _multiply,
+    "optimization_barrier": lambda operation, *taken: list(taken),
+    "pad": _pad,
+    "scan": _scan,
+    "stop_gradient": lambda operation, x: [x],
+}
+"""By the operation; each is given it and the arrays that it takes."""
