@@ -23,7 +23,7 @@ Each takes its share of the points and writes rows-I-of-N.tsv; the last one writ
 report. If a process is lost, only its share is: when the others have ended, the same
 command, with any number of processes, certifies what is missing.
 
---preset=publication is the default on an accelerator:
+--preset=publication stands for the published sizes:
   --model="rescnn(width=64)" --num_selection=500 --num_estimation=10000 --num_points=300
 """
 

@@ -144,8 +144,8 @@ CLASSIFIERS = define_paths(
 NUM_POINTS = flags.DEFINE_integer(
     "num_points",
     None,
-    "Test clips, spread evenly over the test split. The default is 30 on a CPU and 300 "
-    "on an accelerator; studies have their own.",
+    "Test clips, spread evenly over the test split. The default is that of "
+    "--preset: 30 for small, 300 for publication; studies have their own.",
 )
 SEED = program.define_seed(
     "Seed of the data, the training, the noise and the attacks: the same seed on the "
@@ -191,15 +191,15 @@ PROCESS_FLAGS = (COORDINATOR, NUM_PROCESSES, PROCESS_ID, CLUSTER)
 NUM_SELECTION = flags.DEFINE_integer(
     "num_selection",
     None,
-    "Votes that select the class of a clip (n0). The default is 100 on a CPU and 500 "
-    "on an accelerator.",
+    "Votes that select the class of a clip (n0). The default is that of "
+    "--preset: 100 for small, 500 for publication.",
     lower_bound=1,
 )
 NUM_ESTIMATION = flags.DEFINE_integer(
     "num_estimation",
     None,
-    "Fresh votes that bound the probability of that class (n). The default is 1,000 on "
-    "a CPU and 10,000 on an accelerator.",
+    "Fresh votes that bound the probability of that class (n). The default is that "
+    "of --preset: 1,000 for small, 10,000 for publication.",
     lower_bound=1,
 )
 ALPHA = flags.DEFINE_float("alpha", 1e-3, "Failure probability of each certificate.")

@@ -15,8 +15,8 @@ MODEL = define_choice(
     "classical pipeline on images; guarded puts a network behind its first stages. "
     "ge2e (speakers), silero_vad (speech or none) and crepe (pitch, in PyTorch) have "
     "published weights, see --weights, and front ends of their own. "
-    "The default is 'rescnn(width=8, dropout=0.2)' on a CPU and the published "
-    "'rescnn(width=64)' on an accelerator.",
+    "The default is that of --preset: 'rescnn(width=8, dropout=0.2)' for small, the "
+    "published 'rescnn(width=64)' for publication.",
 )
 CLASSIFIER = define_path(
     "classifier",
@@ -34,15 +34,15 @@ CLASSIFIER = define_path(
 NUM_STEPS = flags.DEFINE_integer(
     "num_steps",
     None,
-    "Training steps. The default is 150 on a CPU and the published number on an "
-    "accelerator; studies have their own.",
+    "Training steps. The default is that of --preset: 150 for small; studies have "
+    "their own.",
     lower_bound=1,
 )
 BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     None,
-    "Examples in a training step. The default is 64 on a CPU and 96 on an "
-    "accelerator; studies have their own.",
+    "Examples in a training step. The default is that of --preset: 64 for small; "
+    "studies have their own.",
     lower_bound=1,
 )
 WEIGHTS = define_path(

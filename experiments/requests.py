@@ -21,13 +21,10 @@ if TYPE_CHECKING:
 
 
 def preset() -> "presets.Preset":
-    """The sizes of --preset, or else those for this machine."""
-    from advjax.runtime import targets
+    """The sizes of --preset."""
     from experiments.lab import presets
 
-    if flags.PRESET.value:
-        return presets.PRESETS[flags.PRESET.value]
-    return presets.preset_of(targets.platform())
+    return presets.PRESETS[flags.PRESET.value]
 
 
 def earlier_run() -> "EarlierRun | None":
@@ -151,14 +148,15 @@ def announce(draft: "Draft", words: str, *, into: str = "") -> None:
     for line in draft.source.found:
         say(f"            {line}")
     say(f"            Network: {draft.network}.")
-    remark = ""
-    if preset() is presets.SMALL and not (flags.PRESET.value or flags.RUN.value):
+    remark, size = "", preset()
+    if not flags.RUN.value:
         training = (flags.CORPUS, flags.FEATURES, flags.DEFENCE, flags.MODEL)
         given = (flags.NUM_STEPS, flags.BATCH_SIZE, flags.RECORDS, flags.CLASSIFIER)
-        remark = " Small sizes for a CPU"
+        remark = f" Sizes: --preset={size.name}"
         if not any(map(flags.is_set, training + given)):
-            remark += ": new records and network take about 2 minutes on 2 cores"
-        remark += ". Published sizes: --preset=publication"
+            remark += f", with new records and network about {size.duration}"
+        if size is presets.SMALL:
+            remark += ". Published sizes: --preset=publication"
     say(f"            Writes into {into or f'--home={draft.task.home}'}.{remark}")
 
 
@@ -226,7 +224,7 @@ def study(name: str) -> "grid.Choice":
         out=pathlib.Path(flags.OUT.value) if flags.OUT.value else default,
         cells=flags.CELLS.value,
         share=flags.SHARE.value,
-        preset=flags.PRESET.value or "small",
+        preset=flags.PRESET.value,
         dry_run=flags.DRY_RUN.value,
     )
 

@@ -15,11 +15,10 @@ SHARE = flags.DEFINE_string(
 )
 PRESET = flags.DEFINE_enum(
     "preset",
-    None,
+    "small",
     ["small", "medium", "publication"],
     "Sizes that other flags leave open: small for a few CPU cores, medium for a short "
-    "run on an accelerator, publication for those of the paper. The default is small "
-    "for studies and on a CPU, publication on an accelerator.",
+    "run on an accelerator, publication for those of the paper.",
 )
 DRY_RUN = flags.DEFINE_bool(
     "dry_run", False, "Print the study's cells, time and memory, and run none of them."

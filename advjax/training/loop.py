@@ -94,6 +94,7 @@ def fit(
             f"{len(train.y)} training examples are fewer than one batch of "
             f"{recipe.batch_size}: lower batch_size or give more examples"
         )
+    recipe = recipe.of_sizes(len(train.y), len(validation.y))
     run = run or TrainingRun()
     key_init, key_steps, key_validation = jax.random.split(key, 3)
     mesh = data_mesh(devices_for(recipe.batch_size, run.devices))

@@ -24,7 +24,10 @@ class Recipe:
             every two epochs).
         weight_decay: coefficient of the squared l2 norm of convolution kernels in the
             loss; 1e-4 is deep-speaker's.
-        validate_every: steps from one validation (and checkpoint) to the next.
+        validate_every: steps from one validation (and checkpoint) to the next; None for
+            an epoch.
+        num_validation: most validation examples that are judged, spread evenly over
+            the split; None for all.
         plateau_patience: validations without a gain before the rate is halved, down to
             1e-4.
         stop_patience: validations without a gain of 0.001 before training stops; 0
@@ -42,7 +45,8 @@ class Recipe:
     learning_rate: float = 1e-3
     schedule: str = "plateau"
     weight_decay: float = 1e-4
-    validate_every: int = 60
+    validate_every: int | None = 60
+    num_validation: int | None = None
     plateau_patience: int = 10
     stop_patience: int = 20
     decay_every: int = 0
@@ -59,21 +63,31 @@ class Recipe:
             raise ValueError(
                 f"precision={self.precision!r}: choose one of {', '.join(PRECISIONS)}"
             )
-        counts = ["num_steps", "batch_size", "validate_every"]
+        counts = ["num_steps", "batch_size", "validate_every", "num_validation"]
         counts += ["decay_every"] * (self.schedule == "staircase")
         for name in counts:
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, got {getattr(self, name)}"
-                )
+            # None is a choice of its own, where it is the type's.
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
 
     def settings(self) -> dict[str, Any]:
         """The fields by name, as they identify a training."""
         fields = dataclasses.asdict(self)
-        if self.precision == "float32":
-            # Trainings from before this field keep their identity.
-            del fields["precision"]
+        # Trainings from before these fields keep their identity.
+        for name, usual in (("precision", "float32"), ("num_validation", None)):
+            if fields[name] == usual:
+                del fields[name]
         return fields
+
+    def of_sizes(self, num_train: int, num_validation: int) -> "Recipe":
+        """The recipe with an epoch, and the validation, of splits of these sizes."""
+        every = self.validate_every or max(1, num_train // self.batch_size)
+        most = self.num_validation or num_validation
+        return dataclasses.replace(
+            self,
+            validate_every=every,
+            num_validation=most if most < num_validation else None,
+        )
 
     def optimizer(self) -> optax.GradientTransformation:
         """Adam on the loss with an l2 term on convolution kernels (not decoupled)."""

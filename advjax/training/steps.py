@@ -44,6 +44,7 @@ class Steps:
         check_precision(precision)
         self.optimizer = recipe.optimizer()
         self.batch_size, self.mesh = recipe.batch_size, mesh
+        self.num_validation = recipe.num_validation
         stage = representation.stage(at)
         rest = representation.after(at)
 
@@ -116,11 +117,13 @@ class Steps:
 
         A remainder of fewer rows than there are batches is left out.
         """
-        count = -(-len(validation.y) // self.batch_size)
-        size = len(validation.y) // count
+        total = self.num_validation or len(validation.y)
+        chosen = np.linspace(0, len(validation.y) - 1, total).round().astype(int)
+        count = -(-total // self.batch_size)
+        size = total // count
         found = []
         for index in range(count):
-            rows = np.arange(index * size, (index + 1) * size)
+            rows = chosen[index * size : (index + 1) * size]
             batch = split(validation, rows, self.mesh)
             found.append(self.metrics(state, batch, jax.random.fold_in(key, index)))
         means = jax.tree.map(lambda *values: float(np.mean(values)), *found)

@@ -240,9 +240,10 @@ class Draft:
         task, defence, at = self.task, self.defence, self.trained_at
         name, options = catalog.parse(task.model)
         module = catalog.pick(task.model, MODELS, num_classes=len(records.labels))
-        recipe = task.recipe
+        recipe, sizes = task.recipe, records.info.splits
         if task.fit_batch:
-            recipe = fitted(recipe, records.info.splits.get("train", 0))
+            recipe = fitted(recipe, sizes.get("train", 0))
+        recipe = recipe.of_sizes(sizes.get("train", 0), sizes.get("validation", 0))
         origin = {"recipe": recipe.settings()}
         if self.weights is not None:
             file, digest = self.weights.source, self.weights.digest

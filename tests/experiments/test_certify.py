@@ -15,9 +15,9 @@ from advjax.attacks import ATTACKS
 from advjax.representations import REPRESENTATIONS
 from advjax.runs import folder as runs
 from advjax.runs.row_types import CERTIFICATES
-from advjax.runtime import parallel
+from advjax.runtime import parallel, targets
 from advjax.smoothing.counting import in_order
-from experiments import app, certify, report, train
+from experiments import app, certify, report, requests, train
 from experiments.lab import certify_report, presets, vote_checkpoints, vote_placement
 from experiments.lab.attack_requests import TARGETS
 
@@ -388,9 +388,11 @@ def test_a_speaker_with_one_utterance_and_a_corrupt_file_are_named(tmp_path):
         certify.main()
 
 
-def test_sizes_follow_the_backend():
-    assert presets.preset_of("cpu").num_estimation == 1000
-    assert presets.preset_of("gpu").model == "rescnn(width=64)"
+def test_sizes_are_small_on_every_machine_until_they_are_named():
+    with targets.compiling_for("gpu"):
+        assert requests.preset() is presets.SMALL
+    with flagsaver.flagsaver(preset="publication"):
+        assert requests.preset().model == "rescnn(width=64)"
 
 
 def test_environment_names_versions_and_device():

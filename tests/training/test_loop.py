@@ -200,6 +200,22 @@ def test_l2_reaches_convolution_kernels_alone():
     assert np.abs(updates["dense"]).max() == 0
 
 
+def test_validation_takes_as_many_examples_as_it_is_told_all_over_the_split():
+    seen = []
+
+    def judge(apply, params, batch_stats, batch, key):
+        jax.debug.callback(lambda x: seen.append(np.asarray(x)), batch.x)
+        return plain()(apply, params, batch_stats, batch, key)
+
+    recipe = dataclasses.replace(
+        RECIPE, num_steps=1, validate_every=None, num_validation=8
+    )
+    train(recipe=recipe, judge=judge)
+    jax.effects_barrier()
+    (rows,) = seen
+    np.testing.assert_array_equal(rows, problem(1).x[[0, 9, 18, 27, 36, 45, 54, 63]])
+
+
 def test_a_diverging_loss_is_an_error():
     recipe = dataclasses.replace(RECIPE, learning_rate=1e30)
     with pytest.raises(ValueError, match="lower the learning rate"):

@@ -129,6 +129,11 @@ def test_a_small_folder_is_fitted_without_a_flag(tmp_path):
 def test_a_recipe_is_fitted_to_less_than_a_batch():
     recipe = PUBLICATION.recipe
     assert fitted(recipe, 96) == recipe and fitted(recipe, 0) == recipe
+    # Of ten speakers and of 921, as the publication has them.
+    of_ten = recipe.of_sizes(6_000, 600)
+    assert (of_ten.validate_every, of_ten.num_validation) == (62, None)
+    of_921 = recipe.of_sizes(552_600, 55_260)
+    assert (of_921.validate_every, of_921.num_validation) == (5_756, 6_000)
     small = fitted(recipe, 95)
     assert (small.batch_size, small.num_steps) == (95, 1_000)
     assert fitted(SMALL.recipe, 7).num_steps == SMALL.recipe.num_steps
