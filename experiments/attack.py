@@ -40,7 +40,7 @@ flags.declare(
     *flags.MODEL_FLAGS,
     *flags.DATA_FLAGS,
     *flags.ATTACK_FLAGS,
-    *(flags.PRESET, flags.PRECISION, flags.NUM_POINTS, flags.WORKDIR),
+    *(flags.PRESET, flags.PRECISION, flags.NUM_POINTS, flags.WORKDIR, flags.LOG),
     *flags.RUN_FLAGS,
     *flags.PROCESS_FLAGS,
 )

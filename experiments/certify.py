@@ -34,7 +34,7 @@ flags.declare(
     *flags.MODEL_FLAGS,
     *flags.DATA_FLAGS,
     *flags.CERTIFY_FLAGS,
-    *(flags.PRESET, flags.NUM_POINTS, flags.WORKDIR),
+    *(flags.PRESET, flags.NUM_POINTS, flags.WORKDIR, flags.LOG),
     *flags.RUN_FLAGS,
     *flags.PROCESS_FLAGS,
 )

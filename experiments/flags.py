@@ -122,6 +122,13 @@ OUT = define_path(
     None,
     "Folder of the report. By default chosen and printed.",
 )
+LOG = flags.DEFINE_enum(
+    "log",
+    None,
+    ["tensorboard"],
+    "Write the metrics of a training to tensorboard in --home, for TensorBoard; needs "
+    "tensorboardX. By default none.",
+)
 RUN = define_path(
     "run",
     None,
@@ -257,7 +264,7 @@ GROUPS = {
     ),
     "certificates": CERTIFY_FLAGS,
     "attack on the smoothed classifier": EOT_FLAGS,
-    "output": (TO, FILE, HOME, WORKDIR, OUT),
+    "output": (TO, FILE, HOME, WORKDIR, OUT, LOG),
     "devices and processes": (CACHE, XLA_SETTINGS, *PROCESS_FLAGS),
 }
 """Headings of `--help`, in order; flags of other modules come before them."""

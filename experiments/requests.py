@@ -47,14 +47,16 @@ def draft(
         to_train: --precision is also that of the training.
 
     Raises:
-        ValueError: a flag that contradicts --run.
+        ValueError: a flag that contradicts --run, or --log without a training.
     """
+    if flags.LOG.value:
+        failures.need("tensorboardX")
     if (run := earlier_run()) is None:
         found = task(defence=defence)
         if to_train:
             recipe = dataclasses.replace(found.recipe, precision=found.precision)
             found = dataclasses.replace(found, recipe=recipe)
-        return found.draft()
+        return _logged(found.draft())
     free = [flags.REP, flags.SEED, flags.NUM_POINTS, flags.WORKDIR, flags.PRECISION]
     if to_certify:
         new = (*free, flags.SIGMA, flags.NOISE, *flags.CERTIFY_FLAGS)
@@ -68,7 +70,21 @@ def draft(
     run.check_flags({name: v for name, v in given.items() if name not in names})
     found = run.task(flags.home(), given).draft()
     run.check(found)
-    return found
+    return _logged(found)
+
+
+def _logged(draft: "Draft") -> "Draft":
+    """The draft with --log."""
+    if flags.LOG.value is None:
+        return draft
+    from experiments.lab import trainers
+
+    trainer = trainers.trainer_of(draft.task.model)
+    if draft.given is not None or not trainer.validates:
+        raise ValueError(
+            f"--log={flags.LOG.value}: no training by gradients follows; leave it out"
+        )
+    return dataclasses.replace(draft, log=flags.LOG.value)
 
 
 def task(*, defence: str = "gaussian", size: "presets.Preset | None" = None) -> "Task":

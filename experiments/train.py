@@ -14,7 +14,7 @@ flags.declare(
     __name__,
     *flags.MODEL_FLAGS,
     *flags.DATA_FLAGS,
-    *(flags.PRESET, flags.PRECISION),
+    *(flags.PRESET, flags.PRECISION, flags.LOG),
     *flags.RUN_FLAGS,
     *flags.PROCESS_FLAGS,
 )

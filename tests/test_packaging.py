@@ -92,8 +92,11 @@ def sources(*folders: str, without: str = "") -> list[pathlib.Path]:
     ("paths", "extras"),
     [
         (sources("advjax", "data_prep"), ("svm", "interop")),
-        (sources("experiments", without="benchmarks"), ("svm", "bench", "interop")),
-        (sources("tests"), ("test", "interop")),
+        (
+            sources("experiments", without="benchmarks"),
+            ("svm", "bench", "interop", "tensorboard"),
+        ),
+        (sources("tests"), ("test", "interop", "tensorboard")),
     ],
     ids=["the library", "the programs", "the tests"],
 )

@@ -14,7 +14,7 @@ included, so the number of devices changes only rounding.
 import io
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -38,9 +38,12 @@ from advjax.training.recipe import Recipe
 from advjax.training.steps import Objective, Steps
 from advjax.types import Key, PyTree
 
+Observer = Callable[[int, Mapping[str, float]], None]
+"""Takes the number of steps done, and metrics by name."""
+
 
 class TrainingRun(NamedTuple):
-    """Checkpoints, order and devices of a training.
+    """Checkpoints, order, devices and observer of a training.
 
     Attributes:
         seed: of the order of examples.
@@ -50,12 +53,17 @@ class TrainingRun(NamedTuple):
         settings: one line that identifies this run; a `workdir` whose checkpoint has
             another one is refused.
         devices: those that may share a batch, of all processes; None for all.
+        observe: called in the first process: every ten steps, with "train/loss",
+            "train/accuracy" and others of the defence, and "train/learning_rate"; and
+            at each validation, with "validation/accuracy" and "validation/loss". What
+            precedes a checkpoint is observed before it is written.
     """
 
     seed: int = 0
     workdir: str | pathlib.Path | None = None
     settings: str = ""
     devices: Sequence[jax.Device] | None = None
+    observe: Observer | None = None
 
 
 def fit(
@@ -82,7 +90,8 @@ def fit(
         labels: the name of each class.
         objective: the defence, and the stage of the chain at which it works.
         recipe: length, learning rate and batches.
-        run: its checkpoints, order and devices; None for the defaults of `TrainingRun`.
+        run: its checkpoints, order, devices and observer; None for the defaults of
+            `TrainingRun`.
 
     Raises:
         ValueError: fewer training examples than a batch, a loss that is not finite, or
@@ -96,6 +105,7 @@ def fit(
         )
     recipe = recipe.of_sizes(len(train.y), len(validation.y))
     run = run or TrainingRun()
+    observe = None if jax.process_index() else run.observe
     key_init, key_steps, key_validation = jax.random.split(key, 3)
     mesh = data_mesh(devices_for(recipe.batch_size, run.devices))
     steps = Steps(module, representation, objective, recipe, mesh)
@@ -130,6 +140,9 @@ def fit(
                 batch = split(train, rows, mesh)
                 state, metrics = steps.train(state, batch, key_steps)
                 done = step + 1
+                is_shown = done % 10 == 0 or done == recipe.num_steps
+                if is_shown:
+                    _observe_step(observe, recipe, state, metrics)
                 if done % recipe.validate_every == 0 or done == recipe.num_steps:
                     accuracy, loss = steps.validate(state, validation, key_validation)
                     last_loss = float(metrics["loss"])
@@ -138,12 +151,13 @@ def fit(
                             f"the loss is {last_loss} at step {done}: lower the "
                             "learning rate, or look for a broken example"
                         )
+                    _observe_validation(observe, done, accuracy, loss)
                     state = _judge(state, log, recipe, accuracy, loss)
                     if log.best_step == done:
                         # On the host, because the next step reuses the state's buffers.
                         best = jax.device_get(_variables(state))
                     checkpoints.save(state, best, log)
-                if done % 10 == 0 or done == recipe.num_steps:
+                if is_shown:
                     note = (
                         f"loss {float(metrics['loss']):.3f}, accuracy "
                         f"{float(metrics['accuracy']):.2f}"
@@ -162,6 +176,22 @@ def _variables(state: TrainState) -> PyTree:
     """The network's variables as Flax has them, without empty collections."""
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     return {name: tree for name, tree in variables.items() if tree}
+
+
+def _observe_step(observe: Observer | None, recipe: Recipe, state, metrics) -> None:
+    """Tell the observer of the step that led to the state."""
+    if observe is not None:
+        done = int(state.step)
+        found = {f"train/{name}": float(value) for name, value in metrics.items()}
+        rate = recipe.rate_at(done - 1) * float(state.rate_scale)
+        observe(done, {**found, "train/learning_rate": rate})
+
+
+def _observe_validation(
+    observe: Observer | None, step: int, accuracy: float, loss: float
+) -> None:
+    if observe is not None:
+        observe(step, {"validation/accuracy": accuracy, "validation/loss": loss})
 
 
 def _judge(state, log: Log, recipe: Recipe, accuracy: float, loss: float):

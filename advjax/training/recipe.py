@@ -91,21 +91,29 @@ class Recipe:
 
     def optimizer(self) -> optax.GradientTransformation:
         """Adam on the loss with an l2 term on convolution kernels (not decoupled)."""
-        rate: Any = self.learning_rate
+        l2 = optax.add_decayed_weights(2 * self.weight_decay, mask=_is_conv_kernel)
+        return with_dtype_promotion(optax.chain(l2, optax.adam(self._rate())))
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate of a step, counted from 0, before a plateau halves it."""
+        rate = self._rate()
+        return float(rate(step)) if callable(rate) else rate
+
+    def _rate(self) -> float | optax.Schedule:
+        rate = self.learning_rate
         if self.schedule == "cosine":
-            rate = optax.warmup_cosine_decay_schedule(
+            return optax.warmup_cosine_decay_schedule(
                 init_value=rate / 10,
                 peak_value=rate,
                 warmup_steps=max(1, self.num_steps // 20),
                 decay_steps=self.num_steps,
                 end_value=rate / 100,
             )
-        elif self.schedule == "staircase":
-            rate = optax.exponential_decay(
+        if self.schedule == "staircase":
+            return optax.exponential_decay(
                 0.9 * rate, self.decay_every, 0.9, staircase=True
             )
-        l2 = optax.add_decayed_weights(2 * self.weight_decay, mask=_is_conv_kernel)
-        return with_dtype_promotion(optax.chain(l2, optax.adam(rate)))
+        return rate
 
 
 def _is_conv_kernel(params):

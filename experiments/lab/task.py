@@ -24,6 +24,7 @@ from experiments.lab import (
     classifiers,
     data,
     defences,
+    event_files,
     folder_names,
     noises,
     trainers,
@@ -194,6 +195,7 @@ class Draft:
         source: of the clips.
         given: a classifier that exists already.
         weights: published ones of the model, if it has any.
+        log: "tensorboard" to write the metrics of a training to the home.
     """
 
     task: Task
@@ -203,6 +205,7 @@ class Draft:
     source: Source
     given: BaseClassifier | None
     weights: pretrained.Weights | None = None
+    log: str | None = None
 
     @property
     def defence(self) -> str:
@@ -259,8 +262,9 @@ class Draft:
         width = f"-w{options['width']}" if "width" in options else ""
         title = f"{records.folder.name}-{defence}@{at}-{name}{width}"
         gradients = defences.gradients(task.defence, sigma=task.sigma, noise=noise)
+        folder = folder_names.place(task.home / "classifiers", title, settings)
         return trainers.Training(
-            folder=folder_names.place(task.home / "classifiers", title, settings),
+            folder=folder,
             settings=settings,
             title=self.network,
             model=task.model,
@@ -273,6 +277,7 @@ class Draft:
             recipe=recipe,
             seed=task.seed,
             weights=self.weights,
+            events=self.log and task.home / event_files.FOLDER / folder.name,
         )
 
     def resolve(self) -> "System":

@@ -26,6 +26,7 @@ from advjax.runtime.locks import reserve
 from advjax.signal.samples import from_int16
 from advjax.surf_svm import fitting
 from advjax.training import Dataset, Objective, Recipe, TrainingRun, fit
+from experiments.lab import event_files
 from experiments.lab.console import say
 
 
@@ -47,6 +48,7 @@ class Training:
         recipe: steps, batches and rates.
         seed: of the weights, the batches and the noise.
         weights: published ones, for the models in `PRETRAINED`.
+        events: folder for event files of TensorBoard; None writes none.
     """
 
     folder: pathlib.Path
@@ -62,6 +64,7 @@ class Training:
     recipe: Recipe
     seed: int
     weights: pretrained.Weights | None = None
+    events: pathlib.Path | None = None
 
 
 def find_or_train(training: Training) -> Classifier:
@@ -88,6 +91,8 @@ def _train(training: Training) -> Classifier:
         f"classifier  {folder}: {'training' if training.weights is None else 'making'} "
         f"{training.title}{steps * (training.weights is None)}"
     )
+    if training.events is not None:
+        say(f"            tensorboard --logdir={training.events.parent} shows it")
     workdir = folder.with_name(folder.name + ".training")
     trainer = trainer_of(training.model)
     train = training.dataset("train") if trainer.learns else _NO_CLIPS
@@ -113,22 +118,25 @@ def train_network(
     change: Callable[[Dataset], Dataset] = lambda dataset: dataset,
 ) -> Classifier:
     """The network trained by gradients, on examples that `change` has changed."""
-    return fit(
-        module,
-        training.representation,
-        change(train),
-        change(training.dataset("validation")),
-        jax.random.key(training.seed),
-        labels=training.labels,
-        objective=training.objective,
-        recipe=training.recipe,
-        run=TrainingRun(
-            seed=training.seed,
-            workdir=workdir,
-            settings=json.dumps(training.settings, sort_keys=True),
-            devices=training_devices(),
-        ),
-    )
+    train, validation = change(train), change(training.dataset("validation"))
+    with event_files.observer(training.events) as observe:
+        return fit(
+            module,
+            training.representation,
+            train,
+            validation,
+            jax.random.key(training.seed),
+            labels=training.labels,
+            objective=training.objective,
+            recipe=training.recipe,
+            run=TrainingRun(
+                seed=training.seed,
+                workdir=workdir,
+                settings=json.dumps(training.settings, sort_keys=True),
+                devices=training_devices(),
+                observe=observe,
+            ),
+        )
 
 
 def fit_pipeline(

@@ -111,6 +111,33 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatc
         np.testing.assert_array_equal(a, b)
 
 
+def test_an_observer_sees_steps_and_validations_and_changes_no_weights():
+    seen = []
+    watched = train(observe=lambda step, found: seen.append((step, found)))
+    assert [step for step, _ in seen] == [10, 10, 20, 20, 30, 30, 40, 40]
+    (_, first), (_, validated) = seen[:2]
+    assert first.keys() == {"train/loss", "train/accuracy", "train/learning_rate"}
+    assert first["train/learning_rate"] == 1e-2
+    assert validated.keys() == {"validation/accuracy", "validation/loss"}
+    assert all(isinstance(v, float) for _, found in seen for v in found.values())
+    for a, b in zip(weights(watched), weights(trained()), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_observed_rate_is_the_optimisers():
+    def rate(schedule, step):
+        recipe = Recipe(num_steps=100, schedule=schedule, decay_every=10)
+        state = recipe.optimizer().init({"w": jnp.zeros(2)})
+        for _ in range(step + 1):  # Adam's steps of a constant gradient are the rate.
+            grads = {"w": jnp.ones(2)}
+            updates, state = recipe.optimizer().update(grads, state, grads)
+        return float(-updates["w"][0]), recipe.rate_at(step)
+
+    for schedule in ("plateau", "cosine", "staircase"):
+        for step in (0, 3, 12):
+            assert np.allclose(*rate(schedule, step), rtol=1e-4), (schedule, step)
+
+
 def test_a_network_without_statistics_is_trained_kept_and_continued(tmp_path):
     plain_network = Plain()
     whole = train(module=plain_network)
