@@ -152,7 +152,7 @@ def prepare(
     if built.fixed_budget:
         sizes = [budgets.size(request.budget, p.x, built.norm) for p in points]
     if built.targeted:
-        goals = targets(request.target, system.classifier, logits_fn, points)
+        goals = targets(request, system, logits_fn, points)
     settings = {
         "corpus": system.data.info.name,
         "records": system.data.digest(),

@@ -1,6 +1,7 @@
 """Requests of attacks: an attack by its text, and the classes to reach."""
 
 import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ from advjax import catalog, evaluation
 from advjax.attacks import ATTACKS, Attack
 from advjax.interop.black_box import no_gradients
 from advjax.representations import Waveform
+from advjax.types import LogitsFn
 from experiments.lab.task import Draft, System
 
 TARGETS = ("next", "random", "least_likely")
@@ -44,14 +46,15 @@ def build(task: System | Draft, text: str) -> Attack:
     classes gets the first training clip of each; of a draft, zeros in their place.
 
     Raises:
-        ValueError: an unknown attack or option, an attack on waveforms elsewhere, or
-            one that needs gradients of a black box.
+        ValueError: an unknown attack or option, an attack on waveforms elsewhere, one
+            that needs gradients of a black box, or one that needs training clips where
+            there are none.
     """
     name, _ = catalog.parse(text)
-    needed = inspect.signature(ATTACKS[name]).parameters if name in ATTACKS else {}
+    needed = _parameters(name)
     given: dict[str, Any] = {}
     if "starts" in needed:
-        given["starts"] = _starts(task)
+        given["starts"] = _starts(task, name)
     if "sample_rate_hz" in needed:
         if not isinstance(task.stage, Waveform):
             raise ValueError(f"{name} perturbs waveforms: give --rep=waveform")
@@ -72,20 +75,38 @@ def all_options(name: str) -> dict[str, Any]:
     }
 
 
-def targets(text: str, classifier, logits_fn, points) -> list[int]:
-    """The class to reach for each point.
+def _parameters(attack: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(ATTACKS[attack]).parameters if attack in ATTACKS else {}
 
-    Args:
-        text: one of `TARGETS`, or the name of a class.
-        classifier: has the classes' names.
-        logits_fn: the attacked function of the points.
-        points: to attack.
+
+def reachable(task: System | Draft, attack: str) -> tuple[str, ...]:
+    """Names of the classes that a targeted attack may reach.
+
+    An attack that starts from a clip of its target has those that clips have; others
+    have all of the network.
+    """
+    given, clips = (
+        (task.given, task.source) if isinstance(task, Draft)
+        else (task.classifier, task.data)
+    )  # fmt: skip
+    if given is None or "starts" in _parameters(catalog.parse(attack)[0]):
+        return clips.labels
+    return given.labels
+
+
+def targets(
+    request: AttackRequest,
+    system: System,
+    logits_fn: LogitsFn,
+    points: Sequence[evaluation.Point],
+) -> list[int]:
+    """The class to reach for each point.
 
     Raises:
         ValueError: no such target.
     """
-    labels = np.asarray([point.label for point in points])
-    count = len(classifier.labels)
+    text, names = request.target, reachable(system, request.attack)
+    labels, count = np.asarray([point.label for point in points]), len(names)
     if text == "next":
         shifts = 1
     elif text == "random":
@@ -94,19 +115,28 @@ def targets(text: str, classifier, logits_fn, points) -> list[int]:
         shifts = [int(jax.random.randint(key, (), 1, count)) for key in keys]
     elif text == "least_likely":
         x = np.stack([point.x for point in points])
-        return evaluation.logits_of_batch(logits_fn, x).argmin(axis=1).tolist()
-    elif text in classifier.labels:
-        return [classifier.labels.index(text)] * len(points)
+        logits = evaluation.logits_of_batch(logits_fn, x)
+        return logits[:, :count].argmin(axis=1).tolist()
+    elif text in names:
+        return [names.index(text)] * len(points)
     else:
         raise ValueError(
             f"no target {text!r}: choose {', '.join(TARGETS)}, or a class such as "
-            f"{classifier.labels[0]}"
+            f"{names[0]}"
         )
     return ((labels + np.asarray(shifts)) % count).tolist()
 
 
-def _starts(task: System | Draft) -> Float[np.ndarray, "classes *features"]:
+def _starts(
+    task: System | Draft, attack: str
+) -> Float[np.ndarray, "classes *features"]:
+    """The first training clip of each class that clips have."""
     if isinstance(task, Draft):
+        if task.source.sizes.get("train", 0) < 1:
+            raise ValueError(
+                f"{attack} starts from a training clip of its target, and "
+                f"{task.source.flag} has none: give training clips, or another attack"
+            )
         shape = (len(task.source.labels), *task.stage.feature_shape)
         return np.zeros(shape, np.float32)
     source = task.data.split("train")
@@ -119,4 +149,10 @@ def _starts(task: System | Draft) -> Float[np.ndarray, "classes *features"]:
             )
         if len(found) == wanted:
             break
+    if missing := sorted(set(range(wanted)) - set(found)):
+        raise ValueError(
+            f"{attack} starts from a training clip of its target, and "
+            f"{task.data.labels[missing[0]]} has none: give a training clip of each "
+            "class, or another attack"
+        )
     return np.stack([found[label] for label in range(wanted)])

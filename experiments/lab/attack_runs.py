@@ -106,14 +106,18 @@ def in_words(draft: Draft, requests: Sequence[AttackRequest]) -> str:
 
 def _check_target(draft: Draft, text: str, built: Mapping[str, Attack]) -> None:
     """Refuse a target that no class has, or that no attack uses."""
-    labels, shown = draft.source.labels, f"--target={printable(text)}"
-    if text not in (*TARGETS, *labels):
+    shown = f"--target={printable(text)}"
+    targeted = [name for name, each in built.items() if each.targeted]
+    for name in targeted or built:
+        labels = attack_requests.reachable(draft, name)
+        if text in (*TARGETS, *labels):
+            continue
         few = ", ".join(map(printable, labels[:3])) + ", ..." * (len(labels) > 3)
         raise ValueError(
             f"{shown}: no such class.{did_you_mean(text, (*TARGETS, *labels))} "
             f"Give {', '.join(TARGETS)}, or a class: {few}"
         )
-    if not any(each.targeted for each in built.values()):
+    if not targeted:
         first = catalog.parse(next(iter(built)))[0]
         can = "targeted" in catalog.parameters(first, ATTACKS)
         raise ValueError(

@@ -4,11 +4,15 @@ import dataclasses
 import importlib.util
 import json
 import re
+import types
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from advjax.runs.row_types import ATTACK_ROWS, CERTIFICATES
+from advjax import evaluation
+from advjax.runs.row_types import ATTACK_ROWS, AUDIBILITY, CERTIFICATES
 from experiments.lab import attack_requests, earlier_runs
 from experiments.lab.task import Task
 
@@ -68,6 +72,37 @@ def test_an_attack_with_gradients_on_a_black_box_is_refused(of_jax):
         attack_requests.build(black, "pgd")
     assert attack_requests.build(black, "nes").black_box
     assert not attack_requests.build(draft, "pgd").black_box
+
+
+def test_an_attack_from_clips_reaches_for_classes_that_clips_have(of_jax):
+    draft = of_jax.draft()
+    built = attack_requests.build(draft, "partial_information")
+    assert "starts=float32[3, 1600]" in repr(built)
+    x = np.zeros(1600, np.float32)
+    clips = [evaluation.Point(n, f"{n}", x, n % 3, 1.0) for n in range(30)]
+    system = types.SimpleNamespace(
+        classifier=draft.given, data=types.SimpleNamespace(labels=tuple(LABELS))
+    )
+    logits_fn = jax.tree_util.Partial(lambda x: jnp.array([3.0, 2, 1, 0]) + x[:1])
+
+    def reached(attack, target):
+        request = attack_requests.AttackRequest(attack, target=target)
+        return set(attack_requests.targets(request, system, logits_fn, clips))
+
+    assert reached("pgd(targeted=True)", "random") == {0, 1, 2, 3}
+    assert reached("partial_information", "random") == {0, 1, 2}
+    assert reached("pgd(targeted=True)", "least_likely") == {3}
+    assert reached("partial_information", "least_likely") == {2}
+    assert reached("pgd(targeted=True)", "other") == {3}
+    assert attack_requests.reachable(draft, "pgd(targeted=True)")[3:] == ("other",)
+    assert attack_requests.reachable(draft, "partial_information") == tuple(LABELS)
+    with pytest.raises(ValueError, match="no target 'other'"):
+        reached("partial_information", "other")
+    alone = dataclasses.replace(draft.source, sizes={"test": 3})
+    with pytest.raises(ValueError, match="partial_information starts from a training"):
+        attack_requests.build(
+            dataclasses.replace(draft, source=alone), "partial_information"
+        )
 
 
 @pytest.mark.slow
@@ -162,10 +197,15 @@ def test_a_pytorch_network_is_certified_and_attacked(start, tmp_path, front):
     assert float(re.search(r"JAX and PyTorch differ by (\S+)", said)[1]) < 1e-5
     ours = CERTIFICATES.read(tmp_path / "torch")
     assert ours.correct.mean() > 0.5
-    attack = (torch, "--budget=10dB", f"--workdir={tmp_path}/attack")
+    attack = (torch, "--budget=10dB", f"--workdir={tmp_path}/attack", "--audible")
     code, said = start("attack", *given, *attack)
     assert code == 0, said
     assert ATTACK_ROWS.read(tmp_path / "attack").success.any()
+    assert "successes still fool the classifier as waveforms" in said
+    code, said = start("audibility", f"--run={tmp_path}/torch")
+    assert code == 0, said
+    assert "of 9 clips a perturbation inside the certified radius" in said
+    assert len(AUDIBILITY.read(tmp_path / "torch" / "audibility.tsv")) == 9
     if front == "ConvFront":
         mine.export()
     elif importlib.util.find_spec("jax2onnx"):
