@@ -251,12 +251,12 @@ install() {  # the extras given; the caller holds the lock
 
 check_extras() {  # dies if EXTRAS names an unknown extra
   local LC_ALL=C extra known
-  known="$(sed -n '/^\[project.optional/,/^\[tool/s/^\([a-z0-9]*\) = .*/\1/p' \
+  known="$(sed -n '/^\[project.optional/,/^\[tool/s/^\([a-z0-9-]*\) = .*/\1/p' \
     "$root/pyproject.toml")"
   known="${known//$'\n'/, }"
   # Other characters first: below, a shell would replace * by file names.
   case "$EXTRAS" in
-    *[!a-z0-9,\ ]*) die "EXTRAS has no '$EXTRAS'; there is $known" ;;
+    *[!a-z0-9,\ -]*) die "EXTRAS has no '$EXTRAS'; there is $known" ;;
   esac
   for extra in ${EXTRAS//,/ }; do
     case ", $known, " in

@@ -12,6 +12,9 @@ from typing import Any
 import jax
 import numpy as np
 
+_ARRAYS = (jax.Array, np.ndarray, jax.ShapeDtypeStruct)
+"""Leaves to trace; the last stands for an array in a program that is only compiled."""
+
 
 def split(function: Callable[..., Any]) -> tuple[list[Any], Hashable]:
     """A function's arrays, to be traced, and a hashable rest that identifies it.
@@ -20,7 +23,7 @@ def split(function: Callable[..., Any]) -> tuple[list[Any], Hashable]:
     is.
     """
     leaves, structure = jax.tree.flatten(_as_pytree(function))
-    traced = tuple(isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves)
+    traced = tuple(isinstance(leaf, _ARRAYS) for leaf in leaves)
     arrays = [leaf for leaf, array in zip(leaves, traced, strict=True) if array]
     rest = tuple(
         None if array else _hashable(leaf)

@@ -56,7 +56,7 @@ def main() -> None:
         draft,
         flags.ATTACK.value,
         flags.BUDGET.value,
-        target=flags.TARGET.value if flags.is_set(flags.TARGET) else None,
+        target=flags.TARGET.value[-1] if flags.is_set(flags.TARGET) else None,
         num_slots=flags.SLOTS.value,
         finish=flags.FINISH.value,
     )

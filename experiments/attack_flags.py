@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from data_prep.choices import define_choices
+from data_prep.choices import define_choices, names_in
 
 ATTACK = define_choices(
     "attack",
@@ -18,10 +18,13 @@ BUDGET = flags.DEFINE_list(
     "as a norm in the units of --rep. No default: attacks that search for the "
     "smallest perturbation take none.",
 )
-TARGET = flags.DEFINE_string(
+_MACHINES = ", ".join(names_in("advjax.runtime.topologies", "TARGETS"))
+TARGET = flags.DEFINE_multi_string(
     "target",
-    "random",
-    "Target class of targeted attacks: next, random, least_likely, or a class's name.",
+    ["random"],
+    "Target class of targeted attacks: next, random, least_likely, or a class's name. "
+    f"Of rehearse, a machine to compile for, by default h100: {_MACHINES}; give the "
+    "flag once for each.",
 )
 SLOTS = flags.DEFINE_integer(
     "slots",

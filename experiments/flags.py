@@ -251,12 +251,23 @@ CERTIFY_FLAGS = (
     *(BOUND, PRECISION, TILE, PROFILE),
 )
 
+# ---- rehearsals --------------------------------------------------------------------
+
+PROGRAMS = flags.DEFINE_list(
+    "programs", ["*"], "Programs to compile: names with wildcards, such as certify-*."
+)
+MINUTES = flags.DEFINE_float(
+    "minutes", 30.0, "Time limit of one compilation.", lower_bound=0.1
+)
+REHEARSAL_FLAGS = (PROGRAMS, MINUTES)
+
 # ---- groups and owners -----------------------------------------------------------
 
 GROUPS = {
     "runs": (RUN, RUNS, CLASSIFIERS),
     "study": STUDY_FLAGS,
     "attack": ATTACK_FLAGS,
+    "rehearsal": REHEARSAL_FLAGS,
     "audio, features and network": (
         *(REP, SIGMA, CORPUS, CORPUS_DIR, MODEL, NUM_POINTS, PRESET, FEATURES),
         *(NOISE, DEFENCE, CLASSIFIER, WEIGHTS, RECORDS, SEED, NUM_STEPS, BATCH_SIZE),

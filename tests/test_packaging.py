@@ -113,7 +113,7 @@ def test_whatever_is_imported_is_asked_for(paths, extras):
 def test_the_extra_of_every_message_exists():
     known = PROJECT["optional-dependencies"]
     for path in [*sources("advjax", "data_prep", "experiments"), ROOT / "README.md"]:
-        for extras in re.findall(r"advjax\[([a-z0-9,]+)\]", path.read_text("utf-8")):
+        for extras in re.findall(r"advjax\[([a-z0-9,-]+)\]", path.read_text("utf-8")):
             assert set(extras.split(",")) <= set(known), path
 
 
@@ -156,6 +156,8 @@ def test_the_extra_all_has_every_extra_but_those_of_accelerators():
         "cuda12",
         "cuda13",
         "tpu",
+        "rehearse-gpu",
+        "rehearse-tpu",
     }
     assert distributions("all") == distributions(*extras)
     assert {"ruff", "pre-commit", "import-linter", "pytest"} <= distributions("dev")

@@ -8,9 +8,7 @@ place in the batch.
 
 On a mesh each device advances its share of the slots. All devices step together and
 slots are filled in the order of one device, so the same number of slots gives the same
-results, and a saved state can be continued on another number of devices. `shard_map` is
-used because a sharded `jit` gathers the whole batch on every device for a Fourier
-transform.
+results, and a saved state can be continued on another number of devices.
 """
 
 import functools
@@ -18,26 +16,22 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
 from advjax.arguments import (
     check_key,
     check_labels,
     float_example,
-    in_float32,
     num_classes,
 )
 from advjax.attacks.base import (
     Attack,
     AttackResult,
     Ended,
-    choose,
     end_of,
     float_budget,
-    measure,
 )
 from advjax.attacks.checks import (
     PROBABILITIES,
@@ -47,10 +41,10 @@ from advjax.attacks.checks import (
     example_like,
     look_like_probabilities,
 )
-from advjax.callables import join, split
+from advjax.attacks.slot_programs import programs
+from advjax.callables import split
 from advjax.runtime import targets
-from advjax.runtime.compilation import compiler_options
-from advjax.runtime.parallel import AXIS, replicate
+from advjax.runtime.parallel import replicate
 from advjax.types import AnyArray, AnyCallable, LogitsFn
 
 
@@ -137,8 +131,8 @@ def run_batch(
         )
     slots = _in_equal_shares(slots, num_devices)
     examples = x, y, keys, np.broadcast_to(budgets, (len(x),))
-    programs = _bind(_programs(attack, mesh), logits_fn, mesh)
-    return _results(programs, examples, slots, block, on_block)
+    bound = _bind(programs(attack, mesh), logits_fn, mesh)
+    return _results(bound, examples, slots, block, on_block)
 
 
 def _bind(programs, logits_fn: LogitsFn, mesh: Mesh | None):
@@ -276,90 +270,6 @@ def _fill(slots: BatchState, begin, examples) -> BatchState:
         steps=steps,
         example=example,
         following=slots.following + int(free.size),
-    )
-
-
-@functools.lru_cache(maxsize=8)
-def _programs(attack: Attack, mesh: Mesh | None):
-    """Compiled programs that start examples, advance all slots and judge results."""
-    choose_each = jax.vmap(choose)
-
-    def advance_block(static, arrays, state, steps, active, enough, most):
-        """Take at most `most` steps, until `enough` active slots are done."""
-        logits_fn = in_float32(join(arrays, static))
-
-        def working(state, steps):
-            return active & ~state.common.done & (steps < attack.max_steps)
-
-        def num_done(state, steps):
-            done = jnp.sum(active & ~working(state, steps), dtype=jnp.int32)
-            return done if mesh is None else jax.lax.psum(done, AXIS)
-
-        def unfinished(carry):
-            _, _, done, num_rounds = carry
-            return (done < enough) & (num_rounds < most)
-
-        def advance(carry):
-            state, steps, _, num_rounds = carry
-            moves = working(state, steps)
-            moved = jax.vmap(functools.partial(attack.step, logits_fn))(state)
-            state = choose_each(moves, moved, state)
-            steps = steps + moves.astype(steps.dtype)
-            return state, steps, num_done(state, steps), num_rounds + 1
-
-        state, steps, _, num_rounds = jax.lax.while_loop(
-            unfinished, advance, (state, steps, num_done(state, steps), jnp.int32(0))
-        )
-        return state, steps, active & ~working(state, steps), num_rounds
-
-    def begin_some(static, arrays, x, y, keys, budgets, fresh, before):
-        logits_fn = in_float32(join(arrays, static))
-        begun = jax.vmap(functools.partial(attack.init, logits_fn))(x, y, keys, budgets)
-        if before is None:
-            return begun
-        return choose_each(fresh, begun, before)
-
-    def judge_all(static, arrays, ended):
-        logits_fn = in_float32(join(arrays, static))
-        return jax.vmap(functools.partial(measure, attack, logits_fn))(ended)
-
-    slots, same = PartitionSpec(AXIS), PartitionSpec()
-    begin = _compile(begin_some, mesh, [same] + [slots] * 6, slots)
-    advance = _compile(
-        advance_block,
-        mesh,
-        [same, slots, slots, slots, same, same],
-        (slots, slots, slots, same),
-        donate_argnums=2,
-    )
-    judge = _compile(judge_all, mesh, [same, slots], slots)
-    return begin, advance, judge
-
-
-def _compile(function, mesh: Mesh | None, in_specs, out_specs, **options):
-    """The function as one program; on a mesh, with its arrays split by the specs.
-
-    The first argument, the static part found by `split`, is part of the program.
-    """
-    options |= {"static_argnums": 0, "compiler_options": compiler_options(mesh)}
-    if mesh is None:
-        return jax.jit(function, **options)
-
-    def on_mesh(static, *arrays):
-        # check_vma would refuse an attack's own loops, which start from values that
-        # are equal on all devices.
-        return jax.shard_map(
-            functools.partial(function, static),
-            mesh=mesh,
-            in_specs=tuple(in_specs),
-            out_specs=out_specs,
-            check_vma=False,
-        )(*arrays)
-
-    program = jax.jit(on_mesh, **options)
-    shardings = [NamedSharding(mesh, spec) for spec in in_specs]
-    return lambda static, *arrays: program(
-        static, *map(jax.device_put, arrays, shardings)
     )
 
 

@@ -14,6 +14,8 @@ EXTRAS = {
     "sklearn": "svm",
     "art": "bench",
     "statsmodels": "bench",
+    "jax_cuda12_plugin": "rehearse-gpu",
+    "libtpu": "rehearse-tpu",
     "jax2onnx": "interop",
     "onnx": "interop",
     "onnxruntime": "interop",

@@ -28,7 +28,7 @@ from advjax.smoothing.counting.votes import as_example, explain
 from advjax.smoothing.noises.base import AnyNoise
 from advjax.types import AnyCallable
 
-_SLOTS_PER_TILE = 4
+SLOTS_PER_TILE = 4
 """Slots for each tile that is evaluated at once; half of them are on the device."""
 
 
@@ -75,7 +75,7 @@ def count_until(
     tile, chunk, *_ = placement.complete()
     tiles_at_once = placement.tiles_at_once or max(1, default_tile() // tile)
     row = tiles_at_once * placement.num_devices
-    num_slots = placement.num_slots or _SLOTS_PER_TILE * row
+    num_slots = placement.num_slots or SLOTS_PER_TILE * row
     count = slot_counter(
         logits_fn, noise=noise, tile=tile, tiles_at_once=tiles_at_once,
         chunk=chunk, mesh=placement.mesh,

@@ -102,7 +102,7 @@ def slot_counter(
             return operand
         return jax.device_put(operand, NamedSharding(mesh, PartitionSpec()))
 
-    program = _program(tile, mesh)
+    program = slots_program(tile, mesh)
     room = chunk * devices * tiles_at_once
     parts = []
 
@@ -127,7 +127,7 @@ def slot_counter(
 
 
 @functools.cache
-def _program(
+def slots_program(
     tile: int, mesh: Mesh | None
 ) -> Callable[..., Int[Array, "slots classes"]]:
     """The compiled count for one tile size and set of devices."""

@@ -166,7 +166,7 @@ def bind(logits_fn, x, key, noise, tile, mesh):
     operands = (arrays, x, key)
     if mesh is not None:
         operands = jax.device_put(operands, NamedSharding(mesh, PartitionSpec()))
-    return _program(tile, mesh), (static, *operands)
+    return count_program(tile, mesh), (static, *operands)
 
 
 def partition(
@@ -226,7 +226,7 @@ def as_example(
 
 
 @functools.cache
-def _program(tile: int, mesh: Mesh | None) -> Callable[..., Int[Array, "classes"]]:
+def count_program(tile: int, mesh: Mesh | None) -> Callable[..., Int[Array, "classes"]]:
     """The compiled count for one tile size and set of devices.
 
     Its arguments: the static and the traced part of (classifier, noise), the example,

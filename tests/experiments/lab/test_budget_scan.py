@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from advjax import evaluation
-from advjax.attacks import batches, fgsm, run
+from advjax.attacks import fgsm, run
+from advjax.attacks.slot_programs import programs
 from advjax.training import Recipe
 from experiments.lab.budget_scan import Scan, read_scan
 from experiments.lab.cells import Cell
@@ -45,9 +46,9 @@ def right_ones(system):
 
 def test_every_clip_needs_the_first_budget_that_fools_it(system, tmp_path):
     points = right_ones(system)
-    before = batches._programs.cache_info().misses
+    before = programs.cache_info().misses
     folder = scan(system, tmp_path, "fgsm", BUDGETS)
-    assert batches._programs.cache_info().misses == before + 1
+    assert programs.cache_info().misses == before + 1
     found = read_scan(folder)
     assert found.ids == tuple(sorted(point.id for point in points))
     assert found.norm == "linf"

@@ -1,0 +1,125 @@
+"""The compiled programs of attacks in slots: begin, advance, judge.
+
+On a mesh, `shard_map` is used because a sharded `jit` gathers the whole batch on every
+device for a Fourier transform.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from advjax.arguments import in_float32
+from advjax.attacks.base import Attack, choose, measure
+from advjax.callables import join
+from advjax.runtime.compilation import compiler_options
+from advjax.runtime.parallel import AXIS
+
+
+class Program(NamedTuple):
+    """A compiled program of the slots.
+
+    Attributes:
+        compiled: the function of a static part and arrays, as `jax.jit` returns it.
+        shardings: of each argument but the first; empty for one device.
+    """
+
+    compiled: Any
+    shardings: tuple[NamedSharding, ...] = ()
+
+    def __call__(self, static: Any, *arrays: Any) -> Any:
+        """Run it, with the arrays put where they belong."""
+        if self.shardings:
+            arrays = tuple(map(jax.device_put, arrays, self.shardings))
+        return self.compiled(static, *arrays)
+
+
+@functools.lru_cache(maxsize=8)
+def programs(attack: Attack, mesh: Mesh | None) -> tuple[Program, Program, Program]:
+    """Programs that start examples, advance all slots and judge results.
+
+    Their arguments are the static part and the arrays of the classifier, as of `split`,
+    and the arrays of the slots.
+
+    Args:
+        attack: the attack.
+        mesh: devices that share the slots; None for one.
+    """
+    choose_each = jax.vmap(choose)
+
+    def advance_block(static, arrays, state, steps, active, enough, most):
+        """Take at most `most` steps, until `enough` active slots are done."""
+        logits_fn = in_float32(join(arrays, static))
+
+        def working(state, steps):
+            return active & ~state.common.done & (steps < attack.max_steps)
+
+        def num_done(state, steps):
+            done = jnp.sum(active & ~working(state, steps), dtype=jnp.int32)
+            return done if mesh is None else jax.lax.psum(done, AXIS)
+
+        def unfinished(carry):
+            _, _, done, num_rounds = carry
+            return (done < enough) & (num_rounds < most)
+
+        def advance(carry):
+            state, steps, _, num_rounds = carry
+            moves = working(state, steps)
+            moved = jax.vmap(functools.partial(attack.step, logits_fn))(state)
+            state = choose_each(moves, moved, state)
+            steps = steps + moves.astype(steps.dtype)
+            return state, steps, num_done(state, steps), num_rounds + 1
+
+        state, steps, _, num_rounds = jax.lax.while_loop(
+            unfinished, advance, (state, steps, num_done(state, steps), jnp.int32(0))
+        )
+        return state, steps, active & ~working(state, steps), num_rounds
+
+    def begin_some(static, arrays, x, y, keys, budgets, fresh, before):
+        logits_fn = in_float32(join(arrays, static))
+        begun = jax.vmap(functools.partial(attack.init, logits_fn))(x, y, keys, budgets)
+        if before is None:
+            return begun
+        return choose_each(fresh, begun, before)
+
+    def judge_all(static, arrays, ended):
+        logits_fn = in_float32(join(arrays, static))
+        return jax.vmap(functools.partial(measure, attack, logits_fn))(ended)
+
+    slots, same = PartitionSpec(AXIS), PartitionSpec()
+    begin = _compile(begin_some, mesh, [same] + [slots] * 6, slots)
+    advance = _compile(
+        advance_block,
+        mesh,
+        [same, slots, slots, slots, same, same],
+        (slots, slots, slots, same),
+        donate_argnums=2,
+    )
+    judge = _compile(judge_all, mesh, [same, slots], slots)
+    return begin, advance, judge
+
+
+def _compile(function, mesh: Mesh | None, in_specs, out_specs, **options) -> Program:
+    """The function as one program; on a mesh, with its arrays split by the specs.
+
+    The first argument, the static part found by `split`, is part of the program.
+    """
+    options |= {"static_argnums": 0, "compiler_options": compiler_options(mesh)}
+    if mesh is None:
+        return Program(jax.jit(function, **options))
+
+    def on_mesh(static, *arrays):
+        # check_vma would refuse an attack's own loops, which start from values that
+        # are equal on all devices.
+        return jax.shard_map(
+            functools.partial(function, static),
+            mesh=mesh,
+            in_specs=tuple(in_specs),
+            out_specs=out_specs,
+            check_vma=False,
+        )(*arrays)
+
+    shardings = tuple(NamedSharding(mesh, spec) for spec in in_specs)
+    return Program(jax.jit(on_mesh, **options), shardings)
