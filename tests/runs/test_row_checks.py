@@ -259,4 +259,4 @@ def test_all_committed_rows_and_descriptions_read():
             b"\t".join(line.split(b"\t")[:num_columns]) for line in new
         ), path
         counts[kind] += 1
-    assert counts == {"certify": 43, "attack": 70, "smoothed_attacks": 7}
+    assert counts == {"certify": 44, "attack": 75, "smoothed_attacks": 7}
