@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from advjax.runtime import interrupts, streams
+from advjax.runtime import interrupts, meeting, streams
 
 AXIS = "data"
 _T = TypeVar("_T")
@@ -119,9 +119,10 @@ def start_processes(
 ) -> None:
     """Join this process with the others; without arguments it stays alone.
 
-    Call this before anything asks JAX for a device. Afterwards compiled code prints to
-    standard error (Gloo reports connections), so that standard output holds results
-    only.
+    Call this before anything asks JAX for a device. The processes meet first
+    (`meeting`), which says whom they wait for. Afterwards compiled code prints to
+    standard error, so that standard output holds results only; Gloo's reports of
+    connections are dropped.
 
     Args:
         coordinator: HOST:PORT of process 0.
@@ -132,33 +133,64 @@ def start_processes(
 
     Raises:
         ValueError: arguments are missing or contradict each other.
-        OSError: the other processes cannot be reached.
+        OSError: the other processes cannot be reached; see `meeting.meet`.
     """
     _check_given(coordinator, num_processes, process_id, cluster)
     if num_processes == 1 or not (cluster or coordinator):
         return
+    if cluster:
+        coordinator, num_processes, process_id = _of_cluster()
     _keep_stdout_for_results()
-    options = {} if cluster else {
-        "coordinator_address": coordinator,
-        "num_processes": num_processes,
-        "process_id": process_id,
-        # Arguments take precedence over a cluster's job around them.
-        "cluster_detection_method": "deactivate",
-    }  # fmt: skip
+    if num_processes > 1:
+        at = urllib.parse.urlsplit(f"//{coordinator}")
+        meeting.meet(at.hostname or "", at.port or 0, process_id, num_processes)
     try:
-        jax.distributed.initialize(**options)
-    except ValueError as error:
-        raise ValueError(
-            f"cluster: the environment names no cluster that JAX knows ({error}). "
-            "Give coordinator=HOST:PORT, num_processes=N and process_id=I"
-        ) from error
+        jax.distributed.initialize(
+            coordinator,
+            num_processes,
+            process_id,
+            # Arguments take precedence over a cluster's job around them.
+            cluster_detection_method=None if cluster else "deactivate",
+        )
     except RuntimeError as error:
-        raise OSError(
-            f"the processes could not be joined: {str(error).splitlines()[0]}. Start "
-            "process 0, and open its port to the others"
-        ) from error
+        raise _not_joined(error) from error
     # Processes exchange their devices now: no later question waits for an answer.
     jax.devices()
+
+
+def _of_cluster() -> tuple[str, int, int]:
+    """Coordinator, number of processes and index, as JAX finds them.
+
+    Raises:
+        ValueError: the environment names no cluster.
+        OSError: the cluster did not answer.
+    """
+    # No public function of JAX tells them before it joins, which is too late to meet.
+    from jax._src import clusters
+
+    try:
+        coordinator, num_processes, process_id, _ = (
+            clusters.ClusterEnv.auto_detect_unset_distributed_params(
+                os.environ.get("JAX_COORDINATOR_ADDRESS"),
+                *(None, None, None, None),
+                int(meeting.REACH_S),
+            )
+        )
+    except RuntimeError as error:
+        raise _not_joined(error) from error
+    if coordinator is None or num_processes is None or process_id is None:
+        raise ValueError(
+            "cluster: the environment names no cluster that JAX knows. Give "
+            "coordinator=HOST:PORT, num_processes=N and process_id=I"
+        )
+    return coordinator, num_processes, process_id
+
+
+def _not_joined(error: RuntimeError) -> OSError:
+    return OSError(
+        f"the processes could not be joined: {str(error).splitlines()[0]}. Start "
+        "process 0, and open its port to the others"
+    )
 
 
 def _check_given(coordinator, num_processes, process_id, cluster: bool) -> None:
@@ -198,7 +230,7 @@ def _keep_stdout_for_results() -> None:
     """Point descriptor 1 to standard error, and `print` to the old descriptor."""
     sys.stdout.flush()
     results = os.dup(1)
-    os.dup2(2, 1)
+    streams.redirect(1, 2, without=b"[Gloo]")
     sys.stdout = streams.tolerant(results, sys.stdout.encoding, by_lines=True)
 
 

@@ -10,6 +10,7 @@ import errno
 import io
 import os
 import sys
+import threading
 from typing import Any
 
 _READER_GONE = {errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN, errno.ENXIO}
@@ -67,6 +68,31 @@ def tolerant(
         line_buffering=by_lines or number == 2 or raw.isatty(),
         write_through=not buffered,
     )
+
+
+def redirect(number: int, target: int, *, without: bytes) -> None:
+    """Send descriptor `number` to `target`, except lines that begin with `without`.
+
+    For text that compiled code prints. A thread copies it, so that the last lines of a
+    program that ends abruptly may be lost.
+
+    Args:
+        number: the descriptor.
+        target: descriptor that receives the lines.
+        without: beginning of the lines to drop.
+    """
+    reader, writer = os.pipe()
+    os.dup2(writer, number)
+    os.close(writer)
+
+    def copy() -> None:
+        with os.fdopen(reader, "rb") as lines:
+            for line in lines:
+                if not line.startswith(without):
+                    with contextlib.suppress(OSError):
+                        os.write(target, line)
+
+    threading.Thread(target=copy, name="redirect", daemon=True).start()
 
 
 class _Tolerant(io.FileIO):

@@ -84,6 +84,9 @@ def test_after_parting_the_loss_of_a_process_is_not_felt(tmp_path, lost):
     assert codes[lost] == -9
     assert codes[1 - lost] == 0, said[1 - lost][1]
     assert said[1 - lost][0] == "ready\n6 2 2\n"
+    for _, stderr in said:
+        assert "has met the others after" in stderr
+        assert "Gloo" not in stderr
 
 
 @pytest.mark.parametrize("failing", [0, pytest.param(1, marks=pytest.mark.slow)])
@@ -139,6 +142,27 @@ def test_the_local_mesh_has_this_process_s_devices(monkeypatch):
 def test_what_cannot_be_started_is_told_in_one_line(given, message):
     with pytest.raises(ValueError, match=message) as caught:
         start_processes(*given)
+    assert "\n" not in str(caught.value)
+
+
+def test_processes_of_slurm_meet_at_its_first_node(monkeypatch):
+    slurm = {"JOB_ID": "7", "STEP_NODELIST": "n[1-2],m1", "NTASKS": "3"}
+    for name, value in {**slurm, "PROCID": "2", "LOCALID": "0"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    met, joined = [], []
+    monkeypatch.setattr(parallel.meeting, "meet", lambda *place: met.append(place))
+    monkeypatch.setattr(parallel, "_keep_stdout_for_results", lambda: None)
+    monkeypatch.setattr(
+        jax.distributed, "initialize", lambda *given, **_: joined.append(given)
+    )
+    start_processes(cluster=True)
+    assert met == [("n1", 61447, 2, 3)]
+    assert joined == [("n1:61447", 3, 2)]
+
+
+def test_no_cluster_is_told_in_one_line():
+    with pytest.raises(ValueError, match="names no cluster that JAX knows") as caught:
+        start_processes(cluster=True)
     assert "\n" not in str(caught.value)
 
 

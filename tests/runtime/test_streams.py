@@ -81,3 +81,17 @@ def test_streams_that_a_test_put_in_place_stay(capsys):
     before = sys.stdout, sys.stderr
     streams.settle()
     assert (sys.stdout, sys.stderr) == before
+
+
+def test_lines_of_compiled_code_go_to_another_stream_or_nowhere():
+    text = (
+        "streams.redirect(1, 2, without=b'[Gloo]')\n"
+        "for line in (b'[Gloo] Rank 0\\n', b'kept\\n', b'[Gloo] Rank 1\\n'):\n"
+        "    os.write(1, line)\n"
+        "os.close(1)\n"
+        "import threading\n"
+        "for thread in threading.enumerate()[1:]:\n"
+        "    thread.join()\n"
+    )
+    done = shell(text, '"$1" -c "$2"')
+    assert (done.stdout, done.stderr) == (b"", b"kept\n")
