@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from advjax import records
-from advjax.records import store
+from advjax.records import array_record, store
 from advjax.representations import Magnitude, MelEnergies, Waveform
 from tests.record_sets import (
     FORMATS,
@@ -101,6 +101,20 @@ def test_load_stacks_every_field_in_order(built):
     assert set(records.load(source, fields=("label",))) == {"label"}
     with pytest.raises(ValueError, match="no field wave; there are id, audio"):
         records.load(source, fields=("wave",))
+
+
+def test_a_large_split_has_several_shards(tmp_path, monkeypatch):
+    skip_without_writer("array_record")
+    import tensorflow_datasets as tfds
+
+    monkeypatch.setattr(array_record, "MAX_SHARD_BYTES", 1)
+    write(tmp_path)
+    names = {path.name for path in (tmp_path / SET).glob("*record-*")}
+    assert "voices-train.array_record-00006-of-00007" in names
+    theirs = tfds.data_source("voices/mfbe", data_dir=tmp_path, split="train")
+    for source in (records.read(tmp_path, "train"), theirs):
+        for got, wanted in zip(source, examples("train"), strict=True):
+            np.testing.assert_array_equal(got["audio"], wanted["audio"])
 
 
 def test_npz_works_where_tfds_is_missing(tmp_path, monkeypatch):

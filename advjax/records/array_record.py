@@ -12,7 +12,6 @@ import itertools
 import logging
 import os
 import pathlib
-import shutil
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, SupportsIndex
@@ -28,8 +27,8 @@ from advjax.runtime.plain_paths import plain_path
 from advjax.runtime.text import printable
 
 HEADER_FILES = ("metadata.json", "dataset_info.json")
-# TFDS cuts a split into shards between these sizes: one below half a GiB.
-MIN_SHARD_BYTES, MAX_SHARD_BYTES = 1 << 29, 1 << 30
+MAX_SHARD_BYTES = 1 << 29
+"""Bytes of records after which a split gets another shard."""
 
 
 def write(
@@ -40,78 +39,69 @@ def write(
 ) -> None:
     """Write the records of every split to `folder`."""
     tfds = _tfds()
-    from tensorflow_datasets.core import registered
-
-    failure: list[BaseException] = []
-
-    def numbered(examples: Iterable[Example]) -> Iterator[tuple[int, Example]]:
-        # TFDS rewrites exceptions that pass through it; `write` raises the original.
-        try:
-            yield from enumerate(examples)
-        except Exception as error:
-            failure.append(error)
-            raise
-
     columns = _columns(tfds, representation, header["labels"])
-    # Not registered: several corpora or configurations may be written by one process.
-    with registered.skip_registration():
-
-        class Description(tfds.core.DatasetInfo):
-            """Description of local data."""
-
-            def initialize_from_bucket(self):
-                """Skip the look-up on TFDS's server."""
-
-        class Records(tfds.core.GeneratorBasedBuilder):
-            """One corpus at one representation."""
-
-            VERSION = tfds.core.Version(VERSION)
-            BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=representation.name)]
-            name = header["name"]
-
-            def _info(self):
-                return Description(
-                    builder=self,
-                    description=(
-                        f"Crops of the corpus {header['name']} as 16-bit audio, and "
-                        f"their features {representation.name}. The metadata defines "
-                        "the features and says how the records were made."
-                    ),
-                    features=columns,
-                    supervised_keys=("features", "label"),
-                    disable_shuffling=True,
-                    metadata=tfds.core.MetadataDict(header),
-                )
-
-            def _split_generators(self, dl_manager):
-                del dl_manager
-                return {
-                    split: self._generate_examples(each)
-                    for split, each in splits.items()
-                }
-
-            def _generate_examples(self, examples):
-                return numbered(examples)
-
-    tfds.disable_progress_bar()
-    config = tfds.download.DownloadConfig(
-        min_shard_size=MIN_SHARD_BYTES, max_shard_size=MAX_SHARD_BYTES
-    )
     with plain_path(folder) as plain, _quiet():
-        builder = Records(
-            data_dir=str(plain / "tfds"),
-            config=representation.name,
-            file_format="array_record",
+        identity = tfds.core.DatasetIdentity(
+            name=header["name"],
+            version=tfds.core.Version(VERSION),
+            data_dir=str(plain),
+            module_name=__name__,
+            config_name=representation.name,
         )
-        try:
-            builder.download_and_prepare(download_config=config)
-        except Exception:
-            if failure:
-                raise failure[0] from None
-            raise
-        for path in pathlib.Path(builder.data_dir).iterdir():
-            os.replace(path, plain / path.name)
-    shutil.rmtree(folder / "tfds")
+        described = tfds.core.DatasetInfo(
+            builder=identity,
+            description=(
+                f"Crops of the corpus {header['name']} as 16-bit audio, and their "
+                f"features {representation.name}. The metadata defines the features "
+                "and says how the records were made."
+            ),
+            features=columns,
+            supervised_keys=("features", "label"),
+            disable_shuffling=True,
+            metadata=tfds.core.MetadataDict(header),
+        )
+        described.set_file_format("array_record")
+        template = tfds.core.ShardedFileTemplate(
+            data_dir=plain, dataset_name=header["name"], filetype_suffix="array_record"
+        )
+        # TFDS's own writer keeps a split in memory, and above 1 GiB needs TensorFlow.
+        found = [
+            _write_split(tfds, columns, template.replace(split=split), examples)
+            for split, examples in splits.items()
+        ]
+        described.set_splits(tfds.core.SplitDict(found))
+        described.write_to_directory(plain)
+
+
+def _write_split(
+    tfds: Any, columns: Any, template: Any, examples: Iterable[Example]
+) -> Any:
+    """Write the shards of one split; return TFDS's description of it."""
+    from array_record.python.array_record_module import ArrayRecordWriter
+
+    total, lengths, paths = 0, [], []
+    encoded = map(columns.serialize_example, examples)
+    for first in encoded:
+        paths.append(template.data_dir / f"{template.split}-{len(paths)}.shard")
+        writer = ArrayRecordWriter(str(paths[-1]), "group_size:1")
+        count = size = 0
+        for record in itertools.chain([first], encoded):
+            writer.write(record)
+            count, size = count + 1, size + len(record)
+            if size >= MAX_SHARD_BYTES:
+                break
+        writer.close()
+        lengths.append(count)
+        total += size
+    for index, path in enumerate(paths):
+        named = template.sharded_filepath(shard_index=index, num_shards=len(paths))
+        os.replace(path, named)
+    return tfds.core.SplitInfo(
+        name=template.split,
+        shard_lengths=lengths,
+        num_bytes=total,
+        filename_template=template,
+    )
 
 
 def header(folder: pathlib.Path) -> dict[str, Any]:
