@@ -159,11 +159,12 @@ def features_of(
     representation: Representation, waves: Float32[np.ndarray, "batch time"]
 ) -> Float32[np.ndarray, "batch *features"]:
     """Features of several waves, as they are stored in records."""
-    return np.asarray(_batched(representation)(waves))
+    return np.asarray(features_program(representation)(waves))
 
 
 @functools.cache
-def _batched(representation: Representation) -> Any:
+def features_program(representation: Representation) -> Any:
+    """The program of `features_of`, a function of the waves."""
     return jax.jit(jax.vmap(representation.apply))
 
 

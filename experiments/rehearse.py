@@ -31,15 +31,18 @@ def main() -> None:
     from experiments.lab import rehearsal, rehearsal_report
     from experiments.lab.console import say
 
-    origin = app.environment()
+    environment = app.environment()
+    origin = {"git": environment["git"], "jax": environment["versions"]["jax"]}
     folder = flags.home() / "rehearsal" / origin["git"].replace(" ", "-")
     out = pathlib.Path(flags.OUT.value or folder)
     machines = flags.TARGET.value if flags.is_set(flags.TARGET) else ["h100"]
     patterns = flags.PROGRAMS.value
     chosen = {name: rehearsal.names_for(name, patterns) for name in machines}
     for machine, names in chosen.items():
-        rehearsal.rehearse(machine, names, out, minutes=flags.MINUTES.value)
-    print(rehearsal_report.report(rehearsal.rows(out), out, origin["command"]))
+        rehearsal.rehearse(
+            machine, names, out, minutes=flags.MINUTES.value, origin=origin
+        )
+    print(rehearsal_report.report(rehearsal.rows(out), out, environment["command"]))
     say(f"report      {out}/report.md, tables, and a JSON file for each program")
 
 

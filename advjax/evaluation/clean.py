@@ -1,6 +1,7 @@
 """Features, logits and accuracy of a classifier without an attack."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -44,13 +45,14 @@ def logits_of_batch(
     for start in range(0, len(x), batch_size):
         part = x[start : start + batch_size]
         padding = [(0, batch_size - len(part))] + [(0, 0)] * (part.ndim - 1)
-        found = _logits_each()(static, arrays, np.pad(part, padding))
+        found = logits_program()(static, arrays, np.pad(part, padding))
         rows.append(np.asarray(found)[: len(part)])
     return np.concatenate(rows)
 
 
 @functools.cache
-def _logits_each():
+def logits_program() -> Any:
+    """The program of `logits_of_batch`, of (static, arrays, x), as of `split`."""
     # Made at the first call: the options need the backend, which an import must not
     # start.
     return jax.jit(

@@ -168,6 +168,8 @@ def _written(inner: Computation, fusion: Instruction) -> float:
     root = inner.root
     several = root.opcode == "tuple"
     parts = root.operands if several else (root.name,) * len(fusion.shapes)
+    if len(parts) != len(fusion.shapes):  # a tuple of tuples
+        return fusion.num_bytes
     total = 0.0
     for name, shape in zip(parts, fusion.shapes, strict=True):
         one = inner.instructions[name]

@@ -1,17 +1,31 @@
-"""Free memory of the host, within the limits of a container."""
+"""Memory that a program needs, and that the host has free."""
 
 import math
 import pathlib
 
+import jax
+
 _ROOT = pathlib.Path("/")
 
 
-def free_host_memory(root: pathlib.Path = _ROOT) -> float:
-    """Bytes that this process may still allocate; infinity if unknown.
+def program_memory(compiled: jax.stages.Compiled) -> int:
+    """Bytes of a program on each device: arguments, results and temporaries."""
+    sizes = compiled.memory_analysis()
+    return (
+        sizes.argument_size_in_bytes
+        + sizes.output_size_in_bytes
+        - sizes.alias_size_in_bytes
+        + sizes.temp_size_in_bytes
+    )
 
-    The least of the free memory of the operating system and of each control group on
-    the way to the root, of version 2 and of version 1. Pages of files that were read
-    and not used since count as free, since the system may drop them.
+
+def free_host_memory(root: pathlib.Path = _ROOT) -> float:
+    """Bytes that this process may still allocate, within the limits of a container.
+
+    Infinity if unknown. The least of the free memory of the operating system and of
+    each control group on the way to the root, of version 2 and of version 1. Pages of
+    files that were read and not used since count as free, since the system may drop
+    them.
 
     Args:
         root: folder with `proc` and `sys`.

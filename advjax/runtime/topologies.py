@@ -7,7 +7,6 @@ time of a program is estimated from its operations and bytes and the device's pe
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import jax
 from jax.experimental import topologies
 from jax.sharding import Mesh
 
@@ -151,14 +150,3 @@ def roofline(target: Target, kernels: Sequence[Kernel]) -> Roofline:
     ]
     flops_s, bytes_s = (sum(column) for column in zip(*times, strict=True))
     return Roofline(flops_s, bytes_s, sum(map(max, times)))
-
-
-def memory_of(compiled: jax.stages.Compiled) -> int:
-    """Bytes of a program on each device: arguments, results and temporaries."""
-    sizes = compiled.memory_analysis()
-    return (
-        sizes.argument_size_in_bytes
-        + sizes.output_size_in_bytes
-        - sizes.alias_size_in_bytes
-        + sizes.temp_size_in_bytes
-    )

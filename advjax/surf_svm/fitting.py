@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from advjax.classifier import Classifier
 from advjax.optimisers import with_dtype_promotion
 from advjax.representations import Representation
+from advjax.runtime.precision import products_in
 from advjax.runtime.progress import Progress
 from advjax.surf_svm.autoencoder import Autoencoder
 from advjax.surf_svm.checkpoints import Stages
@@ -28,7 +29,8 @@ from advjax.surf_svm.network import Front, SurfSvm, resize_to_entries
 
 Images = Float[np.ndarray, "examples height width 1"]
 _FLAT = 1e-6  # as in representations.Image
-_AT_ONCE = 32
+AT_ONCE = 32
+"""Images in a call of a stage's program."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -213,6 +215,16 @@ def _check_classes(y, labels) -> None:
         )
 
 
+def stage_program(function: Callable) -> Any:
+    """The program of a stage for `AT_ONCE` images, with all bits of float32."""
+
+    def run(images):
+        with products_in("float32"):
+            return function(images)
+
+    return jax.jit(run)
+
+
 def _in_parts(
     function: Callable,
     x: np.ndarray,
@@ -221,8 +233,8 @@ def _in_parts(
     keep: Callable[[Any], np.ndarray] = lambda part: part,
 ) -> np.ndarray:
     """`keep` of the function of all images, computed in parts."""
-    at_once = min(len(x), _AT_ONCE)
-    run, parts = jax.jit(function), []
+    at_once = min(len(x), AT_ONCE)
+    run, parts = stage_program(function), []
     with Progress(title, total=len(x), unit="images") as line:
         for start in range(0, len(x), at_once):
             taken = x[start : start + at_once]
@@ -232,6 +244,33 @@ def _in_parts(
             parts.append(keep(found))
             line.advance(count)
     return np.concatenate(parts)
+
+
+def autoencoder_step(
+    module: Autoencoder, optimizer: optax.GradientTransformation, corruption: float
+) -> Any:
+    """The program of a step: (params, state, batch, key) to params, state and loss.
+
+    Args:
+        module: the autoencoder.
+        optimizer: its optimiser.
+        corruption: standard deviation of the noise that it learns to remove.
+    """
+
+    @jax.jit
+    def step(params, state, batch, key):
+        noisy = batch + corruption * jax.random.normal(key, batch.shape)
+
+        def loss(params):
+            with products_in("float32"):
+                found = module.apply({"params": params}, noisy)
+            return jnp.mean(jnp.square(found - batch))
+
+        value, gradient = jax.value_and_grad(loss)(params)
+        updates, state = optimizer.update(gradient, state)
+        return optax.apply_updates(params, updates), state, value
+
+    return step
 
 
 def fit_autoencoder(
@@ -246,17 +285,7 @@ def fit_autoencoder(
     key = jax.random.key(seed)
     params = module.init(key, jnp.asarray(images[:1]))["params"]
 
-    @jax.jit
-    def step(params, state, batch, key):
-        noisy = batch + recipe.corruption * jax.random.normal(key, batch.shape)
-
-        def loss(params):
-            return jnp.mean(jnp.square(module.apply({"params": params}, noisy) - batch))
-
-        value, gradient = jax.value_and_grad(loss)(params)
-        updates, state = optimizer.update(gradient, state)
-        return optax.apply_updates(params, updates), state, value
-
+    step = autoencoder_step(module, optimizer, recipe.corruption)
     state = optimizer.init(params)
     with Progress("autoencoder", total=recipe.num_steps, unit="steps") as line:
         for index in range(recipe.num_steps):

@@ -22,6 +22,7 @@ from advjax.defences import fused_adversarial
 from advjax.models import MODELS
 from advjax.reports import tables
 from advjax.runtime import targets
+from advjax.runtime.memory import program_memory
 from advjax.training import Recipe
 from advjax.types import Batch
 from experiments import app, flags
@@ -95,13 +96,7 @@ def step_memory(module, sizes: tuple[int, int]) -> tuple[int, int, int]:
     step = problems.training_step(module, gradients, optimizer, **UNPOLISHED)
     key = jax.random.key(0)
     state = jax.eval_shape(initialise, key, batch.x)
-    memory = step.lower(state, batch, key).compile().memory_analysis()
-    whole = (
-        memory.argument_size_in_bytes
-        + memory.output_size_in_bytes
-        - memory.alias_size_in_bytes
-        + memory.temp_size_in_bytes
-    )
+    whole = program_memory(step.lower(state, batch, key).compile())
     count = sum(leaf.size for leaf in jax.tree.leaves(state[0]))
     kept = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     return count, kept, whole

@@ -21,11 +21,11 @@ from advjax.runtime import compiled_text, failures, targets
 from advjax.runtime.atomic import new_file
 from advjax.runtime.json_files import Anything, read_json
 from advjax.runtime.kernels import OTHER, Kernel, kernels
+from advjax.runtime.memory import program_memory
 from advjax.runtime.topologies import (
     TARGETS,
     Roofline,
     Target,
-    memory_of,
     mesh_of,
     roofline,
 )
@@ -60,9 +60,21 @@ def names_for(target: str, patterns: Sequence[str]) -> list[str]:
 
 
 def rehearse(
-    target: str, names: Sequence[str], out: pathlib.Path, *, minutes: float
+    target: str,
+    names: Sequence[str],
+    out: pathlib.Path,
+    *,
+    minutes: float,
+    origin: Mapping[str, Any],
 ) -> None:
     """Compile the programs that have no row in `out` yet.
+
+    Args:
+        target: one of `TARGETS`.
+        names: of programs.
+        out: folder of the rows.
+        minutes: time limit of a program.
+        origin: of the code, for each row.
 
     Raises:
         ModuleNotFoundError: the target's compiler is missing.
@@ -73,8 +85,8 @@ def rehearse(
         if _is_settled(file, minutes):
             continue
         file.parent.mkdir(parents=True, exist_ok=True)
-        row = {"target": target, "program": name} | _in_a_process(file, minutes)
-        _write(file, row)
+        row = {"target": target, "program": name, **_in_a_process(file, minutes)}
+        _write(file, row | dict(origin))
         say(f"{number} of {len(names)}  {target}  {name}: {in_short(row)}")
 
 
@@ -104,36 +116,26 @@ def _is_settled(file: pathlib.Path, minutes: float) -> bool:
 
 def _in_a_process(file: pathlib.Path, minutes: float) -> dict[str, Any]:
     """The row of a program, compiled in another process."""
-    start, answer = time.monotonic(), file.with_suffix(".part")
-    command = [sys.executable, "-c", _COMPILE, file.parent.name, file.stem]
-    command.append(str(answer.absolute()))
-    # The compilers print a page of warnings.
+    start, answer = time.monotonic(), file.absolute().with_suffix(".part")
+    command = [sys.executable, "-c", _COMPILE, file.parent.name, file.stem, str(answer)]
     log = file.with_suffix(".log")
-    with log.open("wb") as all_said:
-        process = subprocess.Popen(
-            [*command, str(answer.absolute())],
-            cwd=ROOT,
-            stdout=all_said,
-            stderr=all_said,
-        )
     try:
-        process.wait(60 * minutes)
-        late = False
+        # The compilers print a page of warnings.
+        with log.open("wb") as out:
+            done = subprocess.run(
+                command, cwd=ROOT, stdout=out, stderr=out, timeout=60 * minutes,
+                check=False,
+            )  # fmt: skip
     except subprocess.TimeoutExpired:
-        late = True
-    finally:
-        process.kill()
-        process.wait()
-    if answer.exists():
-        found = json.loads(answer.read_text("utf-8"))
-        answer.unlink()
-        log.unlink()
-        return found
-    seconds = round(time.monotonic() - start, 1)
-    if late:
         why = f"not ended in {minutes:g} minutes"
-        return {"why": why, "minutes": minutes, "seconds": seconds}
-    return {"why": f"ended with exit code {process.returncode}", "seconds": seconds}
+        return {"why": why, "minutes": minutes, "seconds": 60 * minutes}
+    if not answer.exists():
+        why = f"ended with exit code {done.returncode}: see {log.name}"
+        return {"why": why, "seconds": round(time.monotonic() - start, 1)}
+    found = json.loads(answer.read_text("utf-8"))
+    answer.unlink()
+    log.unlink()
+    return found
 
 
 def work(target: str, name: str, answer: str) -> None:
@@ -164,7 +166,7 @@ def compile_for(target: Target, program: Program) -> dict[str, Any]:
             start = time.monotonic()
             with contextlib.suppress(_TooLarge):
                 compiled = _compiled(program, mesh, size)
-                if memory_of(compiled) <= target.memory_bytes:
+                if program_memory(compiled) <= target.memory_bytes:
                     seconds = time.monotonic() - start
                     break
             size //= 2
@@ -176,7 +178,7 @@ def compile_for(target: Target, program: Program) -> dict[str, Any]:
         program.size_name: size,
         "asked": asked,
         "seconds": round(seconds, 1),
-        "memory_bytes": memory_of(compiled),
+        "memory_bytes": program_memory(compiled),
         "device_bytes": target.memory_bytes,
         "unit": program.unit,
         **_work_of(target, program, found, program.units(mesh.size, size)),
@@ -202,7 +204,6 @@ def _work_of(
 ) -> dict[str, Any]:
     """Operations, bytes and the least time of a run, or of a round of its loop."""
     inside = [each for each in found if each.loops or not program.in_loop]
-    least = [each._replace(num_bytes=each.least_bytes) for each in inside]
     line: Roofline = roofline(target, inside)
     products = collections.Counter()
     passes: dict[str, list[float]] = {}
@@ -217,12 +218,11 @@ def _work_of(
         "units": units,
         "flops": sum(each.times * each.flops for each in inside),
         "bytes": round(sum(each.times * each.num_bytes for each in inside)),
-        "least_bytes": sum(each.times * each.num_bytes for each in least),
+        "least_bytes": sum(each.times * each.least_bytes for each in inside),
         "flops_s": line.flops_s,
         "bytes_s": line.bytes_s,
         "per_s": units / line.seconds,
         "bound": line.bound,
-        "least_bytes_per_s": units / roofline(target, least).seconds,
         "one_by_one_per_s": units / line.one_by_one_s,
         "products": dict(products),
         "passes": [[label, *counted] for label, counted in largest],

@@ -13,7 +13,7 @@ PROGRAM = """
 import sys
 import jax, jax.numpy as jnp
 from jax import lax
-from advjax.runtime import compiled_text, kernels, parallel, targets, topologies
+from advjax.runtime import compiled_text, kernels, memory, parallel, targets, topologies
 
 target = topologies.TARGETS[sys.argv[1]]
 mesh = topologies.mesh_of(target)
@@ -32,7 +32,7 @@ found = kernels.kernels(compiled_text.parse(compiled.as_text()))
 (one,) = [each for each in found if each.kind == kernels.CONVOLUTION]
 assert one.precision == "bfloat16", one
 assert one.flops == 2 * 8 * 32 * 64 * (3 * 16 - 2) ** 2, one
-assert topologies.memory_of(compiled) > 2 * 8 * 16 * 16 * (32 + 64)
+assert memory.program_memory(compiled) > 2 * 8 * 16 * 16 * (32 + 64)
 assert topologies.roofline(target, found).seconds > 0
 """
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from advjax.runtime.memory import free_host_memory
+from advjax.runtime.memory import free_host_memory, program_memory
 from advjax.smoothing.counting.placement import default_tile
 from advjax.smoothing.counting.votes import as_example, bind, explain
 from advjax.smoothing.noises.base import AnyNoise
@@ -41,7 +41,7 @@ def fitting_tile(
     while True:
         program, operands = bind(logits_fn, x, jax.random.key(0), noise, tile, mesh)
         try:
-            needed = _memory_of(program.lower(*operands, bounds).compile())
+            needed = program_memory(program.lower(*operands, bounds).compile())
             if needed <= _free_memory(mesh):
                 np.asarray(program(*operands, bounds))
                 return tile
@@ -54,16 +54,6 @@ def fitting_tile(
                 "device with more memory."
             )
         tile //= 2
-
-
-def _memory_of(compiled) -> int:
-    """Bytes of a program on each device: arguments, results and temporaries."""
-    sizes = compiled.memory_analysis()
-    return (
-        sizes.argument_size_in_bytes
-        + sizes.output_size_in_bytes
-        + sizes.temp_size_in_bytes
-    )
 
 
 def _free_memory(mesh: Mesh | None) -> float:

@@ -44,7 +44,9 @@ def test_a_start_compiles_what_has_no_row(tmp_path, monkeypatch):
 
     monkeypatch.setattr(rehearsal, "_in_a_process", compiled)
     names = [ROW["program"], LATE["program"]]
-    start = functools.partial(rehearsal.rehearse, "h100", names, tmp_path)
+    start = functools.partial(
+        rehearsal.rehearse, "h100", names, tmp_path, origin={"git": "abc"}
+    )
     (tmp_path / "h100").mkdir()
     (tmp_path / "h100" / f"{LATE['program']}.json").write_text(json.dumps(LATE))
     start(minutes=5)
@@ -64,7 +66,8 @@ def test_a_process_that_fails_or_does_not_end_is_a_row(tmp_path, monkeypatch):
     late = rehearsal._in_a_process(file, 0.0001)
     assert late["why"] == "not ended in 0.0001 minutes"
     monkeypatch.setattr(rehearsal.sys, "executable", "false")
-    assert rehearsal._in_a_process(file, 1)["why"] == "ended with exit code 1"
+    why = rehearsal._in_a_process(file, 1)["why"]
+    assert why == "ended with exit code 1: see certify-mfbe-float32-fixed.log"
 
 
 def test_the_report_has_a_row_for_each_program_and_its_passes(tmp_path):
