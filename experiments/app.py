@@ -28,7 +28,7 @@ def environment() -> dict[str, Any]:
 
     packages = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy")
     return {
-        "command": _command(),
+        "command": command(),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "versions": {name: importlib.metadata.version(name) for name in packages},
         "python": platform.python_version(),
@@ -40,7 +40,7 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _command() -> str:
+def command() -> str:
     """The command line of this process."""
     spec = sys.modules["__main__"].__spec__
     program = ["python", "-m", spec.name] if spec else sys.argv[:1]

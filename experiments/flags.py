@@ -257,7 +257,11 @@ PROGRAMS = flags.DEFINE_list(
     "programs", ["*"], "Programs to compile: names with wildcards, such as certify-*."
 )
 MINUTES = flags.DEFINE_float(
-    "minutes", 30.0, "Time limit of one compilation.", lower_bound=0.1
+    "minutes",
+    None,
+    "Time limit in minutes: of each compilation of a rehearsal, 30 by default, or of "
+    "all parts of `benchmarks.accelerator` together, 9 by default.",
+    lower_bound=0.1,
 )
 REHEARSAL_FLAGS = (PROGRAMS, MINUTES)
 

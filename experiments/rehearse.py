@@ -40,7 +40,11 @@ def main() -> None:
     chosen = {name: rehearsal.names_for(name, patterns) for name in machines}
     for machine, names in chosen.items():
         rehearsal.rehearse(
-            machine, names, out, minutes=flags.MINUTES.value, origin=origin
+            machine,
+            names,
+            out,
+            minutes=flags.value_or(flags.MINUTES, 30.0),
+            origin=origin,
         )
     print(rehearsal_report.report(rehearsal.rows(out), out, environment["command"]))
     say(f"report      {out}/report.md, tables, and a JSON file for each program")

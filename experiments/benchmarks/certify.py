@@ -44,8 +44,9 @@ flags.declare(
     *(flags.OUT, flags.CACHE, flags.HOME),
 )
 
-TOLERANCE = {"float32": 1e-4, "tf32": 0.1, "bfloat16": 0.1}
-"""Greatest difference of logits, relative to the largest, by precision."""
+TOLERANCE = {"logits": 1e-4, "rounded": 0.1}
+"""Greatest difference of logits, relative to the largest: all in float32, then each in
+its own precision."""
 MULTIPLES = (1, 3, 10, 30)
 AGAINST = {"the best PyTorch": ["torch"], "the published loop": ["published"]}
 
@@ -112,47 +113,71 @@ def contestants(width: int, *, on_cpu: bool) -> Iterator[harness.Contestant]:
     # The allocator's settings of launch.sh are ours: they halve the published loop's
     # time.
     unset = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"))
-    published = entry(
-        "PyTorch, as published", "published", pytorch_steps.votes,
-        pytorch_steps.PUBLISHED_BATCH, width=width, threads=cores, form="published",
-        num_copies=pytorch_steps.PUBLISHED_BATCH, layout="contiguous_format",
-        precision="float32",
-    )  # fmt: skip
-    yield published._replace(environment=shared | unset)
+    shared = shared | unset
+    yield from _torch(entry, width, cores, on_cpu)
+
+
+def _torch(entry, width: int, cores: int, on_cpu: bool) -> Iterator[harness.Contestant]:
+    """PyTorch's loops; `entry` makes a contestant of a name, a kind and options."""
 
     def torch(name: str, batch: int, processes: int = 1, **options: Any):
         common = {"threads": cores, "form": "folded", "layout": "channels_last"}
+        kind = "published" if options.get("form") == "published" else "torch"
         return entry(
-            f"PyTorch, {name}", "torch", pytorch_steps.votes, batch, processes,
+            f"PyTorch, {name}", kind, pytorch_steps.votes, batch, processes,
             width=width, num_copies=batch, **common | options,
         )  # fmt: skip
 
+    yield torch(
+        "as published", pytorch_steps.PUBLISHED_BATCH, form="published",
+        layout="contiguous_format", precision="float32",
+    )  # fmt: skip
     defaults = [16, 20, 32, 50] if on_cpu else [400, 1000, 2000]
     few, *_ = batches = bench.counts(bench.BATCHES) or defaults
-    for batch in batches:
-        yield torch(f"folded, batch {batch}", batch)
     yield torch(f"folded, channels first, batch {few}", few, layout="contiguous_format")
     if cores > 1 and on_cpu:
         name = f"folded, {cores} processes of a core, batch {few}"
         yield torch(name, few, cores, threads=1)
-    if bench.COMPILED.value:
-        yield torch(f"compiled, batch {few}", few, form="compiled")
+    halves = {"bfloat16 weights, ": {"precision": "bfloat16 weights"}}
+    weights = halves if flags.PRECISION.value == "bfloat16" else {}
+    for title, options in ({"": {}} | weights).items():
+        for batch in batches:
+            yield torch(f"{title}folded, batch {batch}", batch, **options)
+        if not bench.COMPILED.value:
+            continue
+        # On a CPU "max-autotune" takes minutes, and found nothing faster.
+        form, some = ("compiled", [few]) if on_cpu else ("autotuned", batches)
+        for batch in some:
+            found = torch(f"{title}{form}, batch {batch}", batch, form=form, **options)
+            yield found._replace(batch=pytorch_steps.WARM_UP[form] * batch)
 
 
 def check_logits(entrants: Sequence[harness.Entrant]) -> None:
-    """Refuse to time networks that are not the same."""
-    logits = {
-        each.contestant.name: np.asarray(each.facts.pop("logits"))
-        for each in entrants
-        if "logits" in each.facts
-    }
-    harness.differences(logits, TOLERANCE[flags.PRECISION.value], "logits")
+    """Refuse to time networks that are not the same; take their logits away."""
+    for what, tolerance in TOLERANCE.items():
+        logits = {
+            each.contestant.name: np.asarray(each.facts.pop(what))
+            for each in entrants
+            if what in each.facts
+        }
+        harness.differences(logits, tolerance, f"{what} logits".removeprefix("logits "))
 
 
 def our_votes(
-    *, width: int, tile: int, devices: int, precision: str, cache: str
-) -> Work:
-    """`smoothing.certify_each`, whose votes are all estimation votes but one tile."""
+    *, width: int, tile: int, devices: int, precision: str, cache: str,
+    stage: str = "mfbe", num_compared: int = 1000,
+) -> Work:  # fmt: skip
+    """`smoothing.certify_each`, whose votes are all estimation votes but one tile.
+
+    Args:
+        width: channels of the first stage.
+        tile: noisy copies at once.
+        devices: of a CPU.
+        precision: of the network.
+        cache: folder of compiled programs; empty for none.
+        stage: of the noise, "mfbe" or "waveform".
+        num_compared: noisy copies whose predictions are compared with float32's.
+    """
     import jax
 
     if devices > 1:
@@ -163,8 +188,8 @@ def our_votes(
     if cache:
         use_disk_cache(cache)
     classifier = problems.fresh_rescnn(width)
-    logits_fn = classifier.logits_fn("mfbe", precision=precision)
-    (clip,), gaussian = problems.noise(1, seed=0), smoothing.gaussian(problems.SIGMA)
+    logits_fn = classifier.logits_fn(stage, precision=precision)
+    (clip,), gaussian = problems.clip(stage), smoothing.gaussian(problems.SIGMAS[stage])
     mesh = parallel.local_mesh()
     size = 1 if mesh is None else mesh.size
     key = jax.random.key(0)
@@ -192,24 +217,38 @@ def our_votes(
         stats = jax.local_devices()[0].memory_stats() or {}
         return stats.get("peak_bytes_in_use") or process_peak_bytes()
 
-    inputs = problems.parity_inputs()
-    logits = np.asarray(jax.jit(jax.vmap(logits_fn))(inputs), float).tolist()
-    wrong = disagreement(classifier, clip, precision)
-    return Work(run, {"logits": logits, "disagreement": wrong}, peak_bytes)
+    facts = precision_facts(classifier, stage, precision, num_compared)
+    return Work(run, facts, peak_bytes)
 
 
-def disagreement(classifier, clip: np.ndarray, precision: str) -> float:
-    """Share of 1,000 noisy copies whose prediction differs from that in float32."""
-    if precision == "float32":
-        return 0.0
+def precision_facts(
+    classifier, stage: str, precision: str, num_compared: int
+) -> dict[str, Any]:
+    """Logits of the inputs in float32 and `precision`, and their disagreement.
+
+    That is the share of so many noisy copies whose predictions differ.
+    """
     from advjax.evaluation import logits_of_batch
 
-    copies = clip + np.float32(problems.SIGMA) * problems.noise(1000, seed=5)
-    predictions = [
-        logits_of_batch(classifier.logits_fn("mfbe", precision=kind), copies).argmax(1)
-        for kind in (precision, "float32")
-    ]
-    return float((predictions[0] != predictions[1]).mean())
+    inputs = problems.parity_inputs(stage)
+    count = len(inputs)
+    if precision != "float32":
+        copies = problems.noisy_copies(stage, num_compared, seed=5)
+        inputs = np.concatenate([inputs, copies])
+    found = {
+        kind: logits_of_batch(
+            classifier.logits_fn(stage, precision=kind), inputs,
+            batch_size=min(50, len(inputs)),
+        )
+        for kind in {"float32", precision}
+    }  # fmt: skip
+    exact, rounded = found["float32"], found[precision]
+    wrong = exact[count:].argmax(1) != rounded[count:].argmax(1)
+    return {
+        "logits": exact[:count].astype(float).tolist(),
+        "rounded": rounded[:count].astype(float).tolist(),
+        "disagreement": float(wrong.mean()) if wrong.size else 0.0,
+    }
 
 
 def matrix_product(*, precision: str) -> Work:

@@ -4,6 +4,10 @@ from collections.abc import Iterable
 
 from absl import flags
 
+PARTS = flags.DEFINE_list("parts", None, "Parts to run, by name. The default is all.")
+SMALL = flags.DEFINE_bool(
+    "small", False, "Sizes that a few CPU cores do in minutes; figures mean little."
+)
 TURNS = flags.DEFINE_integer(
     "turns", 5, "Timed turns of each contestant.", lower_bound=1
 )

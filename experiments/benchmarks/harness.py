@@ -7,6 +7,7 @@ Every round has another order, so that machine noise hits all contestants alike.
 """
 
 import contextlib
+import functools
 import json
 import os
 import subprocess
@@ -62,7 +63,6 @@ class Entrant:
 
     Attributes:
         contestant: the contestant.
-        facts: those of its work.
         last: its last call.
         result: of that call, unless other processes did it.
     """
@@ -71,21 +71,29 @@ class Entrant:
     result: Any = None
 
     def __init__(self, contestant: Contestant):
-        """Build the work, or start the processes and wait for them."""
+        """Start the processes, if any; `wait` waits for them."""
         self.contestant = contestant
         self._processes = [_start(contestant) for _ in range(contestant.num_processes)]
-        try:
-            if self._processes:
-                self.facts = self._answers()[0]
-            else:
-                self._work = contestant.build(**contestant.options)
-                self.facts = dict(self._work.facts)
-        except BaseException:
-            self.__exit__()
-            raise
+
+    @functools.cached_property
+    def facts(self) -> dict[str, Any]:
+        """Facts of the work, once it is built."""
+        if self._processes:
+            return self._answers()[0]
+        self._work = self.contestant.build(**self.contestant.options)
+        return dict(self._work.facts)
+
+    def wait(self) -> None:
+        """Build the work, or wait until the processes have built theirs.
+
+        Raises:
+            ValueError: a process ended.
+        """
+        _ = self.facts
 
     def run(self, units: int, **more: Any) -> Turn:
-        """Time the next call, of at least so many units."""
+        """Time the next call, of at least so many units, once the work is built."""
+        self.wait()
         if not self._processes:
             self.last, self.result = measure(self._work, units, more)
             return self.last
@@ -190,12 +198,15 @@ def contest(
         title: before every line of progress.
     """
     with contextlib.ExitStack() as stack:
-        entrants, firsts = [], []
-        for contestant in contestants:
-            entrants.append(stack.enter_context(Entrant(contestant)))
-            firsts.append(entrants[-1].run(contestant.batch))
+        entrants = [stack.enter_context(Entrant(one)) for one in contestants]
+        # Processes start side by side; a first call is timed once all have started.
+        for entrant in entrants:
+            entrant.wait()
+        firsts = []
+        for entrant in entrants:
+            firsts.append(entrant.run(entrant.contestant.batch))
             first_s = firsts[-1].wall_s
-            say(f"{title}  {contestant.name}: first call {first_s:.3g} s")
+            say(f"{title}  {entrant.contestant.name}: first call {first_s:.3g} s")
         if check is not None:
             check(entrants)
         units = size(entrants)

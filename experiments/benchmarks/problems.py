@@ -6,8 +6,8 @@ JAX is imported inside the functions: a rival's process holds only its own libra
 import numpy as np
 
 NUM_CLASSES = 10
-SIGMA = 0.25
-"""Standard deviation of the smoothing noise."""
+SIGMAS = {"mfbe": 0.25, "waveform": 0.01}
+"""Standard deviation of the smoothing noise, by stage."""
 
 
 def compile_afresh() -> None:
@@ -71,9 +71,29 @@ def noise(count: int, seed: int) -> np.ndarray:
     return rng.normal(size=(count, 160, 64, 1)).astype(np.float32)
 
 
-def parity_inputs() -> np.ndarray:
-    """Noisy copies of a clip, on which all contestants of `certify` must agree."""
-    return noise(1, seed=0) + np.float32(SIGMA) * noise(4, seed=1)
+def clip(stage: str) -> np.ndarray:
+    """One clip of normal noise at mfbe or the waveform, [1, *features]."""
+    return noise(1, 0) if stage == "mfbe" else np.float32(0.1) * _waves(1, 0)
+
+
+def noisy_copies(stage: str, count: int, seed: int) -> np.ndarray:
+    """Noisy copies of the clip, [count, *features]."""
+    draw = noise if stage == "mfbe" else _waves
+    return clip(stage) + np.float32(SIGMAS[stage]) * draw(count, seed)
+
+
+def parity_inputs(stage: str) -> np.ndarray:
+    """Noisy copies of the clip, on which all contestants of `certify` must agree."""
+    return noisy_copies(stage, 4, seed=1)
+
+
+def _waves(count: int, seed: int) -> np.ndarray:
+    """Standard normal noise in the shape of the waveforms of mfbe, [count, time]."""
+    from advjax.representations import MelEnergies
+
+    rng = np.random.default_rng(seed)
+    length = MelEnergies().num_samples
+    return rng.normal(size=(count, length)).astype(np.float32)
 
 
 def voices(representation, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -198,6 +198,17 @@ def _processor() -> tuple[str, str]:
     return about.get("model name", fallback), widest or platform.machine()
 
 
+def signed(shown: str | tables.Table, where: Mapping[str, Any]) -> str:
+    """A table, or text, in Markdown, with the setting in its last line."""
+    text = shown if isinstance(shown, str) else tables.as_markdown(shown)
+    versions = ", ".join(f"{name} {each}" for name, each in where["versions"].items())
+    return text + (
+        f"\n\n{where['processor']} ({where['instruction_set']}), {where['cores']} "
+        f"cores, JAX on {where['device']}; Python {where['python']}; {versions}; "
+        f"commit {where['git']}.\n"
+    )
+
+
 def write(
     out: str | os.PathLike[str] | None,
     name: str,
@@ -218,13 +229,7 @@ def write(
         x: the fact of the contests that the figure shows rates over, in a panel for
             each "panel"; by default a panel is a contest, and x the rounds.
     """
-    text = shown if isinstance(shown, str) else tables.as_markdown(shown)
-    versions = ", ".join(f"{name} {each}" for name, each in where["versions"].items())
-    text += (
-        f"\n\n{where['processor']} ({where['instruction_set']}), {where['cores']} "
-        f"cores, JAX on {where['device']}; Python {where['python']}; {versions}; "
-        f"commit {where['git']}.\n"
-    )
+    text = signed(shown, where)
     if out is None:
         return text
     folder = pathlib.Path(out)

@@ -94,6 +94,25 @@ def torch_passes(
     }
 
 
+def torch_features(representation: Representation, stage: str) -> Callable:
+    """PyTorch's way from examples at a stage to features [batch, 1, frames, bins].
+
+    Examples are waveforms [batch, time], or features already.
+    """
+    if stage != "waveform":
+        return lambda x: x
+    import torch
+
+    finish = _from_power(representation, torch, pytorch.tensor)
+    spectrum = _torch_spectra(representation.stage("magnitude"))["PyTorch stft"]
+
+    def features(x):
+        z = spectrum(x)
+        return finish(z.real.square() + z.imag.square()).unsqueeze(1)
+
+    return features
+
+
 def _torch_spectra(magnitude: Magnitude) -> dict[str, Callable]:
     """Ways from clips [clips, time] to spectra [clips, frames, bins], by name."""
     import torch

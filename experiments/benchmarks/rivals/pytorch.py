@@ -9,6 +9,7 @@ import numpy as np
 from advjax.classifier import Classifier
 from advjax.models.rescnn import ResCNN
 from advjax.runtime import failures, parallel, targets
+from advjax.runtime.precision import products_in
 
 BLOCKS = 3
 """Identity blocks of a stage, as in `ResCNN`."""
@@ -36,8 +37,19 @@ def start(seed: int = 0) -> None:
             "PyTorch for it, or set JAX_PLATFORMS=cpu"
         )
     torch.set_num_threads(parallel.num_cores())
-    torch.backends.cudnn.allow_tf32 = False  # JAX computes in float32
+    allow_tf32(False)
     torch.manual_seed(seed)
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Let convolutions keep 10 bits of fraction; products stay in float32.
+
+    PyTorch's default allows it. Products are a fraction of a percent of a ResCNN.
+    """
+    import torch
+
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = allowed
 
 
 def tensor(x, *, channels_first: bool = False):
@@ -63,16 +75,18 @@ def wait() -> None:
 
 
 def parity(classifier: Classifier, x, tolerance: float) -> float:
-    """The greatest difference of our logits and the twin's.
+    """The greatest difference of our logits and the twin's, both in float32.
 
     Raises:
         ValueError: it is greater than `tolerance`.
     """
     import torch
 
+    allow_tf32(False)
     with torch.no_grad():
         theirs = twin(classifier)(tensor(x, channels_first=True)).cpu().numpy()
-    ours = classifier.module.apply(classifier.variables, x, train=False)
+    with products_in("float32"):
+        ours = classifier.module.apply(classifier.variables, x, train=False)
     difference = float(np.abs(np.asarray(ours) - theirs).max())
     if not difference <= tolerance:
         raise ValueError(

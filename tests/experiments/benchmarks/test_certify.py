@@ -55,7 +55,7 @@ def test_pytorchs_sides_are_the_same_network():
     pytest.importorskip("torch")
     options = {"width": 1, "num_copies": 4, "threads": 1}
     logits_fn = problems.fresh_rescnn(1).logits_fn("mfbe")
-    expected = jax.jit(jax.vmap(logits_fn))(problems.parity_inputs())
+    expected = jax.jit(jax.vmap(logits_fn))(problems.parity_inputs("mfbe"))
     for form, layout in [
         ("published", "contiguous_format"),
         ("folded", "channels_last"),
