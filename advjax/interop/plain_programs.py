@@ -3,13 +3,13 @@
 A function is traced to a program, whose operations are done again one by one: calls of
 functions are unfolded, unused operations are left out, and numbers that do not depend
 on the input are computed. Padding, Fourier transforms and loops from the end become
-other operations.
+other operations, and complex numbers pairs of real ones.
 """
 
 import functools
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.extend.core as jex
@@ -36,6 +36,13 @@ _BODIES = {
     "remat2": "jaxpr",
 }
 """The parameter that holds the body of a called function, by the operation."""
+
+
+class _Pair(NamedTuple):
+    """Complex numbers by their parts: jax2onnx 0.17 transposes no others."""
+
+    real: Any
+    imaginary: Any
 
 
 def plain(
@@ -80,6 +87,7 @@ def _used(body: jex.Jaxpr) -> list[jex.JaxprEqn]:
 
 def _folds(operation: jex.JaxprEqn, taken: Sequence[Any]) -> bool:
     """True if the results are constants that take about as much as what they are of."""
+    taken = jax.tree.leaves(taken)
     if any(isinstance(each, jax.core.Tracer) for each in taken):
         return False
     shapes = [each.aval.shape for each in operation.outvars]
@@ -96,9 +104,64 @@ def _done(operation: jex.JaxprEqn, taken: Sequence[Any]) -> Sequence[Any]:
         if not isinstance(inner, jex.ClosedJaxpr):
             inner = jex.ClosedJaxpr(inner, ())
         return _evaluate(inner, *taken)
+    if any(isinstance(each, _Pair) for each in taken) and name != "fft":
+        return _done_by_parts(operation, taken)
     if name in _OTHERS:
         return _OTHERS[name](operation, *taken)
     return _bound(operation, taken, params)
+
+
+def _done_by_parts(operation: jex.JaxprEqn, taken: Sequence[Any]) -> Sequence[Any]:
+    """An operation on complex numbers, of which some are pairs."""
+    name = operation.primitive.name
+    if name in _OF_PAIRS:
+        return [_OF_PAIRS[name](*map(_parts, taken))]
+    if name in _LAYOUTS:
+        real, imaginary = (
+            _done(operation, [_parts(each)[part] for each in taken]) for part in (0, 1)
+        )
+        return [_Pair(*parts) for parts in zip(real, imaginary, strict=True)]
+    joined = [lax.complex(*x) if isinstance(x, _Pair) else x for x in taken]
+    return _bound(operation, joined, operation.params)
+
+
+def _parts(x: Any) -> _Pair:
+    """Real and imaginary part; what is no complex number is both."""
+    if isinstance(x, _Pair) or not jnp.issubdtype(x.dtype, jnp.complexfloating):
+        return x if isinstance(x, _Pair) else _Pair(x, x)
+    if isinstance(x, jax.core.Tracer):
+        return _Pair(lax.real(x), lax.imag(x))
+    return _Pair(np.real(x), np.imag(x))
+
+
+def _times(x: _Pair, y: _Pair) -> _Pair:
+    (a, b), (c, d) = x, y
+    return _Pair(a * c - b * d, a * d + b * c)
+
+
+def _over(x: _Pair, y: _Pair) -> _Pair:
+    square = y.real * y.real + y.imaginary * y.imaginary
+    real, imaginary = _times(x, _Pair(y.real, -y.imaginary))
+    return _Pair(real / square, imaginary / square)
+
+
+_OF_PAIRS: dict[str, Callable[..., Any]] = {
+    "abs": lambda x: lax.sqrt(x.real * x.real + x.imaginary * x.imaginary),
+    "add": lambda x, y: _Pair(x.real + y.real, x.imaginary + y.imaginary),
+    "conj": lambda x: _Pair(x.real, -x.imaginary),
+    "div": _over,
+    "imag": lambda x: x.imaginary,
+    "mul": _times,
+    "neg": lambda x: _Pair(-x.real, -x.imaginary),
+    "real": lambda x: x.real,
+    "sub": lambda x, y: _Pair(x.real - y.real, x.imaginary - y.imaginary),
+}
+_LAYOUTS = (
+    *("broadcast_in_dim", "concatenate", "copy", "dynamic_slice", "gather", "pad"),
+    *("reduce_sum", "reshape", "rev", "select_n", "slice", "split", "squeeze"),
+    "transpose",
+)
+"""Operations that do the same to both parts."""
 
 
 def _bound(
@@ -150,36 +213,21 @@ def _fft(operation: jex.JaxprEqn, x: Any) -> list[Any]:
     if len(lengths) != 1 or lengths[0] > MOST_FOURIER:
         raise UnusableNetwork(
             f"a Fourier transform of {' x '.join(map(str, lengths))} samples has no "
-            f"short form in ONNX, which ends at {MOST_FOURIER:,}"
+            f"short form in ONNX, which ends at {MOST_FOURIER:,}: stablehlo has one"
         )
     cosines, sines = _waves(kind, lengths[0])
     if kind == "RFFT":
-        return [lax.complex(_product(x, cosines), -_product(x, sines))]
-    real, imaginary = lax.real(x), lax.imag(x)
+        return [_Pair(_product(x, cosines), -_product(x, sines))]
+    real, imaginary = _parts(x)
     if kind == "IRFFT":
         return [_product(real, cosines) - _product(imaginary, sines)]
     sign = -1 if kind == "FFT" else 1
     return [
-        lax.complex(
+        _Pair(
             _product(real, cosines) - sign * _product(imaginary, sines),
             _product(imaginary, cosines) + sign * _product(real, sines),
         )
     ]
-
-
-def _multiply(operation: jex.JaxprEqn, x: Any, y: Any) -> list[Any]:
-    """A product; of complex numbers, by parts: jax2onnx 0.17 fails at constants."""
-    if not jnp.issubdtype(x.dtype, jnp.complexfloating):
-        return _bound(operation, [x, y], operation.params)
-    (a, b), (c, d) = _parts(x), _parts(y)
-    return [lax.complex(a * c - b * d, a * d + b * c)]
-
-
-def _parts(x: Any) -> tuple[Any, Any]:
-    """Real and imaginary part; of a constant, as constants."""
-    if isinstance(x, jax.core.Tracer):
-        return lax.real(x), lax.imag(x)
-    return np.real(x), np.imag(x)
 
 
 @functools.cache
@@ -218,9 +266,20 @@ def _scan(operation: jex.JaxprEqn, *taken: Any) -> Sequence[Any]:
     return [*found[:carried], *(lax.rev(each, [0]) for each in found[carried:])]
 
 
+def _convert(operation: jex.JaxprEqn, x: Any) -> Sequence[Any]:
+    wanted = operation.params["new_dtype"]
+    if not jnp.issubdtype(wanted, jnp.complexfloating):
+        return _bound(operation, [x], operation.params)
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        return [_parts(x)]
+    real = lax.convert_element_type(x, np.float32)
+    return [_Pair(real, lax.full_like(real, 0))]
+
+
 _OTHERS: dict[str, Callable[..., Sequence[Any]]] = {
+    "convert_element_type": _convert,
     "fft": _fft,
-    "mul": _multiply,
+    "complex": lambda operation, *parts: [_Pair(*parts)],
     "optimization_barrier": lambda operation, *taken: list(taken),
     "pad": _pad,
     "scan": _scan,
