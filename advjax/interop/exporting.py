@@ -104,6 +104,7 @@ def to_stablehlo(
         clips: to compare on, beside random ones.
 
     Raises:
+        ImportError: flatbuffers is missing.
         ValueError: a black box, an operation that cannot be exported, or logits that
             differ by more than `comparison.TOLERANCE`.
     """
@@ -127,9 +128,11 @@ def from_stablehlo(path: str | os.PathLike[str]) -> Callable[[Batch], jax.Array]
     """The function of a file of `to_stablehlo`: a batch of waveforms to its logits.
 
     Raises:
+        ImportError: flatbuffers is missing.
         FileNotFoundError: there is no such file.
         ValueError: it is no such file, or another version of JAX wrote it.
     """
+    failures.need("flatbuffers")
     content = user_path(path).read_bytes()
     try:
         return jax.export.deserialize(bytearray(content)).call
@@ -154,7 +157,7 @@ class Format(NamedTuple):
 
 FORMATS: Mapping[str, Format] = {
     "onnx": Format(to_onnx, ".onnx", ("jax2onnx", "onnx", "onnxruntime")),
-    "stablehlo": Format(to_stablehlo, ".stablehlo"),
+    "stablehlo": Format(to_stablehlo, ".stablehlo", ("flatbuffers",)),
 }
 """By the name that `--to` gives."""
 

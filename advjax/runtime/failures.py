@@ -16,6 +16,7 @@ EXTRAS = {
     "statsmodels": "bench",
     "jax_cuda12_plugin": "rehearse-gpu",
     "libtpu": "rehearse-tpu",
+    "flatbuffers": "interop",
     "jax2onnx": "interop",
     "onnx": "interop",
     "onnxruntime": "interop",

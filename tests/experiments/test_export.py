@@ -78,6 +78,7 @@ def make():
 
 @pytest.mark.slow
 def test_a_function_of_jax_is_written_as_stablehlo(tmp_path):
+    pytest.importorskip("flatbuffers")
     (tmp_path / "mine.py").write_text(OF_JAX, encoding="utf-8")
     network = f"--classifier=module:{tmp_path}/mine.py:make"
     code, said = start("export", network, "--to=stablehlo", f"--home={tmp_path}")

@@ -29,7 +29,12 @@ def classifier(function=linear, *, order=(2, 0, 1), representation=None, **more)
     )
 
 
-def test_stablehlo_holds_labels_and_any_number_of_clips(tmp_path):
+@pytest.fixture
+def need_flatbuffers():
+    pytest.importorskip("flatbuffers")
+
+
+def test_stablehlo_holds_labels_and_any_number_of_clips(need_flatbuffers, tmp_path):
     path = tmp_path / "deeper" / "mine.stablehlo"
     found = interop.to_stablehlo(classifier(), path, clips=CLIPS)
     assert (found.path, found.batch, found.num_clips) == (path, None, 7)
@@ -43,13 +48,13 @@ def test_stablehlo_holds_labels_and_any_number_of_clips(tmp_path):
     assert kept["num_samples"] == 40 and kept["batch"] is None
 
 
-def test_a_file_that_is_no_program_is_refused(tmp_path):
+def test_a_file_that_is_no_program_is_refused(need_flatbuffers, tmp_path):
     (tmp_path / "odd").write_bytes(b"no program of jax.export")
     with pytest.raises(ValueError, match="odd is no program of jax.export"):
         interop.from_stablehlo(tmp_path / "odd")
 
 
-def test_a_black_box_is_refused_by_its_name(tmp_path):
+def test_a_black_box_is_refused_by_its_name(need_flatbuffers, tmp_path):
     with pytest.raises(ValueError, match="^mine is a black box, whose operations"):
         interop.to_stablehlo(classifier(has_gradients=False), tmp_path / "x")
     assert not any(tmp_path.iterdir())
