@@ -20,6 +20,7 @@ from advjax.attacks.jsma import jsma
 from advjax.attacks.lbfgs import lbfgs
 from advjax.attacks.noise import noise
 from advjax.attacks.pcm16 import finish_pcm16, on_pcm16
+from advjax.attacks.slot_memory import fitting_slots
 
 ATTACKS: dict[str, Callable[..., Attack]] = {
     "noise": noise,
@@ -49,6 +50,7 @@ __all__ = [
     "expectation",
     "fgsm",
     "finish_pcm16",
+    "fitting_slots",
     "imperceptible",
     "jsma",
     "lbfgs",

@@ -41,7 +41,7 @@ from advjax.attacks.checks import (
     example_like,
     look_like_probabilities,
 )
-from advjax.attacks.slot_programs import programs
+from advjax.attacks.slot_programs import programs, rows_of
 from advjax.callables import split
 from advjax.runtime import targets
 from advjax.runtime.parallel import replicate
@@ -132,7 +132,7 @@ def run_batch(
     slots = _in_equal_shares(slots, num_devices)
     examples = x, y, keys, np.broadcast_to(budgets, (len(x),))
     bound = _bind(programs(attack, mesh), logits_fn, mesh)
-    return _results(bound, examples, slots, block, on_block)
+    return _results(bound, examples, slots, block, on_block, mesh)
 
 
 def _bind(programs, logits_fn: LogitsFn, mesh: Mesh | None):
@@ -144,7 +144,7 @@ def _bind(programs, logits_fn: LogitsFn, mesh: Mesh | None):
 
 
 def _results(
-    programs, examples, slots: BatchState, block: int, on_block
+    programs, examples, slots: BatchState, block: int, on_block, mesh: Mesh | None
 ) -> Iterator[tuple[int, AttackResult]]:
     """Results of `run_batch` for checked arguments."""
     begin, advance, judge = programs
@@ -167,7 +167,9 @@ def _results(
         )
         finished = np.asarray(finished)
         if finished.any():
-            ended += _collect(state, example, finished)
+            slot = np.flatnonzero(finished)
+            rows = rows_of(end_of(state.common), slot, mesh)
+            ended += zip(example[slot].tolist(), rows, strict=True)
             example = np.where(finished, -1, example)
         slots = slots._replace(state=state, steps=np.asarray(steps), example=example)
         num_rounds += int(rounds)
@@ -208,16 +210,6 @@ def _check_outputs(judge, examples, num_slots: int, first: int = 0) -> None:
     # One set of logits may sum to 1 by chance; those of scaled examples do not.
     if look_like_probabilities(clean) and look_like_probabilities(logits(x[part] / 2)):
         raise ValueError(PROBABILITIES)
-
-
-def _collect(state, example, finished) -> list[tuple[int, Ended]]:
-    """The finished slots' examples and their final states, copied to the host."""
-    rows = jax.tree.map(np.asarray, end_of(state.common))
-    # Copied, because the next call of `advance` overwrites these arrays.
-    return [
-        (int(example[slot]), jax.tree.map(lambda a, s=slot: a[s].copy(), rows))
-        for slot in np.flatnonzero(finished)
-    ]
 
 
 def _judge(

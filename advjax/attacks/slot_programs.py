@@ -1,4 +1,4 @@
-"""The compiled programs of attacks in slots: begin, advance, judge.
+"""The compiled programs of attacks in slots: begin, advance, judge, and gather.
 
 On a mesh, `shard_map` is used because a sharded `jit` gathers the whole batch on every
 device for a Fourier transform.
@@ -9,13 +9,16 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Int
 
 from advjax.arguments import in_float32
-from advjax.attacks.base import Attack, choose, measure
+from advjax.attacks.base import Attack, Ended, choose, measure
 from advjax.callables import join
+from advjax.runtime import targets
 from advjax.runtime.compilation import compiler_options
-from advjax.runtime.parallel import AXIS
+from advjax.runtime.parallel import AXIS, replicate
 
 
 class Program(NamedTuple):
@@ -123,3 +126,37 @@ def _compile(function, mesh: Mesh | None, in_specs, out_specs, **options) -> Pro
 
     shardings = tuple(NamedSharding(mesh, spec) for spec in in_specs)
     return Program(jax.jit(on_mesh, **options), shardings)
+
+
+def rows_of(
+    ended: Ended, slots: Int[np.ndarray, "rows"], mesh: Mesh | None
+) -> list[Ended]:
+    """The rows of these slots on the host.
+
+    An accelerator gathers them before they are copied: all slots would be many times as
+    many bytes. On a CPU they are on the host already.
+
+    Args:
+        ended: of all slots.
+        slots: at least one.
+        mesh: devices that share the slots; None for one.
+    """
+    places = slots
+    if not targets.on_cpu():
+        # Padded to a power of two, so that few programs are compiled.
+        room = min(1 << (len(slots) - 1).bit_length(), len(ended.y))
+        padded = np.pad(slots, (0, room - len(slots)), "edge")
+        ended, places = _gather(mesh)(ended, padded), np.arange(len(slots))
+    rows = jax.tree.map(np.asarray, ended)
+    # Copied, because a later program overwrites the arrays of the slots.
+    return [jax.tree.map(lambda a, at=at: a[at].copy(), rows) for at in places]
+
+
+@functools.lru_cache(maxsize=8)
+def _gather(mesh: Mesh | None) -> Any:
+    whole = {} if mesh is None else {"out_shardings": replicate(mesh)}
+
+    def gather(ended, slots):
+        return jax.tree.map(lambda a: jnp.take(a, slots, axis=0, mode="clip"), ended)
+
+    return jax.jit(gather, **whole)

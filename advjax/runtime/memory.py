@@ -1,9 +1,10 @@
-"""Memory that a program needs, and that the host has free."""
+"""Memory that a program needs, and that a device or the host has free."""
 
 import math
 import pathlib
 
 import jax
+from jax.sharding import Mesh
 
 _ROOT = pathlib.Path("/")
 
@@ -17,6 +18,25 @@ def program_memory(compiled: jax.stages.Compiled) -> int:
         - sizes.alias_size_in_bytes
         + sizes.temp_size_in_bytes
     )
+
+
+def free_memory(mesh: Mesh | None) -> float:
+    """Bytes that a program may take on a device; infinity if unknown.
+
+    Args:
+        mesh: the devices that share the program; None for the first of the process.
+    """
+    device = jax.local_devices()[0] if mesh is None else mesh.local_devices[0]
+    stats = device.memory_stats()
+    if stats is not None:
+        return stats["bytes_limit"] - stats["bytes_in_use"]
+    share = 1 if mesh is None else len(mesh.local_devices)
+    return free_host_memory() / share
+
+
+def ran_out(error: jax.errors.JaxRuntimeError) -> bool:
+    """True if the error says that a device has no memory left."""
+    return "RESOURCE_EXHAUSTED" in str(error)
 
 
 def free_host_memory(root: pathlib.Path = _ROOT) -> float:

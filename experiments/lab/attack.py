@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from advjax import catalog, evaluation
-from advjax.attacks import Attack, on_pcm16
+from advjax.attacks import Attack, fitting_slots, on_pcm16
+from advjax.attacks.batches import default_slots
 from advjax.metrics.robustness import attackable
 from advjax.representations import Waveform, definition
 from advjax.runs import folder as runs
@@ -265,6 +266,7 @@ def run(
                 shape = inputs.points[0].x.shape
                 stored = stack.enter_context(_store(prepared, here, shape))
             snapshot = f"attack-{number}.npz" if prepared.mixed else "attack.npz"
+            saved = folder / _of_process(snapshot, here)
             for row, x_adv in evaluation.attack_points(
                 inputs.attack,
                 prepared.logits_fn,
@@ -272,11 +274,11 @@ def run(
                 prepared.key,
                 budgets=inputs.budgets,
                 targets=inputs.targets,
-                num_slots=prepared.num_slots,
+                num_slots=_num_slots(prepared, inputs, opened.done, saved),
                 mesh=parallel.local_mesh(),
                 resume=evaluation.AttackResume(
                     done=opened.done,
-                    snapshot=folder / _of_process(snapshot, here),
+                    snapshot=saved,
                     on_round=lambda: line.advance(0),
                     note=say,
                 ),
@@ -290,6 +292,25 @@ def run(
                 fooled, seen = fooled + won, seen + counts
                 note = f"success {fooled / seen:.2f}" if seen else ""
                 line.advance(batch.work, note=note)
+
+
+def _num_slots(
+    prepared: Prepared, inputs: Inputs, done: Collection[str], saved: pathlib.Path
+) -> int | None:
+    """The slots asked for, or as many of them as fit; a snapshot has its own."""
+    if saved.exists():
+        return prepared.num_slots
+    mesh = parallel.local_mesh()
+    left = sum(point.id not in done for point in inputs.points)
+    num_devices = 1 if mesh is None else mesh.size
+    wanted = prepared.num_slots or min(num_devices * default_slots(), left)
+    fitting = fitting_slots(
+        inputs.attack, prepared.logits_fn, inputs.points[0].x.shape, num_slots=wanted,
+        mesh=mesh,
+    )  # fmt: skip
+    if fitting < wanted:
+        say(f"memory      holds {fitting} {prepared.unit} at once, not {wanted}")
+    return fitting
 
 
 def _store(

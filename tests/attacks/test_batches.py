@@ -3,7 +3,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from advjax.attacks import carlini_wagner, pgd, run, run_batch, snapshots
+from advjax.attacks import (
+    carlini_wagner,
+    pgd,
+    run,
+    run_batch,
+    slot_programs,
+    snapshots,
+)
 from advjax.runtime.parallel import data_mesh
 from tests.problems import linear
 
@@ -38,6 +45,28 @@ def test_any_slots_and_blocks_give_what_run_gives(wanted, num_slots, block):
         np.testing.assert_allclose(got.x_adv, wanted.x_adv[index], atol=1e-5)
         assert got.success == wanted.success[index]
         assert got.queries == wanted.queries[index]
+
+
+@pytest.mark.parametrize("num_devices", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_rows_gathered_on_the_device_are_those_of_the_slots(monkeypatch, num_devices):
+    mesh = data_mesh(jax.devices()[:num_devices]) if num_devices > 1 else None
+    wanted = collected(num_slots=8, block=5, mesh=mesh)
+    taken, gather = [], slot_programs._gather
+
+    def watched(mesh):
+        def run(ended, slots):
+            taken.append(len(slots))
+            return gather(mesh)(ended, slots)
+
+        return run
+
+    monkeypatch.setattr(slot_programs.targets, "on_cpu", lambda: False)
+    monkeypatch.setattr(slot_programs, "_gather", watched)
+    for got, want in zip(
+        collected(num_slots=8, block=5, mesh=mesh), wanted, strict=True
+    ):
+        jax.tree.map(np.testing.assert_array_equal, got, want)
+    assert taken and set(taken) <= {1, 2, 4, 8}
 
 
 def test_a_run_goes_on_from_any_block_bit_for_bit():

@@ -4,9 +4,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from advjax.runtime.memory import free_host_memory, program_memory
+from advjax.runtime.memory import free_memory, program_memory, ran_out
 from advjax.smoothing.counting.placement import default_tile
-from advjax.smoothing.counting.votes import as_example, bind, explain
+from advjax.smoothing.counting.votes import as_example, bind
 from advjax.smoothing.noises.base import AnyNoise
 from advjax.types import AnyArray, AnyCallable
 
@@ -42,11 +42,11 @@ def fitting_tile(
         program, operands = bind(logits_fn, x, jax.random.key(0), noise, tile, mesh)
         try:
             needed = program_memory(program.lower(*operands, bounds).compile())
-            if needed <= _free_memory(mesh):
+            if needed <= free_memory(mesh):
                 np.asarray(program(*operands, bounds))
                 return tile
         except jax.errors.JaxRuntimeError as error:
-            if not isinstance(explain(error), MemoryError):
+            if not ran_out(error):
                 raise
         if tile == 1:
             raise MemoryError(
@@ -54,13 +54,3 @@ def fitting_tile(
                 "device with more memory."
             )
         tile //= 2
-
-
-def _free_memory(mesh: Mesh | None) -> float:
-    """Bytes that a program may take on a device; infinity if unknown."""
-    device = jax.local_devices()[0] if mesh is None else mesh.local_devices[0]
-    stats = device.memory_stats()
-    if stats is not None:
-        return stats["bytes_limit"] - stats["bytes_in_use"]
-    share = 1 if mesh is None else len(mesh.local_devices)
-    return free_host_memory() / share

@@ -96,3 +96,17 @@ def test_progress_counts_the_work_of_points_where_batches_differ(clips, capsys):
     said = capsys.readouterr().err
     assert "            0 are done\n" in said
     assert "fgsm: 320 passes in" in said
+
+
+def test_slots_are_as_many_as_fit_the_device(clips, monkeypatch, capsys):
+    asked = []
+
+    def half(attack, logits_fn, shape, *, num_slots, mesh):
+        asked.append((shape, num_slots))
+        return num_slots // 2
+
+    monkeypatch.setattr(attack, "fitting_slots", half)
+    attack.run(clips.prepared)
+    assert asked == [((4,), 2), ((8,), 2)]
+    assert "memory      holds 1 clips at once, not 2" in capsys.readouterr().err
+    assert ATTACK_ROWS.read(clips.prepared.folder).success.all()

@@ -347,12 +347,12 @@ def wide(x):
 def test_a_tile_is_halved_until_its_program_fits(monkeypatch):
     x = jnp.zeros(10**5)
     assert fitting_tile(wide, x, noise=NOISE, tile=20) == 20
-    monkeypatch.setattr(memory, "_free_memory", lambda mesh: 5e6)
+    monkeypatch.setattr(memory, "free_memory", lambda mesh: 5e6)
     tile = fitting_tile(wide, x, noise=NOISE, tile=64)
     assert tile in (1, 2, 4, 8)
-    monkeypatch.setattr(memory, "_free_memory", lambda mesh: 10e6)
+    monkeypatch.setattr(memory, "free_memory", lambda mesh: 10e6)
     assert tile < fitting_tile(wide, x, noise=NOISE, tile=64) < 64
-    monkeypatch.setattr(memory, "_free_memory", lambda mesh: 1e5)
+    monkeypatch.setattr(memory, "free_memory", lambda mesh: 1e5)
     with pytest.raises(MemoryError, match="not even one"):
         fitting_tile(wide, x, noise=NOISE, tile=64)
 
@@ -360,14 +360,14 @@ def test_a_tile_is_halved_until_its_program_fits(monkeypatch):
 def test_a_tile_that_fails_to_allocate_is_halved(monkeypatch):
     # What a device says of its memory is not always so.
     refusals = iter(["RESOURCE_EXHAUSTED: out of memory"] * 3)
-    memory_of = memory._memory_of
+    memory_of = memory.program_memory
 
     def refuse_three_times(compiled):
         for message in refusals:
             raise jax.errors.JaxRuntimeError(message)
         return memory_of(compiled)
 
-    monkeypatch.setattr(memory, "_memory_of", refuse_three_times)
+    monkeypatch.setattr(memory, "program_memory", refuse_three_times)
     assert fitting_tile(wide, jnp.zeros(100), noise=NOISE, tile=64) == 8
 
 
