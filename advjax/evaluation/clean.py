@@ -4,7 +4,6 @@ import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -70,10 +69,25 @@ def clean_accuracy(
     at: str,
     noise: Noise | None = None,
     key: Key | None = None,
+    batch_size: int = 50,
 ) -> float:
-    """Share of examples classified correctly, each with one draw of noise if given."""
+    """Share of examples classified correctly, each with one draw of noise if given.
+
+    Args:
+        classifier: the classifier.
+        x: examples at the stage `at`.
+        y: their labels.
+        at: a stage of the classifier's chain.
+        noise: the noise distribution; None for clean examples.
+        key: root of the noise.
+        batch_size: examples that are noisy and classified at once.
+    """
+    logits_fn, right = classifier.logits_fn(at), 0
     if noise is not None:
-        keys = jax.random.split(key, len(x))
-        x = np.asarray(jax.jit(jax.vmap(noise.sample))(keys, jnp.asarray(x)))
-    logits = logits_of_batch(classifier.logits_fn(at), x)
-    return float((logits.argmax(axis=-1) == np.asarray(y)).mean())
+        keys, draw = jax.random.split(key, len(x)), jax.jit(jax.vmap(noise.sample))
+    for start in range(0, len(x), batch_size):
+        part = slice(start, start + batch_size)
+        seen = x[part] if noise is None else np.asarray(draw(keys[part], x[part]))
+        logits = logits_of_batch(logits_fn, seen, batch_size=batch_size)
+        right += int((logits.argmax(axis=-1) == np.asarray(y[part])).sum())
+    return right / len(x)
