@@ -6,8 +6,9 @@
   python -m data_prep.build --corpus="esc50(fold=2)" --corpus_dir=DIR --out=FOLDER
 
 Recordings are decoded, resampled, cut and rounded to 16 bits. The features are computed
-from these 16-bit samples, by the same code as in a network's front end. The `metadata`
-of the records has the settings, the counts and the recordings left out.
+from these 16-bit samples, by the same code as in a network's front end. Features above
+1 MiB, as of large images, are not stored: readers compute them. The `metadata` of the
+records has the settings, the counts and the recordings left out.
 """
 
 import collections
@@ -15,6 +16,7 @@ import dataclasses
 import functools
 import inspect
 import itertools
+import math
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -45,6 +47,12 @@ from data_prep.crops import WHOLE, Crop, Skipped, crops
 from data_prep.program_flags import CROPS_PER_CLASS, POLICY, define_build_flags
 
 BATCH_SIZE = 64
+LARGEST_STORED = 2**20
+"""Bytes of the largest features that are stored; our choice.
+
+The audio of an image of 1568 x 1308 has a hundredth of its bytes, and a training step
+makes the image in less time than a disk takes to give it.
+"""
 MOST_TOLD = 20  # skipped recordings that are named
 
 INTERRUPTED = "interrupted: nothing is kept, the same command builds anew"
@@ -123,6 +131,7 @@ def build(
     if corpus.listing:
         manifest["listing"] = dict(corpus.listing)
     total = sum(sizes[split] for split in wanted)
+    stored = stores_features(representation)
     with Progress(f"build {corpus.name}", total=total, unit="utterances") as progress:
         splits = {
             split: _examples(
@@ -137,7 +146,7 @@ def build(
                     skipped=skipped,
                     progress=progress.advance,
                 ),
-                representation,
+                representation if stored else None,
                 corpus.labels,
                 counts[split],
                 manners[split],
@@ -152,7 +161,14 @@ def build(
             labels=corpus.labels,
             metadata=manifest,
             file_format=file_format,
+            features=stored,
         )
+
+
+def stores_features(representation: Representation) -> bool:
+    """True if new records hold the features, and not only the audio of large ones."""
+    entries = math.prod(representation.feature_shape)
+    return entries * np.dtype(np.float32).itemsize <= LARGEST_STORED
 
 
 def features_of(
@@ -170,29 +186,32 @@ def features_program(representation: Representation) -> Any:
 
 def _examples(
     cut: Iterable[Crop],
-    representation: Representation,
+    representation: Representation | None,
     labels: Sequence[str],
     counts: dict[str, int],
     manner: dict[str, Any],
 ) -> Iterator[records.Example]:
-    """Examples from crops, with features computed a batch at a time."""
+    """Examples from crops, with features computed a batch at a time, if any."""
     cut = iter(cut)
     while batch := list(itertools.islice(cut, BATCH_SIZE)):
-        # Always a whole batch: another shape would compile another program.
-        audio = np.zeros((BATCH_SIZE, representation.num_samples), np.int16)
-        for row, crop in enumerate(batch):
-            audio[row] = crop.audio
-        features = features_of(representation, from_int16(audio))
-        for crop, of_crop in zip(batch, features, strict=False):
+        features = [{}] * len(batch)
+        if representation is not None:
+            # Always a whole batch: another shape would compile another program.
+            audio = np.zeros((BATCH_SIZE, representation.num_samples), np.int16)
+            for row, crop in enumerate(batch):
+                audio[row] = crop.audio
+            found = features_of(representation, from_int16(audio))
+            features = [{"features": of_crop} for of_crop in found]
+        for crop, more in zip(batch, features, strict=False):
             counts[labels[crop.label]] += 1
             if "trimmed" in manner:
                 manner["trimmed"] += crop.num_after > 0
             yield records.Example(
                 id=crop.id,
                 audio=crop.audio,
-                features=of_crop,
                 label=crop.label,
                 speaker=crop.speaker,
+                **more,
             )
 
 
@@ -307,9 +326,10 @@ def plan(
     """Lines on the records that `build` will make with these arguments."""
     shape = " x ".join(map(str, representation.feature_shape))
     seconds = representation.num_samples / representation.sample_rate_hz
+    stored = "" if stores_features(representation) else ", not stored"
     lines = [
         f"Build records of {corpus.name}: {len(corpus.labels)} classes, examples of "
-        f"{seconds:.3g} s, features {representation.name} {shape}"
+        f"{seconds:.3g} s, features {representation.name} {shape}{stored}"
     ]
     for split in SPLITS:
         count = len(corpus.utterances(split))

@@ -153,7 +153,8 @@ def _recomputed(example: records.Example, info: records.Info) -> _Recomputed:
     wave = from_int16(example["audio"])
     features = features_of(info.representation, wave[None])[0]
     scale = np.maximum(1.0, np.abs(features))
-    difference = float(np.max(np.abs(example["features"] - features) / scale))
+    stored = example.get("features", features)
+    difference = float(np.max(np.abs(stored - features) / scale))
     if not np.isfinite(difference):
         difference = float("inf")
     off, scalogram = None, wavelets.scalogram_in(info.representation)

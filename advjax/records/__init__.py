@@ -1,10 +1,10 @@
 """Records: labelled examples on disk, with features and their definition.
 
 A record is `{id, audio, features, label, speaker}`: 16-bit audio, and the features
-computed from that audio. The folder also holds the definition of the representation
-(every field of its chain) and a probe (values that its code computes from a fixed
-chirp). Reading compares both with the current code, and refuses records of other
-settings or other code.
+computed from that audio. Records of large images may leave the features out. The folder
+also holds the definition of the representation (every field of its chain) and a probe
+(values that its code computes from a fixed chirp). Reading compares both with the
+current code, and refuses records of other settings or other code.
 
 Two formats share one protocol. `array_record` is the TFDS layout, written and decoded
 with tensorflow_datasets but without TensorFlow. Any TFDS program opens it by name,
@@ -19,6 +19,7 @@ A set lies in `NAME/CONFIG/1.0.0` of the folder given, and appears only when it 
 complete.
 """
 
+from advjax.records.columns import Column
 from advjax.records.places import FILE_FORMATS, Path, place, sets
 from advjax.records.schema import FIELDS, Example, Info, Source
 from advjax.records.store import info, load, read, recordings, write
@@ -26,6 +27,7 @@ from advjax.records.store import info, load, read, recordings, write
 __all__ = [
     "FIELDS",
     "FILE_FORMATS",
+    "Column",
     "Example",
     "Info",
     "Path",

@@ -19,7 +19,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from advjax.records.header import HEADER, NAME, VERSION, read_json
-from advjax.records.schema import REBUILD, Example, Info, position
+from advjax.records.schema import FIELDS, REBUILD, Example, Info, position
 from advjax.representations import Representation
 from advjax.runtime.damage import Damaged
 from advjax.runtime.json_files import Exactly, Fields, Items, Text
@@ -39,7 +39,8 @@ def write(
 ) -> None:
     """Write the records of every split to `folder`."""
     tfds = _tfds()
-    columns = _columns(tfds, representation, header["labels"])
+    fields = header.get("fields", FIELDS)
+    columns = _columns(tfds, representation, header["labels"], fields)
     with plain_path(folder) as plain, _quiet():
         identity = tfds.core.DatasetIdentity(
             name=header["name"],
@@ -51,12 +52,12 @@ def write(
         described = tfds.core.DatasetInfo(
             builder=identity,
             description=(
-                f"Crops of the corpus {header['name']} as 16-bit audio, and their "
+                f"Crops of the corpus {header['name']} as 16-bit audio, for the "
                 f"features {representation.name}. The metadata defines the features "
                 "and says how the records were made."
             ),
             features=columns,
-            supervised_keys=("features", "label"),
+            supervised_keys=("features" if "features" in fields else "audio", "label"),
             disable_shuffling=True,
             metadata=tfds.core.MetadataDict(header),
         )
@@ -138,7 +139,7 @@ class Records:
         self._place = f"{printable(str(folder))} ({split})"
         self._length = info.splits[split]
         _check_features(folder, info)
-        self._features = _columns(tfds, info.representation, info.labels)
+        self._features = _columns(tfds, info.representation, info.labels, info.fields)
         # Readers open their files lazily, so the link lives as long as this object.
         plain = contextlib.ExitStack()
         weakref.finalize(self, plain.close)
@@ -177,13 +178,15 @@ class Records:
             row = self._features.deserialize_example_np(
                 self._shards[shard][place - begin]
             )
-            return Example(
+            example = Example(
                 id=row["id"].decode(),
                 audio=np.array(row["audio"]),
-                features=np.array(row["features"]),
                 label=int(row["label"]),
                 speaker=row["speaker"].decode(),
             )
+            if "features" in row:
+                example["features"] = np.array(row["features"])
+            return example
         except Exception as error:  # the libraries raise errors of many types
             raise self._damage(f"record {place} cannot be read", error) from error
 
@@ -246,37 +249,40 @@ def _check_features(folder: pathlib.Path, info: Info) -> None:
         )
 
     representation = info.representation
-    columns = Fields(
-        {
-            "id": text,
-            "audio": tensor("int16", (representation.num_samples,)),
-            "features": tensor("float32", representation.feature_shape),
-            "label": label,
-            "speaker": text,
-        }
-    )
+    columns = {
+        "id": text,
+        "audio": tensor("int16", (representation.num_samples,)),
+        "features": tensor("float32", representation.feature_shape),
+        "label": label,
+        "speaker": text,
+    }
+    stored = Fields({field: columns[field] for field in info.fields})
     whole = Fields(
         {
             "pythonClassName": Exactly(f"{classes}.features_dict.FeaturesDict"),
-            "featuresDict": Fields({"features": columns}),
+            "featuresDict": Fields({"features": stored}),
         }
     )
     read_json(folder / "features.json", whole)
 
 
-def _columns(tfds: Any, representation: Representation, labels: Sequence[str]) -> Any:
+def _columns(
+    tfds: Any,
+    representation: Representation,
+    labels: Sequence[str],
+    fields: Sequence[str],
+) -> Any:
     """TFDS feature types of a record's fields."""
     as_bytes = tfds.features.Encoding.BYTES
     tensor = functools.partial(tfds.features.Tensor, encoding=as_bytes)
-    return tfds.features.FeaturesDict(
-        {
-            "id": tfds.features.Text(),
-            "audio": tensor(shape=(representation.num_samples,), dtype=np.int16),
-            "features": tensor(shape=representation.feature_shape, dtype=np.float32),
-            "label": tfds.features.ClassLabel(names=list(labels)),
-            "speaker": tfds.features.Text(),
-        }
-    )
+    columns = {
+        "id": tfds.features.Text(),
+        "audio": tensor(shape=(representation.num_samples,), dtype=np.int16),
+        "features": tensor(shape=representation.feature_shape, dtype=np.float32),
+        "label": tfds.features.ClassLabel(names=list(labels)),
+        "speaker": tfds.features.Text(),
+    }
+    return tfds.features.FeaturesDict({field: columns[field] for field in fields})
 
 
 @contextlib.contextmanager

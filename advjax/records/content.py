@@ -43,7 +43,7 @@ class Writer:
         for example in examples:
             recording = _recording(example)
             recordings.update(recording)
-            digests += _digest(recording, example["features"])
+            digests += _digest(recording, example.get("features"))
             yield example
         self._digests[split] = bytes(digests)
         self._content[split] = {
@@ -112,7 +112,7 @@ def read(
 
 def matches(example: Example, digest: bytes) -> bool:
     """True if the digest of `example` is `digest`."""
-    return _digest(_recording(example), example["features"]) == digest
+    return _digest(_recording(example), example.get("features")) == digest
 
 
 def _recording(example: Example) -> bytes:
@@ -123,9 +123,10 @@ def _recording(example: Example) -> bytes:
     return b"".join((sizes.tobytes(), *texts, audio.tobytes()))
 
 
-def _digest(recording: bytes, features: np.ndarray) -> bytes:
+def _digest(recording: bytes, features: np.ndarray | None) -> bytes:
     found = hashlib.blake2b(recording, digest_size=_BYTES)
-    found.update(np.ascontiguousarray(features, "<f4").tobytes())
+    if features is not None:
+        found.update(np.ascontiguousarray(features, "<f4").tobytes())
     return found.digest()
 
 

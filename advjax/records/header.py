@@ -4,10 +4,11 @@ import pathlib
 from typing import Any
 
 from advjax.records.content import CONTENT
-from advjax.records.schema import REBUILD
+from advjax.records.schema import AUDIO_FIELDS, REBUILD
 from advjax.runtime import json_files
 from advjax.runtime.damage import Damaged
 from advjax.runtime.json_files import (
+    Exactly,
     Fields,
     Integer,
     Items,
@@ -32,7 +33,7 @@ HEADER = Fields(
         "probe": Items(Number(), low=1),
         "metadata": Table(),
     },
-    {"content": CONTENT},
+    {"content": CONTENT, "fields": Exactly(AUDIO_FIELDS)},
     open=True,
 )
 

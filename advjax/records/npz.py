@@ -8,13 +8,13 @@ import contextlib
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, SupportsIndex
 
 import numpy as np
 
 from advjax.records.header import HEADER, SPLITS, read_json
-from advjax.records.schema import REBUILD, Example, Info, position
+from advjax.records.schema import FIELDS, REBUILD, Example, Info, position
 from advjax.representations import Representation
 from advjax.runtime.damage import Damaged
 from advjax.runtime.json_files import Fields, Items, Text
@@ -31,7 +31,7 @@ def write(
     representation: Representation,
 ) -> None:
     """Write the records of every split to `folder`."""
-    shapes = _columns(representation)
+    shapes = _columns(representation, header.get("fields", FIELDS))
     sizes = {}
     for split, examples in splits.items():
         (folder / split).mkdir()
@@ -73,9 +73,10 @@ class Records:
         names = Items(Text(empty=True), low=count, high=count)
         texts = Fields({"id": names, "speaker": names})
         self._texts = read_json(folder / split / "index.json", texts)
+        columns = _columns(info.representation, info.fields)
         self._arrays = {
             field: _open(folder / split / f"{field}.npy", dtype, (count, *shape))
-            for field, (dtype, shape) in _columns(info.representation).items()
+            for field, (dtype, shape) in columns.items()
         }
 
     def __len__(self) -> int:
@@ -85,13 +86,15 @@ class Records:
     def __getitem__(self, index: SupportsIndex) -> Example:
         """One record; its arrays are copies."""
         place = position(index, self._length)
-        return Example(
+        example = Example(
             id=self._texts["id"][place],
             audio=np.array(self._arrays["audio"][place]),
-            features=np.array(self._arrays["features"][place]),
             label=int(self._arrays["label"][place]),
             speaker=self._texts["speaker"][place],
         )
+        if "features" in self._arrays:
+            example["features"] = np.array(self._arrays["features"][place])
+        return example
 
 
 class _Column:
@@ -127,14 +130,15 @@ class _Column:
 
 
 def _columns(
-    representation: Representation,
+    representation: Representation, fields: Sequence[str]
 ) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
-    """Type and row shape of each array."""
-    return {
+    """Type and row shape of each array among the fields."""
+    shapes = {
         "audio": (np.dtype(np.int16), (representation.num_samples,)),
         "features": (np.dtype(np.float32), representation.feature_shape),
         "label": (np.dtype(np.int32), ()),
     }
+    return {field: of for field, of in shapes.items() if field in fields}
 
 
 def _open(path: pathlib.Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:

@@ -2,10 +2,11 @@
 
 import functools
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import (
     Any,
     NamedTuple,
+    NotRequired,
     Protocol,
     SupportsIndex,
     TypedDict,
@@ -19,6 +20,8 @@ from advjax.representations import Representation
 from advjax.runtime.text import has_controls, printable
 
 FIELDS = ("id", "audio", "features", "label", "speaker")
+AUDIO_FIELDS = ("id", "audio", "label", "speaker")
+"""Fields of records without features, which their readers compute from the audio."""
 REBUILD = (
     "Delete the folder and build it again: "
     "python -m data_prep.build --corpus=... --rep=... --out=FOLDER"
@@ -27,11 +30,11 @@ REBUILD = (
 
 
 class Example(TypedDict):
-    """One record, as written and as read."""
+    """One record, as written and as read; without features where none are stored."""
 
     id: str
     audio: Int16[np.ndarray, "time"]
-    features: Float32[np.ndarray, "*features"]
+    features: NotRequired[Float32[np.ndarray, "*features"]]
     label: int
     speaker: str
 
@@ -40,7 +43,7 @@ class Info(NamedTuple):
     """Description of a folder of records.
 
     `splits` maps each split to its number of records; `metadata` describes how the
-    records were made.
+    records were made; `fields` are those stored: `FIELDS` or `AUDIO_FIELDS`.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Info(NamedTuple):
     labels: tuple[str, ...]
     splits: dict[str, int]
     metadata: dict[str, Any]
+    fields: tuple[str, ...] = FIELDS
 
 
 @runtime_checkable
@@ -69,6 +73,8 @@ def validate(
     representation: Representation,
     num_labels: int,
     seen: set[str],
+    *,
+    fields: Sequence[str] = FIELDS,
 ) -> Iterator[Example]:
     """Yield the examples, after checking that each can be stored.
 
@@ -78,6 +84,7 @@ def validate(
         representation: of the features.
         num_labels: number of classes; labels lie below it.
         seen: ids so far, over all splits; grows.
+        fields: those to store; others are left out.
 
     Raises:
         ValueError: an example cannot be stored (the message has its id), or there are
@@ -89,10 +96,11 @@ def validate(
         stored = Example(
             id=example["id"],
             audio=np.asarray(example["audio"]),
-            features=np.asarray(example["features"]),
             label=operator.index(example["label"]),
             speaker=example["speaker"],
         )
+        if "features" in fields:
+            stored["features"] = np.asarray(example["features"])
         complaint = complain(stored, representation, num_labels)
         if not complaint and stored["id"] in seen:
             complaint = "its id occurred before: give every example its own id"
@@ -112,18 +120,19 @@ def complain(example: Example, representation: Representation, num_labels: int) 
 
     Args:
         example: with arrays of any type and shape.
-        representation: that the features must be of.
+        representation: that the features must be of, if there are any.
         num_labels: number of classes; the label must lie below it.
     """
-    audio, features = example["audio"], example["features"]
+    audio, features = example["audio"], example.get("features")
     audio_shape, shape = (representation.num_samples,), _feature_shape(representation)
     label = example["label"]
     if (audio.dtype, audio.shape) != (np.int16, audio_shape):
         return f"audio must be int16 {audio_shape}, not {_form(audio)}"
-    if (features.dtype, features.shape) != (np.float32, shape):
-        return f"features must be float32 {shape}, not {_form(features)}"
-    if not np.isfinite(features).all():
-        return "features are not finite: check this recording"
+    if features is not None:
+        if (features.dtype, features.shape) != (np.float32, shape):
+            return f"features must be float32 {shape}, not {_form(features)}"
+        if not np.isfinite(features).all():
+            return "features are not finite: check this recording"
     if not 0 <= label < num_labels:
         return f"label {label} is none of 0 to {num_labels - 1}"
     if not example["id"]:

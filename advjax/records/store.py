@@ -20,6 +20,7 @@ from advjax.records.places import (
     place,
 )
 from advjax.records.schema import (
+    AUDIO_FIELDS,
     FIELDS,
     REBUILD,
     Example,
@@ -53,6 +54,7 @@ def write(
     labels: Sequence[str],
     metadata: Mapping[str, Any] | None = None,
     file_format: str = "array_record",
+    features: bool = True,
 ) -> Info:
     """Write records to `NAME/CONFIG/1.0.0` in `folder`; they appear when complete.
 
@@ -68,6 +70,8 @@ def write(
         metadata: JSON values to keep with the records. They are stored after the last
             example is drawn, so counts that grow meanwhile may be in them.
         file_format: "array_record", or "npz" where TFDS is missing.
+        features: store the features of the examples. If False, the records hold audio
+            alone, from which readers compute the features.
 
     Raises:
         FileExistsError: `folder` holds such records, or is a set of records itself.
@@ -95,13 +99,16 @@ def write(
         "metadata": {} if metadata is None else metadata,
         # Filled while examples are drawn.
         "content": (described := {}),
+        **({} if features else {"fields": list(AUDIO_FIELDS)}),
     }
+    fields = FIELDS if features else AUDIO_FIELDS
     json.dumps(header)  # values that JSON cannot hold fail here, before the work
     seen: set[str] = set()
     digests = content.Writer(described)
     examples = {
         split: digests.follow(
-            split, validate(each, split, representation, len(labels), seen)
+            split,
+            validate(each, split, representation, len(labels), seen, fields=fields),
         )
         for split, each in splits.items()
     }
@@ -203,6 +210,7 @@ def _info(
         tuple(header["labels"]),
         dict(header["splits"]),
         header["metadata"],
+        tuple(header.get("fields", FIELDS)),
     )
 
 
@@ -285,14 +293,15 @@ class CheckedSource:
 def load(
     source: Source,
     *,
-    fields: Sequence[str] = FIELDS,
+    fields: Sequence[str] | None = None,
     progress: Callable[[], object] | None = None,
 ) -> dict[str, np.ndarray]:
     """Read every record of `source` into memory, each field stacked in order.
 
     Args:
         source: returned by `read`.
-        fields: those to load; leaving out `audio` or `features` saves their memory.
+        fields: those to load; None for all that are stored. Leaving out `audio` or
+            `features` saves their memory.
         progress: called after each record (`Progress.advance`).
 
     Returns:
@@ -302,8 +311,11 @@ def load(
     Raises:
         Damaged: a record is not the one that was written, or an id occurs twice.
     """
-    if unknown := set(fields) - set(FIELDS):
-        listed = ", ".join(FIELDS)
+    first = source[0]
+    stored = [field for field in FIELDS if field in first]
+    fields = stored if fields is None else fields
+    if unknown := set(fields) - set(stored):
+        listed = ", ".join(stored)
         raise ValueError(f"no field {', '.join(sorted(unknown))}; there are {listed}")
     columns: dict[str, Any] = {field: [] for field in fields}
     seen: set[str] = set()

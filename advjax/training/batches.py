@@ -1,8 +1,12 @@
-"""Batches: their rows, and their placement on devices."""
+"""Batches: their rows, their reading ahead, and their placement on devices."""
 
+import collections
+import concurrent.futures
+import contextlib
 import functools
-from collections.abc import Sequence
-from typing import NamedTuple
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -13,17 +17,37 @@ from advjax.runtime.parallel import replicate, split_batch
 from advjax.training.recipe import Recipe
 from advjax.types import Batch, PyTree
 
+AHEAD = 2
+"""Batches that are read while a step runs."""
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """An array that gives rows by number, such as `records.Column`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the whole array, [examples, ...]."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of its entries."""
+
+    def __getitem__(self, rows: Any) -> Any:
+        """The rows in this order, in memory."""
+
 
 class Dataset(NamedTuple):
     """Examples of one split on the host, at some stage of the chain.
 
     Attributes:
-        x: floats at that stage or, for any stage, the stored int16 audio.
+        x: floats at that stage or, for any stage, the stored int16 audio; in memory, or
+            read from disk when a batch needs them.
         y: labels.
         verified: whether a person has checked each label; None if unknown.
     """
 
-    x: Num[np.ndarray, "examples *shape"]
+    x: Num[np.ndarray, "examples *shape"] | Rows
     y: Int[np.ndarray, "examples"]
     verified: Bool[np.ndarray, "examples"] | None = None
 
@@ -99,3 +123,32 @@ def split(data: Dataset, rows: Int[np.ndarray, "batch"], mesh: Mesh) -> Batch:
         )
 
     return Batch(*(None if part is None else place(part) for part in data))
+
+
+@contextlib.contextmanager
+def batches_ahead(
+    data: Dataset, rows: Iterable[Int[np.ndarray, "batch"]], mesh: Mesh
+) -> Iterator[Iterator[Batch]]:
+    """Batches of these rows, read and placed by a thread while the caller computes.
+
+    An error of the thread, such as a damaged record, is raised where its batch is
+    asked for.
+    """
+    waiting, rows = collections.deque(), iter(rows)
+    with concurrent.futures.ThreadPoolExecutor(1, "batches") as reader:
+
+        def read(count: int) -> None:
+            for batch in itertools.islice(rows, count):
+                waiting.append(reader.submit(split, data, batch, mesh))
+
+        def batches() -> Iterator[Batch]:
+            read(AHEAD)
+            while waiting:
+                batch = waiting.popleft().result()
+                read(1)
+                yield batch
+
+        try:
+            yield batches()
+        finally:
+            reader.shutdown(cancel_futures=True)

@@ -5,6 +5,8 @@ validation, early stopping, checkpoints and progress. Batch s of a run and its k
 depend on (seed, s) alone, so a run that is killed and continued ends with the same
 weights as one that was not.
 
+A thread reads the next batches while a step runs.
+
 A batch is split over the devices of all processes, or of each process by itself if it
 cannot be split equally. Every process calls `fit` with equal arguments and data, and
 gets the same weights. One program takes the step of the whole batch, batch statistics
@@ -29,6 +31,7 @@ from advjax.runtime.progress import Progress
 from advjax.training.batches import (
     Dataset,
     batch_rows,
+    batches_ahead,
     devices_for,
     replicate_arrays,
     split,
@@ -132,12 +135,17 @@ def fit(
                 f"compile the step: {run.settings}",
                 lambda: steps.train.lower(*arguments).compile(),
             )
-        with _progress(recipe.num_steps, start) as line:
-            for step in range(start, recipe.num_steps):
+        order = (
+            batch_rows(train.y, recipe, run.seed, step)
+            for step in range(start, recipe.num_steps)
+        )
+        with (
+            _progress(recipe.num_steps, start) as line,
+            batches_ahead(train, order, mesh) as ahead,
+        ):
+            for step, batch in enumerate(ahead, start):
                 if log.gainless >= (recipe.stop_patience or math.inf):
                     break
-                rows = batch_rows(train.y, recipe, run.seed, step)
-                batch = split(train, rows, mesh)
                 state, metrics = steps.train(state, batch, key_steps)
                 done = step + 1
                 is_shown = done % 10 == 0 or done == recipe.num_steps

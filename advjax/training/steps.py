@@ -14,7 +14,7 @@ from advjax.runtime.compilation import compiler_options
 from advjax.runtime.parallel import replicate, split_batch
 from advjax.runtime.precision import check_precision, products_in
 from advjax.signal.samples import from_int16
-from advjax.training.batches import Dataset, split
+from advjax.training.batches import Dataset, batches_ahead
 from advjax.training.checkpoints import TrainState
 from advjax.types import Batch, Key
 
@@ -50,9 +50,9 @@ class Steps:
 
         def to_stage(batch: Batch) -> Batch:
             if jnp.issubdtype(batch.x.dtype, jnp.integer):
-                return batch._replace(
-                    x=map_over_mesh(stage.apply, from_int16(batch.x), mesh)
-                )
+                with products_in("float32"):
+                    x = map_over_mesh(stage.apply, from_int16(batch.x), mesh)
+                return batch._replace(x=x)
             return batch
 
         def apply(params, batch_stats, x, key, *, train):
@@ -121,11 +121,12 @@ class Steps:
         chosen = np.linspace(0, len(validation.y) - 1, total).round().astype(int)
         count = -(-total // self.batch_size)
         size = total // count
-        found = []
-        for index in range(count):
-            rows = chosen[index * size : (index + 1) * size]
-            batch = split(validation, rows, self.mesh)
-            found.append(self.metrics(state, batch, jax.random.fold_in(key, index)))
+        rows = (chosen[index * size : (index + 1) * size] for index in range(count))
+        with batches_ahead(validation, rows, self.mesh) as ahead:
+            found = [
+                self.metrics(state, batch, jax.random.fold_in(key, index))
+                for index, batch in enumerate(ahead)
+            ]
         means = jax.tree.map(lambda *values: float(np.mean(values)), *found)
         return means["accuracy"], means["loss"]
 

@@ -7,7 +7,7 @@ that all of them see.
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from data_prep import build
 from data_prep.crops import most_crops
 from experiments.lab import folder_names
 from experiments.lab.console import say
+
+MOST_IN_MEMORY = 2**31
+"""Bytes of the examples of a split that stay in memory; our choice."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,9 +48,18 @@ class Data:
         return records.read(self.folder, name)
 
     def dataset(self, split: str, at: str) -> Dataset:
-        """One split in memory, for training at the stage `at`."""
-        field = "features" if at == self.info.representation.name else "audio"
-        loaded = records.load(self.split(split), fields=(field, "label"))
+        """One split for training at the stage `at`: in memory, or on disk if large.
+
+        At another stage than that of the features, and where no features are stored, it
+        is audio, of which the training step makes the rest.
+        """
+        own = at == self.info.representation.name
+        field = "features" if own and "features" in self.info.fields else "audio"
+        source = self.split(split)
+        column = records.Column(source, field)
+        if column.nbytes > MOST_IN_MEMORY:
+            return Dataset(column, records.load(source, fields=("label",))["label"])
+        loaded = records.load(source, fields=(field, "label"))
         return Dataset(loaded[field], loaded["label"])
 
     def num_points(self, asked: int | None, default: int) -> int:
@@ -68,15 +80,18 @@ class Data:
             raise ValueError(
                 f"num_points={count}: there are {len(source)} test records"
             )
-        points = []
-        for index in spread(len(source), count).tolist():
+        return list(self.points(stage, spread(len(source), count)))
+
+    def points(
+        self, stage: Representation, places: Iterable[int]
+    ) -> Iterator[evaluation.Point]:
+        """The test records at these places, each made when it is asked for."""
+        source = self.split("test")
+        for index in map(int, places):
             example = source[index]
             x = evaluation.stage_features(stage, example["audio"])
             norm = float(np.linalg.norm(np.float64(from_int16(example["audio"]))))
-            points.append(
-                evaluation.Point(index, example["id"], x, example["label"], norm)
-            )
-        return points
+            yield evaluation.Point(index, example["id"], x, example["label"], norm)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -235,8 +250,11 @@ def records_digest(folder: pathlib.Path) -> str:
     Records without digests of their own are identified by their description.
     """
     recorded = records.recordings(folder)
+    described = records.info(folder)._asdict()
+    if described["fields"] == records.FIELDS:
+        del described["fields"]  # Earlier versions stored all fields and said nothing.
     more = {"recordings": recorded} if recorded else {}
-    return folder_names.digest(records.info(folder)._asdict() | more, 16)
+    return folder_names.digest(described | more, 16)
 
 
 def spread(total: int, count: int) -> np.ndarray:

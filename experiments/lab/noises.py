@@ -56,7 +56,7 @@ def noise_of(
     return smoothing.coloured(
         options.get("sigma", sigma),
         num_samples=root.num_samples,
-        curve=smoothing.mean_spectrum(from_int16(clips)),
+        curve=smoothing.mean_spectrum(from_int16(np.asarray(clips))),
     )
 
 

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from flax import linen as nn
 
-from advjax import catalog, checkpoint, pretrained
+from advjax import catalog, checkpoint, evaluation, pretrained
 from advjax.classifier import Classifier
 from advjax.models.guarded import network_behind
 from advjax.representations import Representation
@@ -147,9 +147,10 @@ def fit_pipeline(
     Raises:
         ValueError: a defence that no stage is fitted with.
     """
+    recipe = _stage_recipe(training)
     return fitting.fit(
-        module, training.representation, train.x, train.y, labels=training.labels,
-        recipe=_stage_recipe(training), seed=training.seed, workdir=workdir,
+        module, training.representation, _images(training, train), train.y,
+        labels=training.labels, recipe=recipe, seed=training.seed, workdir=workdir,
     )  # fmt: skip
 
 
@@ -162,6 +163,7 @@ def train_guarded(
         ValueError: a defence that no stage is fitted with.
     """
     recipe = _stage_recipe(training)
+    train = train._replace(x=_images(training, train))
     stages = fitting.Stages(
         workdir / "stages", module, training.representation, recipe, train.x, train.y,
         training.seed,
@@ -169,14 +171,25 @@ def train_guarded(
     params = fitting.fit_front(module, train.x[..., 0], recipe, training.seed, stages)
 
     def pure(dataset: Dataset) -> Dataset:
-        images = fitting.purify(module, params, dataset.x[..., 0])
-        return dataset._replace(x=images[..., None])
+        images = _images(training, dataset)[..., 0]
+        return dataset._replace(x=fitting.purify(module, params, images)[..., None])
 
     behind = network_behind(module.network, module.num_classes)
     network = train_network(training, behind, train, workdir, change=pure)
     variables = {kind: {"classifier": v} for kind, v in network.variables.items()}
     variables["params"] |= params
     return network.replace(variables=variables, module=module)
+
+
+def _images(training: Training, dataset: Dataset) -> np.ndarray:
+    """The images of a dataset in memory, made of its audio where none are stored."""
+    x, stage = dataset.x, training.representation
+    if x.dtype != np.int16:
+        return np.asarray(x)
+    images = np.empty((len(dataset.y), *stage.feature_shape), np.float32)
+    for row in range(len(images)):
+        images[row] = evaluation.stage_features(stage, x[np.asarray([row])][0])
+    return images
 
 
 def enrol(
@@ -188,7 +201,8 @@ def enrol(
     """
     del workdir
     _, options = catalog.parse(training.defence)
-    x = from_int16(train.x) if train.x.dtype == np.int16 else train.x
+    x = np.asarray(train.x)
+    x = from_int16(x) if x.dtype == np.int16 else x
     noise = pretrained.EnrolmentNoise(
         training.objective.at, float(options.get("sigma", 0.0)), training.seed
     )

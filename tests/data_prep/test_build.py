@@ -13,6 +13,7 @@ from data_prep import build as building
 from data_prep.build import build, pick_corpus
 from data_prep.clips import UnreadableAudio
 from data_prep.corpora.base import SPLITS, Corpus, Utterance
+from data_prep.program_flags import POLICY
 from data_prep.verify import verify
 
 ROOT = Waveform(num_samples=1600)
@@ -260,3 +261,25 @@ def test_the_corpus_is_asked_for_what_the_representation_needs():
             pick_corpus(text, **changes)
     with pytest.raises(FileNotFoundError, match="no folder .*nowhere"):
         pick_corpus("librispeech", corpus_dir="nowhere")
+
+
+def test_features_of_large_images_are_not_stored(tmp_path, monkeypatch):
+    assert building.stores_features(REPRESENTATION)
+    lines = building.plan(corpus(), REPRESENTATION, CROPS, POLICY)
+    assert "9 x 64 x 1\n" in lines
+    monkeypatch.setattr(building, "LARGEST_STORED", 9 * 64 * 4 - 1)
+    monkeypatch.setattr(building, "features_of", None)  # None are computed either.
+    lines = building.plan(corpus(), REPRESENTATION, CROPS, POLICY)
+    assert "9 x 64 x 1, not stored\n" in lines
+    info = make(tmp_path / "bare")
+    assert "features" not in info.fields
+    monkeypatch.undo()
+    whole = make(tmp_path / "whole")
+    assert whole._replace(fields=info.fields) == info
+    for split in info.splits:
+        bare, full = (
+            records.load(records.read(tmp_path / name, split), fields=("id", "audio"))
+            for name in ("bare", "whole")
+        )
+        for field in bare:
+            np.testing.assert_array_equal(bare[field], full[field])
