@@ -1,13 +1,21 @@
-"""Accuracy of a task's classifier on clips that it was not trained on."""
+"""Accuracy of a task's classifier on clips that it was not trained on.
 
+The clips of a split are never in memory together: those of a few batches are.
+"""
+
+import itertools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from advjax import evaluation
-from advjax.metrics.shares import Share
+from advjax.metrics.shares import Share, share_of
 from experiments.lab.task import System
+
+_AT_ONCE = 50
 
 
 class Accuracy(NamedTuple):
@@ -24,12 +32,38 @@ class Accuracy(NamedTuple):
 
 def held_out_accuracy(system: System) -> Accuracy:
     """Accuracy of the classifier alone, without smoothing."""
-    points = system.test_points(None)
-    x = np.stack([point.x for point in points])
-    y = np.asarray([point.label for point in points])
-    noise = {"noise": system.noise, "key": jax.random.key(system.task.seed)}
-    shares = (
-        evaluation.clean_accuracy(system.classifier, x, y, at=system.stage.name, **more)
-        for more in ({}, noise)
-    )
-    return Accuracy(*(Share(round(share * len(y)), len(y)) for share in shares))
+    logits_fn = system.classifier.logits_fn(system.stage.name)
+    total = len(system.data.split("test"))
+    keys = jax.random.split(jax.random.key(system.task.seed), total)
+    draw = jax.jit(jax.vmap(system.noise.sample))
+    clean, noisy, done = [], [], 0
+    for x, y in clips_in_parts(system, _AT_ONCE):
+        copies, done = draw(keys[done : done + len(y)], x), done + len(y)
+        clean.append(_is_right(logits_fn, x, y))
+        noisy.append(_is_right(logits_fn, np.asarray(copies), y))
+    return Accuracy(*(share_of(np.concatenate(each)) for each in (clean, noisy)))
+
+
+def is_right(system: System, *, batch_size: int) -> Bool[np.ndarray, "clips"]:
+    """True for each test clip that is classified right, so many at once."""
+    parts = clips_in_parts(system, batch_size)
+    logits_fn = system.logits_fn()
+    found = [_is_right(logits_fn, x, y, batch_size=batch_size) for x, y in parts]
+    return np.concatenate(found)
+
+
+def clips_in_parts(
+    system: System, size: int
+) -> Iterator[tuple[Float[np.ndarray, "part *features"], Int[np.ndarray, "part"]]]:
+    """Test clips at the stage of the task and their labels, `size` at a time."""
+    points = system.each_test_point()
+    while part := list(itertools.islice(points, size)):
+        yield (
+            np.stack([point.x for point in part]),
+            np.asarray([point.label for point in part]),
+        )
+
+
+def _is_right(logits_fn, x, y, *, batch_size: int = _AT_ONCE):
+    logits = evaluation.logits_of_batch(logits_fn, x, batch_size=batch_size)
+    return logits.argmax(axis=1) == y

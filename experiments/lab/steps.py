@@ -31,6 +31,8 @@ from experiments.lab.grid import Job, Step
 from experiments.lab.smoothed_attack import SmoothedAttackRequest
 from experiments.lab.task import System
 
+_NUM_TIMED = 64
+
 
 def attacked_points(system: System, num_points: int) -> list[evaluation.Point]:
     """Test points spread over the split: `num_points` of them, or all if fewer."""
@@ -52,12 +54,12 @@ class Measure(Step):
         fit_seconds = cell_files.results(job.folder).get("fit_seconds")
         if not system.found:
             fit_seconds = round(time.perf_counter() - begun, 1)
-        points, classifier = system.test_points(None), system.classifier
-        x = np.stack([point.x for point in points])
+        classifier = system.classifier
+        right = held_out.is_right(system, batch_size=16)
+        x, _ = next(held_out.clips_in_parts(system, _NUM_TIMED))
         predict = functools.partial(
             evaluation.logits_of_batch, system.logits_fn(), x, batch_size=16
         )
-        right = predict().argmax(axis=1) == [point.label for point in points]
         times = []
         for _ in range(5):
             begun = time.perf_counter()
@@ -67,7 +69,7 @@ class Measure(Step):
             "classifier": classifier.digest(),
             "model": str(classifier.module),
             "accuracy": float(right.mean()),
-            "num_test": len(points),
+            "num_test": len(right),
             "num_entries": x[0].size,
             "num_parameters": classifier.num_parameters(),
             "fit_seconds": fit_seconds,
@@ -184,16 +186,12 @@ class ScanBudgets(Step):
     def run(self, job: Job) -> None:
         """Attack the clips that have no row, with one compiled program."""
         system, scan = job.resolve(), self.scan
-        every = system.test_points(None)
-        x = np.stack([point.x for point in every])
-        logits = evaluation.logits_of_batch(system.logits_fn(), x)
-        right = logits.argmax(axis=1) == [point.label for point in every]
-        known = np.flatnonzero(right)
+        known = np.flatnonzero(held_out.is_right(system, batch_size=50))
         chosen = known[spread(len(known), min(self.num_points, len(known)))]
         if not len(chosen):
             return
         say(f"{job.cell.path}: {self.name} on {len(chosen)} clips")
-        left = [every[i] for i in chosen]
+        left = list(system.each_test_point(chosen))
         built = attack_requests.build(system, scan.attack)
         for budget in scan.budgets or (None,):
             text = None if budget is None else f"{budget:.6g}"

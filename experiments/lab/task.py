@@ -9,7 +9,7 @@ equal settings find it again and other settings get another one.
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from advjax import catalog, checkpoint, evaluation, pretrained
 from advjax.classifier import BaseClassifier
@@ -357,3 +357,16 @@ class System:
         """
         classifiers.with_labels(self.classifier, self.data.labels)
         return self.data.test_points(self.stage, num_points)
+
+    def each_test_point(
+        self, places: Iterable[int] | None = None
+    ) -> Iterator[evaluation.Point]:
+        """Test records at these places, or all; each is made when it is asked for.
+
+        Raises:
+            ValueError: labels that the classifier does not have.
+        """
+        classifiers.with_labels(self.classifier, self.data.labels)
+        if places is None:
+            places = range(len(self.data.split("test")))
+        return self.data.points(self.stage, places)
