@@ -186,6 +186,18 @@ def test_a_manifest_starts_one_process_a_pod_that_finds_the_others(cluster):
     assert mounts[claimed["name"]] == "/runs"
 
 
+@pytest.mark.parametrize("version", ["1.29", "1.37"])
+@pytest.mark.parametrize("gpus", ["0", "8"])
+def test_a_manifest_has_the_fields_that_kubernetes_knows(cluster, version, gpus):
+    schemas = pytest.importorskip("kubernetes_validate")
+    parts = manifest(cluster, "attack", *FLAGS, GPUS_PER_NODE=gpus)
+    for part in parts:
+        assert schemas.validate(part, version, strict=True) == version
+    parts[1]["spec"]["template"]["spec"]["restart"] = "Never"
+    with pytest.raises(schemas.ValidationError, match="restart"):
+        schemas.validate(parts[1], version, strict=True)
+
+
 def test_a_pod_that_is_lost_starts_again(cluster):
     _, job = manifest(cluster, "attack")
     # With Never and a failure policy a pod's successor waits until it has ended: two of
