@@ -156,7 +156,7 @@ NUM_POINTS = flags.DEFINE_integer(
 )
 SEED = program.define_seed(
     "Seed of the data, the training, the noise and the attacks: the same seed on the "
-    "same machine gives the same results."
+    "same machine gives the same results, on a GPU up to rounding."
 )
 CACHE = flags.DEFINE_bool(
     "compile_cache", True, "Keep compiled programs in --home for later starts."

@@ -8,7 +8,7 @@ place in the batch.
 
 On a mesh each device advances its share of the slots. All devices step together and
 slots are filled in the order of one device, so the same number of slots gives the same
-results, and a saved state can be continued on another number of devices.
+results up to rounding, and a saved state can be continued on another number of devices.
 """
 
 import functools

@@ -353,8 +353,9 @@ def _let_hear() -> None:
 
 def _store():
     """JAX's state of the processes; its `client` is None when alone or detached."""
-    # JAX has no public message that waits for no other process; Orbax uses this state,
-    # too.
+    # JAX 0.10.2 has no public message that waits for no other process:
+    # `jax.distributed` joins and leaves, and `multihost_utils` runs collectives. Orbax
+    # uses this state, too.
     from jax._src import distributed
 
     return distributed.global_state

@@ -5,6 +5,8 @@ i belongs to tile t = i // tile, whose keys are the split of `fold_in(key, t)`. 
 outside the asked range are evaluated and masked. So the counts depend on the key, the
 tile and the range alone: not on the tiles per dispatch, the devices or where a count
 was interrupted. Another tile draws other noise and is another, equally valid, sample.
+On a GPU this holds up to rounding: XLA chooses the algorithm of a convolution by its
+time, and may choose another one for a program that is compiled anew.
 
 One compiled program serves every range, chunk, scale of noise and, for classifiers
 given as pytrees, every set of weights. Each copy has its own key, because a noise
