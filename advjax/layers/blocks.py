@@ -1,7 +1,8 @@
 """Layers shared by several networks. The layout is [batch, height, width, channels].
 
 Every network convolves with `Conv` and pools with `max_pool`, for speed on CPUs: see
-`convolution`. XLA's own pooling is several times slower in training.
+`convolution`. XLA's own pooling is several times slower in training there. Other
+devices take XLA's own form of some operations: see `targets.STOCK_FORMS`.
 """
 
 import functools
@@ -13,6 +14,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from advjax.layers.convolution import conv2d
+from advjax.runtime import targets
 
 
 def max_pool(
@@ -34,11 +36,22 @@ def max_pool(
         stride: entries from one window to the next.
         padding: entries on every side that are never the greatest.
     """
+    counts = {
+        axis: max(1, -(-(x.shape[axis] + 2 * padding - window) // stride) + 1)
+        for axis in (1, 2)
+    }
+    if targets.takes_stock("pool"):
+        ends = [
+            (padding, stride * (count - 1) + window - x.shape[axis] - padding)
+            for axis, count in counts.items()
+        ]
+        ends, strides = ((0, 0), *ends, (0, 0)), (1, stride, stride, 1)
+        return lax.reduce_window(
+            x, -jnp.inf, lax.max, (1, window, window, 1), strides, ends
+        )
     # Along the width first, so that the first row with the maximum wins a tie.
     for axis in (2, 1):
-        size = x.shape[axis]
-        count = max(1, -(-(size + 2 * padding - window) // stride) + 1)
-        x = greatest_along(x, axis, count, window, stride, padding)
+        x = greatest_along(x, axis, counts[axis], window, stride, padding)
     return x
 
 
@@ -80,11 +93,13 @@ def _first_greatest(first, second):
 def channel_sums(
     x: Float[Array, "batch height width channels"],
 ) -> Float[Array, "channels"]:
-    """The sum over all but the last axis, in float32, as a product with ones.
+    """The sum over all but the last axis, in float32; on a CPU as a product with ones.
 
-    On a CPU, XLA's own sum over leading axes strides over the channels and measured two
-    to four times slower.
+    There XLA's own sum over leading axes strides over the channels and measured two to
+    four times slower. Elsewhere the product would keep what is summed in memory.
     """
+    if targets.takes_stock("sum"):
+        return jnp.sum(x, axis=(0, 1, 2), dtype=_at_least_float32(x.dtype))
     rows = x.reshape(-1, x.shape[-1])
     return jnp.matmul(
         jnp.ones_like(rows[:, 0]),
@@ -225,6 +240,8 @@ class Conv(nn.Module):
 
 def relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """`max(x, 0)`; its derivative at 0 is 0."""
+    if targets.takes_stock("clip"):
+        return nn.relu(x)
     # A select, for the reason given in `clipped_relu`.
     return jnp.where(x <= 0, 0.0, x)
 
@@ -234,6 +251,8 @@ def clipped_relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
     Source: Deep Speaker (Li et al. 2017, arXiv:1705.02304), section 3.1.
     """
+    if targets.takes_stock("clip"):
+        return jnp.clip(x, 0.0, 20.0)
     # XLA stores the result of a select once. A clip and its inputs would be computed
     # again inside each transposition that a kernel's gradient needs.
     return jnp.where(x <= 0, 0.0, jnp.where(x > 20, 20.0, x))

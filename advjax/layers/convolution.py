@@ -143,6 +143,11 @@ def _forward(x, kernel, strides, ends, dilations):
 
 def _backward(strides, ends, dilations, saved, cotangent):
     x, kernel = saved
+    if targets.takes_stock("input_gradient"):
+        _, transpose = jax.vjp(
+            lambda x, kernel: direct(x, kernel, strides, ends, dilations), x, kernel
+        )
+        return transpose(cotangent)
     if dilations == (1, 1):
         x_bar = _by_input(cotangent, x, kernel, strides, ends)
     else:

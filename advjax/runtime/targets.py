@@ -6,14 +6,27 @@ and read, on a machine that has none.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import jax
 
 PLATFORMS = ("cpu", "gpu", "tpu")
 """Names of the kinds of device, as in `jax.default_backend`."""
 
+STOCK_FORMS: dict[str, frozenset[str]] = {
+    "cpu": frozenset(),
+    "gpu": frozenset({"input_gradient", "sum"}),
+    "tpu": frozenset({"input_gradient", "sum"}),
+}
+"""Operations of layers that take XLA's own form, by kind of device.
+
+There are also "clip" and "pool". In training steps compiled for an H100, a clamp in the
+place of two selects and XLA's pooling move more bytes, XLA's input gradient fewer; sums
+are the same. A TPU has what a GPU has, untested.
+"""
+
 _chosen: str | None = None
+_forms: frozenset[str] | None = None
 
 
 def platform() -> str:
@@ -25,6 +38,28 @@ def platform() -> str:
 def on_cpu() -> bool:
     """Tell whether programs are compiled for a CPU."""
     return platform() == "cpu"
+
+
+def takes_stock(operation: str) -> bool:
+    """Tell whether an operation of `STOCK_FORMS` takes XLA's own form."""
+    return operation in (STOCK_FORMS[platform()] if _forms is None else _forms)
+
+
+@contextlib.contextmanager
+def choosing_forms(operations: Iterable[str]) -> Iterator[None]:
+    """Trace programs in which these operations, and no others, take XLA's own form.
+
+    What JAX traced before is forgotten, as by `compiling_for`.
+    """
+    global _forms
+    before = _forms
+    jax.clear_caches()
+    _forms = frozenset(operations)
+    try:
+        yield
+    finally:
+        _forms = before
+        jax.clear_caches()
 
 
 @contextlib.contextmanager

@@ -160,7 +160,9 @@ def compile_for(target: Target, program: Program) -> dict[str, Any]:
         MemoryError: not even a size of 1 fits.
     """
     mesh = mesh_of(target)
-    with targets.compiling_for(target.platform):
+    own = targets.STOCK_FORMS[target.platform]
+    forms = own if program.forms is None else program.forms
+    with targets.compiling_for(target.platform), targets.choosing_forms(forms):
         asked = size = program.size()
         while size:
             start = time.monotonic()
