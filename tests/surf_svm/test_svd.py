@@ -73,6 +73,61 @@ def test_silence_stays_silence():
     assert np.isfinite(jax.jit(jax.grad(lambda x: reduce_rank(x).sum()))(x)).all()
 
 
+def decaying(shape=(70, 90), seed=4):
+    """A matrix whose singular values fall like those of a spectrogram."""
+    return matrix(100.0 / np.arange(1, 61) ** 1.5, shape, seed)
+
+
+def sketched(monkeypatch, count=24):
+    """`reduce_rank` where the images of these tests are large."""
+    monkeypatch.setattr(svd, "_LARGE", 32)
+    monkeypatch.setattr(svd, "_SKETCH", count)
+    # Another function, so that no program of an exact decomposition is found.
+    return lambda image, **options: svd.reduce_rank(image, **options)
+
+
+def test_a_sketch_finds_the_greatest_triplets():
+    x = decaying()
+    u, values, vt = svd.sketched_svd(x, 24)
+    wanted = np.linalg.svd(x)
+    np.testing.assert_allclose(values[:16], wanted.S[:16], rtol=1e-3)
+    np.testing.assert_allclose(u.T @ u, np.eye(24), atol=1e-5)
+    for count in (1, 5, 12):
+        ours, theirs = (
+            (np.asarray(u)[:, :count] * np.asarray(s)[:count]) @ np.asarray(vt)[:count]
+            for u, s, vt in ((u, values, vt), wanted)
+        )
+        np.testing.assert_allclose(ours, theirs, atol=2e-3 * np.abs(x).max())
+
+
+@pytest.mark.parametrize("shape", [(70, 90), (90, 70)])
+def test_a_large_image_is_reduced_like_a_small_one(monkeypatch, shape):
+    x = decaying(shape)
+    cotangent = jnp.asarray(np.random.default_rng(5).normal(size=shape), jnp.float32)
+
+    def both(function):
+        found, back = jax.vjp(lambda x: function(x, energy=0.95), x)
+        return found, back(cotangent)[0]
+
+    exact = both(svd.reduce_rank)
+    function = sketched(monkeypatch)
+    # The derivative lacks the curvature towards triplets beyond the sketch.
+    for ours, theirs, most in zip(both(function), exact, (1e-3, 0.02), strict=True):
+        assert np.linalg.norm(ours - theirs) < most * np.linalg.norm(theirs)
+    np.testing.assert_allclose(jax.jit(function)(x), exact[0], atol=1e-2)
+
+
+def test_a_sketch_keeps_what_it_has_where_that_is_less_than_the_energy(monkeypatch):
+    x = jnp.asarray(np.random.default_rng(6).normal(size=(60, 50)), jnp.float32)
+    found = np.asarray(sketched(monkeypatch, 8)(x, energy=0.95))
+    assert np.linalg.matrix_rank(found, tol=1e-2) == 8
+    # Of less energy the share is that of the whole image, not of the sketch.
+    values = np.linalg.svd(x, compute_uv=False) ** 2
+    rank = 1 + int(np.searchsorted(np.cumsum(values) / values.sum(), 0.2))
+    found = np.asarray(sketched(monkeypatch, 16)(x, energy=0.2))
+    assert abs(np.linalg.matrix_rank(found, tol=1e-2) - rank) <= 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"), [({"energy": 0.0}, "share"), ({"rank": 0}, "at least one")]
 )
