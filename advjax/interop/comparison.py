@@ -1,9 +1,6 @@
 """Checks of a foreign network at load, on random clips."""
 
-import contextlib
-import threading
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -14,13 +11,12 @@ from advjax.arguments import num_classes
 from advjax.interop.black_box import Batch
 from advjax.interop.pytorch import not_rows
 from advjax.representations import Representation
+from advjax.runtime.patience import PATIENCE_S, patience
 from advjax.types import LogitsFn
 
 CLIPS = 3
 TOLERANCE = 1e-3
 """Largest difference of logits, relative to the largest; float32 gives about 1e-6."""
-PATIENCE_S = 120.0
-"""Seconds of compiling after which it is said."""
 
 
 class Original(NamedTuple):
@@ -29,7 +25,7 @@ class Original(NamedTuple):
     Attributes:
         framework: its name; empty where JAX calls the very same function.
         call: a batch of examples to rows of logits; None for a function of JAX.
-        remark: on the network, for people; may be empty.
+        remark: on the recurrent layers of a PyTorch module; empty without.
     """
 
     framework: str
@@ -74,7 +70,7 @@ def compare(
         _same(native, alone, "a batch and its examples alone", _NOT_ALONE)
     classes = num_classes(network, jax.ShapeDtypeStruct(x.shape[1:], np.float32))
     if original.call is None or original.framework:
-        with _patience(title):
+        with patience(f"{title} {_COMPILES_LONG}"):
             ours = np.asarray(jax.jit(jax.vmap(network))(x))
         _check_finite(ours)
         if native is None:
@@ -91,6 +87,11 @@ def compare(
     return Compared(classes, tuple(remarks))
 
 
+_COMPILES_LONG = (
+    f"has been compiling for {PATIENCE_S} s, as recurrent layers do, which are "
+    "unrolled over time. Gradients take longer still: without them, give "
+    "black_box=True or onnx:FILE."
+)
 _NOT_ALIKE = "put it into evaluation mode, and draw no random numbers"
 _NOT_ALONE = "it must not depend on the other examples of a batch"
 _NOT_EQUAL = "with black_box=True the original itself is called, without gradients"
@@ -144,24 +145,3 @@ def _same(one: Any, other: Any, between: str, advice: str) -> None:
             f"its logits differ by {most:.2g} between {between}, at values up to "
             f"{scale:.2g}: {advice}"
         )
-
-
-@contextlib.contextmanager
-def _patience(title: str) -> Iterator[None]:
-    """Say once that compiling takes long."""
-
-    def say() -> None:
-        warnings.warn(
-            f"{title} has been compiling for {PATIENCE_S:.0f} s, as recurrent layers "
-            "do, which are unrolled over time. Gradients take longer still: without "
-            "them, give black_box=True or onnx:FILE.",
-            stacklevel=2,
-        )
-
-    timer = threading.Timer(PATIENCE_S, say)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()

@@ -25,6 +25,8 @@ class ForeignClassifier(BaseClassifier):
         code: hexadecimal digest of the file that defines it.
         has_gradients: False for a black box.
         remarks: sentences on what was checked at load.
+        recurrent: a PyTorch module with recurrent layers, which are unrolled over time:
+            its gradient may take minutes to compile.
     """
 
     network: LogitsFn
@@ -35,6 +37,7 @@ class ForeignClassifier(BaseClassifier):
     code: str = struct.field(pytree_node=False, default="")
     has_gradients: bool = struct.field(pytree_node=False, default=True)
     remarks: tuple[str, ...] = struct.field(pytree_node=False, default=())
+    recurrent: bool = struct.field(pytree_node=False, default=False)
 
     def __repr__(self) -> str:
         """The network's name, what it takes in, and the number of classes."""

@@ -126,6 +126,7 @@ def _checked(
         code=code,
         has_gradients=not described.black_box,
         remarks=found.remarks,
+        recurrent=bool(original.remark),
     )
 
 

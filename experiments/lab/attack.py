@@ -20,9 +20,10 @@ from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS, AttackRow
 from advjax.runs.rows import Schema, shard_name
 from advjax.runtime import parallel
+from advjax.runtime.patience import patience
 from advjax.runtime.progress import Progress
 from advjax.types import Key, LogitsFn
-from experiments.lab import budgets, caveats, folder_names, shared_runs
+from experiments.lab import budgets, caveats, classifiers, folder_names, shared_runs
 from experiments.lab.adversarial_examples import (
     EXAMPLES_FILE,
     EXAMPLES_FOLDER,
@@ -86,6 +87,7 @@ class Prepared(NamedTuple):
         schema: of the run's rows.
         row: the run's row of an attacked point and its adversarial example.
         unit: the word for the points, in the plural.
+        compiles_long: said once where no step has ended in two minutes; or empty.
     """
 
     folder: pathlib.Path
@@ -102,6 +104,7 @@ class Prepared(NamedTuple):
         lambda row, x_adv: row
     )
     unit: str = "clips"
+    compiles_long: str = ""
 
     def ids(self) -> list[str]:
         """The ids of all points, in their order."""
@@ -202,6 +205,7 @@ def prepare(
         batches=[Batch([point.id for point in points], lambda: inputs)],
         key=jax.random.key(system.task.seed),
         num_slots=request.num_slots,
+        compiles_long=classifiers.compiles_long(system.classifier),
         **_file_columns(system.stage, logits_fn, request.finish),
     )
     shared_runs.open_together(workdir, prepared.open).close()
@@ -255,6 +259,12 @@ def run(
                 here.name(prepared.title), total=amount, unit=unit, done=amount - todo
             )
         )
+        compiled = stack.enter_context(patience(prepared.compiles_long))
+
+        def after_round() -> None:
+            compiled()
+            line.advance(0)
+
         stored, fooled, seen = None, 0, 0
         for number, (batch, share) in enumerate(
             zip(prepared.batches, shares, strict=True)
@@ -279,7 +289,7 @@ def run(
                 resume=evaluation.AttackResume(
                     done=opened.done,
                     snapshot=saved,
-                    on_round=lambda: line.advance(0),
+                    on_round=after_round,
                     note=say,
                 ),
             ):

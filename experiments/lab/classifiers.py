@@ -8,6 +8,7 @@ from advjax import catalog, checkpoint, interop, pretrained
 from advjax.classifier import BaseClassifier
 from advjax.interop import ForeignClassifier
 from advjax.runtime import foreign_names
+from advjax.runtime.patience import PATIENCE_S
 
 UNKNOWN = "unknown training"
 _PUBLISHED = {"defence": "published weights"}
@@ -54,6 +55,18 @@ def notes(text: str | pathlib.Path) -> Mapping[str, Any]:
     if name := foreign_names.parse(str(text)):
         return _PUBLISHED if name.kind == "pretrained" else {}
     return checkpoint.config(text).get("notes", {})
+
+
+def compiles_long(classifier: BaseClassifier) -> str:
+    """The sentence for who waits for a recurrent gradient; empty for other networks."""
+    if not getattr(classifier, "recurrent", False):
+        return ""
+    return (
+        f"No step of the attack has ended in {PATIENCE_S} s: the gradient of the "
+        f"recurrent PyTorch module {classifier.name} is unrolled over time and takes "
+        "minutes to compile. Attacks without gradients, such as --attack=nes, take the "
+        "module with black_box=True in its mapping, which compiles none of it."
+    )
 
 
 def with_labels(classifier: BaseClassifier, labels: tuple[str, ...]) -> BaseClassifier:

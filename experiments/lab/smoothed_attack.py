@@ -25,7 +25,7 @@ from advjax.runs.row_types import (
 from advjax.runtime import parallel
 from advjax.runtime.progress import duration
 from advjax.types import Key, LogitsFn
-from experiments.lab import attack, attack_requests, folder_names
+from experiments.lab import attack, attack_requests, classifiers, folder_names
 from experiments.lab.task import Draft, System
 
 INSIDE = 1 - 1e-3
@@ -224,6 +224,7 @@ def run(
         schema=SMOOTHED_ATTACKS,
         row=judge.row,
         unit="trials",
+        compiles_long=classifiers.compiles_long(system.classifier),
     )
 
     def plan(done: Collection[str]) -> list[str]:

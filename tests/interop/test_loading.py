@@ -176,6 +176,7 @@ def test_recurrent_layers_are_said(load):
         kind="torch",
     )
     assert "recurrent layers (GRU), which are unrolled" in found.remarks[0]
+    assert found.recurrent and not load().recurrent
 
 
 @pytest.fixture

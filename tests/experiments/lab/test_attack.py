@@ -1,15 +1,20 @@
 """One run over points of several shapes, as clips of any length are."""
 
+import threading
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from advjax import interop
 from advjax.attacks import fgsm
 from advjax.evaluation import Point
+from advjax.representations import Waveform
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS
-from experiments.lab import attack
+from experiments.lab import attack, classifiers
 from experiments.lab.adversarial_examples import EXAMPLES_FOLDER
 
 EPS = 0.25
@@ -82,6 +87,43 @@ def test_a_finished_batch_is_not_computed_again(clips):
     assert path.read_bytes().count(b"\n") == len(lines)
     attack.run(clips.prepared)
     assert clips.asked == [1]
+
+
+class Timer:
+    """A timer whose time is over as soon as an attack of it begins."""
+
+    def __init__(self, seconds, function, args):
+        self.call, self.cancelled = (function, args), 0
+        Timer.made = [*Timer.made, self]
+
+    def start(self):
+        assert not self.cancelled
+        function, args = self.call
+        function(*args)
+
+    def cancel(self):
+        self.cancelled += 1
+
+    made = ()
+
+
+@pytest.mark.parametrize("long", [True, False])
+def test_a_gradient_that_compiles_long_is_said(clips, monkeypatch, long):
+    network = interop.ForeignClassifier(
+        logits_fn, Waveform(), (), (0, 1), "torch:a.py:make", recurrent=long
+    )
+    text = classifiers.compiles_long(network)
+    monkeypatch.setattr(Timer, "made", ())
+    monkeypatch.setattr(threading, "Timer", Timer)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        attack.run(clips.prepared._replace(compiles_long=text))
+    said = [str(each.message) for each in caught]
+    assert said == [text] * long
+    if long:
+        assert "torch:a.py:make" in text and "black_box=True" in text
+    # After a round of each batch, and at the end.
+    assert [timer.cancelled for timer in Timer.made] == [3]
 
 
 def test_progress_counts_the_work_of_points_where_batches_differ(clips, capsys):
