@@ -1,5 +1,6 @@
 """The table of a rehearsal, and the passes over memory of its programs."""
 
+import collections
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,6 +26,8 @@ _NOTES = (
     "least GB: inputs, weights and results of convolutions and products, once",
     "per s: by the roofline, the longer of FLOPs over the device's peak and bytes over "
     "its bandwidth; one by one: where no two kernels overlap",
+    "convolutions and products: how often a library call or a fusion runs, and the "
+    "precision; Fourier transforms, sorts and decompositions count bytes alone",
 )
 
 
@@ -51,7 +54,10 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     if "why" in row:
         return [row["program"], row["why"], *[""] * (len(_HEADER) - 2)]
     (size,) = (row[name] for name in ("tile", "slots", "batch") if name in row)
-    products = [f"{count} {label}" for label, count in row["products"].items()]
+    products = collections.Counter()
+    for label, count in row["products"].items():
+        kind, first, *_, precision = label.split(" ")
+        products[f"{kind}: {first}, {precision}"] += count
     return [
         row["program"],
         row["precision"],
@@ -65,7 +71,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         f"{_number(row['per_s'])} {row['unit']}",
         row["bound"],
         _number(row["one_by_one_per_s"]),
-        "; ".join(products),
+        "; ".join(f"{count} {label}" for label, count in products.items()),
     ]
 
 

@@ -76,5 +76,6 @@ def test_the_report_has_a_row_for_each_program_and_its_passes(tmp_path):
     text = (tmp_path / "report.md").read_text("utf-8")
     assert "not ended in 10 minutes" in text and "500 of 1000" in text
     assert f"h100: {TARGETS['h100'].name}" in text
+    assert "28 convolution: __cudnn$convForward, bfloat16" in text
     assert "multiply, select" in text and "43.0%" in text
     assert (tmp_path / "tables").is_dir()
