@@ -51,7 +51,7 @@ def main() -> None:
     """Compare, then report."""
     chosen = bench.names(flags.ATTACKS, OURS)
     libraries = bench.names(bench.RIVALS, LIBRARIES)
-    failures.need("torch", *libraries)
+    failures.need(*dict.fromkeys(["torch", *libraries]))
     pytorch.start(flags.SEED.value)
     system = requests.task(defence="plain").resolve()
     if system.stage.name != system.representation.name:
@@ -63,7 +63,7 @@ def main() -> None:
     x, y = strength.examples(system, bench.NUM_EXAMPLES.value)
     terms = _terms(len(classifier.labels))
     parity = pytorch.parity(classifier, x, 1e-4)
-    network, layout = _faster_layout(pytorch.twin(classifier), x)
+    network, layout = faster_layout(pytorch.twin(classifier), x)
     problems.compile_afresh()
     notes = [
         f"{len(x)} test examples that the network gets right, of shape "
@@ -86,10 +86,10 @@ def main() -> None:
     )
     contests = []
     for name in chosen:
-        problem = _problem(name, terms, logits_fn, x, y)
-        rivals = _rivals(name, libraries, network, terms, problem)
+        problem = pose(name, terms, logits_fn, x, y)
+        rivals = rival_contestants(name, libraries, network, terms, problem)
         contests.append(
-            _compete(name, problem, [*_ours(name, terms, problem), *rivals])
+            _compete(name, problem, [*our_contestants(name, terms, problem), *rivals])
         )
         # Attacks take hours: a report is written after each.
         report = results.write(
@@ -111,7 +111,7 @@ def _terms(num_classes: int) -> Terms:
     return Terms(**given | {"num_classes": num_classes})
 
 
-def _faster_layout(network, x: np.ndarray):
+def faster_layout(network, x: np.ndarray):
     """The network in the memory layout whose gradients come sooner, and its name."""
     import torch
 
@@ -136,7 +136,8 @@ def _faster_layout(network, x: np.ndarray):
     return network.to(memory_format=layouts[fastest]), fastest
 
 
-def _problem(name: str, terms: Terms, logits_fn, x, y) -> Problem:
+def pose(name: str, terms: Terms, logits_fn, x, y) -> Problem:
+    """The problem of an attack: its goal, norm and budget."""
     attack = _variants(name, terms)[""]
     # JSMA aims at the next class, as torchattacks does of itself with ten.
     goal = ((y + 1) % terms.num_classes).astype(np.int32) if attack.targeted else y
@@ -146,7 +147,9 @@ def _problem(name: str, terms: Terms, logits_fn, x, y) -> Problem:
     )
 
 
-def _ours(name: str, terms: Terms, problem: Problem) -> Iterator[harness.Contestant]:
+def our_contestants(
+    name: str, terms: Terms, problem: Problem
+) -> Iterator[harness.Contestant]:
     """Each variant by `run_batch` with each number of slots, and by `vmap` of `run`."""
     count = len(problem.x)
     keys = jax.random.split(jax.random.key(flags.SEED.value), count)
@@ -176,7 +179,7 @@ def _ours(name: str, terms: Terms, problem: Problem) -> Iterator[harness.Contest
             )
 
 
-def _rivals(
+def rival_contestants(
     name: str, libraries: Sequence[str], network, terms: Terms, problem: Problem
 ) -> Iterator[harness.Contestant]:
     """The libraries that have the attack."""

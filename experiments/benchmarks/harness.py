@@ -64,10 +64,12 @@ class Entrant:
     Attributes:
         contestant: the contestant.
         last: its last call.
-        result: of that call, unless other processes did it.
+        first: result of its first call, unless other processes did it.
+        result: of its last call, likewise.
     """
 
     last: Turn
+    first: Any = None
     result: Any = None
 
     def __init__(self, contestant: Contestant):
@@ -96,6 +98,7 @@ class Entrant:
         self.wait()
         if not self._processes:
             self.last, self.result = measure(self._work, units, more)
+            self.first = self.result if self.first is None else self.first
             return self.last
         batch, count = self.contestant.batch, len(self._processes)
         share = -(-units // count // batch) * batch

@@ -77,6 +77,9 @@ def plan(widths: Sequence[int]) -> list[Part]:
         Part("truth", "truth:truth", 1.0),
         certify("mfbe", widest, 2.5),
         certify("waveform", widest, 1.2),
+        Part("attacks", "attack:attack", 1.3),
+        Part("training", "adversarial_step:adversarial_step", 0.8),
+        Part("clip", "clip:clip", 0.5),
         *(
             certify(stage, width, share)
             for width in others

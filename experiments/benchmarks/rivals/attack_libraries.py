@@ -1,5 +1,7 @@
 """The rivals' attacks: one small adapter for each library, all for PyTorch.
 
+The library "torch" is PyTorch alone: PGD as a loop of a few lines.
+
 Torchattacks clamps to [0, 1] and ART's DeepFool is only right there: these two attack
 the network behind a rescaling of [0, 1] to the bounds. They do not report the success
 of each example, as ours and Foolbox's attacks do: a forward pass is added.
@@ -146,8 +148,41 @@ def _art(name: str, options, network, terms: Terms, budget):
     return run
 
 
-_ADAPTERS = {"torchattacks": _torchattacks, "foolbox": _foolbox, "art": _art}
+def _loop(name: str, options, network, terms: Terms, budget):
+    """The loop that users of PyTorch write: signs of gradients, projected."""
+    import torch
+
+    del name, budget  # PGD alone, whose budget is one of the options
+    low, high = terms.bounds
+    eps, length, steps = (options[each] for each in ("eps", "alpha", "steps"))
+
+    def run(x, y):
+        x_adv = (x + torch.empty_like(x).uniform_(-eps, eps)).clamp(low, high)
+        for _ in range(steps):
+            x_adv = x_adv.detach().requires_grad_()
+            loss = torch.nn.functional.cross_entropy(network(x_adv), y)
+            (gradient,) = torch.autograd.grad(loss, x_adv)
+            moved = x_adv.detach() + length * gradient.sign()
+            x_adv = (x + (moved - x).clamp(-eps, eps)).clamp(low, high)
+        with torch.no_grad():
+            network(x_adv).argmax(dim=1)
+        return x_adv
+
+    return run
+
+
+_ADAPTERS = {
+    "torch": _loop,
+    "torchattacks": _torchattacks,
+    "foolbox": _foolbox,
+    "art": _art,
+}
 LIBRARIES: dict[str, dict[str, tuple[str, Callable[[Terms], dict[str, Any]]]]] = {
+    "torch": {
+        "pgd": ("PGD", lambda t: {
+            "eps": t.eps, "alpha": t.pgd_step, "steps": t.pgd_steps,
+        }),
+    },
     "torchattacks": {
         "fgsm": ("FGSM", lambda t: {"eps": t.eps / t.width}),
         "pgd": ("PGD", lambda t: {

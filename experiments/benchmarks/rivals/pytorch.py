@@ -1,4 +1,4 @@
-"""PyTorch on JAX's device, and a twin of our ResCNN with the same weights.
+"""PyTorch on JAX's device, and twins of our networks with the same weights.
 
 PyTorch is imported inside the functions: the module can be imported without it.
 """
@@ -8,8 +8,10 @@ import numpy as np
 
 from advjax.classifier import Classifier
 from advjax.models.rescnn import ResCNN
+from advjax.models.resnet import ResNet18
 from advjax.runtime import failures, parallel, targets
 from advjax.runtime.precision import products_in
+from experiments.benchmarks.rivals import resnet
 
 BLOCKS = 3
 """Identity blocks of a stage, as in `ResCNN`."""
@@ -113,13 +115,21 @@ def twin(classifier: Classifier):
     layers, channels first, batch norm as a layer of its own.
 
     Raises:
-        ValueError: the classifier is not a ResCNN.
+        ValueError: the classifier is no ResCNN, and no ResNet-18 for images of their
+            own size.
     """
+    if isinstance(classifier.module, ResNet18) and classifier.module.resize is None:
+        network = resnet.network(jax.tree.map(np.asarray, classifier.variables))
+        return network.eval().requires_grad_(False).to(device())
     if not isinstance(classifier.module, ResCNN):
         raise ValueError(
             f"the PyTorch twin is a rescnn, not a {type(classifier.module).__name__}: "
             "give --model='rescnn(...)' or such a --classifier"
         )
+    return _rescnn(classifier).eval().requires_grad_(False).to(device())
+
+
+def _rescnn(classifier: Classifier):
     import torch
     from torch.nn import functional
 
@@ -171,7 +181,7 @@ def twin(classifier: Classifier):
     network = Network(classifier.variables["params"])
     weights = _weights(classifier)
     network.load_state_dict({n: torch.tensor(np.array(w)) for n, w in weights.items()})
-    return network.eval().requires_grad_(False).to(device())
+    return network
 
 
 def _weights(classifier: Classifier) -> dict[str, np.ndarray]:
