@@ -22,6 +22,7 @@ from advjax.classifier import Classifier
 from advjax.evaluation.clean import logits_program
 from advjax.models import MODELS
 from advjax.models.guarded import network_behind
+from advjax.optimisers import with_dtype_promotion
 from advjax.representations import FRONT_ENDS, Representation
 from advjax.runtime.parallel import replicate, split_batch
 from advjax.smoothing.counting import scheduler, slots, votes
@@ -265,7 +266,7 @@ def pipeline(part: str, mesh: Mesh, images: int) -> Lowering:
     flat = whole(jax.ShapeDtypeStruct((images, *shape[:2]), jnp.float32))
     if part == "autoencoder":
         recipe = fitting.SvmRecipe()
-        optimizer = optax.adam(recipe.learning_rate)
+        optimizer = with_dtype_promotion(optax.adam(recipe.learning_rate))
         net = Autoencoder(module.width)
         step = fitting.autoencoder_step(net, optimizer, recipe.corruption)
         params = jax.eval_shape(net.init, jax.random.key(0), flat)["params"]

@@ -173,7 +173,7 @@ def bind(logits_fn, x, key, noise, tile, mesh):
 
 
 def partition(
-    logits_fn: AnyCallable, noise: AnyNoise, x: Features
+    logits_fn: AnyCallable, noise: AnyNoise, x: Features | jax.ShapeDtypeStruct
 ) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     """Arrays and static parts of a classifier and of a noise distribution.
 

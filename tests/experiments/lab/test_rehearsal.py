@@ -3,8 +3,11 @@
 import functools
 import json
 
+import jax
 import pytest
 
+from advjax.runtime import targets
+from advjax.runtime.parallel import data_mesh
 from advjax.runtime.topologies import TARGETS
 from experiments.lab import rehearsal, rehearsal_report
 from experiments.lab.rehearsal_programs import PROGRAMS
@@ -79,3 +82,25 @@ def test_the_report_has_a_row_for_each_program_and_its_passes(tmp_path):
     assert "28 convolution: __cudnn$convForward, bfloat16" in text
     assert "multiply, select" in text and "43.0%" in text
     assert (tmp_path / "tables").is_dir()
+
+
+ONE_OF_EACH = (
+    "certify-mfbe-bfloat16-fixed",
+    "certify-mfbe-bfloat16-sequential",
+    "attack-pgd-mfbe-bfloat16",
+    "train-rescnn-plain-bfloat16",
+    "features-mfbe",
+    "surf_svm-autoencoder",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_devices", [1, 2])
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_a_program_lowers_with_shapes_alone(name, num_devices):
+    mesh = data_mesh(jax.devices()[:num_devices])
+    with targets.compiling_for("gpu"):
+        function, arguments = PROGRAMS[name].build(mesh, 4)
+        text = function.lower(*arguments).as_text()
+    assert "func.func public @main" in text
+    assert ("bf16" in text) == ("bfloat16" in name)
