@@ -239,7 +239,7 @@ def test_transfer_to_itself_is_complete(home, tmp_path, capsys):
         ({"attack": ["imperceptible"], "rep": "mfbe"}, "give --rep=waveform"),
         ({"finish": "pcm16", "rep": "mfbe"}, "--finish=pcm16 needs a perturbed wave"),
         (
-            {"attack": ["pgd(targeted=True)"], "target": "Anna"},
+            {"attack": ["pgd(targeted=True)"], "target": ["Anna"]},
             "--target=Anna: no such",
         ),
         ({"attack": ["pgd(bounds=(-0.001, 0.001))"]}, "outside the attack's bounds"),

@@ -40,8 +40,7 @@ pytestmark = pytest.mark.usefixtures("need_array_record", "tiny_network")
 @pytest.fixture(scope="module")
 def home(new_home):
     """A home in which one run has been made."""
-    home = new_home()
-    with flagsaver.flagsaver(home=str(home), **SMALL):
+    with flagsaver.flagsaver(home=str(home := new_home()), **SMALL):
         certify.main()
     return home
 

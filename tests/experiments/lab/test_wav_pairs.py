@@ -29,7 +29,9 @@ def save(tmp_path, adversarial, *, limit=0.0, **options):
         types.SimpleNamespace(
             representation=Waveform(),
             labels=LABELS,
-            logits_fn=lambda at: jax.tree_util.Partial(logits, np.float32(limit)),
+            logits_fn=lambda at, precision: jax.tree_util.Partial(
+                logits, np.float32(limit)
+            ),
         ),
         **options,
     )
