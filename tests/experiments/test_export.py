@@ -4,8 +4,6 @@ import importlib.util
 import json
 import pathlib
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -29,14 +27,6 @@ def test_a_file_is_named_like_its_classifier():
         assert found == home / "exports" / name
 
 
-def start(program, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", f"experiments.{program}", *arguments],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return done.returncode, done.stdout + done.stderr
-
-
 needs_jax2onnx = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("jax2onnx", "onnxruntime"))),
     reason="jax2onnx and ONNX Runtime are not installed",
@@ -45,7 +35,7 @@ needs_jax2onnx = pytest.mark.skipif(
 
 @needs_jax2onnx
 @pytest.mark.slow
-def test_a_trained_network_is_certified_as_onnx_with_the_same_votes(tmp_path):
+def test_a_trained_network_is_certified_as_onnx_with_the_same_votes(tmp_path, start):
     home = (CORPUS, f"--home={tmp_path}", "--num_points=6")
     code, said = start("export", *home, "--num_steps=40")
     assert code == 0, said
@@ -77,7 +67,7 @@ def make():
 
 
 @pytest.mark.slow
-def test_a_function_of_jax_is_written_as_stablehlo(tmp_path):
+def test_a_function_of_jax_is_written_as_stablehlo(tmp_path, start):
     pytest.importorskip("flatbuffers")
     (tmp_path / "mine.py").write_text(OF_JAX, encoding="utf-8")
     network = f"--classifier=module:{tmp_path}/mine.py:make"

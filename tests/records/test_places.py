@@ -14,7 +14,6 @@ from advjax import records
 from advjax.records.header import NAME
 from advjax.representations import REPRESENTATIONS
 from tests.record_sets import (
-    FORMATS,
     LABELS,
     REPRESENTATION,
     SET,
@@ -24,13 +23,6 @@ from tests.record_sets import (
     skip_without_writer,
     write,
 )
-
-
-@pytest.fixture(params=FORMATS)
-def file_format(request):
-    skip_without_writer(request.param)
-    return request.param
-
 
 OPENED_BY_NAME = """
 import json, sys

@@ -2,7 +2,6 @@ import errno
 import gc
 import json
 import os
-import pathlib
 import shutil
 import sys
 import tempfile
@@ -14,35 +13,13 @@ from advjax import records
 from advjax.records import npz
 from advjax.runtime.damage import Damaged
 from tests.record_sets import (
-    FORMATS,
     LABELS,
     REPRESENTATION,
-    SET,
     SIZES,
     example,
     examples,
-    skip_without_writer,
     write,
 )
-
-
-@pytest.fixture(params=FORMATS)
-def file_format(request):
-    skip_without_writer(request.param)
-    return request.param
-
-
-@pytest.fixture(scope="module", params=FORMATS)
-def built(request, tmp_path_factory):
-    skip_without_writer(request.param)
-    folder = tmp_path_factory.mktemp(request.param) / "set"
-    write(folder, file_format=request.param)
-    return folder / SET
-
-
-@pytest.fixture
-def copied(built, tmp_path):
-    return pathlib.Path(shutil.copytree(built, tmp_path / "copy"))
 
 
 def rewrite(path, change):

@@ -2,7 +2,6 @@ import json
 import os
 import pathlib
 import pickle
-import shutil
 import subprocess
 import sys
 
@@ -13,7 +12,6 @@ from advjax import records
 from advjax.records import array_record, store
 from advjax.representations import Magnitude, MelEnergies, Waveform
 from tests.record_sets import (
-    FORMATS,
     LABELS,
     REPRESENTATION,
     SET,
@@ -25,12 +23,6 @@ from tests.record_sets import (
 )
 
 
-@pytest.fixture(params=FORMATS)
-def file_format(request):
-    skip_without_writer(request.param)
-    return request.param
-
-
 class Payload:
     """Makes a file when it is unpickled."""
 
@@ -39,19 +31,6 @@ class Payload:
 
     def __reduce__(self):
         return pathlib.Path.touch, (self.path,)
-
-
-@pytest.fixture(scope="module", params=FORMATS)
-def built(request, tmp_path_factory):
-    skip_without_writer(request.param)
-    folder = tmp_path_factory.mktemp(request.param) / "set"
-    write(folder, file_format=request.param)
-    return folder / SET
-
-
-@pytest.fixture
-def copied(built, tmp_path):
-    return pathlib.Path(shutil.copytree(built, tmp_path / "copy"))
 
 
 def test_what_is_read_is_what_was_written_in_that_order(built):
@@ -200,7 +179,7 @@ def test_a_kill_in_mid_build_leaves_nothing_to_read(tmp_path):
     file_format = "array_record"
     program = (
         "import os, signal, sys\n"
-        "sys.path.insert(0, os.path.dirname(os.path.dirname(sys.argv[3])))\n"
+        "sys.path.insert(0, sys.argv[3])\n"
         "import tests.record_sets as t\n"
         "def dying():\n"
         "    yield from t.examples('train')[:5]\n"
@@ -208,9 +187,10 @@ def test_a_kill_in_mid_build_leaves_nothing_to_read(tmp_path):
         "t.write(sys.argv[1], {'train': dying()}, file_format=sys.argv[2])\n"
     )
     target = tmp_path / "set"
+    root = pathlib.Path(__file__).parents[2]
     ran = subprocess.run(
-        [sys.executable, "-c", program, str(target), file_format, __file__],
-        cwd=pathlib.Path(__file__).parents[1],
+        [sys.executable, "-c", program, str(target), file_format, str(root)],
+        cwd=root,
         capture_output=True,
     )
     assert ran.returncode == -9, ran.stderr

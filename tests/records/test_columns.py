@@ -6,22 +6,14 @@ import pytest
 from advjax import records
 from data_prep.verify import verify
 from tests.record_sets import (
-    FORMATS,
     REPRESENTATION,
     SIZES,
     example,
     examples,
-    skip_without_writer,
     write,
 )
 
 AUDIO = ("id", "audio", "label", "speaker")
-
-
-@pytest.fixture(params=FORMATS)
-def file_format(request):
-    skip_without_writer(request.param)
-    return request.param
 
 
 def without_features(folder, file_format):
