@@ -25,16 +25,25 @@ In training, weights, loss, batch statistics and the optimiser are float32 in ea
 """
 
 
+def check_known(precision: str) -> None:
+    """Refuse a precision that is none of `PRECISIONS`.
+
+    Raises:
+        ValueError: the message lists them.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"precision={precision!r}: choose one of {', '.join(PRECISIONS)}"
+        )
+
+
 def check_precision(precision: str) -> None:
     """Refuse a precision that is unknown or that the backend lacks.
 
     Raises:
         ValueError: the precision cannot be used; the message lists what can.
     """
-    if precision not in PRECISIONS:
-        raise ValueError(
-            f"precision={precision!r}: choose one of {', '.join(PRECISIONS)}"
-        )
+    check_known(precision)
     if precision == "tf32" and targets.platform() != "gpu":
         raise ValueError(
             f"precision='tf32' needs an NVIDIA GPU, but the backend is "

@@ -7,6 +7,7 @@ and read, on a machine that has none.
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 
@@ -26,14 +27,21 @@ are the same. XLA's pooling was compared only together with the clamp, which mov
 A TPU has what a GPU has, untested.
 """
 
-_chosen: str | None = None
-_forms: frozenset[str] | None = None
+
+class _Choice(NamedTuple):
+    """Kind of device, and operations that take XLA's own form; None for the default."""
+
+    platform: str | None = None
+    forms: frozenset[str] | None = None
+
+
+_chosen = _Choice()
 
 
 def platform() -> str:
     """The kind of device to compile for: the default backend's, or a chosen one."""
     # The backend is queried here, not at import: an import must not start it.
-    return _chosen or jax.default_backend()
+    return _chosen.platform or jax.default_backend()
 
 
 def on_cpu() -> bool:
@@ -43,28 +51,21 @@ def on_cpu() -> bool:
 
 def takes_stock(operation: str) -> bool:
     """Tell whether an operation of `STOCK_FORMS` takes XLA's own form."""
-    return operation in (STOCK_FORMS[platform()] if _forms is None else _forms)
+    forms = _chosen.forms
+    return operation in (STOCK_FORMS[platform()] if forms is None else forms)
 
 
-@contextlib.contextmanager
-def choosing_forms(operations: Iterable[str]) -> Iterator[None]:
+def choosing_forms(
+    operations: Iterable[str],
+) -> contextlib.AbstractContextManager[None]:
     """Trace programs in which these operations, and no others, take XLA's own form.
 
     What JAX traced before is forgotten, as by `compiling_for`.
     """
-    global _forms
-    before = _forms
-    jax.clear_caches()
-    _forms = frozenset(operations)
-    try:
-        yield
-    finally:
-        _forms = before
-        jax.clear_caches()
+    return _choosing(forms=frozenset(operations))
 
 
-@contextlib.contextmanager
-def compiling_for(name: str) -> Iterator[None]:
+def compiling_for(name: str) -> contextlib.AbstractContextManager[None]:
     """Trace programs for another kind of device.
 
     What JAX traced before is forgotten at both ends, because its cache does not know
@@ -76,12 +77,17 @@ def compiling_for(name: str) -> Iterator[None]:
     Raises:
         ValueError: another name.
     """
-    global _chosen
     if name not in PLATFORMS:
         raise ValueError(f"name={name!r}: choose one of {', '.join(PLATFORMS)}")
+    return _choosing(platform=name)
+
+
+@contextlib.contextmanager
+def _choosing(**changes: Any) -> Iterator[None]:
+    global _chosen
     before = _chosen
     jax.clear_caches()
-    _chosen = name
+    _chosen = before._replace(**changes)
     try:
         yield
     finally:

@@ -7,7 +7,7 @@ import jax
 import optax
 
 from advjax.optimisers import with_dtype_promotion
-from advjax.runtime.precision import PRECISIONS
+from advjax.runtime.precision import check_known
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,10 +59,7 @@ class Recipe:
             raise ValueError(
                 f"schedule must be cosine, plateau or staircase, not {self.schedule!r}"
             )
-        if self.precision not in PRECISIONS:
-            raise ValueError(
-                f"precision={self.precision!r}: choose one of {', '.join(PRECISIONS)}"
-            )
+        check_known(self.precision)
         counts = ["num_steps", "batch_size", "validate_every", "num_validation"]
         counts += ["decay_every"] * (self.schedule == "staircase")
         for name in counts:
