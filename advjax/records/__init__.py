@@ -21,7 +21,7 @@ complete.
 
 from advjax.records.columns import Column
 from advjax.records.places import FILE_FORMATS, Path, place, sets
-from advjax.records.schema import FIELDS, Example, Info, Source
+from advjax.records.schema import FIELDS, Example, Info, Source, spread
 from advjax.records.store import info, load, read, recordings, write
 
 __all__ = [
@@ -38,5 +38,6 @@ __all__ = [
     "read",
     "recordings",
     "sets",
+    "spread",
     "write",
 ]

@@ -14,7 +14,7 @@ from typing import (
 )
 
 import numpy as np
-from jaxtyping import Float32, Int16
+from jaxtyping import Float32, Int, Int16
 
 from advjax.representations import Representation
 from advjax.runtime.text import has_controls, printable
@@ -147,6 +147,11 @@ def complain(example: Example, representation: Representation, num_labels: int) 
 def _feature_shape(representation: Representation) -> tuple[int, ...]:
     """`feature_shape`, traced once and not for each record."""
     return representation.feature_shape
+
+
+def spread(total: int, count: int) -> Int[np.ndarray, "count"]:
+    """Places of `count` of so many records, evenly apart from the first to the last."""
+    return np.linspace(0, total - 1, count).round().astype(int)
 
 
 def position(index: SupportsIndex, length: int) -> int:

@@ -20,7 +20,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
@@ -113,13 +112,7 @@ def fit(
     mesh = data_mesh(devices_for(recipe.batch_size, run.devices))
     steps = Steps(module, representation, objective, recipe, mesh)
     variables = initialise(module, representation, key_init)
-    state = TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=variables["params"],
-        batch_stats=variables.get("batch_stats", {}),
-        opt_state=steps.optimizer.init(variables["params"]),
-        rate_scale=jnp.ones(()),
-    )
+    state = steps.begin(variables)
     with Checkpoints(run.workdir) as checkpoints:
         state, best, log = checkpoints.latest(
             state, jax.device_get(variables), Log(settings=run.settings)

@@ -10,13 +10,14 @@ import optax
 from jax.sharding import Mesh
 
 from advjax.defences import GradFn
+from advjax.records import spread
 from advjax.runtime.compilation import compiler_options
 from advjax.runtime.parallel import replicate, split_batch
 from advjax.runtime.precision import check_precision, products_in
 from advjax.signal.samples import from_int16
 from advjax.training.batches import Dataset, batches_ahead
 from advjax.training.checkpoints import TrainState
-from advjax.types import Batch, Key
+from advjax.types import Batch, Key, PyTree
 
 
 class Objective(NamedTuple):
@@ -112,13 +113,23 @@ class Steps:
         self.train = jax.jit(train_step, donate_argnums=0, **whole)
         self.metrics = jax.jit(metrics_step, **whole)
 
+    def begin(self, variables: PyTree) -> TrainState:
+        """The state before the first step, for the network's fresh variables."""
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=variables["params"],
+            batch_stats=variables.get("batch_stats", {}),
+            opt_state=self.optimizer.init(variables["params"]),
+            rate_scale=jnp.ones(()),
+        )
+
     def validate(self, state, validation: Dataset, key: Key) -> tuple[float, float]:
         """Accuracy and loss over batches of equal size.
 
         A remainder of fewer rows than there are batches is left out.
         """
         total = self.num_validation or len(validation.y)
-        chosen = np.linspace(0, len(validation.y) - 1, total).round().astype(int)
+        chosen = spread(len(validation.y), total)
         count = -(-total // self.batch_size)
         size = total // count
         rows = (chosen[index * size : (index + 1) * size] for index in range(count))

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from advjax import evaluation
+from advjax.records import spread
 from advjax.types import Bounds, LogitsFn
-from experiments.lab.data import spread
 from experiments.lab.task import System
 
 TOLERANCE = 0.02

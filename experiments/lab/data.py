@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import numpy as np
 
 from advjax import evaluation, records
+from advjax.records import spread
 from advjax.representations import Representation, definition
 from advjax.runtime import parallel
 from advjax.runtime.locks import reserve
@@ -255,8 +256,3 @@ def records_digest(folder: pathlib.Path) -> str:
         del described["fields"]  # Earlier versions stored all fields and said nothing.
     more = {"recordings": recorded} if recorded else {}
     return folder_names.digest(described | more, 16)
-
-
-def spread(total: int, count: int) -> np.ndarray:
-    """`count` places from 0 to total - 1, evenly apart."""
-    return np.linspace(0, total - 1, count).round().astype(int)

@@ -10,9 +10,10 @@ import numpy as np
 from scipy import stats
 
 from advjax import catalog, smoothing
+from advjax.records import spread
 from advjax.representations import Representation
 from advjax.signal.samples import from_int16
-from experiments.lab.data import Data, spread
+from experiments.lab.data import Data
 
 _OF_WAVEFORMS = ("coloured", "pcm16", "masked")
 

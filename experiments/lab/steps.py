@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from advjax import evaluation
+from advjax.records import spread
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS
 from experiments.lab import (
@@ -26,7 +27,6 @@ from experiments.lab.attack_requests import AttackRequest
 from experiments.lab.budget_scan import Scan
 from experiments.lab.certify_settings import Certification
 from experiments.lab.console import say
-from experiments.lab.data import spread
 from experiments.lab.grid import Job, Step
 from experiments.lab.smoothed_attack import SmoothedAttackRequest
 from experiments.lab.task import System

@@ -10,6 +10,7 @@ from advjax import evaluation, records
 from advjax.metrics.robustness import attackable
 from advjax.metrics.shares import Share
 from advjax.metrics.transfer import transfer_share
+from advjax.records import spread
 from advjax.reports import tables
 from advjax.reports.files import write_report
 from advjax.reports.page import Heading
@@ -18,7 +19,6 @@ from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS
 from experiments.lab import classifiers, earlier_runs, origins
 from experiments.lab.adversarial_examples import check_example, examples
-from experiments.lab.data import spread
 from experiments.lab.run_labels import label_of
 
 

@@ -20,7 +20,6 @@ from advjax.layers.blocks import BatchNorm, Conv, clipped_relu
 from advjax.representations import REPRESENTATIONS, MelEnergies
 from advjax.runtime.parallel import data_mesh
 from advjax.training import Objective, Recipe
-from advjax.training.checkpoints import TrainState
 from advjax.training.steps import Steps
 from advjax.types import Batch
 from tests.conformance.test_attacks import SMALL as ATTACK_OPTIONS
@@ -118,14 +117,7 @@ def training_step(module, defence, shape, precision="float32"):
     mesh = data_mesh(jax.devices()[:1])
     steps = Steps(module, MelEnergies(), objective, recipe, mesh)
     x = jax.ShapeDtypeStruct((4, *shape), jnp.float32)
-    variables = variable_shapes(module, x)
-    state = TrainState(
-        step=jnp.int32(0),
-        params=variables["params"],
-        batch_stats=variables.get("batch_stats", {}),
-        opt_state=jax.eval_shape(steps.optimizer.init, variables["params"]),
-        rate_scale=jnp.ones(()),
-    )
+    state = jax.eval_shape(steps.begin, variable_shapes(module, x))
     batch = Batch(x, jax.ShapeDtypeStruct((4,), jnp.int32))
     return steps.train.trace(state, batch, jax.random.key(0)).jaxpr
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from advjax.metrics.certified import average_certified_radius
 from advjax.metrics.shares import Share, share_of
+from advjax.records import spread
 from advjax.reports import figures, tables
 from advjax.reports.page import Block, Heading
 from advjax.runs.columns import Rows
 from advjax.runs.row_types import ATTACK_ROWS, SMOOTHED_ATTACKS, Run
 from experiments.lab import audibility, caveats, cell_files, certify_report
 from experiments.lab.cells import Cell
-from experiments.lab.data import spread
 from experiments.lab.grid import Found, Job, Step
 from experiments.lab.smoothed_attack_report import bound_curves
 from experiments.lab.steps import is_whole

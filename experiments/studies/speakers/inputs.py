@@ -16,10 +16,11 @@ from jaxtyping import Float
 
 from advjax import evaluation, smoothing
 from advjax.metrics.distortion import radius_snr_db
+from advjax.records import spread
 from advjax.reports import figures, tables
 from experiments.lab import cell_files
 from experiments.lab.audio import onward, read_wav, waveform_of, write_wav
-from experiments.lab.data import Data, spread
+from experiments.lab.data import Data
 from experiments.lab.grid import Job, Step
 from experiments.lab.task import System, Task
 from experiments.studies.speakers.changed_inputs import (
