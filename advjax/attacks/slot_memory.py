@@ -1,14 +1,13 @@
 """The largest number of slots that fits the free memory."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from advjax.attacks.base import Attack
-from advjax.attacks.slot_programs import programs
+from advjax.attacks.slot_programs import programs, slot_shapes
 from advjax.callables import split
-from advjax.runtime.memory import free_memory, program_memory, ran_out
+from advjax.runtime.memory import free_memory, largest_that_fits, program_memory
 from advjax.runtime.parallel import replicate, split_batch
 from advjax.types import AnyCallable, PyTree
 
@@ -37,40 +36,24 @@ def fitting_slots(
         MemoryError: not even one slot a device fits.
     """
     num_devices = 1 if mesh is None else mesh.size
-    each = -(-num_slots // num_devices)
     arrays, static = split(logits_fn)
     if mesh is not None:
         arrays = jax.device_put(arrays, replicate(mesh))
     begin, advance, _ = programs(attack, mesh)
 
-    def needed(count: int) -> int:
-        def rows(dtype, *shape):
-            return jax.ShapeDtypeStruct((count, *shape), dtype)
+    def fits(each: int) -> bool:
+        slots = slot_shapes(begin, static, arrays, shape, each * num_devices)
+        slots, most = _on_devices(slots, mesh), np.int32(1)
+        lowered = advance.compiled.lower(static, arrays, *slots, most, most)
+        return program_memory(lowered.compile()) <= free_memory(mesh)
 
-        key = jax.eval_shape(lambda: jax.random.key(0)).dtype
-        state = begin.compiled.eval_shape(
-            static, arrays, rows(jnp.float32, *shape), rows(jnp.int32), rows(key),
-            rows(jnp.float32), rows(bool), None,
-        )  # fmt: skip
-        slots = _on_devices((state, rows(jnp.int32), rows(bool)), mesh)
-        most = np.int32(1)
-        return program_memory(
-            advance.compiled.lower(static, arrays, *slots, most, most).compile()
+    found = largest_that_fits(-(-num_slots // num_devices), fits)
+    if found is None:
+        raise MemoryError(
+            "not even one example of this attack fits the device: use a smaller "
+            "network or a device with more memory."
         )
-
-    while True:
-        try:
-            if needed(each * num_devices) <= free_memory(mesh):
-                return each * num_devices
-        except jax.errors.JaxRuntimeError as error:
-            if not ran_out(error):
-                raise
-        if each == 1:
-            raise MemoryError(
-                "not even one example of this attack fits the device: use a smaller "
-                "network or a device with more memory."
-            )
-        each //= 2
+    return found * num_devices
 
 
 def _on_devices(slots: PyTree, mesh: Mesh | None) -> PyTree:

@@ -19,6 +19,7 @@ from advjax.callables import join
 from advjax.runtime import targets
 from advjax.runtime.compilation import compiler_options
 from advjax.runtime.parallel import AXIS, replicate
+from advjax.types import PyTree
 
 
 class Program(NamedTuple):
@@ -102,6 +103,30 @@ def programs(attack: Attack, mesh: Mesh | None) -> tuple[Program, Program, Progr
     )
     judge = _compile(judge_all, mesh, [same, slots], slots)
     return begin, advance, judge
+
+
+def slot_shapes(
+    begin: Program, static: Any, arrays: Any, shape: tuple[int, ...], count: int
+) -> tuple[PyTree, jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+    """Shapes of the slots' states, their steps and which of them are active.
+
+    Args:
+        begin: the program that starts examples.
+        static: the static part of the classifier, as of `split`.
+        arrays: its arrays, or their shapes.
+        shape: of one example.
+        count: slots, of all devices.
+    """
+
+    def rows(dtype, *sizes):
+        return jax.ShapeDtypeStruct((count, *sizes), dtype)
+
+    key = jax.eval_shape(lambda: jax.random.key(0)).dtype
+    state = begin.compiled.eval_shape(
+        static, arrays, rows(jnp.float32, *shape), rows(jnp.int32), rows(key),
+        rows(jnp.float32), rows(bool), None,
+    )  # fmt: skip
+    return state, rows(jnp.int32), rows(bool)
 
 
 def _compile(function, mesh: Mesh | None, in_specs, out_specs, **options) -> Program:

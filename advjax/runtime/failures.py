@@ -32,7 +32,7 @@ EXTRAS = {
 """Extra of this package that installs a module, or what it requires."""
 
 _ALONE = {"jax2onnx": "jax2onnx==0.17.1"}
-"""What is installed without its requirements: they ask for an older orbax."""
+"""Packages to install without their requirements, which ask for an older orbax."""
 
 _BACKENDS = {"tpu": "tpu", "cuda": "cuda12", "gpu": "cuda12"}
 
@@ -54,7 +54,7 @@ def in_words(error: BaseException, *, smaller: Sequence[str] = ()) -> str | None
     """
     if isinstance(error, ImportError):
         text = _import(error)
-    elif _is_out_of_memory(error):
+    elif is_out_of_memory(error):
         text = _memory(error, smaller)
     elif isinstance(error, OSError):
         text = _system(error)
@@ -72,6 +72,17 @@ def in_words(error: BaseException, *, smaller: Sequence[str] = ()) -> str | None
         return None
     text = " ".join(part.strip() for part in text.splitlines() if part.strip())
     return printable(text) or f"{type(error).__name__}{_place(error)}"
+
+
+def in_one_line(error: BaseException, *, most: int = 300) -> str:
+    """The start of an error's words on one line, for a table; of a bug with its type.
+
+    Args:
+        error: that ended a part of the work.
+        most: letters.
+    """
+    words = in_words(error) or f"{type(error).__name__}: {error}"
+    return " ".join(words.split())[:most]
 
 
 def need(*modules: str, liked: Sequence[str] = ()) -> None:
@@ -148,7 +159,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     return reversed(found)
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """True if the error says that a device or the host has no memory left."""
     if isinstance(error, MemoryError):
         return True
     if isinstance(error, OSError):

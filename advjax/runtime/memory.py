@@ -2,9 +2,12 @@
 
 import math
 import pathlib
+from collections.abc import Callable
 
 import jax
 from jax.sharding import Mesh
+
+from advjax.runtime.failures import is_out_of_memory
 
 _ROOT = pathlib.Path("/")
 
@@ -34,9 +37,22 @@ def free_memory(mesh: Mesh | None) -> float:
     return free_host_memory() / share
 
 
-def ran_out(error: jax.errors.JaxRuntimeError) -> bool:
-    """True if the error says that a device has no memory left."""
-    return "RESOURCE_EXHAUSTED" in str(error)
+def largest_that_fits(size: int, fits: Callable[[int], bool]) -> int | None:
+    """The largest of `size`, `size // 2`, ... that fits; None if not even 1 does.
+
+    Args:
+        size: at least 1.
+        fits: tries a size. One at which a device has no memory left does not fit.
+    """
+    while size:
+        try:
+            if fits(size):
+                return size
+        except jax.errors.JaxRuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        size //= 2
+    return None
 
 
 def free_host_memory(root: pathlib.Path = _ROOT) -> float:

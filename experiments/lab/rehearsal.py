@@ -5,7 +5,6 @@ file of its own. A start keeps the rows that are there.
 """
 
 import collections
-import contextlib
 import fnmatch
 import json
 import pathlib
@@ -15,13 +14,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-
 from advjax.runtime import compiled_text, failures, targets
 from advjax.runtime.atomic import new_file
 from advjax.runtime.json_files import Anything, read_json
 from advjax.runtime.kernels import OTHER, Kernel, kernels
-from advjax.runtime.memory import program_memory
+from advjax.runtime.memory import largest_that_fits, program_memory
 from advjax.runtime.topologies import (
     TARGETS,
     Roofline,
@@ -143,8 +140,7 @@ def work(target: str, name: str, answer: str) -> None:
     try:
         found = compile_for(TARGETS[target], PROGRAMS[name])
     except Exception as error:  # noqa: BLE001  its line is the row
-        words = failures.in_words(error) or f"{type(error).__name__}: {error}"
-        found = {"why": " ".join(words.split())[:300]}
+        found = {"why": failures.in_one_line(error)}
     _write(pathlib.Path(answer), found)
 
 
@@ -163,17 +159,19 @@ def compile_for(target: Target, program: Program) -> dict[str, Any]:
     own = targets.STOCK_FORMS[target.platform]
     forms = own if program.forms is None else program.forms
     with targets.compiling_for(target.platform), targets.choosing_forms(forms):
-        asked = size = program.size()
-        while size:
+        asked, seconds, compiled = program.size(), 0.0, None
+
+        def fits(size: int) -> bool:
+            nonlocal seconds, compiled
             start = time.monotonic()
-            with contextlib.suppress(_TooLarge):
-                compiled = _compiled(program, mesh, size)
-                if program_memory(compiled) <= target.memory_bytes:
-                    seconds = time.monotonic() - start
-                    break
-            size //= 2
-        else:
-            raise MemoryError("not even a size of 1 fits the device")
+            function, arguments = program.build(mesh, size)
+            compiled = function.lower(*arguments).compile()
+            seconds = time.monotonic() - start
+            return program_memory(compiled) <= target.memory_bytes
+
+        size = largest_that_fits(asked, fits)
+    if size is None:
+        raise MemoryError("not even a size of 1 fits the device")
     found = kernels(compiled_text.parse(compiled.as_text()))
     return {
         "precision": program.precision,
@@ -185,20 +183,6 @@ def compile_for(target: Target, program: Program) -> dict[str, Any]:
         "unit": program.unit,
         **_work_of(target, program, found, program.units(mesh.size, size)),
     }
-
-
-class _TooLarge(Exception):
-    """The compiler refuses a program for its memory."""
-
-
-def _compiled(program: Program, mesh, size: int) -> jax.stages.Compiled:
-    function, arguments = program.build(mesh, size)
-    try:
-        return function.lower(*arguments).compile()
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" in str(error):
-            raise _TooLarge from error
-        raise
 
 
 def _work_of(

@@ -12,11 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen as nn
 from jax.sharding import Mesh
 
 from advjax import catalog, smoothing
 from advjax.attacks import ATTACKS, Attack
 from advjax.attacks.slot_programs import programs as slot_programs
+from advjax.attacks.slot_programs import slot_shapes
 from advjax.callables import split
 from advjax.classifier import Classifier
 from advjax.evaluation.clean import logits_program
@@ -30,9 +32,8 @@ from advjax.smoothing.counting.placement import DEFAULT_CHUNK
 from advjax.surf_svm import fitting
 from advjax.surf_svm.autoencoder import Autoencoder
 from advjax.training import Objective, Recipe
-from advjax.training.checkpoints import TrainState
 from advjax.training.steps import Steps
-from advjax.types import Batch
+from advjax.types import Batch, PyTree
 from data_prep.build import features_program
 from experiments.lab import defences, presets
 
@@ -69,11 +70,15 @@ def _classifier(
     """A classifier whose weights are shapes."""
     representation = catalog.pick(features, FRONT_ENDS)
     module = catalog.pick(model, MODELS, num_classes=NUM_CLASSES)
-    x = jnp.zeros((1, *representation.feature_shape))
-    init = functools.partial(module.init, train=False)
-    variables = jax.eval_shape(init, jax.random.key(0), x)
+    variables = _variables(module, representation.feature_shape)
     labels = tuple(map(str, range(NUM_CLASSES)))
     return Classifier(variables, module, representation, labels)
+
+
+def _variables(module: nn.Module, shape: tuple[int, ...]) -> PyTree:
+    """Shapes of a network's variables, for inputs of a shape."""
+    init = functools.partial(module.init, train=False)
+    return jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, *shape)))
 
 
 def _shared(mesh: Mesh) -> Mesh | None:
@@ -120,28 +125,14 @@ def attack(name: str, at: str, precision: str, mesh: Mesh, each: int) -> Lowerin
     built = _attack(name, stage)
     begin, advance, _ = slot_programs(built, _shared(mesh))
     arrays, static = split(classifier.logits_fn(at, precision=precision))
-    count = each * mesh.size
-
-    def of_slots(dtype, *sizes):
-        return jax.ShapeDtypeStruct((count, *sizes), dtype)
-
-    x, y, budgets = (
-        of_slots(jnp.float32, *stage.feature_shape),
-        of_slots(jnp.int32),
-        of_slots(jnp.float32),
-    )
-    fresh, steps = of_slots(jnp.bool_), of_slots(jnp.int32)
-    state = jax.eval_shape(
-        functools.partial(begin.compiled, static),
-        *(arrays, x, y, _keys(count), budgets, fresh, None),
-    )
+    taken = slot_shapes(begin, static, arrays, stage.feature_shape, each * mesh.size)
     number = jax.ShapeDtypeStruct((), jnp.int32)
     return Lowering(
         advance.compiled,
         (
             static,
             shapes(arrays, replicate(mesh)),
-            *shapes((state, steps, fresh), split_batch(mesh)),
+            *shapes(taken, split_batch(mesh)),
             *shapes((number, number), replicate(mesh)),
         ),
     )
@@ -218,16 +209,7 @@ def training(
     objective = Objective(representation.name, gradients)
     steps = Steps(module, representation, objective, recipe, mesh)
     shape = sizes.at or representation.feature_shape
-    x = jnp.zeros((1, *shape))
-    init = functools.partial(module.init, train=False)
-    variables = jax.eval_shape(init, jax.random.key(0), x)
-    state = TrainState(
-        step=jax.ShapeDtypeStruct((), jnp.int32),
-        params=variables["params"],
-        batch_stats=variables.get("batch_stats", {}),
-        opt_state=jax.eval_shape(steps.optimizer.init, variables["params"]),
-        rate_scale=jax.ShapeDtypeStruct((), jnp.float32),
-    )
+    state = jax.eval_shape(steps.begin, _variables(module, shape))
     audio = jax.ShapeDtypeStruct((batch, representation.num_samples), jnp.int16)
     features = jax.ShapeDtypeStruct((batch, *shape), jnp.float32)
     y = jax.ShapeDtypeStruct((batch,), jnp.int32)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from advjax.runtime.memory import free_memory, program_memory, ran_out
+from advjax.runtime.memory import free_memory, largest_that_fits, program_memory
 from advjax.smoothing.counting.placement import default_tile
 from advjax.smoothing.counting.votes import as_example, bind
 from advjax.smoothing.noises.base import AnyNoise
@@ -38,19 +38,19 @@ def fitting_tile(
     tile = default_tile() if tile is None else tile
     x = as_example(x, num_samples=1, tile=tile, chunk=1, first=0)
     bounds = np.asarray([0, 1, 0, 1], np.int32)
-    while True:
+
+    def fits(tile: int) -> bool:
         program, operands = bind(logits_fn, x, jax.random.key(0), noise, tile, mesh)
-        try:
-            needed = program_memory(program.lower(*operands, bounds).compile())
-            if needed <= free_memory(mesh):
-                np.asarray(program(*operands, bounds))
-                return tile
-        except jax.errors.JaxRuntimeError as error:
-            if not ran_out(error):
-                raise
-        if tile == 1:
-            raise MemoryError(
-                "not even one noisy copy fits the device: use a smaller network or a "
-                "device with more memory."
-            )
-        tile //= 2
+        needed = program_memory(program.lower(*operands, bounds).compile())
+        if needed > free_memory(mesh):
+            return False
+        np.asarray(program(*operands, bounds))
+        return True
+
+    found = largest_that_fits(tile, fits)
+    if found is None:
+        raise MemoryError(
+            "not even one noisy copy fits the device: use a smaller network or a "
+            "device with more memory."
+        )
+    return found

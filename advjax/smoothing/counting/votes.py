@@ -33,7 +33,7 @@ from advjax.arguments import (
     num_classes_of,
 )
 from advjax.callables import split
-from advjax.runtime.memory import ran_out
+from advjax.runtime.failures import is_out_of_memory
 from advjax.smoothing.counting.placement import DEFAULT_PLACEMENT, Placement
 from advjax.smoothing.counting.tiles import counting_program, num_classes, tile_votes
 from advjax.smoothing.noises.base import AnyNoise, check_noise
@@ -257,7 +257,7 @@ def _count_tiles(tile, static, device, num_devices, arrays, x, key, bounds):
 
 def explain(error: jax.errors.JaxRuntimeError) -> Exception:
     """The error, or advice if memory ran out."""
-    if not ran_out(error):
+    if not is_out_of_memory(error):
         return error
     return MemoryError(
         "one tile of noisy copies does not fit the device: choose a smaller tile, as "

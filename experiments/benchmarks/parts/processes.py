@@ -114,5 +114,4 @@ def failure(work: str, name: str, error: Exception) -> Row:
     from advjax.runtime import failures
 
     say("".join(traceback.format_exception(error)))
-    words = failures.in_words(error) or f"{type(error).__name__}: {error}"
-    return Row(work, name, "failed", note=" ".join(words.split())[:200])
+    return Row(work, name, "failed", note=failures.in_one_line(error, most=200))
