@@ -32,7 +32,7 @@ class Accuracy(NamedTuple):
 
 def held_out_accuracy(system: System) -> Accuracy:
     """Accuracy of the classifier alone, without smoothing."""
-    logits_fn = system.classifier.logits_fn(system.stage.name)
+    logits_fn = system.logits_fn()
     total = len(system.data.split("test"))
     keys = jax.random.split(jax.random.key(system.task.seed), total)
     draw = jax.jit(jax.vmap(system.noise.sample))

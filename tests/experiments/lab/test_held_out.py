@@ -17,7 +17,7 @@ LINEAR = jax.tree_util.Partial(lambda w, x: x @ w, W)
 
 
 def system(made):
-    """What the accuracy asks of a system; `made` gets the points as they are made."""
+    """A stand-in for a system; `made` gets the points as they are made."""
 
     def each_test_point():
         for index in range(COUNT):
@@ -27,7 +27,6 @@ def system(made):
     return types.SimpleNamespace(
         data=types.SimpleNamespace(split=lambda name: range(COUNT)),
         each_test_point=each_test_point,
-        classifier=types.SimpleNamespace(logits_fn=lambda at: LINEAR),
         logits_fn=lambda: LINEAR,
         stage=types.SimpleNamespace(name="waveform"),
         noise=gaussian(0.7),
