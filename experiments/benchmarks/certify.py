@@ -6,8 +6,9 @@ Every contestant is a process of its own with the same weights and the same clip
 logits are compared before anything is timed: ours at several tiles; (a) the
 certification loop as published, eager with batches of 400 and counts in Python; (b) the
 best PyTorch that we can write, at several batches, in both memory layouts, with batch
-norm folded and with torch.compile; (c) a large matrix product, the ceiling. The best of
-ours and the best of (b) are those with the best median.
+norm folded, with torch.compile, and on a CPU in one process a core; (c) a large matrix
+product, the ceiling. The best of ours and the best of (b) are those with the best
+median. On a CPU, PyTorch's autocast to bfloat16 is a rival of its own kind.
 
 Then the best of ours alone, at the first width, over a 30-fold range of n and of clips:
 the cost of a certificate, and the growth of memory. Writes certify.md, certify.json and
@@ -49,6 +50,7 @@ TOLERANCE = {"logits": 1e-4, "rounded": 0.1}
 its own precision."""
 MULTIPLES = (1, 3, 10, 30)
 AGAINST = {"the best PyTorch": ["torch"], "the published loop": ["published"]}
+_ROUNDED = "PyTorch in bfloat16"
 
 
 def main() -> None:
@@ -135,9 +137,8 @@ def _torch(entry, width: int, cores: int, on_cpu: bool) -> Iterator[harness.Cont
     defaults = [16, 20, 32, 50] if on_cpu else [400, 1000, 2000]
     few, *_ = batches = bench.counts(bench.BATCHES) or defaults
     yield torch(f"folded, channels first, batch {few}", few, layout="contiguous_format")
-    if cores > 1 and on_cpu:
-        name = f"folded, {cores} processes of a core, batch {few}"
-        yield torch(name, few, cores, threads=1)
+    if on_cpu:
+        yield from _by_core(torch, cores, few)
     halves = {"bfloat16 weights, ": {"precision": "bfloat16 weights"}}
     weights = halves if flags.PRECISION.value == "bfloat16" else {}
     for title, options in ({"": {}} | weights).items():
@@ -150,6 +151,20 @@ def _torch(entry, width: int, cores: int, on_cpu: bool) -> Iterator[harness.Cont
         for batch in some:
             found = torch(f"{title}{form}, batch {batch}", batch, form=form, **options)
             yield found._replace(batch=pytorch_steps.WARM_UP[form] * batch)
+
+
+def _by_core(torch, cores: int, batch: int) -> Iterator[harness.Contestant]:
+    """PyTorch's loops with one process a core, which share no memory but the caches."""
+    forms = ["folded", *(["compiled"] if bench.COMPILED.value else [])]
+    wholes = {"": flags.PRECISION.value}
+    if flags.PRECISION.value == "float32":
+        wholes["autocast to bfloat16, "] = "bfloat16"
+    for title, precision in wholes.items():
+        # On one core the others are these.
+        for form in forms if cores > 1 or title else []:
+            name = f"{title}{form}, processes of a core ({cores}), batch {batch}"
+            found = torch(name, batch, cores, threads=1, form=form, precision=precision)
+            yield found._replace(kind=_ROUNDED) if title else found
 
 
 def check_logits(entrants: Sequence[harness.Entrant]) -> None:
@@ -318,6 +333,7 @@ def summary(
 ) -> tables.Table:
     """A row for each contestant and, below, for each size of the growth."""
     columns = {
+        "votes/CPU s": lambda r: f"{1 / max(r.median('cpu_s'), 1e-12):.4g}",
         "s a clip, n=10,000": lambda r: f"{10_000 / r.rate:,.1f}",
         "memory, GiB": lambda r: f"{max(t.peak_bytes for t in r.turns) / 2**30:.2f}",
     }
@@ -348,7 +364,9 @@ def summary(
             f"{first.first.peak_bytes / 2**20:.0f} MiB after the fewest votes, "
             f"{peak / 2**20:.0f} MiB after all"
         )
-    return results.table([*contests, *growths], AGAINST, columns, notes)
+    kinds = {result.kind for one in contests for result in one.results}
+    rounded = {_ROUNDED: [_ROUNDED]} if _ROUNDED in kinds else {}
+    return results.table([*contests, *growths], AGAINST | rounded, columns, notes)
 
 
 def exponents(one: Contest) -> str:

@@ -46,7 +46,11 @@ class Result(NamedTuple):
     @property
     def median_s(self) -> float:
         """Seconds a unit in the median turn."""
-        return float(np.median(self.per_unit()))
+        return self.median()
+
+    def median(self, quantity: str = "wall_s") -> float:
+        """Seconds a unit in the median turn, by "wall_s" or "cpu_s"."""
+        return float(np.median(self.per_unit(quantity)))
 
     @property
     def rate(self) -> float:
@@ -70,10 +74,15 @@ class Contest(NamedTuple):
     results: tuple[Result, ...]
     facts: Mapping[str, Any] = {}
 
-    def best(self, *kinds: str) -> Result | None:
-        """The fastest of these kinds by the median; None if there is none."""
+    def best(self, *kinds: str, by: str = "wall_s") -> Result | None:
+        """The fastest of these kinds by the median; None if there is none.
+
+        Args:
+            kinds: of contestants.
+            by: "wall_s" or "cpu_s".
+        """
         some = [result for result in self.results if result.kind in kinds]
-        return max(some, key=lambda result: result.rate, default=None)
+        return min(some, key=lambda result: result.median(by), default=None)
 
     def bests(self) -> list[Result]:
         """The fastest of each kind but the ceiling, in the order of the contest."""
@@ -138,10 +147,10 @@ def table(
                 cells.append(f"{result.rate / most:.2f}" if most else tables.DASH)
             cells += [cell(result) for cell in columns.values()]
             for kinds in against.values():
-                rival = one.best(*kinds)
+                rivals = {by: one.best(*kinds, by=by) for by in ("wall_s", "cpu_s")}
                 cells += [
-                    tables.DASH if rival is None else str(ratio(result, rival, by))
-                    for by in ("wall_s", "cpu_s")
+                    str(ratio(result, rival, by)) if rival else tables.DASH
+                    for by, rival in rivals.items()
                 ]
             rows.append(cells)
     header = ["contest"] if titled else []
@@ -156,7 +165,7 @@ def table(
         "turns of the same round, in brackets the 95 % interval of their median "
         "(bootstrap)",
         "cores: CPU seconds a second, user and system; by CPU time: the ratio that "
-        "other programs on the machine change less",
+        "other programs on the machine change less, to the rival that is best by it",
     ]
     return tables.Table(header, rows, [*notes, *own])
 

@@ -3,12 +3,15 @@ import json
 import jax
 import numpy as np
 import pytest
+from absl.testing import flagsaver
 
 from advjax.layers import blocks, convolution
 from experiments.benchmarks import certify, harness, problems
 from experiments.benchmarks.results import Contest, Result
 from experiments.benchmarks.rivals import pytorch_steps
 from experiments.benchmarks.work import Turn
+
+FORMS = ("folded", "compiled")
 
 
 @pytest.mark.slow
@@ -65,6 +68,25 @@ def test_pytorchs_sides_are_the_same_network():
         )
         np.testing.assert_allclose(work.facts["logits"], expected, atol=1e-4)
         work.run(8)
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_pytorch_has_a_process_a_core_and_its_own_bfloat16(monkeypatch, cores):
+    monkeypatch.setattr(certify.parallel, "num_cores", lambda: cores)
+    with flagsaver.flagsaver(batches=["16", "50"]):
+        every = list(certify.contestants(16, on_cpu=True))
+        on_gpu = list(certify.contestants(16, on_cpu=False))
+    forms = {
+        (each.kind, each.options["form"], each.options["precision"])
+        for each in every
+        if each.num_processes == cores and each.options.get("threads") == 1
+    }
+    rounded = {("PyTorch in bfloat16", form, "bfloat16") for form in FORMS}
+    exact = {("torch", form, "float32") for form in FORMS}
+    assert forms >= (rounded | exact if cores > 1 else rounded)
+    assert len({each.name for each in every}) == len(every)
+    assert {each.kind for each in on_gpu} == {"ceiling", "ours", "published", "torch"}
+    assert {each.num_processes for each in on_gpu} == {1}
 
 
 def test_the_ceiling_is_measured_in_a_process_of_its_own():
