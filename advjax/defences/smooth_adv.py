@@ -47,9 +47,8 @@ def smooth_adv(
     github.com/Hadisalman/smoothing-adversarial (code/attacks.py, code/train_pgd.py with
     --train-multi-noise).
     Differs: that code lets eps grow over its first epochs, divides a batch by
-        num_noises
-    and takes a step with each part, and moves an example whose gradient is zero at
-    random. Perturbed values are not clipped.
+    num_noises and takes a step with each part, and moves an example whose gradient is
+    zero at random. Perturbed values are not clipped.
     """
     check_copies(sigma=sigma, num_noises=num_noises, eps=eps)
     if num_steps < 1:

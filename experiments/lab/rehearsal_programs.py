@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from jax.sharding import Mesh
 
+from advjax import catalog
 from advjax.attacks import ATTACKS
 from advjax.attacks.batches import default_slots
 from advjax.defences import DEFENCES
@@ -85,9 +86,8 @@ def _attack_programs() -> dict[str, Program]:
 def _training_programs() -> dict[str, Program]:
     every = [(network, "plain", "float32") for network in TRAINED]
     every += [(network, "plain", "bfloat16") for network in ("rescnn", "resnet18")]
-    budgets = {"fused_adversarial": "(eps=0.1)", "pgd_adversarial": "(eps=0.1)"}
     every += [
-        ("rescnn", name + budgets.get(name, ""), "float32")
+        ("rescnn", f"{name}(eps=0.1)" if _has_budget(name) else name, "float32")
         for name in DEFENCES
         if name != "plain"
     ]
@@ -100,6 +100,10 @@ def _training_programs() -> dict[str, Program]:
         )
         for network, defence, precision in every
     }  # fmt: skip
+
+
+def _has_budget(defence: str) -> bool:
+    return "eps" in catalog.parameters(defence, DEFENCES)
 
 
 _ON_TPU = ("mfbe", "scalogram", "constant_q_chunks", "stft_tonnetz")

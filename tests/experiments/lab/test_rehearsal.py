@@ -6,10 +6,12 @@ import json
 import jax
 import pytest
 
+from advjax import smoothing
+from advjax.defences import DEFENCES
 from advjax.runtime import targets
 from advjax.runtime.parallel import data_mesh
 from advjax.runtime.topologies import TARGETS
-from experiments.lab import rehearsal, rehearsal_report
+from experiments.lab import defences, rehearsal, rehearsal_report
 from experiments.lab.rehearsal_programs import PROGRAMS
 
 ROW = {
@@ -35,6 +37,15 @@ def test_names_of_a_target_match_patterns():
         rehearsal.names_for("h100", ["nothing"])
     with pytest.raises(ValueError, match="--target=h200: no such machine"):
         rehearsal.names_for("h200", ["*"])
+
+
+@pytest.mark.parametrize("defence", sorted(DEFENCES.keys() - {"plain"}))
+def test_every_defence_has_the_options_that_it_needs(defence):
+    build = PROGRAMS[f"train-rescnn-{defence}-float32"].build
+    _, text, _ = build.args
+    assert text.partition("(")[0] == defence
+    noise = smoothing.gaussian(0.25)
+    assert callable(defences.gradients(text, sigma=0.25, noise=noise))
 
 
 def test_a_start_compiles_what_has_no_row(tmp_path, monkeypatch):
