@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from advjax import catalog, smoothing
 from advjax.records import spread
@@ -105,7 +105,7 @@ def beyond_full_scale(
     peaks = [np.abs(from_int16(source[at]["audio"])).max() for at in places]
     with np.errstate(divide="ignore"):
         room = -np.log(np.asarray(peaks, np.float64))
-    share = stats.norm.sf(room / options.get("sigma", sigma)).mean()
+    share = special.ndtr(-room / options.get("sigma", sigma)).mean()
     return {"share_beyond_full_scale": round(float(share), 6)}
 
 

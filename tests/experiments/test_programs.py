@@ -22,6 +22,15 @@ for module in programs.programs().values():
     print(module, help.answer(["--help"], lambda: programs.page_of(module)))
 """
 
+# Half of a start's imports would be these: a second or two.
+CERTIFY = """
+import sys
+import experiments.certify, experiments.requests
+from experiments.lab import certify, certify_report, shared_runs
+slow = {"scipy.stats", "scipy.optimize", "matplotlib", "tensorflow", "librosa", "pywt"}
+assert not slow & set(sys.modules), slow & set(sys.modules)
+"""
+
 
 def advjax_command(*arguments, cwd=None):
     done = subprocess.run(
@@ -117,3 +126,7 @@ def test_a_program_of_data_prep_runs_by_the_command():
     code, out, errors = advjax_command("data_prep.build", "--corpus=voices")
     assert (code, out) == (1, "")
     assert errors.count("\n") == 1 and "give --out=VALUE" in errors
+
+
+def test_a_certificate_waits_for_no_package_that_it_does_not_use():
+    subprocess.run([sys.executable, "-c", CERTIFY], check=True)
