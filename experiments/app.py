@@ -3,6 +3,7 @@
 JAX is imported after the flags are read.
 """
 
+import contextlib
 import datetime
 import importlib.metadata
 import os
@@ -24,8 +25,10 @@ def environment() -> dict[str, Any]:
     """Provenance of a run: command, date, versions, device, compiler and source."""
     import jax
 
+    from advjax.runtime import processors, targets
     from advjax.runtime.compilation import compiler_options
 
+    processor = processors.here()
     packages = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy")
     return {
         "command": command(),
@@ -33,6 +36,9 @@ def environment() -> dict[str, Any]:
         "versions": {name: importlib.metadata.version(name) for name in packages},
         "python": platform.python_version(),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "processor": processor.model,
+        "instruction_set": processor.instructions,
+        "convolutions": targets.processor() if targets.on_cpu() else None,
         "compiler": compiler_options(),
         "processes": jax.process_count(),
         "machine": platform.machine(),
@@ -105,7 +111,7 @@ def run(
 def _start(
     main: Callable[[], None], several_processes: bool, device_per_core: bool = False
 ) -> None:
-    from advjax.runtime import compilation, interrupts, parallel
+    from advjax.runtime import compilation, interrupts, parallel, targets
 
     _refuse_others()
     given = [flag for flag in flags.PROCESS_FLAGS if flag.present]
@@ -127,7 +133,9 @@ def _start(
     )
     # JAX takes over SIGTERM where several processes join.
     interrupts.install()
-    with parallel.tell_failures():
+    with parallel.tell_failures(), contextlib.ExitStack() as stack:
+        if flags.CONVOLUTIONS.value:
+            stack.enter_context(targets.choosing_processor(flags.CONVOLUTIONS.value))
         main()
 
 

@@ -166,6 +166,13 @@ XLA_SETTINGS = flags.DEFINE_bool(
     True,
     "Set XLA options that measured faster on this backend. run.json records them.",
 )
+CONVOLUTIONS = flags.DEFINE_enum(
+    "convolutions",
+    None,
+    ["avx2", "avx512"],
+    "On a CPU, compute convolutions as is fastest on this kind of processor. The "
+    "default is this machine's. Results differ by rounding; run.json records it.",
+)
 COORDINATOR = flags.DEFINE_string(
     "coordinator",
     None,
@@ -190,7 +197,7 @@ CLUSTER = flags.DEFINE_bool(
 )
 _ROOMS = ("certify", "attack", "classifiers")
 """Folders of a home that hold what --run names."""
-RUN_FLAGS = (HOME, SEED, CACHE, XLA_SETTINGS)
+RUN_FLAGS = (HOME, SEED, CACHE, XLA_SETTINGS, CONVOLUTIONS)
 PROCESS_FLAGS = (COORDINATOR, NUM_PROCESSES, PROCESS_ID, CLUSTER)
 
 # ---- certificates ----------------------------------------------------------------
@@ -280,7 +287,7 @@ GROUPS = {
     "certificates": CERTIFY_FLAGS,
     "attack on the smoothed classifier": EOT_FLAGS,
     "output": (TO, FILE, HOME, WORKDIR, OUT, LOG),
-    "devices and processes": (CACHE, XLA_SETTINGS, *PROCESS_FLAGS),
+    "devices and processes": (CACHE, XLA_SETTINGS, CONVOLUTIONS, *PROCESS_FLAGS),
 }
 """Headings of `--help`, in order; flags of other modules come before them."""
 

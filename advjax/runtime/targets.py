@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import jax
 
+from advjax.runtime import processors
+
 PLATFORMS = ("cpu", "gpu", "tpu")
 """Names of the kinds of device, as in `jax.default_backend`."""
 
@@ -28,10 +30,15 @@ A TPU has what a GPU has, untested.
 """
 
 
+PROCESSORS = ("avx2", "avx512")
+"""Kinds of CPU whose fastest ways were measured."""
+
+
 class _Choice(NamedTuple):
-    """Kind of device, and operations that take XLA's own form; None for the default."""
+    """Kinds of device and CPU, and XLA's own forms; None for the default."""
 
     platform: str | None = None
+    processor: str | None = None
     forms: frozenset[str] | None = None
 
 
@@ -47,6 +54,15 @@ def platform() -> str:
 def on_cpu() -> bool:
     """Tell whether programs are compiled for a CPU."""
     return platform() == "cpu"
+
+
+def processor() -> str:
+    """The kind of CPU to compile for, one of `PROCESSORS`: this machine's, or a chosen.
+
+    A CPU of another kind counts as the one with the shorter vectors.
+    """
+    wide = processors.here().instructions in ("AMX", "AVX-512")
+    return _chosen.processor or ("avx512" if wide else "avx2")
 
 
 def takes_stock(operation: str) -> bool:
@@ -80,6 +96,23 @@ def compiling_for(name: str) -> contextlib.AbstractContextManager[None]:
     if name not in PLATFORMS:
         raise ValueError(f"name={name!r}: choose one of {', '.join(PLATFORMS)}")
     return _choosing(platform=name)
+
+
+def choosing_processor(name: str) -> contextlib.AbstractContextManager[None]:
+    """Trace programs in the ways that are fastest on another kind of CPU.
+
+    Every CPU runs them; results differ by rounding. What JAX traced before is
+    forgotten, as by `compiling_for`.
+
+    Args:
+        name: one of `PROCESSORS`.
+
+    Raises:
+        ValueError: another name.
+    """
+    if name not in PROCESSORS:
+        raise ValueError(f"name={name!r}: choose one of {', '.join(PROCESSORS)}")
+    return _choosing(processor=name)
 
 
 @contextlib.contextmanager

@@ -5,8 +5,6 @@ import importlib.metadata
 import json
 import os
 import pathlib
-import platform
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -181,30 +179,10 @@ def setting(packages: Iterable[str] = ()) -> dict[str, Any]:
     for package in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
-    name, instructions = _processor()
     return where | {
-        "processor": name,
-        "instruction_set": instructions,
         "cores": parallel.num_cores(),
         "versions": versions,
     }
-
-
-_INSTRUCTIONS = {
-    "amx_tile": "AMX", "avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX",
-    "sve": "SVE", "asimd": "NEON",
-}  # fmt: skip
-
-
-def _processor() -> tuple[str, str]:
-    """The processor's model and its widest instruction set, as far as Linux says."""
-    info = pathlib.Path("/proc/cpuinfo")
-    text = info.read_text(encoding="utf-8") if info.exists() else ""
-    about = dict(re.findall(r"(?m)^(model name|flags|Features)\s*: (.*)$", text))
-    known = (about.get("flags") or about.get("Features") or "").split()
-    widest = next((name for flag, name in _INSTRUCTIONS.items() if flag in known), "")
-    fallback = platform.processor() or platform.machine()
-    return about.get("model name", fallback), widest or platform.machine()
 
 
 def signed(shown: str | tables.Table, where: Mapping[str, Any]) -> str:

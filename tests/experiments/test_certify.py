@@ -398,3 +398,8 @@ def test_environment_names_versions_and_device():
     found = app.environment()
     assert found["versions"]["jax"]
     assert "cpu" in found["device"].lower() or found["device"]
+    assert found["processor"] and found["instruction_set"]
+    with targets.choosing_processor("avx2"):
+        assert app.environment()["convolutions"] == (
+            "avx2" if targets.on_cpu() else None
+        )

@@ -41,7 +41,7 @@ for program in json.loads(sys.argv[3]):
     assert sorted(set(programs.declared(program))) == key, program
 for program, names in given:
     known = {flag.name for flag in FLAGS.get_key_flags_for_module(program)}
-    known |= {"home", "seed", "compile_cache", "xla_settings"}
+    known |= {"home", "seed", "compile_cache", "xla_settings", "convolutions"}
     for name in names:
         if name not in known and name.removeprefix("no") not in known:
             print(program, name)
