@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from advjax.layers import inference
+from advjax.layers import fast_convolution
 from advjax.runtime import targets
 from advjax.runtime.precision import custom_vjp
 
@@ -37,8 +37,9 @@ def conv2d(
 ) -> Float[Array, "batch out_height out_width features"]:
     """Two-dimensional convolution.
 
-    Only reverse-mode differentiation is defined. Without a gradient, on a CPU,
-    `inference` computes the convolution; its result differs in the last bits.
+    Only reverse-mode differentiation is defined. On a CPU `fast_convolution` computes
+    the convolution and its input's gradient, which differ from direct sums in the last
+    bits.
 
     Args:
         x: maps.
@@ -131,14 +132,14 @@ def _as_product(x, kernel, strides, ends, sizes):
     return jnp.matmul(patches, taps)
 
 
-def _inferred(x, kernel, strides, ends, dilations):
+def _fastest(x, kernel, strides, ends, dilations):
     if targets.on_cpu() and x.dtype == jnp.float32 and dilations == (1, 1):
-        return inference.conv2d(x, kernel, strides, ends)
+        return fast_convolution.conv2d(x, kernel, strides, ends)
     return direct(x, kernel, strides, ends, dilations)
 
 
 def _forward(x, kernel, strides, ends, dilations):
-    return direct(x, kernel, strides, ends, dilations), (x, kernel)
+    return _fastest(x, kernel, strides, ends, dilations), (x, kernel)
 
 
 def _backward(strides, ends, dilations, saved, cotangent):
@@ -188,7 +189,7 @@ def _by_input(cotangent, x, kernel, strides, ends):
     # Without the barrier XLA folds the transposition into the convolution. That form
     # has swapped channel axes, for which CPUs have no fast path in a loop body.
     phases = lax.optimization_barrier(phases.reshape(*phases.shape[:3], -1))
-    found = direct(cotangent, phases, 1, tuple(reach))
+    found = _fastest(cotangent, phases, (1, 1), tuple(reach), (1, 1))
     batch, height, width = found.shape[:3]
     down, across = strides
     found = found.reshape(batch, height, width, down, across, channels)
@@ -217,4 +218,4 @@ def _by_dilated_input(cotangent, x, kernel, strides, ends, dilations):
     )
 
 
-_conv2d = custom_vjp(_inferred, _forward, _backward, static=(2, 3, 4))
+_conv2d = custom_vjp(_fastest, _forward, _backward, static=(2, 3, 4))
