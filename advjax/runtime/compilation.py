@@ -15,9 +15,10 @@ from advjax.runtime.precision import custom_vjp
 _CPU_OPTIONS = {
     # jaxlib sends CPU convolutions to YNNPACK, which measured 1.5 to 1.8 times slower
     # than the Eigen path on AVX2. This keeps YNNPACK for matrix products and for sums;
-    # without it for sums, the key points of `surf_svm` take half as long again.
+    # without it for sums, the key points of `surf_svm` take half as long again. Two
+    # products in a row, as one operation of YNNPACK, measured half as fast as two.
     "xla_cpu_experimental_ynn_fusion_type": (
-        "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
+        "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"
     ),
 }
 
@@ -33,17 +34,22 @@ def compiler_options(mesh: Mesh | None = None) -> dict[str, str]:
     The options are experimental in XLA: one that this jaxlib does not know is left out,
     so the result may be empty. Pass it as `jax.jit(..., compiler_options=...)`.
 
-    A program over several CPU devices gets none. In jaxlib 0.10.2 the Eigen path, which
-    the options choose, computes some convolutions wrongly there: in a loop body with
-    ResCNN of width 8, from the thirteenth step on, the first two rows of a batch of 20.
-    YNNPACK computes them correctly, and two devices measured as fast with it.
+    A program over several CPU devices leaves convolutions to YNNPACK. In jaxlib 0.10.2
+    the Eigen path computes some of them wrongly there: in a loop body with ResCNN of
+    width 8, from the thirteenth step on, the first two rows of a batch of 20. YNNPACK
+    computes them correctly, and two devices measured as fast with it.
 
     Args:
         mesh: the devices that share the program; None for one.
     """
+    if not targets.on_cpu():
+        return {}
     shared = mesh is not None and mesh.size > 1
-    candidates = _CPU_OPTIONS if targets.on_cpu() and not shared else {}
-    return {name: value for name, value in candidates.items() if _works(name, value)}
+    found = {
+        name: value + (",LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION" if shared else "")
+        for name, value in _CPU_OPTIONS.items()
+    }
+    return {name: value for name, value in found.items() if _works(name, value)}
 
 
 @functools.cache
