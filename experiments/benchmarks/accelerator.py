@@ -50,7 +50,7 @@ def main() -> None:
     for number, part in enumerate(parts):
         start = time.monotonic()
         share = part.share / sum(each.share for each in parts[number:])
-        limit_s = share * (end - start)
+        limit_s = share * max(0.0, end - start)
         say(f"{part.name}: at most {limit_s:.0f} s")
         rows = report.rows.setdefault(part.name, [])
         for found in rows_of(part, size, limit_s):
