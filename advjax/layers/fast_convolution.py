@@ -48,8 +48,8 @@ class Limits(NamedTuple):
     Attributes:
         along_height: fewest channels and features for F along the height.
         along_both: fewest channels and features for F along both axes.
-        most_bytes: of the transformed kernel of F along both axes: a larger one is
-            read from memory for a few positions.
+        most_bytes: of the transformed kernel of F along both axes: a larger one fits
+            no cache, and serves a few positions.
         strided: whether F is worth its sums where the stride is two.
     """
 

@@ -103,7 +103,7 @@ def _facts(folder: pathlib.Path) -> dict[str, str]:
     facts = {
         "command": origin.get("command"),
         "started": origin.get("date"),
-        "duration": f"{duration(seconds)}, {seconds / len(rows):.2g} s a clip",
+        "duration": f"{duration(seconds)}, {duration(seconds / len(rows))} a clip",
         "device": origin.get("device"),
         "code": origin.get("git"),
         "classifier": origin.get("model"),
