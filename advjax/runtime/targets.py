@@ -93,9 +93,7 @@ def compiling_for(name: str) -> contextlib.AbstractContextManager[None]:
     Raises:
         ValueError: another name.
     """
-    if name not in PLATFORMS:
-        raise ValueError(f"name={name!r}: choose one of {', '.join(PLATFORMS)}")
-    return _choosing(platform=name)
+    return _choosing(platform=_known(name, PLATFORMS))
 
 
 def choosing_processor(name: str) -> contextlib.AbstractContextManager[None]:
@@ -110,9 +108,13 @@ def choosing_processor(name: str) -> contextlib.AbstractContextManager[None]:
     Raises:
         ValueError: another name.
     """
-    if name not in PROCESSORS:
-        raise ValueError(f"name={name!r}: choose one of {', '.join(PROCESSORS)}")
-    return _choosing(processor=name)
+    return _choosing(processor=_known(name, PROCESSORS))
+
+
+def _known(name: str, names: tuple[str, ...]) -> str:
+    if name not in names:
+        raise ValueError(f"name={name!r}: choose one of {', '.join(names)}")
+    return name
 
 
 @contextlib.contextmanager
