@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 import advjax
+from advjax.runtime import targets
 from experiments import app, requests
 
 NO_CHECKOUT = f"advjax {advjax.__version__}, no checkout"
@@ -91,3 +92,14 @@ def test_a_task_s_folders_do_not_depend_on_where_it_goes_on(tmp_path, monkeypatc
     assert pathlib.Path(task.corpus_dir) == tmp_path / "me" / "audio"
     assert task.records_folder == str(tmp_path / "r")
     assert task.classifier_folder == str(tmp_path / "c")
+
+
+def test_environment_names_versions_and_device():
+    found = app.environment()
+    assert found["versions"]["jax"]
+    assert "cpu" in found["device"].lower() or found["device"]
+    assert found["processor"] and found["instruction_set"]
+    with targets.choosing_processor("avx2"):
+        assert app.environment()["convolutions"] == (
+            "avx2" if targets.on_cpu() else None
+        )

@@ -392,14 +392,3 @@ def test_sizes_are_small_on_every_machine_until_they_are_named():
         assert requests.preset() is presets.SMALL
     with flagsaver.flagsaver(preset="publication"):
         assert requests.preset().model == "rescnn(width=64)"
-
-
-def test_environment_names_versions_and_device():
-    found = app.environment()
-    assert found["versions"]["jax"]
-    assert "cpu" in found["device"].lower() or found["device"]
-    assert found["processor"] and found["instruction_set"]
-    with targets.choosing_processor("avx2"):
-        assert app.environment()["convolutions"] == (
-            "avx2" if targets.on_cpu() else None
-        )
