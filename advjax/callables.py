@@ -156,9 +156,13 @@ def _held(function: Any) -> dict[str, tuple[Any, Any, Any]]:
     return found
 
 
+class Unchanging:
+    """A callable of this package that never changes, and is not searched."""
+
+
 _UNCHANGING = (
     type(None), bool, int, float, complex, str, bytes, type, np.generic, np.dtype,
-    types.ModuleType, types.BuiltinFunctionType,
+    types.ModuleType, types.BuiltinFunctionType, Unchanging,
 )  # fmt: skip
 
 

@@ -18,24 +18,13 @@ import numpy as np
 from jax import lax
 
 from advjax.callables import UnusableNetwork
+from advjax.jaxprs import body_of, done
 from advjax.types import AnyArray
 
 MOST_FOURIER = 4_096
 """Samples of a Fourier transform; its matrices take 8 bytes for each two entries."""
 _MOST_FOLDED = 4_096
 """Numbers of a computed constant that has more of them than what it is computed of."""
-
-_BODIES = {
-    "jit": "jaxpr",
-    "pjit": "jaxpr",
-    "closed_call": "call_jaxpr",
-    "core_call": "call_jaxpr",
-    "custom_jvp_call": "call_jaxpr",
-    "custom_vjp_call": "call_jaxpr",
-    "checkpoint": "jaxpr",
-    "remat2": "jaxpr",
-}
-"""The parameter that holds the body of a called function, by the operation."""
 
 
 class _Pair(NamedTuple):
@@ -98,17 +87,14 @@ def _folds(operation: jex.JaxprEqn, taken: Sequence[Any]) -> bool:
 
 
 def _done(operation: jex.JaxprEqn, taken: Sequence[Any]) -> Sequence[Any]:
-    name, params = operation.primitive.name, operation.params
-    if name in _BODIES:
-        inner = params[_BODIES[name]]
-        if not isinstance(inner, jex.ClosedJaxpr):
-            inner = jex.ClosedJaxpr(inner, ())
-        return _evaluate(inner, *taken)
+    name = operation.primitive.name
+    if (body := body_of(operation)) is not None:
+        return _evaluate(body, *taken)
     if any(isinstance(each, _Pair) for each in taken) and name != "fft":
         return _done_by_parts(operation, taken)
     if name in _OTHERS:
         return _OTHERS[name](operation, *taken)
-    return _bound(operation, taken, params)
+    return done(operation, taken)
 
 
 def _done_by_parts(operation: jex.JaxprEqn, taken: Sequence[Any]) -> Sequence[Any]:
@@ -122,7 +108,7 @@ def _done_by_parts(operation: jex.JaxprEqn, taken: Sequence[Any]) -> Sequence[An
         )
         return [_Pair(*parts) for parts in zip(real, imaginary, strict=True)]
     joined = [lax.complex(*x) if isinstance(x, _Pair) else x for x in taken]
-    return _bound(operation, joined, operation.params)
+    return done(operation, joined)
 
 
 def _parts(x: Any) -> _Pair:
@@ -162,13 +148,6 @@ _LAYOUTS = (
     "transpose",
 )
 """Operations that do the same to both parts."""
-
-
-def _bound(
-    operation: jex.JaxprEqn, taken: Sequence[Any], params: dict[str, Any]
-) -> Sequence[Any]:
-    found = operation.primitive.bind(*taken, **params)
-    return found if operation.primitive.multiple_results else [found]
 
 
 # ---- operations as others ----------------------------------------------------------
@@ -257,11 +236,11 @@ def _scan(operation: jex.JaxprEqn, *taken: Any) -> Sequence[Any]:
     """A loop from the end, as one from the start over turned arrays."""
     params = operation.params
     if not params["reverse"]:
-        return _bound(operation, taken, params)
+        return done(operation, taken)
     kept = params["num_consts"] + params["num_carry"]
     turned = [lax.rev(each, [0]) for each in taken[kept:]]
-    forward = {**params, "reverse": False}
-    found = _bound(operation, [*taken[:kept], *turned], forward)
+    forward = operation.replace(params={**params, "reverse": False})
+    found = done(forward, [*taken[:kept], *turned])
     carried = params["num_carry"]
     return [*found[:carried], *(lax.rev(each, [0]) for each in found[carried:])]
 
@@ -269,7 +248,7 @@ def _scan(operation: jex.JaxprEqn, *taken: Any) -> Sequence[Any]:
 def _convert(operation: jex.JaxprEqn, x: Any) -> Sequence[Any]:
     wanted = operation.params["new_dtype"]
     if not jnp.issubdtype(wanted, jnp.complexfloating):
-        return _bound(operation, [x], operation.params)
+        return done(operation, [x])
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         return [_parts(x)]
     real = lax.convert_element_type(x, np.float32)

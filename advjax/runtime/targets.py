@@ -6,7 +6,7 @@ and read, on a machine that has none.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -43,6 +43,11 @@ class _Choice(NamedTuple):
 
 
 _chosen = _Choice()
+
+
+def chosen() -> Hashable:
+    """The choices in force, for caches of what was traced under them."""
+    return _chosen
 
 
 def platform() -> str:

@@ -92,10 +92,11 @@ def counting(at: str, precision: str, mesh: Mesh, tile: int) -> Lowering:
     stage = classifier.representation.stage(at)
     x = jax.ShapeDtypeStruct(stage.feature_shape, jnp.float32)
     logits_fn = classifier.logits_fn(at, precision=precision)
-    arrays, static = votes.partition(logits_fn, smoothing.gaussian(SIGMA), x)
+    noise, shared = smoothing.gaussian(SIGMA), _shared(mesh)
+    arrays, static = votes.partition(logits_fn, noise, x, shared)
     bounds = jax.ShapeDtypeStruct((4,), jnp.int32)
     operands = shapes((arrays, x, _keys(), bounds), replicate(mesh))
-    return Lowering(votes.count_program(tile, _shared(mesh)), (static, *operands))
+    return Lowering(votes.count_program(tile, shared), (static, *operands))
 
 
 def sequential(at: str, precision: str, mesh: Mesh, copies: int) -> Lowering:
@@ -106,7 +107,8 @@ def sequential(at: str, precision: str, mesh: Mesh, copies: int) -> Lowering:
     shape = classifier.representation.stage(at).feature_shape
     x = jax.ShapeDtypeStruct(shape, jnp.float32)
     logits_fn = classifier.logits_fn(at, precision=precision)
-    arrays, static = votes.partition(logits_fn, smoothing.gaussian(SIGMA), x)
+    noise, shared = smoothing.gaussian(SIGMA), _shared(mesh)
+    arrays, static = votes.partition(logits_fn, noise, x, shared)
     num_slots = scheduler.SLOTS_PER_TILE * tiles_at_once * mesh.size
     held = slots.Slots(
         jax.ShapeDtypeStruct((num_slots, *shape), jnp.float32), _keys(num_slots, 2)
@@ -115,7 +117,7 @@ def sequential(at: str, precision: str, mesh: Mesh, copies: int) -> Lowering:
     listed = jax.ShapeDtypeStruct(rows, jnp.int32)
     num_rows = jax.ShapeDtypeStruct((), jnp.int32)
     operands = shapes((arrays, held, listed, num_rows), replicate(mesh))
-    return Lowering(slots.slots_program(tile, _shared(mesh)), (static, *operands))
+    return Lowering(slots.slots_program(tile, shared), (static, *operands))
 
 
 def attack(name: str, at: str, precision: str, mesh: Mesh, each: int) -> Lowering:

@@ -108,7 +108,7 @@ def slot_counter(
 
     def count(slots, tiles):
         if not parts:
-            arrays, static = partition(logits_fn, noise, slots.x[0])
+            arrays, static = partition(logits_fn, noise, slots.x[0], mesh)
             parts[:] = static, everywhere(arrays)
         # The remaining tiles count no copy.
         listed = np.zeros((room, len(SlotTile._fields)), np.int32)

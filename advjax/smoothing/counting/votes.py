@@ -33,6 +33,7 @@ from advjax.arguments import (
     num_classes_of,
 )
 from advjax.callables import split
+from advjax.prepared import prepared
 from advjax.runtime.failures import is_out_of_memory
 from advjax.smoothing.counting.placement import DEFAULT_PLACEMENT, Placement
 from advjax.smoothing.counting.tiles import counting_program, num_classes, tile_votes
@@ -165,7 +166,7 @@ def _read(item):
 
 def bind(logits_fn, x, key, noise, tile, mesh):
     """The compiled count and all its arguments except the bounds."""
-    arrays, static = partition(logits_fn, noise, x)
+    arrays, static = partition(logits_fn, noise, x, mesh)
     operands = (arrays, x, key)
     if mesh is not None:
         operands = jax.device_put(operands, NamedSharding(mesh, PartitionSpec()))
@@ -173,17 +174,21 @@ def bind(logits_fn, x, key, noise, tile, mesh):
 
 
 def partition(
-    logits_fn: AnyCallable, noise: AnyNoise, x: Features | jax.ShapeDtypeStruct
+    logits_fn: AnyCallable,
+    noise: AnyNoise,
+    x: Features | jax.ShapeDtypeStruct,
+    mesh: Mesh | None,
 ) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """Arrays and static parts of a classifier and of a noise distribution.
+    """Arrays and static parts of a prepared classifier and of a noise distribution.
 
     Raises:
         ValueError: no noise distribution, or no function from `x` to logits.
     """
     check_noise(noise)
     check_callable(logits_fn)
-    arrays, static = zip(split(logits_fn), split(noise.sample), strict=True)
-    num_classes_of(arrays[0], static[0], x)
+    num_classes_of(*split(logits_fn), x)
+    ready = prepared(logits_fn, x, mesh)
+    arrays, static = zip(split(ready), split(noise.sample), strict=True)
     return arrays, static
 
 
