@@ -48,7 +48,7 @@ def prepared(
     if not arrays or is_prepared or any(isinstance(a, jax.core.Tracer) for a in arrays):
         return function
     kinds = tuple((each.shape, each.dtype) for each in (*arrays, x))
-    choices = targets.chosen(), jax.default_backend(), jax.config.jax_enable_x64
+    choices = targets.chosen(), targets.platform(), jax.config.jax_enable_x64
     key = static, kinds, mesh, choices
     if (found := _kept.find(key, arrays)) is not None:
         return found

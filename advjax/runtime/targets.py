@@ -19,14 +19,14 @@ PLATFORMS = ("cpu", "gpu", "tpu")
 STOCK_FORMS: dict[str, frozenset[str]] = {
     "cpu": frozenset(),
     "gpu": frozenset({"input_gradient", "sum"}),
-    "tpu": frozenset({"input_gradient", "sum"}),
+    "tpu": frozenset({"clip", "input_gradient", "pool", "sum"}),
 }
 """Operations of layers that take XLA's own form, by kind of device.
 
-There are also "clip" and "pool". In a training step of ResCNN compiled for an H100, a
-clamp in the place of two selects moves more bytes and XLA's input gradient fewer; sums
-are the same. XLA's pooling was compared only together with the clamp, which moved more.
-A TPU has what a GPU has, untested.
+In a training step of ResCNN compiled for an H100, a clamp in the place of two selects
+moves more bytes and XLA's input gradient fewer; sums are the same. XLA's pooling was
+compared only together with the clamp, which moved more. Compiled for a TPU v5e, steps
+of ResCNN and of ResNet-18 and rounds of PGD move the fewest bytes with all of XLA's.
 """
 
 
