@@ -44,6 +44,7 @@ from advjax.attacks.checks import (
 from advjax.attacks.slot_programs import programs, rows_of
 from advjax.callables import split
 from advjax.runtime import targets
+from advjax.runtime.compilation import is_small
 from advjax.runtime.parallel import replicate
 from advjax.types import AnyArray, AnyCallable, LogitsFn
 
@@ -131,16 +132,17 @@ def run_batch(
         )
     slots = _in_equal_shares(slots, num_devices)
     examples = x, y, keys, np.broadcast_to(budgets, (len(x),))
-    bound = _bind(programs(attack, mesh), logits_fn, mesh)
+    bound = _bind(attack, logits_fn, mesh)
     return _results(bound, examples, slots, block, on_block, mesh)
 
 
-def _bind(programs, logits_fn: LogitsFn, mesh: Mesh | None):
+def _bind(attack: Attack, logits_fn: LogitsFn, mesh: Mesh | None):
     """The programs with the classifier as their first arguments."""
     arrays, static = split(logits_fn)
+    bound = programs(attack, mesh, small=is_small(arrays))
     if mesh is not None:
         arrays = jax.device_put(arrays, replicate(mesh))
-    return [functools.partial(program, static, arrays) for program in programs]
+    return [functools.partial(program, static, arrays) for program in bound]
 
 
 def _results(

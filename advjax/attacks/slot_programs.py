@@ -41,7 +41,9 @@ class Program(NamedTuple):
 
 
 @functools.lru_cache(maxsize=8)
-def programs(attack: Attack, mesh: Mesh | None) -> tuple[Program, Program, Program]:
+def programs(
+    attack: Attack, mesh: Mesh | None, *, small: bool
+) -> tuple[Program, Program, Program]:
     """Programs that start examples, advance all slots and judge results.
 
     Their arguments are the static part and the arrays of the classifier, as of `split`,
@@ -50,6 +52,7 @@ def programs(attack: Attack, mesh: Mesh | None) -> tuple[Program, Program, Progr
     Args:
         attack: the attack.
         mesh: devices that share the slots; None for one.
+        small: as of `compiler_options`.
     """
     choose_each = jax.vmap(choose)
 
@@ -93,15 +96,17 @@ def programs(attack: Attack, mesh: Mesh | None) -> tuple[Program, Program, Progr
         return jax.vmap(functools.partial(measure, attack, logits_fn))(ended)
 
     slots, same = PartitionSpec(AXIS), PartitionSpec()
-    begin = _compile(begin_some, mesh, [same] + [slots] * 6, slots)
+    options = {"compiler_options": compiler_options(mesh, small=small)}
+    begin = _compile(begin_some, mesh, [same] + [slots] * 6, slots, **options)
     advance = _compile(
         advance_block,
         mesh,
         [same, slots, slots, slots, same, same],
         (slots, slots, slots, same),
         donate_argnums=2,
+        **options,
     )
-    judge = _compile(judge_all, mesh, [same, slots], slots)
+    judge = _compile(judge_all, mesh, [same, slots], slots, **options)
     return begin, advance, judge
 
 
@@ -134,7 +139,7 @@ def _compile(function, mesh: Mesh | None, in_specs, out_specs, **options) -> Pro
 
     The first argument, the static part found by `split`, is part of the program.
     """
-    options |= {"static_argnums": 0, "compiler_options": compiler_options(mesh)}
+    options |= {"static_argnums": 0}
     if mesh is None:
         return Program(jax.jit(function, **options))
 

@@ -3,10 +3,11 @@ import subprocess
 import sys
 
 import jax
+import numpy as np
 import pytest
 
-from advjax.runtime import parallel
-from advjax.runtime.compilation import compiler_options
+from advjax.runtime import parallel, targets
+from advjax.runtime.compilation import compiler_options, is_small
 
 # In a process of its own: with the four devices of the tests nothing is wrong.
 TWO_DEVICES = """
@@ -61,3 +62,14 @@ def test_programs_of_two_cpu_devices_leave_convolutions_to_ynnpack():
     (name, value), *_ = compiler_options(alone).items()
     assert "CONVOLUTION" not in value
     assert "CONVOLUTION" in compiler_options(shared)[name]
+
+
+@pytest.mark.parametrize(("processor", "expected"), [("avx2", False), ("avx512", True)])
+def test_small_networks_do_so_with_wide_vectors_alone(processor, expected, monkeypatch):
+    if jax.default_backend() != "cpu":
+        pytest.skip("the options are for CPUs")
+    assert is_small([np.zeros((1024, 1024))] * 8)
+    assert not is_small([np.zeros((1024, 1024))] * 8 + [np.zeros(())])
+    monkeypatch.setattr(targets, "processor", lambda: processor)
+    (value, *_) = compiler_options(small=True).values()
+    assert ("CONVOLUTION" in value) == expected
