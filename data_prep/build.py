@@ -181,7 +181,7 @@ def features_of(
 @functools.cache
 def features_program(representation: Representation) -> Any:
     """The program of `features_of`, a function of the waves."""
-    return jax.jit(jax.vmap(representation.apply))
+    return jax.jit(representation.apply_each)
 
 
 def _examples(

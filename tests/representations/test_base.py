@@ -1,17 +1,20 @@
 import dataclasses
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from advjax.representations import (
     Magnitude,
     MelEnergies,
+    MelMagnitudes,
     Waveform,
     definition,
     from_definition,
     probe,
 )
+from advjax.runtime import targets
 
 
 def test_definition_spells_every_default():
@@ -61,3 +64,16 @@ def test_stage_names_the_chain():
 def test_a_shorter_clip_gives_fewer_frames():
     short = MelEnergies(source=Magnitude(source=Waveform(num_samples=8000)))
     assert short.feature_shape == (49, 64, 1)
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+def test_many_waves_give_the_features_of_each(on_cpu, monkeypatch):
+    monkeypatch.setattr(targets, "on_cpu", lambda: on_cpu)
+    representation = MelMagnitudes()
+    shape = (9, representation.num_samples)
+    waves = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    found = representation.apply_each(waves)
+    # Nine waves are a part of eight and the rest.
+    for wave, features in zip(waves, found, strict=True):
+        expected = representation.apply(jnp.asarray(wave))
+        np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-4)
