@@ -1,6 +1,7 @@
 """Classifiers: a network, its weights, and the representation in front of it."""
 
 import abc
+import dataclasses
 import functools
 import hashlib
 
@@ -62,7 +63,7 @@ class BaseClassifier(abc.ABC):
         """
         self.representation.stage(at)
         check_precision(precision)
-        return jax.tree_util.Partial(_logits_from(at, precision), self)
+        return jax.tree_util.Partial(_LogitsFrom(at, precision), self)
 
 
 @struct.dataclass
@@ -115,19 +116,24 @@ def weights_digest(weights: PyTree, *more: str) -> str:
     return sha.hexdigest()[:16]
 
 
-# Cached, so that jit sees the same function for all classifiers of a kind.
-@functools.cache
-def _logits_from(at: str, precision: str):
-    def logits_from_stage(classifier: BaseClassifier, x: Features) -> Logits:
-        with products_in("float32"):
-            for step in classifier.representation.after(at):
-                x = step.step(x)
-        if precision == "bfloat16":
-            x = x.astype(jnp.bfloat16)
-        with products_in(precision):
-            return classifier.logits(x).astype(jnp.float32)
+@dataclasses.dataclass(frozen=True)
+class _LogitsFrom:
+    """Logits of a classifier from a stage on.
 
-    return logits_from_stage
+    Equal ones are one function to jit, and pickles of them reach other processes.
+    """
+
+    at: str
+    precision: str
+
+    def __call__(self, classifier: BaseClassifier, x: Features) -> Logits:
+        with products_in("float32"):
+            for step in classifier.representation.after(self.at):
+                x = step.step(x)
+        if self.precision == "bfloat16":
+            x = x.astype(jnp.bfloat16)
+        with products_in(self.precision):
+            return classifier.logits(x).astype(jnp.float32)
 
 
 def initialise(

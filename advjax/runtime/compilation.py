@@ -33,6 +33,11 @@ def leave_xla_alone() -> None:
     _CPU_OPTIONS.clear()
 
 
+def leaves_xla_alone() -> bool:
+    """Tell whether `leave_xla_alone` was called."""
+    return not _CPU_OPTIONS
+
+
 def is_small(arrays: Iterable[Any]) -> bool:
     """Tell whether a network's weights are few enough for a CPU's cache."""
     return sum(math.prod(each.shape) for each in arrays) <= MOST_SMALL

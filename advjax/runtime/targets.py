@@ -6,7 +6,7 @@ and read, on a machine that has none.
 """
 
 import contextlib
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -34,7 +34,7 @@ PROCESSORS = ("avx2", "avx512")
 """Kinds of CPU whose fastest ways were measured."""
 
 
-class _Choice(NamedTuple):
+class Choice(NamedTuple):
     """Kinds of device and CPU, and XLA's own forms; None for the default."""
 
     platform: str | None = None
@@ -42,10 +42,10 @@ class _Choice(NamedTuple):
     forms: frozenset[str] | None = None
 
 
-_chosen = _Choice()
+_chosen = Choice()
 
 
-def chosen() -> Hashable:
+def chosen() -> Choice:
     """The choices in force, for caches of what was traced under them."""
     return _chosen
 
@@ -114,6 +114,11 @@ def choosing_processor(name: str) -> contextlib.AbstractContextManager[None]:
         ValueError: another name.
     """
     return _choosing(processor=_known(name, PROCESSORS))
+
+
+def choosing(choice: Choice) -> contextlib.AbstractContextManager[None]:
+    """Trace programs as another process does, by what it has `chosen`."""
+    return _choosing(**choice._asdict())
 
 
 def _known(name: str, names: tuple[str, ...]) -> str:

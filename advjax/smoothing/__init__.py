@@ -26,6 +26,7 @@ from advjax.smoothing.counting.memory import fitting_tile
 from advjax.smoothing.counting.placement import Placement, default_tile
 from advjax.smoothing.counting.tally import Example, Tally
 from advjax.smoothing.counting.votes import count_votes
+from advjax.smoothing.counting.workers import Workers
 from advjax.smoothing.noises import (
     NOISES,
     Noise,
@@ -63,6 +64,7 @@ __all__ = [
     "ShiftCertificate",
     "Tally",
     "VotePlan",
+    "Workers",
     "certify",
     "certify_batch",
     "certify_each",

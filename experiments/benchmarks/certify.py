@@ -35,7 +35,7 @@ from experiments.benchmarks import flags as bench
 from experiments.benchmarks import harness, problems, results
 from experiments.benchmarks.results import Contest, Result
 from experiments.benchmarks.rivals import pytorch_steps
-from experiments.benchmarks.work import Turn, Work, process_peak_bytes
+from experiments.benchmarks.work import Turn, Work, process_cpu_s, process_peak_bytes
 from experiments.lab.console import say
 
 flags.declare(
@@ -110,6 +110,9 @@ def contestants(width: int, *, on_cpu: bool) -> Iterator[harness.Contestant]:
             name = f"ours, tile {tile}, {devices} device{'s' * (devices > 1)}"
             # One tile selects the class, and at least as many votes estimate.
             yield ours(name, batch=2 * tile * devices, tile=tile, devices=devices)
+        if on_cpu and cores > 1:
+            name = f"ours, tile {tile}, processes of a core ({cores})"
+            yield ours(name, batch=2 * tile * cores, tile=tile, workers=cores)
     # JAX makes PyTorch's weights; its programs need not be compiled for each of them.
     shared = shared | {"JAX_COMPILATION_CACHE_DIR": compiled}
     # The allocator's settings of launch.sh are ours: they halve the published loop's
@@ -179,17 +182,18 @@ def check_logits(entrants: Sequence[harness.Entrant]) -> None:
 
 
 def our_votes(
-    *, width: int, tile: int, devices: int, precision: str, cache: str,
-    stage: str = "mfbe", num_compared: int = 1000,
+    *, width: int, tile: int, precision: str, cache: str, devices: int = 1,
+    workers: int = 0, stage: str = "mfbe", num_compared: int = 1000,
 ) -> Work:  # fmt: skip
     """`smoothing.certify_each`, whose votes are all estimation votes but one tile.
 
     Args:
         width: channels of the first stage.
         tile: noisy copies at once.
-        devices: of a CPU.
         precision: of the network.
         cache: folder of compiled programs; empty for none.
+        devices: of a CPU.
+        workers: processes that count in place of this one; 0 for none.
         stage: of the noise, "mfbe" or "waveform".
         num_compared: noisy copies whose predictions are compared with float32's.
     """
@@ -199,14 +203,17 @@ def our_votes(
         jax.config.update("jax_num_cpu_devices", devices)
     from advjax import smoothing
     from advjax.runtime.compilation import use_disk_cache
+    from advjax.smoothing.counting.workers import Workers
 
     if cache:
         use_disk_cache(cache)
     classifier = problems.fresh_rescnn(width)
     logits_fn = classifier.logits_fn(stage, precision=precision)
     (clip,), gaussian = problems.clip(stage), smoothing.gaussian(problems.SIGMAS[stage])
-    mesh = parallel.local_mesh()
-    size = 1 if mesh is None else mesh.size
+    place, used = smoothing.Placement(tile, mesh=parallel.local_mesh()), []
+    if workers:
+        started = Workers(logits_fn, noise=gaussian, num_workers=workers)
+        place, used = place._replace(workers=started), started.usage
     key = jax.random.key(0)
 
     def run(units: int, clips: int = 1) -> None:
@@ -221,8 +228,8 @@ def our_votes(
             tile, num_votes - tile, 0.1, smoothing.ClopperPearson()
         )
         # Four dispatches.
-        chunk = max(1, math.ceil(num_votes / tile / size / 4))
-        placement = smoothing.Placement(tile, chunk, mesh)
+        chunk = max(1, math.ceil(num_votes / tile / place.num_devices / 4))
+        placement = place._replace(chunk=chunk)
         for _ in smoothing.certify_each(
             logits_fn, examples, noise=gaussian, plan=plan, placement=placement
         ):
@@ -230,10 +237,14 @@ def our_votes(
 
     def peak_bytes() -> int:
         stats = jax.local_devices()[0].memory_stats() or {}
-        return stats.get("peak_bytes_in_use") or process_peak_bytes()
+        own = stats.get("peak_bytes_in_use") or process_peak_bytes()
+        return own + sum(one.peak_bytes for one in used)
+
+    def cpu_s() -> float:
+        return process_cpu_s() + sum(one.cpu_s for one in used)
 
     facts = precision_facts(classifier, stage, precision, num_compared)
-    return Work(run, facts, peak_bytes)
+    return Work(run, facts, peak_bytes, cpu_s)
 
 
 def precision_facts(

@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from advjax.runtime.usage import process_peak_bytes
 
-def process_peak_bytes() -> int:
-    """Most memory of this process so far."""
-    # Kilobytes on Linux, bytes on macOS.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+def process_cpu_s() -> float:
+    """Seconds of all cores in this process and in those it started that have ended."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
 class Work(NamedTuple):
@@ -27,11 +28,13 @@ class Work(NamedTuple):
             arguments are those of `Entrant.run`.
         facts: for `check` and reports, as JSON holds them.
         peak_bytes: memory of the work so far.
+        cpu_s: seconds of all cores so far.
     """
 
     run: Callable[..., Any]
     facts: Mapping[str, Any] = {}
     peak_bytes: Callable[[], int] = process_peak_bytes
+    cpu_s: Callable[[], float] = process_cpu_s
 
 
 class Turn(NamedTuple):
@@ -58,15 +61,10 @@ class Turn(NamedTuple):
 
 def measure(work: Work, units: int, more: Mapping[str, Any]) -> tuple[Turn, Any]:
     """Time one call of the work; return the turn and the result."""
-    start, cpu_start = time.perf_counter(), _cpu_s()
+    start, cpu_start = time.perf_counter(), work.cpu_s()
     result = work.run(units, **more)
-    wall_s, cpu_s = time.perf_counter() - start, _cpu_s() - cpu_start
+    wall_s, cpu_s = time.perf_counter() - start, work.cpu_s() - cpu_start
     return Turn(units, wall_s, cpu_s, work.peak_bytes()), result
-
-
-def _cpu_s() -> float:
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
 def serve() -> None:

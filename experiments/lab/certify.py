@@ -50,8 +50,10 @@ def certify(
     task, stage, noise = system.task, system.stage, system.noise
     points = system.test_points(num_points)
     logits_fn = system.logits_fn()
-    mesh = vote_placement.mesh_for(system.classifier)
+    shares = vote_placement.can_share(logits_fn, noise)
+    mesh = None if shares else vote_placement.mesh_for(system.classifier)
     placement = vote_placement.fit(mesh, logits_fn, points[0], noise, request)
+    most_processes = vote_placement.num_processes() if shares else 1
     reach = smoothing.reach(noise, request.plan)
     settings = certify_settings.settings(system, request, placement, reach, len(points))
     if workdir is None:
@@ -64,6 +66,7 @@ def certify(
         settings=settings,
         environment={
             **environment,
+            "most_vote_processes": most_processes,
             **certify_settings.origin(system),
             **caveats.environment(system.data.folder),
         },
@@ -85,23 +88,27 @@ def certify(
             say(f"            {line}")
         if here.index == 0:
             _settle_base_accuracy(workdir, logits_fn, points)
-        certify_points = functools.partial(
-            evaluation.certify_points,
-            logits_fn,
-            mine,
-            key,
-            noise=noise,
-            plan=request.plan,
-            placement=vote_placement.with_chunk(
-                placement, logits_fn, mine, key, noise, request
-            ),
-            waveform_bound=certify_settings.waveform_bound(stage, noise)[0],
-        )
         # One process alone counts the points of earlier starts, too.
         before = len(points) - len(missing) if here.count == 1 else 0
-        with Progress(
-            here.name("certify"), total=before + len(mine), unit="clips", done=before
-        ) as line:
+        total = before + len(mine)
+        with (
+            vote_placement.placed(
+                placement, most_processes, logits_fn, mine, key, noise, request
+            ) as placement,
+            Progress(
+                here.name("certify"), total=total, unit="clips", done=before
+            ) as line,
+        ):
+            certify_points = functools.partial(
+                evaluation.certify_points,
+                logits_fn,
+                mine,
+                key,
+                noise=noise,
+                plan=request.plan,
+                placement=placement,
+                waveform_bound=certify_settings.waveform_bound(stage, noise)[0],
+            )
             limits = vote_checkpoints.Limits(
                 ids,
                 len(system.classifier.labels),

@@ -1,8 +1,15 @@
-"""Placement of votes on this machine: devices, tiles that fit, tiles per dispatch."""
+"""Placement of votes on this machine: devices, processes and tiles that fit.
 
+On Linux a CPU's cores each get a process, where the classifier can be sent to it and
+the votes take long enough. One device counts the others, by the same programs. What
+cannot be sent is counted by a device for each core in this process.
+"""
+
+import contextlib
 import functools
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 from jax.sharding import Mesh
@@ -10,18 +17,45 @@ from jax.sharding import Mesh
 from advjax import smoothing
 from advjax.classifier import BaseClassifier
 from advjax.evaluation import Point
-from advjax.runtime import parallel, targets
+from advjax.runtime import memory, parallel, targets, usage
 from advjax.runtime.progress import duration
+from advjax.smoothing.counting import workers
 from advjax.types import Key, LogitsFn
 from experiments.lab.certify_settings import Certification
 from experiments.lab.console import say
 
 _CACHE_BYTES = 32 * 2**20
 _TIMED_TILES = 5
+_MOST_PROCESSES = 8
+"""As many as `parallel.device_per_core` makes devices; more were not tried."""
+REPAID_S = 60.0
+"""Time in one process from which others are started: they save a tenth of it and take
+about five seconds to start."""
+
+
+def can_share(logits_fn: LogitsFn, noise: smoothing.Noise) -> bool:
+    """Tell whether processes on the cores of this machine can count the votes."""
+    alone = parallel.process().count == 1 and parallel.num_cores() > 1
+    if not (targets.on_cpu() and sys.platform == "linux" and alone):
+        return False
+    try:
+        workers.as_pickle(logits_fn, noise)
+    except workers.CannotBeSent:
+        return False
+    return True
+
+
+def num_processes() -> int:
+    """Most processes that the cores and the free memory hold, 1 for this one alone.
+
+    One needs at most what this one has needed, once this one has counted a tile.
+    """
+    room = memory.free_host_memory() / usage.process_peak_bytes()
+    return max(1, int(min(parallel.num_cores(), _MOST_PROCESSES, room)))
 
 
 def mesh_for(classifier: BaseClassifier) -> Mesh | None:
-    """The devices that share a point's votes: all of this process's, as a rule.
+    """The devices of this process that share a point's votes: all of them, as a rule.
 
     On a CPU a device is a thread. Small networks measured a fifth to a half faster with
     one for each core, and one whose weights fill the cache a little slower.
@@ -52,36 +86,77 @@ def fit(
     return smoothing.Placement(tile, mesh=mesh, tiles_at_once=fitting // tile)
 
 
-def with_chunk(
+@contextlib.contextmanager
+def placed(
     placement: smoothing.Placement,
+    most_processes: int,
     logits_fn: LogitsFn,
     points: Sequence[Point],
     key: Key,
     noise: smoothing.Noise,
     request: Certification,
-) -> smoothing.Placement:
+) -> Iterator[smoothing.Placement]:
     """The placement with dispatches that take about a second; says the time of all.
 
-    A few tiles of the very program that will run are timed, and traced on request. With
-    a bound that stops early, and without points, the default stays.
+    A few tiles of the very program that will run are timed, and traced on request. If
+    all votes of the points take so long that it repays their start, processes count
+    them, until the context ends. With a bound that stops early, the default of tiles
+    per dispatch stays.
     """
     plan = request.plan
-    if plan.bound.stops_early or not points:
-        return placement
-    copies = _TIMED_TILES * placement.num_devices * placement.tile
-    votes = functools.partial(
-        smoothing.count_votes, logits_fn, points[0].x, key, noise=noise,
-        num_samples=copies, placement=placement,
-    )  # fmt: skip
-    votes()
-    if request.profile is not None:
-        with jax.profiler.trace(request.profile):
-            votes()
-        say(f"profile     {request.profile}")
-    start = time.perf_counter()
-    votes()
-    rate = copies / (time.perf_counter() - start)
+    early = plan.bound.stops_early
+    if not points or (early and most_processes == 1):
+        yield placement
+        return
+    rate_of = functools.partial(_votes_per_s, logits_fn, points[0], key, noise)
+    rate = rate_of(placement, profile=request.profile)
     total = len(points) * (plan.num_selection + plan.num_estimation)
-    say(f"            About {duration(total / rate)} ({rate:,.0f} votes/s).")
-    chunk = max(1, round(rate / (placement.tile * placement.num_devices)))
-    return placement._replace(chunk=chunk)
+    with contextlib.ExitStack() as stack:
+        if most_processes > 1 and total / rate > REPAID_S:
+            started = _started(logits_fn, noise, most_processes)
+            if started is not None:
+                placement = placement._replace(workers=stack.enter_context(started))
+                rate = rate_of(placement)
+        if not early:
+            say(f"            About {duration(total / rate)} ({rate:,.0f} votes/s).")
+            chunk = round(rate / (placement.tile * placement.num_devices))
+            placement = placement._replace(chunk=max(1, chunk))
+        yield placement
+
+
+def _votes_per_s(logits_fn, point, key, noise, placement, profile=None):
+    """Votes a second with this placement; traced into a folder if one is given.
+
+    They are counted in tiles of as many copies as are evaluated side by side, by the
+    program that `fit` has compiled.
+    """
+    tile = placement.tile * (placement.tiles_at_once or 1)
+    row = tile * placement.num_devices
+    votes = functools.partial(
+        smoothing.count_votes, logits_fn, point.x, key, noise=noise,
+        placement=smoothing.Placement(
+            tile, mesh=placement.mesh, workers=placement.workers
+        ),
+    )  # fmt: skip
+    votes(num_samples=row)
+    copies = _TIMED_TILES * row
+    if profile is not None:
+        with jax.profiler.trace(profile):
+            votes(num_samples=copies)
+        say(f"profile     {profile}")
+    start = time.perf_counter()
+    votes(num_samples=copies)
+    return copies / (time.perf_counter() - start)
+
+
+def _started(
+    logits_fn: LogitsFn, noise: smoothing.Noise, count: int
+) -> workers.Workers | None:
+    """Processes that count; None where they cannot import what is sent."""
+    try:
+        started = workers.Workers(logits_fn, noise=noise, num_workers=count)
+    except workers.CannotBeSent:
+        return None
+    cores = parallel.num_cores() // count
+    say(f"workers     {count} processes, {cores} core{'s' * (cores > 1)} each")
+    return started

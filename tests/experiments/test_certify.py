@@ -1,5 +1,6 @@
 """The whole command, from synthetic speakers to the table, at the smallest size."""
 
+import contextlib
 import csv
 import json
 import pathlib
@@ -155,7 +156,9 @@ def test_a_point_cut_in_mid_count_goes_on_from_its_votes(home, tmp_path, monkeyp
     monkeypatch.setattr(vote_checkpoints, "writer", stop_at_the_third)
     # A dispatch of one tile of five copies: each point takes ten.
     monkeypatch.setattr(
-        vote_placement, "with_chunk", lambda placement, *_: placement._replace(chunk=1)
+        vote_placement,
+        "placed",
+        lambda placement, *_: contextlib.nullcontext(placement._replace(chunk=1)),
     )
     monkeypatch.setattr(parallel, "local_mesh", lambda: None)
     with flagsaver.flagsaver(**options, tile=5), pytest.raises(KeyboardInterrupt):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from jax.sharding import Mesh
 
 from advjax.runtime import parallel, targets
+from advjax.smoothing.counting.workers import Workers
 
 DEFAULT_CHUNK = 40
 """Tiles that each device takes per dispatch: a fraction of a second to a few."""
@@ -28,6 +29,8 @@ class Placement(NamedTuple):
             memory, and how logits round.
         num_slots: of a bound that stops early, examples counted at once; None for four
             for each tile evaluated at once. It does not change the result.
+        workers: processes that share the tiles, in place of a mesh. They do not change
+            the result.
     """
 
     tile: int | None = None
@@ -35,10 +38,13 @@ class Placement(NamedTuple):
     mesh: Mesh | None = None
     tiles_at_once: int | None = None
     num_slots: int | None = None
+    workers: Workers | None = None
 
     @property
     def num_devices(self) -> int:
-        """Devices that share the tiles."""
+        """Devices that share the tiles; a worker has one."""
+        if self.workers is not None:
+            return len(self.workers)
         return 1 if self.mesh is None else self.mesh.size
 
     def complete(self) -> "Placement":

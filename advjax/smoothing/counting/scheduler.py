@@ -6,9 +6,10 @@ next. The votes of an example depend on its key and the tile, not on other examp
 """
 
 import collections
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -25,6 +26,7 @@ from advjax.smoothing.counting.tally import (
     refuse_no_votes,
 )
 from advjax.smoothing.counting.votes import as_example, explain
+from advjax.smoothing.counting.workers import Counts
 from advjax.smoothing.noises.base import AnyNoise
 from advjax.types import AnyCallable
 
@@ -76,16 +78,19 @@ def count_until(
     tiles_at_once = placement.tiles_at_once or max(1, default_tile() // tile)
     row = tiles_at_once * placement.num_devices
     num_slots = placement.num_slots or SLOTS_PER_TILE * row
-    count = slot_counter(
-        logits_fn, noise=noise, tile=tile, tiles_at_once=tiles_at_once,
-        chunk=chunk, mesh=placement.mesh,
-    )  # fmt: skip
+    shape = {"tile": tile, "tiles_at_once": tiles_at_once, "chunk": chunk}
+    if placement.workers is None:
+        count = slot_counter(logits_fn, noise=noise, mesh=placement.mesh, **shape)
+    else:
+        count = functools.partial(
+            placement.workers.count_slots, logits_fn, noise=noise, **shape
+        )
     most = max(num_selection, int(stopping.looks[-1]))
     on_tally = on_tally or (lambda *_: None)
     waiting, slots = enumerate(examples), None
     held: dict[int, _Held] = {}
     free, ready = list(range(num_slots)), collections.deque()
-    queued: collections.deque[tuple[jax.Array, list[_Part]]] = collections.deque()
+    queued: collections.deque[tuple[Any, list[_Part]]] = collections.deque()
     while True:
         for slot, number, example in _admit(waiting, free):
             x = as_example(example.x, num_samples=most, tile=tile, chunk=chunk, first=0)
@@ -188,7 +193,7 @@ def _dispatch(
     return [p._replace(stop=stops[p.slot]) for p in parts if p.slot in stops], tiles
 
 
-def _read(counts: jax.Array) -> np.ndarray:
+def _read(counts: jax.Array | Counts) -> np.ndarray:
     try:
         return np.asarray(counts).astype(np.int64)
     except jax.errors.JaxRuntimeError as error:

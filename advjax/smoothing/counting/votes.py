@@ -37,6 +37,7 @@ from advjax.prepared import prepared
 from advjax.runtime.failures import is_out_of_memory
 from advjax.smoothing.counting.placement import DEFAULT_PLACEMENT, Placement
 from advjax.smoothing.counting.tiles import counting_program, num_classes, tile_votes
+from advjax.smoothing.counting.workers import Counts
 from advjax.smoothing.noises.base import AnyNoise, check_noise
 from advjax.types import AnyArray, AnyCallable, Features, Key
 
@@ -52,7 +53,7 @@ class Part(NamedTuple):
         stop: the number of the first copy after them.
     """
 
-    counts: Int[Array, "classes"]
+    counts: Int[Array, "classes"] | Counts
     stop: int
 
 
@@ -116,8 +117,14 @@ def queue_votes(
     tile, chunk, mesh, *_ = placement.complete()
     x = as_example(x, num_samples=num_samples, tile=tile, chunk=chunk, first=first)
     check_key(key)
-    program, operands = bind(logits_fn, x, key, noise, tile, mesh)
     last = first + num_samples
+    if placement.workers is None:
+        program, operands = bind(logits_fn, x, key, noise, tile, mesh)
+    else:
+        program = functools.partial(
+            placement.workers.count_votes, logits_fn, noise=noise, tile=tile
+        )
+        operands = (x, key)
     end_tile = -(-last // tile)
     stride = chunk * placement.num_devices
     for start in range(first // tile, end_tile, stride):

@@ -9,7 +9,7 @@ from advjax.layers import blocks, convolution
 from experiments.benchmarks import certify, harness, problems
 from experiments.benchmarks.results import Contest, Result
 from experiments.benchmarks.rivals import pytorch_steps
-from experiments.benchmarks.work import Turn
+from experiments.benchmarks.work import Turn, measure, process_cpu_s, process_peak_bytes
 
 FORMS = ("folded", "compiled")
 
@@ -46,12 +46,30 @@ def test_our_side_counts_what_it_is_asked_for(monkeypatch):
         return certify_each(logits_fn, examples, **options)
 
     monkeypatch.setattr(smoothing, "certify_each", note)
-    work = certify.our_votes(width=1, tile=5, devices=1, precision="float32", cache="")
+    work = certify.our_votes(width=1, tile=5, precision="float32", cache="")
     work.run(150, clips=3)
     assert asked[-1] == (3, 50)
     logits = np.asarray(work.facts["logits"])
     assert logits.shape == (4, 10) and (logits.std(axis=0) > 0).all()
     json.dumps(work.facts)
+
+
+@pytest.mark.slow
+def test_time_and_memory_of_our_processes_count():
+    work = certify.our_votes(width=1, tile=5, precision="float32", cache="", workers=2)
+    measure(work, 20, {})
+    # Each has imported JAX.
+    assert work.cpu_s() > process_cpu_s() + 1
+    assert work.peak_bytes() > process_peak_bytes() + 2**27
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_ours_has_a_process_a_core(monkeypatch, cores):
+    monkeypatch.setattr(certify.parallel, "num_cores", lambda: cores)
+    ours = [one for one in certify.contestants(16, on_cpu=True) if one.kind == "ours"]
+    workers = {one.options.get("workers", 0) for one in ours}
+    assert workers == ({0, 2} if cores == 2 else {0})
+    assert len({one.name for one in ours}) == len(ours)
 
 
 def test_pytorchs_sides_are_the_same_network():

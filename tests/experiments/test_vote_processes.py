@@ -1,0 +1,127 @@
+"""Certification by processes with a core each: whole runs, and their ends."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+FLAGS = [
+    "--corpus=voices(num_speakers=2, minutes_per_speaker=0.5)",
+    "--model=rescnn(width=1, embedding_size=8)",
+    "--num_steps=20",
+    "--batch_size=16",
+    "--num_selection=10",
+    "--num_points=6",
+    "--alpha=0.01",
+]
+# Two processes whatever the machine and the time that they save.
+SHARED = """
+import runpy, sys
+from advjax.runtime import parallel
+from experiments.lab import vote_placement
+parallel.num_cores = lambda: 2
+vote_placement.REPAID_S = 0
+runpy.run_module("experiments.certify", run_name="__main__", alter_sys=True)
+"""
+ALONE = SHARED.replace("REPAID_S = 0", "REPAID_S = 1e9")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="processes are Linux's"),
+]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home with records and a classifier."""
+    home = tmp_path_factory.mktemp("home")
+    subprocess.run(command(ALONE, home, home / "first", 20), cwd=ROOT, check=True)
+    return home
+
+
+def command(program, home, workdir, votes, *more):
+    flags = [*FLAGS, f"--num_estimation={votes}", f"--home={home}", *more]
+    return [sys.executable, "-c", program, *flags, f"--workdir={workdir}"]
+
+
+def finish(program, *arguments):
+    done = subprocess.run(
+        command(program, *arguments), cwd=ROOT, check=True, capture_output=True
+    )
+    return done.stdout.decode(), done.stderr.decode()
+
+
+def table(workdir):
+    """The rows without their time."""
+    path = workdir / "rows.tsv"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return sorted(tuple(line.split("\t")[:5] + line.split("\t")[6:]) for line in lines)
+
+
+@pytest.mark.parametrize("more", [[], ["--bound=sequential", "--radii=0.05,0.2"]])
+def test_rows_are_those_of_one_process(home, tmp_path, more):
+    out, errors = finish(SHARED, home, tmp_path / "shared", 300, *more)
+    assert "workers     2 processes, 1 core each" in errors
+    assert "smoothed" in out and "workers" not in out
+    _, errors = finish(ALONE, home, tmp_path / "alone", 300, *more)
+    assert "workers" not in errors
+    assert table(tmp_path / "shared") == table(tmp_path / "alone")
+
+
+@pytest.fixture(scope="module")
+def whole(home):
+    """The rows of a run without an end in its middle."""
+    finish(ALONE, home, home / "whole", 2_000)
+    return table(home / "whole")
+
+
+def children(process):
+    listed = pathlib.Path(f"/proc/{process}/task/{process}/children").read_text()
+    return [int(each) for each in listed.split()]
+
+
+def wait_until(happened, what):
+    for _ in range(1200):
+        if happened():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"never: {what}")
+
+
+def is_alive(process):
+    return pathlib.Path(f"/proc/{process}").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_the_program_and_the_command_continues(
+    home, whole, tmp_path, number
+):
+    arguments = home, tmp_path / "run", 2_000
+    process = subprocess.Popen(
+        ["env", "--default-signal=INT", *command(SHARED, *arguments)],
+        cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        wait_until(
+            lambda: process.poll() is not None or len(table(tmp_path / "run")) > 1,
+            "rows",
+        )
+        found = children(process.pid)
+        assert len(found) == 2, found
+        os.killpg(process.pid, number)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    wait_until(lambda: not any(map(is_alive, found)), "the end of the processes")
+    if number != signal.SIGKILL:
+        assert process.returncode == 128 + number, errors
+        assert errors.splitlines()[-1].startswith("interrupted: "), errors
+        assert "Traceback" not in errors
+    finish(SHARED, *arguments)
+    assert table(tmp_path / "run") == whole
