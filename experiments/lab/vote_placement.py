@@ -17,14 +17,13 @@ from jax.sharding import Mesh
 from advjax import smoothing
 from advjax.classifier import BaseClassifier
 from advjax.evaluation import Point
-from advjax.runtime import memory, parallel, targets, usage
+from advjax.runtime import compilation, memory, parallel, targets, usage
 from advjax.runtime.progress import duration
 from advjax.smoothing.counting import workers
 from advjax.types import Key, LogitsFn
 from experiments.lab.certify_settings import Certification
 from experiments.lab.console import say
 
-_CACHE_BYTES = 32 * 2**20
 _TIMED_TILES = 5
 _MOST_PROCESSES = 8
 """As many as `parallel.device_per_core` makes devices; more were not tried."""
@@ -60,8 +59,7 @@ def mesh_for(classifier: BaseClassifier) -> Mesh | None:
     On a CPU a device is a thread. Small networks measured a fifth to a half faster with
     one for each core, and one whose weights fill the cache a little slower.
     """
-    weights = 4 * classifier.num_parameters()
-    if targets.on_cpu() and weights > _CACHE_BYTES:
+    if targets.on_cpu() and classifier.num_parameters() > compilation.MOST_SMALL:
         return None
     return parallel.local_mesh()
 

@@ -16,6 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
+from advjax.runtime.compilation import is_small
 from advjax.smoothing.counting.tiles import counting_program, num_classes, tile_votes
 from advjax.smoothing.counting.votes import explain, partition
 from advjax.smoothing.noises.base import AnyNoise
@@ -102,20 +103,21 @@ def slot_counter(
             return operand
         return jax.device_put(operand, NamedSharding(mesh, PartitionSpec()))
 
-    program = slots_program(tile, mesh)
     room = chunk * devices * tiles_at_once
     parts = []
 
     def count(slots, tiles):
         if not parts:
             arrays, static = partition(logits_fn, noise, slots.x[0], mesh)
-            parts[:] = static, everywhere(arrays)
+            program = slots_program(tile, mesh, small=is_small(arrays[0]))
+            parts[:] = program, static, everywhere(arrays)
         # The remaining tiles count no copy.
         listed = np.zeros((room, len(SlotTile._fields)), np.int32)
         listed[: len(tiles)] = tiles
+        program, *operands = parts
         try:
             return program(
-                *parts,
+                *operands,
                 everywhere(slots),
                 listed.reshape(-1, tiles_at_once, len(SlotTile._fields)),
                 np.int32(-(-len(tiles) // tiles_at_once)),
@@ -128,10 +130,10 @@ def slot_counter(
 
 @functools.cache
 def slots_program(
-    tile: int, mesh: Mesh | None
+    tile: int, mesh: Mesh | None, *, small: bool = False
 ) -> Callable[..., Int[Array, "slots classes"]]:
-    """The compiled count for one tile size and set of devices."""
-    return counting_program(functools.partial(_count_rows, tile), mesh)
+    """The compiled count for one tile size, set of devices and size of networks."""
+    return counting_program(functools.partial(_count_rows, tile), mesh, small=small)
 
 
 def _count_rows(tile, static, device, num_devices, arrays, slots, listed, num_rows):

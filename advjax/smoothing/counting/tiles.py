@@ -51,7 +51,7 @@ def tile_votes(
 
 
 def counting_program(
-    count: Callable[..., Int[Array, "..."]], mesh: Mesh | None
+    count: Callable[..., Int[Array, "..."]], mesh: Mesh | None, *, small: bool
 ) -> Callable[..., Int[Array, "..."]]:
     """Compile `count` for a mesh whose devices share the work, and sum their votes.
 
@@ -59,6 +59,7 @@ def counting_program(
         count: takes (static, device, num_devices, *operands) and returns the votes that
             this one of the devices counts; `static` are the static parts of `split`.
         mesh: the devices; None for one.
+        small: as of `compiler_options`.
 
     Returns:
         A function of (static, *operands), the operands whole on every device.
@@ -84,7 +85,8 @@ def counting_program(
             check_vma=False,
         )(*operands)
 
-    return jax.jit(whole, static_argnums=0, compiler_options=compiler_options(mesh))
+    options = compiler_options(mesh, small=small)
+    return jax.jit(whole, static_argnums=0, compiler_options=options)
 
 
 def num_classes(static: Any, arrays: Any, x: Features) -> int:
