@@ -27,9 +27,12 @@ from experiments.lab.console import say
 _TIMED_TILES = 5
 _MOST_PROCESSES = 8
 """As many as `parallel.device_per_core` makes devices; more were not tried."""
-REPAID_S = 60.0
-"""Time in one process from which others are started: they save a tenth of it and take
-about five seconds to start."""
+REPAID_S = 120.0
+"""Time in one process from which others are started. They save 10 to 15 % of it.
+
+They take 8 s to start, and 25 s where they compile: JAX's cache on disk has other
+entries for processes of another number of devices.
+"""
 
 
 def can_share(logits_fn: LogitsFn, noise: smoothing.Noise) -> bool:
@@ -47,10 +50,13 @@ def can_share(logits_fn: LogitsFn, noise: smoothing.Noise) -> bool:
 def num_processes() -> int:
     """Most processes that the cores and the free memory hold, 1 for this one alone.
 
-    One needs at most what this one has needed, once this one has counted a tile.
+    Each has as many cores as the others, and together they have as many as possible.
+    One needs at most the memory that this one has needed to count a tile.
     """
+    cores = parallel.num_cores()
     room = memory.free_host_memory() / usage.process_peak_bytes()
-    return max(1, int(min(parallel.num_cores(), _MOST_PROCESSES, room)))
+    most = int(min(cores, _MOST_PROCESSES, max(1, room)))
+    return max(range(1, most + 1), key=lambda count: (cores // count * count, count))
 
 
 def mesh_for(classifier: BaseClassifier) -> Mesh | None:

@@ -97,16 +97,39 @@ def is_alive(process):
     return pathlib.Path(f"/proc/{process}").exists()
 
 
+def start(*arguments):
+    return subprocess.Popen(
+        ["env", "--default-signal=INT", *command(SHARED, *arguments)],
+        cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def test_a_killed_process_ends_the_program_in_one_line(home, tmp_path):
+    process = start(home, tmp_path / "run", 2_000)
+    try:
+        wait_until(
+            lambda: process.poll() is not None or table(tmp_path / "run")[1:], "a row"
+        )
+        found = children(process.pid)
+        os.kill(found[1], signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 1, errors
+    *_, last = errors.splitlines()
+    assert "one of 2 processes that count votes was ended by signal 9" in last, errors
+    assert last.endswith("the same command continues."), errors
+    assert "Traceback" not in errors
+    assert not any(map(is_alive, found))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_outlives_the_program_and_the_command_continues(
     home, whole, tmp_path, number
 ):
     arguments = home, tmp_path / "run", 2_000
-    process = subprocess.Popen(
-        ["env", "--default-signal=INT", *command(SHARED, *arguments)],
-        cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )  # fmt: skip
+    process = start(*arguments)
     try:
         wait_until(
             lambda: process.poll() is not None or len(table(tmp_path / "run")) > 1,

@@ -355,7 +355,8 @@ def as_pickle(logits_fn: AnyCallable, noise: AnyNoise) -> bytes:
 
 def _state() -> State:
     return State(
-        {name: jax.config.values[name] for name in _SETTINGS},
+        # Another version of JAX may lack one.
+        {name: v for name, v in jax.config.values.items() if name in _SETTINGS},
         compilation.leaves_xla_alone(),
         targets.chosen(),
     )
@@ -375,10 +376,10 @@ def _sent(key: Any) -> SentKey:
 
 
 def _cores(index: int, count: int) -> list[int]:
-    """The share of this process's cores; empty where a process has no say."""
+    """An equal share of this process's cores; empty where a process has no say."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
     if affinity is None:
         return []
     cores = sorted(affinity(0))
-    share = np.array_split(cores, count)[index].tolist()
-    return share or [cores[index % len(cores)]]
+    size = len(cores) // count
+    return cores[index * size : (index + 1) * size] or [cores[index % len(cores)]]

@@ -1,4 +1,5 @@
 import contextlib
+import math
 import operator
 import sys
 
@@ -35,9 +36,9 @@ class Started(list):
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Four cores, on which one process counts 10 votes a second."""
+    """Four cores, on which one process counts 5 votes a second."""
     monkeypatch.setattr(vote_placement.parallel, "num_cores", lambda: 4)
-    monkeypatch.setattr(vote_placement, "_votes_per_s", lambda *_, profile=None: 10.0)
+    monkeypatch.setattr(vote_placement, "_votes_per_s", lambda *_, profile=None: 5.0)
     monkeypatch.setattr(vote_placement.workers, "Workers", Started)
 
 
@@ -83,7 +84,7 @@ def test_one_process_counts_what_others_cannot_import(machine, monkeypatch):
 
     monkeypatch.setattr(vote_placement.workers, "Workers", refuse)
     with placed(1) as placement:
-        assert (placement.workers, placement.chunk) == (None, 2)
+        assert (placement.workers, placement.chunk) == (None, 1)
 
 
 def test_a_closure_is_not_shared(machine):
@@ -104,8 +105,12 @@ def test_a_network_of_ours_is_shared(machine):
     assert vote_placement.can_share(functions[0], NOISE) == (sys.platform == "linux")
 
 
-def test_there_are_as_many_as_memory_and_cores_hold(machine, monkeypatch):
-    for free, most in ((100, 4), (35, 3), (9, 1)):
-        monkeypatch.setattr(memory, "free_host_memory", lambda free=free: free)
-        monkeypatch.setattr(usage, "process_peak_bytes", lambda: 10)
-        assert vote_placement.num_processes() == most
+@pytest.mark.parametrize(
+    "cores, free, count",
+    [(4, math.inf, 4), (4, 35, 2), (4, 9, 1), (2, 25, 2), (12, 100, 6), (64, 1e9, 8)],
+)
+def test_there_are_as_many_as_memory_and_cores_hold(monkeypatch, cores, free, count):
+    monkeypatch.setattr(vote_placement.parallel, "num_cores", lambda: cores)
+    monkeypatch.setattr(memory, "free_host_memory", lambda: free)
+    monkeypatch.setattr(usage, "process_peak_bytes", lambda: 10)
+    assert vote_placement.num_processes() == count
