@@ -15,6 +15,7 @@ import jax
 from jax.sharding import Mesh
 
 from advjax import smoothing
+from advjax.callables import split
 from advjax.classifier import BaseClassifier
 from advjax.evaluation import Point
 from advjax.runtime import compilation, memory, parallel, targets, usage
@@ -27,11 +28,12 @@ from experiments.lab.console import say
 _TIMED_TILES = 5
 _MOST_PROCESSES = 8
 """As many as `parallel.device_per_core` makes devices; more were not tried."""
-REPAID_S = 120.0
-"""Time in one process from which others are started. They save 10 to 15 % of it.
+REPAID_S = {"small": 30.0, "large": 120.0}
+"""Time in one process from which others are started, by the size of the network.
 
-They take 8 s to start, and 25 s where they compile: JAX's cache on disk has other
-entries for processes of another number of devices.
+On two cores they save half of it where the weights fit the cache, else 10 to 15 %. They
+take 8 s to start, and 25 s where they compile: JAX's cache on disk has other entries
+for processes of another number of devices.
 """
 
 
@@ -115,8 +117,9 @@ def placed(
     rate_of = functools.partial(_votes_per_s, logits_fn, points[0], key, noise)
     rate = rate_of(placement, profile=request.profile)
     total = len(points) * (plan.num_selection + plan.num_estimation)
+    size = "small" if compilation.is_small(split(logits_fn)[0]) else "large"
     with contextlib.ExitStack() as stack:
-        if most_processes > 1 and total / rate > REPAID_S:
+        if most_processes > 1 and total / rate > REPAID_S[size]:
             started = _started(logits_fn, noise, most_processes)
             if started is not None:
                 placement = placement._replace(workers=stack.enter_context(started))

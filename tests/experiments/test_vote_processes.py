@@ -25,10 +25,10 @@ import runpy, sys
 from advjax.runtime import parallel
 from experiments.lab import vote_placement
 parallel.num_cores = lambda: 2
-vote_placement.REPAID_S = 0
+vote_placement.REPAID_S = dict.fromkeys(vote_placement.REPAID_S, 0)
 runpy.run_module("experiments.certify", run_name="__main__", alter_sys=True)
 """
-ALONE = SHARED.replace("REPAID_S = 0", "REPAID_S = 1e9")
+ALONE = SHARED.replace("REPAID_S, 0", "REPAID_S, 1e9")
 
 pytestmark = [
     pytest.mark.slow,

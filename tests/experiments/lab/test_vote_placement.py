@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from advjax import smoothing
-from advjax.runtime import memory, usage
+from advjax.runtime import compilation, memory, usage
 from advjax.smoothing.counting import workers
 from experiments.lab import vote_placement
 from experiments.lab.certify_settings import Certification
@@ -73,9 +73,15 @@ def test_one_process_counts_the_rest(machine, capsys, num_points, most):
 
 
 def test_few_votes_are_not_worth_a_start(machine, monkeypatch):
-    monkeypatch.setattr(vote_placement, "_votes_per_s", lambda *_, profile=None: 1e3)
-    with placed(1) as placement:
-        assert (placement.workers, placement.chunk) == (None, 200)
+    # In 10 s; then in 50 s, of which processes save half for a small network alone.
+    for rate, most_small, is_shared in ((100, 9, 0), (20, 9, 1), (20, 8, 0)):
+        monkeypatch.setattr(
+            vote_placement, "_votes_per_s", lambda *_, rate=rate, **__: rate
+        )
+        monkeypatch.setattr(compilation, "MOST_SMALL", most_small)
+        with placed(1) as placement:
+            assert (placement.workers is not None) == is_shared
+            assert placement.chunk == rate // (20 if is_shared else 5)
 
 
 def test_one_process_counts_what_others_cannot_import(machine, monkeypatch):
