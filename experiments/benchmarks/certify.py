@@ -108,7 +108,7 @@ def contestants(width: int, *, on_cpu: bool) -> Iterator[harness.Contestant]:
     for tile in bench.counts(bench.TILES) or defaults:
         for devices in sorted({1, cores}) if on_cpu else [1]:
             name = f"ours, tile {tile}, {devices} device{'s' * (devices > 1)}"
-            # One tile selects the class, and at least as many votes estimate.
+            # A tile on each device selects the class, and at least as many estimate.
             yield ours(name, batch=2 * tile * devices, tile=tile, devices=devices)
         if on_cpu and cores > 1:
             name = f"ours, tile {tile}, processes of a core ({cores})"
@@ -185,7 +185,7 @@ def our_votes(
     *, width: int, tile: int, precision: str, cache: str, devices: int = 1,
     workers: int = 0, stage: str = "mfbe", num_compared: int = 1000,
 ) -> Work:  # fmt: skip
-    """`smoothing.certify_each`, whose votes are all estimation votes but one tile.
+    """`smoothing.certify_each`, whose votes estimate, but for a tile on each device.
 
     Args:
         width: channels of the first stage.
@@ -222,13 +222,12 @@ def our_votes(
             smoothing.Example(clip, jax.random.fold_in(key, number))
             for number in range(clips)
         )
-        num_votes = units // clips
+        # Whole rows of tiles: in a turn of ten tiles one that waits for another shows.
+        num_votes, row = units // clips, tile * place.num_devices
         # At this alpha few votes are enough.
-        plan = smoothing.VotePlan(
-            tile, num_votes - tile, 0.1, smoothing.ClopperPearson()
-        )
+        plan = smoothing.VotePlan(row, num_votes - row, 0.1, smoothing.ClopperPearson())
         # Four dispatches.
-        chunk = max(1, math.ceil(num_votes / tile / place.num_devices / 4))
+        chunk = max(1, math.ceil(num_votes / row / 4))
         placement = place._replace(chunk=chunk)
         for _ in smoothing.certify_each(
             logits_fn, examples, noise=gaussian, plan=plan, placement=placement
