@@ -44,7 +44,7 @@ from advjax.attacks.checks import (
 from advjax.attacks.slot_programs import programs, rows_of
 from advjax.callables import split
 from advjax.runtime import targets
-from advjax.runtime.compilation import is_small
+from advjax.runtime.compilation import suits_ynnpack
 from advjax.runtime.parallel import replicate
 from advjax.types import AnyArray, AnyCallable, LogitsFn
 
@@ -139,7 +139,7 @@ def run_batch(
 def _bind(attack: Attack, logits_fn: LogitsFn, mesh: Mesh | None):
     """The programs with the classifier as their first arguments."""
     arrays, static = split(logits_fn)
-    bound = programs(attack, mesh, small=is_small(arrays))
+    bound = programs(attack, mesh, ynnpack=suits_ynnpack(arrays))
     if mesh is not None:
         arrays = jax.device_put(arrays, replicate(mesh))
     return [functools.partial(program, static, arrays) for program in bound]

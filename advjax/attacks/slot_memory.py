@@ -7,7 +7,7 @@ from jax.sharding import Mesh
 from advjax.attacks.base import Attack
 from advjax.attacks.slot_programs import programs, slot_shapes
 from advjax.callables import split
-from advjax.runtime.compilation import is_small
+from advjax.runtime.compilation import suits_ynnpack
 from advjax.runtime.memory import free_memory, largest_that_fits, program_memory
 from advjax.runtime.parallel import replicate, split_batch
 from advjax.types import AnyCallable, PyTree
@@ -40,7 +40,7 @@ def fitting_slots(
     arrays, static = split(logits_fn)
     if mesh is not None:
         arrays = jax.device_put(arrays, replicate(mesh))
-    begin, advance, _ = programs(attack, mesh, small=is_small(arrays))
+    begin, advance, _ = programs(attack, mesh, ynnpack=suits_ynnpack(arrays))
 
     def fits(each: int) -> bool:
         slots = slot_shapes(begin, static, arrays, shape, each * num_devices)

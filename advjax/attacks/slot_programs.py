@@ -42,7 +42,7 @@ class Program(NamedTuple):
 
 @functools.lru_cache(maxsize=8)
 def programs(
-    attack: Attack, mesh: Mesh | None, *, small: bool
+    attack: Attack, mesh: Mesh | None, *, ynnpack: bool
 ) -> tuple[Program, Program, Program]:
     """Programs that start examples, advance all slots and judge results.
 
@@ -52,7 +52,7 @@ def programs(
     Args:
         attack: the attack.
         mesh: devices that share the slots; None for one.
-        small: as of `compiler_options`.
+        ynnpack: as of `compiler_options`.
     """
     choose_each = jax.vmap(choose)
 
@@ -96,7 +96,7 @@ def programs(
         return jax.vmap(functools.partial(measure, attack, logits_fn))(ended)
 
     slots, same = PartitionSpec(AXIS), PartitionSpec()
-    options = {"compiler_options": compiler_options(mesh, small=small)}
+    options = {"compiler_options": compiler_options(mesh, ynnpack=ynnpack)}
     begin = _compile(begin_some, mesh, [same] + [slots] * 6, slots, **options)
     advance = _compile(
         advance_block,

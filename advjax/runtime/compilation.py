@@ -1,16 +1,17 @@
 """Compiler options that help each backend, and the compilation cache on disk."""
 
+import contextlib
 import functools
 import math
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
 from jax.custom_batching import sequential_vmap
 from jax.sharding import Mesh
 
-from advjax.runtime import targets
+from advjax.runtime import parallel, targets
 from advjax.runtime.precision import custom_vjp
 
 _CPU_OPTIONS = {
@@ -43,8 +44,37 @@ def is_small(arrays: Iterable[Any]) -> bool:
     return sum(math.prod(each.shape) for each in arrays) <= MOST_SMALL
 
 
+def suits_ynnpack(arrays: Iterable[Any]) -> bool:
+    """Tell whether YNNPACK convolves a network of such weights faster than Eigen.
+
+    With AVX-512 it does so on small networks, by 14 to 20 % on ResCNN of width 16, but
+    in a loop it uses one core. So the process has to have one, or to be in
+    `as_on_one_core`.
+    """
+    alone = _as_on_one_core or parallel.num_cores() == 1
+    return alone and targets.processor() == "avx512" and is_small(arrays)
+
+
+@contextlib.contextmanager
+def as_on_one_core() -> Iterator[None]:
+    """Compile what a process of one core would, though this one may have more.
+
+    Votes that some processes of one core count, and this one, are then those of the
+    same programs.
+    """
+    global _as_on_one_core
+    before, _as_on_one_core = _as_on_one_core, True
+    try:
+        yield
+    finally:
+        _as_on_one_core = before
+
+
+_as_on_one_core = False
+
+
 def compiler_options(
-    mesh: Mesh | None = None, *, small: bool = False
+    mesh: Mesh | None = None, *, ynnpack: bool = False
 ) -> dict[str, str]:
     """Compiler options that help the default backend, each tested before it is used.
 
@@ -54,18 +84,16 @@ def compiler_options(
     A program over several CPU devices leaves convolutions to YNNPACK. In jaxlib 0.10.2
     the Eigen path computes some of them wrongly there: in a loop body with ResCNN of
     width 8, from the thirteenth step on, the first two rows of a batch of 20. YNNPACK
-    computes them correctly, and two devices measured as fast with it. With AVX-512 it
-    is faster on small networks, too: by 14 to 20 % on ResCNN of width 16.
+    computes them correctly, and two devices measured as fast with it.
 
     Args:
         mesh: the devices that share the program; None for one.
-        small: the program evaluates a network for which `is_small` is true.
+        ynnpack: leave convolutions to YNNPACK on one device, too.
     """
     if not targets.on_cpu():
         return {}
-    shared = mesh is not None and mesh.size > 1
-    in_library = shared or (small and targets.processor() == "avx512")
-    more = ",LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION" if in_library else ""
+    ynnpack = ynnpack or (mesh is not None and mesh.size > 1)
+    more = ",LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION" if ynnpack else ""
     found = {name: value + more for name, value in _CPU_OPTIONS.items()}
     return {name: value for name, value in found.items() if _works(name, value)}
 

@@ -1,5 +1,6 @@
 """A run that certifies a task's test points, and resumes."""
 
+import contextlib
 import functools
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from advjax.metrics import Share, share_of
 from advjax.runs import descriptions
 from advjax.runs import folder as runs
 from advjax.runs.row_types import CERTIFICATES, CertificateRow
-from advjax.runtime import parallel
+from advjax.runtime import compilation, parallel
 from advjax.runtime.progress import Progress
 from advjax.types import LogitsFn
 from experiments.lab import (
@@ -47,10 +48,28 @@ def certify(
     Raises:
         ValueError: a request that can only abstain, or a folder with other settings.
     """
+    logits_fn = system.logits_fn()
+    shares = vote_placement.can_share(logits_fn, system.noise)
+    # What this process counts before and after the others are votes of their programs.
+    with compilation.as_on_one_core() if shares else contextlib.nullcontext():
+        return _certify(
+            system, logits_fn, request, num_points=num_points, workdir=workdir,
+            environment=environment, shares=shares,
+        )  # fmt: skip
+
+
+def _certify(
+    system: System,
+    logits_fn: LogitsFn,
+    request: Certification,
+    *,
+    num_points: int | None,
+    workdir: pathlib.Path | None,
+    environment: Mapping[str, Any],
+    shares: bool,
+) -> pathlib.Path:
     task, stage, noise = system.task, system.stage, system.noise
     points = system.test_points(num_points)
-    logits_fn = system.logits_fn()
-    shares = vote_placement.can_share(logits_fn, noise)
     mesh = None if shares else vote_placement.mesh_for(system.classifier)
     placement = vote_placement.fit(mesh, logits_fn, points[0], noise, request)
     most_processes = vote_placement.num_processes() if shares else 1

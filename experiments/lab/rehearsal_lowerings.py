@@ -26,7 +26,6 @@ from advjax.models import MODELS
 from advjax.models.guarded import network_behind
 from advjax.optimisers import with_dtype_promotion
 from advjax.representations import FRONT_ENDS, Representation
-from advjax.runtime.compilation import is_small
 from advjax.runtime.parallel import replicate, split_batch
 from advjax.smoothing.counting import scheduler, slots, votes
 from advjax.smoothing.counting.placement import DEFAULT_CHUNK
@@ -127,7 +126,7 @@ def attack(name: str, at: str, precision: str, mesh: Mesh, each: int) -> Lowerin
     stage = classifier.representation.stage(at)
     built = _attack(name, stage)
     arrays, static = split(classifier.logits_fn(at, precision=precision))
-    begin, advance, _ = slot_programs(built, _shared(mesh), small=is_small(arrays))
+    begin, advance, _ = slot_programs(built, _shared(mesh), ynnpack=False)
     taken = slot_shapes(begin, static, arrays, stage.feature_shape, each * mesh.size)
     number = jax.ShapeDtypeStruct((), jnp.int32)
     return Lowering(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from advjax.runtime import parallel, targets
-from advjax.runtime.compilation import compiler_options, is_small
+from advjax.runtime.compilation import as_on_one_core, compiler_options, suits_ynnpack
 
 # In a process of its own: with the four devices of the tests nothing is wrong.
 TWO_DEVICES = """
@@ -65,11 +65,22 @@ def test_programs_of_two_cpu_devices_leave_convolutions_to_ynnpack():
 
 
 @pytest.mark.parametrize(("processor", "expected"), [("avx2", False), ("avx512", True)])
-def test_small_networks_do_so_with_wide_vectors_alone(processor, expected, monkeypatch):
+def test_one_core_leaves_small_networks_to_ynnpack_with_wide_vectors_alone(
+    processor, expected, monkeypatch
+):
+    monkeypatch.setattr(targets, "processor", lambda: processor)
+    small = [np.zeros((1024, 1024))] * 8
+    for cores in (1, 2):
+        monkeypatch.setattr(parallel, "num_cores", lambda count=cores: count)
+        assert suits_ynnpack(small) == (expected and cores == 1)
+        with as_on_one_core():
+            assert suits_ynnpack(small) == expected
+            assert not suits_ynnpack([*small, np.zeros(())])
+    assert not suits_ynnpack(small)
+
+
+def test_ynnpack_is_an_option_of_one_device():
     if jax.default_backend() != "cpu":
         pytest.skip("the options are for CPUs")
-    assert is_small([np.zeros((1024, 1024))] * 8)
-    assert not is_small([np.zeros((1024, 1024))] * 8 + [np.zeros(())])
-    monkeypatch.setattr(targets, "processor", lambda: processor)
-    (value, *_) = compiler_options(small=True).values()
-    assert ("CONVOLUTION" in value) == expected
+    (value, *_) = compiler_options(ynnpack=True).values()
+    assert "CONVOLUTION" in value

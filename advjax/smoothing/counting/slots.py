@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
-from advjax.runtime.compilation import is_small
+from advjax.runtime.compilation import suits_ynnpack
 from advjax.smoothing.counting.tiles import counting_program, num_classes, tile_votes
 from advjax.smoothing.counting.votes import explain, partition
 from advjax.smoothing.noises.base import AnyNoise
@@ -109,7 +109,7 @@ def slot_counter(
     def count(slots, tiles):
         if not parts:
             arrays, static = partition(logits_fn, noise, slots.x[0], mesh)
-            program = slots_program(tile, mesh, small=is_small(arrays[0]))
+            program = slots_program(tile, mesh, ynnpack=suits_ynnpack(arrays[0]))
             parts[:] = program, static, everywhere(arrays)
         # The remaining tiles count no copy.
         listed = np.zeros((room, len(SlotTile._fields)), np.int32)
@@ -130,10 +130,10 @@ def slot_counter(
 
 @functools.cache
 def slots_program(
-    tile: int, mesh: Mesh | None, *, small: bool = False
+    tile: int, mesh: Mesh | None, *, ynnpack: bool = False
 ) -> Callable[..., Int[Array, "slots classes"]]:
-    """The compiled count for one tile size, set of devices and size of networks."""
-    return counting_program(functools.partial(_count_rows, tile), mesh, small=small)
+    """The compiled count for one tile size, set of devices and way to convolve."""
+    return counting_program(functools.partial(_count_rows, tile), mesh, ynnpack=ynnpack)
 
 
 def _count_rows(tile, static, device, num_devices, arrays, slots, listed, num_rows):

@@ -51,7 +51,7 @@ def tile_votes(
 
 
 def counting_program(
-    count: Callable[..., Int[Array, "..."]], mesh: Mesh | None, *, small: bool
+    count: Callable[..., Int[Array, "..."]], mesh: Mesh | None, *, ynnpack: bool
 ) -> Callable[..., Int[Array, "..."]]:
     """Compile `count` for a mesh whose devices share the work, and sum their votes.
 
@@ -59,7 +59,7 @@ def counting_program(
         count: takes (static, device, num_devices, *operands) and returns the votes that
             this one of the devices counts; `static` are the static parts of `split`.
         mesh: the devices; None for one.
-        small: as of `compiler_options`.
+        ynnpack: as of `compiler_options`.
 
     Returns:
         A function of (static, *operands), the operands whole on every device.
@@ -85,7 +85,7 @@ def counting_program(
             check_vma=False,
         )(*operands)
 
-    options = compiler_options(mesh, small=small)
+    options = compiler_options(mesh, ynnpack=ynnpack)
     return jax.jit(whole, static_argnums=0, compiler_options=options)
 
 

@@ -34,7 +34,7 @@ from advjax.arguments import (
 )
 from advjax.callables import split
 from advjax.prepared import prepared
-from advjax.runtime.compilation import is_small
+from advjax.runtime.compilation import suits_ynnpack
 from advjax.runtime.failures import is_out_of_memory
 from advjax.smoothing.counting.placement import DEFAULT_PLACEMENT, Placement
 from advjax.smoothing.counting.tiles import counting_program, num_classes, tile_votes
@@ -178,7 +178,7 @@ def bind(logits_fn, x, key, noise, tile, mesh):
     operands = (arrays, x, key)
     if mesh is not None:
         operands = jax.device_put(operands, NamedSharding(mesh, PartitionSpec()))
-    program = count_program(tile, mesh, small=is_small(arrays[0]))
+    program = count_program(tile, mesh, ynnpack=suits_ynnpack(arrays[0]))
     return program, (static, *operands)
 
 
@@ -244,14 +244,16 @@ def as_example(
 
 @functools.cache
 def count_program(
-    tile: int, mesh: Mesh | None, *, small: bool = False
+    tile: int, mesh: Mesh | None, *, ynnpack: bool = False
 ) -> Callable[..., Int[Array, "classes"]]:
-    """The compiled count for one tile size, set of devices and size of networks.
+    """The compiled count for one tile size, set of devices and way to convolve.
 
     Its arguments: the static and the traced part of (classifier, noise), the example,
     the key, and the int32 first tile, end tile, first copy and end copy.
     """
-    return counting_program(functools.partial(_count_tiles, tile), mesh, small=small)
+    return counting_program(
+        functools.partial(_count_tiles, tile), mesh, ynnpack=ynnpack
+    )
 
 
 def _count_tiles(tile, static, device, num_devices, arrays, x, key, bounds):
