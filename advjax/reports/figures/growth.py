@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from advjax.reports.figures import canvas
 
 _PANEL_IN = (3.8, 2.6)
+_HANDLE_IN, _LETTER_IN = 0.7, 0.085
+"""Widths in a legend: of a line's picture with its margins, and of a letter."""
 Line = Sequence[tuple[float, float]]
 
 
@@ -44,7 +46,9 @@ def log_log_plot(
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     height_in = rows * _PANEL_IN[1] + canvas.LEGEND_LINE_IN * len(labels)
-    with canvas.figure(path, columns * _PANEL_IN[0], height_in) as figure:
+    entry_in = _HANDLE_IN + _LETTER_IN * max(map(len, labels))
+    width_in = max(columns * _PANEL_IN[0], entry_in)
+    with canvas.figure(path, width_in, height_in) as figure:
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         shown = {}
         for axes, (name, panel) in zip(grid.flat, panels.items(), strict=False):
@@ -73,6 +77,6 @@ def log_log_plot(
             names,
             loc="outside lower center",
             frameon=False,
-            ncols=2,
+            ncols=2 if 2 * entry_in <= width_in else 1,
         )
     return pathlib.Path(path)

@@ -14,6 +14,14 @@ def test_growth_is_drawn_in_a_panel_for_each_title(tmp_path):
     assert height > 1.8 * small
 
 
+def test_a_long_name_is_not_cut(tmp_path):
+    line, name = [(1, 2.0), (32, 9.0)], "one of many long names of a contestant " * 2
+    path = tmp_path / "x.png"
+    image = imread(log_log_plot({"a": {name: line}}, path, x_label="n", y_label="t"))
+    # The columns at both edges are empty.
+    assert (image[:, [0, 1, 2, -3, -2, -1], :3] == 1).all()
+
+
 @pytest.mark.parametrize(
     ("panels", "message"),
     [({}, "nothing to draw"), ({"a": {"x": [(0, 1.0)]}}, "positive")],
