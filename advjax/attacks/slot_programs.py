@@ -96,17 +96,17 @@ def programs(
         return jax.vmap(functools.partial(measure, attack, logits_fn))(ended)
 
     slots, same = PartitionSpec(AXIS), PartitionSpec()
-    options = {"compiler_options": compiler_options(mesh, ynnpack=ynnpack)}
-    begin = _compile(begin_some, mesh, [same] + [slots] * 6, slots, **options)
-    advance = _compile(
+    compiled = functools.partial(
+        _compile, mesh, compiler_options=compiler_options(mesh, ynnpack=ynnpack)
+    )
+    begin = compiled(begin_some, [same] + [slots] * 6, slots)
+    advance = compiled(
         advance_block,
-        mesh,
         [same, slots, slots, slots, same, same],
         (slots, slots, slots, same),
         donate_argnums=2,
-        **options,
     )
-    judge = _compile(judge_all, mesh, [same, slots], slots, **options)
+    judge = compiled(judge_all, [same, slots], slots)
     return begin, advance, judge
 
 
@@ -134,7 +134,7 @@ def slot_shapes(
     return state, rows(jnp.int32), rows(bool)
 
 
-def _compile(function, mesh: Mesh | None, in_specs, out_specs, **options) -> Program:
+def _compile(mesh: Mesh | None, function, in_specs, out_specs, **options) -> Program:
     """The function as one program; on a mesh, with its arrays split by the specs.
 
     The first argument, the static part found by `split`, is part of the program.
