@@ -16,6 +16,11 @@ _ARRAYS = (jax.Array, np.ndarray, jax.ShapeDtypeStruct)
 """Leaves to trace; the last stands for an array in a program that is only compiled."""
 
 
+def is_array(leaf: Any) -> bool:
+    """Tell whether `split` takes a leaf of a function for an array, to be traced."""
+    return isinstance(leaf, _ARRAYS)
+
+
 def split(function: Callable[..., Any]) -> tuple[list[Any], Hashable]:
     """A function's arrays, to be traced, and a hashable rest that identifies it.
 
@@ -23,7 +28,7 @@ def split(function: Callable[..., Any]) -> tuple[list[Any], Hashable]:
     is.
     """
     leaves, structure = jax.tree.flatten(_as_pytree(function))
-    traced = tuple(isinstance(leaf, _ARRAYS) for leaf in leaves)
+    traced = tuple(map(is_array, leaves))
     arrays = [leaf for leaf, array in zip(leaves, traced, strict=True) if array]
     rest = tuple(
         None if array else _hashable(leaf)
