@@ -3,9 +3,12 @@
 JAX is imported inside the functions: a rival's process holds only its own library.
 """
 
+import dataclasses
+
 import numpy as np
 
 NUM_CLASSES = 10
+LABELS = tuple(str(label) for label in range(NUM_CLASSES))
 SIGMAS = {"mfbe": 0.25, "waveform": 0.01}
 """Standard deviation of the smoothing noise, by stage."""
 
@@ -32,8 +35,38 @@ def fresh_rescnn(width: int, *, dropout: float = 0.2, seed: int = 0):
         variables=jax.device_get(variables),
         module=module,
         representation=representation,
-        labels=tuple(str(label) for label in range(NUM_CLASSES)),
+        labels=LABELS,
     )
+
+
+def fresh_resnet18(size: tuple[int, int], *, width: int = 64, seed: int = 0):
+    """A `Classifier`: a ResNet-18 with its initial weights.
+
+    Args:
+        size: frames and bins of its spectrogram images, which it does not resize.
+        width: channels of the first stage.
+        seed: of the weights.
+    """
+    import jax
+
+    from advjax.classifier import Classifier, initialise
+    from advjax.models import ResNet18
+    from advjax.representations.presets import stft
+
+    frames, bins = size
+    representation = dataclasses.replace(stft(), frames=frames, bins=bins)
+    module = ResNet18(num_classes=NUM_CLASSES, width=width, resize=None)
+    variables = initialise(module, representation, jax.random.key(seed))
+    return Classifier(jax.device_get(variables), module, representation, LABELS)
+
+
+def labelled(classifier, count: int, seed: int):
+    """A `Batch` of random inputs of a classifier, in [0, 1), and labels."""
+    from advjax.types import Batch
+
+    shape = count, *classifier.representation.feature_shape
+    x = np.random.default_rng(seed).random(shape, np.float32)
+    return Batch(x, np.arange(count, dtype=np.int32) % NUM_CLASSES)
 
 
 def training_step(module, gradients, optimizer, **compiler_options):

@@ -2,13 +2,13 @@
 
   python -m experiments.benchmarks.training
 
-Builds a ResCNN, rebuilds it in PyTorch with the same weights, and compares their
-logits. Then both take the step of `fused_adversarial`: the clean and the FGSM loss,
-half and half, where the clean backward pass also gives the direction, and plain SGD.
-The losses of both must agree before anything is timed. PyTorch runs in both memory
-layouts, of which the faster counts. The first call, which compiles, is apart. Prints a
-Markdown table; --out=FILE.md (or --out=FOLDER) also writes it, every turn as JSON, and
-a figure.
+Builds a ResCNN, of --width channels, and a ResNet-18 on images of 128x64, rebuilds each
+in PyTorch with the same weights, and compares their logits. Then both take the step of
+`fused_adversarial`: the clean and the FGSM loss, half and half, where the backward pass
+of the clean one also gives the direction, and plain SGD. The losses of both must agree
+before anything is timed. PyTorch runs in both memory layouts, and compiled by itself;
+the fastest counts. The first call, which compiles, is apart. Prints a Markdown table;
+--out=FILE.md (or --out=FOLDER) also writes it, every turn as JSON, and a figure.
 
 Needs PyTorch 2.13.0: pip install 'advjax[bench]'
 """
@@ -16,8 +16,6 @@ Needs PyTorch 2.13.0: pip install 'advjax[bench]'
 import functools
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import optax
 
 from advjax.classifier import Classifier
@@ -44,17 +42,36 @@ step changed the weights alike."""
 
 
 def main() -> None:
-    """Check that both do the same, then take turns."""
-    pytorch.start(flags.SEED.value)
-    # PyTorch's twin has no dropout, whose mask the two could not share.
-    classifier = problems.fresh_rescnn(
-        bench.WIDTH.value, dropout=0.0, seed=flags.SEED.value
-    )
-    count = flags.BATCH_SIZE.value or 32
-    y = np.arange(count, dtype=np.int32) % problems.NUM_CLASSES
-    batch = Batch(jnp.asarray(problems.noise(count, flags.SEED.value)), jnp.asarray(y))
-    parity = pytorch.parity(classifier, batch.x, LOGITS_TOLERANCE)
+    """Compare each network with its twin, then let them take turns."""
+    seed, count = flags.SEED.value, flags.BATCH_SIZE.value or 32
+    pytorch.start(seed)
+    width = bench.WIDTH.value
+    # PyTorch's twins have no dropout, whose mask the two could not share.
+    networks = {
+        f"ResCNN of width {width}": problems.fresh_rescnn(
+            width, dropout=0.0, seed=seed
+        ),
+        "ResNet-18": problems.fresh_resnet18((128, 64), seed=seed),
+    }
     problems.compile_afresh()
+    contests, notes = [], []
+    for name, classifier in networks.items():
+        one, note = _contest(
+            name, classifier, problems.labelled(classifier, count, seed)
+        )
+        contests.append(one)
+        notes.append(note)
+    notes.append(f"batches of {count}; clean and FGSM loss, then SGD")
+    table = results.table(contests, {"the best PyTorch": ["torch"]}, notes=notes)
+    setting = results.setting(["torch"])
+    print(results.write(flags.OUT.value, "training", contests, table, setting))
+
+
+def _contest(
+    name: str, classifier: Classifier, batch: Batch
+) -> tuple[results.Contest, str]:
+    """The turns of all steps of one network, and a note on what they computed."""
+    parity = pytorch.parity(classifier, batch.x, LOGITS_TOLERANCE)
     spread = {}
 
     def check(entrants) -> None:
@@ -66,22 +83,19 @@ def main() -> None:
         rounds=bench.TURNS.value,
         size=lambda entrants: [1] * len(entrants),
         check=check,
+        title=name,
     )
-    one = results.Contest("a training step", "steps", found, {"losses": spread})
-    notes = [
-        f"ResCNN of width {classifier.module.width}, "
-        f"{classifier.num_parameters():,} parameters; batch of {count} times "
-        f"{'x'.join(map(str, batch.x.shape[1:]))}; clean and FGSM loss, then SGD",
+    size = "x".join(map(str, batch.x.shape[1:]))
+    note = (
+        f"{name}: {classifier.num_parameters():,} parameters, examples of {size}; "
         f"logits differ by {parity:.1e} at most, the losses of the first two steps by "
-        f"{max(spread.values()):.1e} of the largest",
-    ]
-    table = results.table([one], {"the best PyTorch": ["torch"]}, notes=notes)
-    setting = results.setting(["torch"])
-    print(results.write(flags.OUT.value, "training", [one], table, setting))
+        f"{max(spread.values()):.1e} of the largest"
+    )
+    return results.Contest(name, "steps", found, {"losses": spread}), note
 
 
 def contestants(classifier: Classifier, batch: Batch) -> list[harness.Contestant]:
-    """Ours, and PyTorch in both layouts; the first call of each takes two steps."""
+    """Ours, and PyTorch's ways; the first call of each takes two steps."""
 
     def work(make, **options) -> Work:
         step = make(classifier, batch, **options)
@@ -90,14 +104,16 @@ def contestants(classifier: Classifier, batch: Batch) -> list[harness.Contestant
     theirs = functools.partial(
         work, pytorch_steps.training_step, eps=EPS, alpha=ALPHA, rate=RATE
     )
-    layouts = {"channels first": "contiguous_format", "channels last": "channels_last"}
+    ways = {
+        "channels first": {"layout": "contiguous_format"},
+        "channels last": {"layout": "channels_last"},
+        "compiled": {"layout": "channels_last", "compiled": True},
+    }
     return [
         harness.Contestant("ours", "ours", work, {"make": our_step}, batch=2),
         *(
-            harness.Contestant(
-                f"PyTorch, {name}", "torch", theirs, {"layout": layout}, batch=2
-            )
-            for name, layout in layouts.items()
+            harness.Contestant(f"PyTorch, {name}", "torch", theirs, options, batch=2)
+            for name, options in ways.items()
         ),
     ]
 

@@ -2,14 +2,8 @@
 
 from collections.abc import Iterator
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from advjax.classifier import Classifier, initialise
-from advjax.models import ResNet18
-from advjax.representations.presets import stft
-from advjax.types import Batch
 from experiments.benchmarks import harness, problems, training
 from experiments.benchmarks.harness import Entrant
 from experiments.benchmarks.parts import Row, Size
@@ -20,16 +14,10 @@ from experiments.benchmarks.rivals import pytorch
 def adversarial_step(size: Size) -> Iterator[Row]:
     """Yield steps per second in float32 on spectrogram images; losses are compared."""
     pytorch.start()
-    representation = stft(scale=14.0 if size.small else 2.0)
-    width, count = (4, 4) if size.small else (64, 32)
-    module = ResNet18(num_classes=problems.NUM_CLASSES, width=width, resize=None)
-    labels = tuple(str(label) for label in range(problems.NUM_CLASSES))
-    variables = jax.device_get(initialise(module, representation, jax.random.key(0)))
-    classifier = Classifier(variables, module, representation, labels)
-    shape = representation.feature_shape
-    x = np.random.default_rng(0).random((count, *shape), np.float32)
-    batch = Batch(x, np.arange(count, dtype=np.int32) % problems.NUM_CLASSES)
-    parity = pytorch.parity(classifier, jnp.asarray(x), 1e-3)
+    shape, width, count = ((112, 55), 4, 4) if size.small else ((784, 384), 64, 32)
+    classifier = problems.fresh_resnet18(shape, width=width)
+    batch = problems.labelled(classifier, count, seed=0)
+    parity = pytorch.parity(classifier, batch.x, 1e-3)
     yield Row("training", "logits of JAX and PyTorch", "check", parity, "difference")
 
     def note(entrant: Entrant) -> str:
@@ -38,7 +26,7 @@ def adversarial_step(size: Size) -> Iterator[Row]:
         return f"loss {losses[entrant.contestant.name][0]:.4f}"
 
     losses: dict[str, np.ndarray] = {}
-    size_text = "x".join(map(str, shape[:2]))
+    size_text = "x".join(map(str, shape))
     work = f"ResNet-18, width {width}, batch {count} of {size_text}, float32"
     contestants = training.contestants(classifier, batch)
     yield from race([(work, each) for each in contestants], "steps", note=note)

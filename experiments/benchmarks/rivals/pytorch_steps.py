@@ -127,9 +127,9 @@ def _autocast(net):
 
 def training_step(
     classifier: Classifier, batch: Batch, *, layout: str, eps: float, alpha: float,
-    rate: float,
+    rate: float, compiled: bool = False,
 ) -> Callable[[], float]:  # fmt: skip
-    """A step of clean and FGSM loss and SGD, eager; it returns the loss before.
+    """A step of clean and FGSM loss and SGD; it returns the loss before.
 
     One backward pass fills the gradients of the weights and of the clean batch.
     """
@@ -139,6 +139,7 @@ def training_step(
     network = pytorch.twin(classifier).train().requires_grad_(True)
     network = network.to(memory_format=memory_format)
     optimizer = torch.optim.SGD(network.parameters(), lr=rate)
+    network = torch.compile(network) if compiled else network
     clean = pytorch.tensor(batch.x, channels_first=True)
     clean = clean.to(memory_format=memory_format)
     y = pytorch.tensor(batch.y).long()
