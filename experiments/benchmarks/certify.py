@@ -9,6 +9,7 @@ best PyTorch that we can write, at several batches, in both memory layouts, with
 norm folded, with torch.compile, and on a CPU in one process a core; (c) a large matrix
 product, the ceiling. The best of ours and the best of (b) are those with the best
 median. On a CPU, PyTorch's autocast to bfloat16 is a rival of its own kind.
+--convolutions=avx2 adds ours as it would run on that kind of CPU.
 
 Then the best of ours alone, at the first width, over a 30-fold range of n and of clips:
 the cost of a certificate, and the growth of memory. Writes certify.md, certify.json and
@@ -18,6 +19,7 @@ The clip is normal noise at the stage mfbe and the network is not trained: neith
 changes the time of a vote. Needs PyTorch 2.13.0: pip install 'advjax[bench]'
 """
 
+import contextlib
 import functools
 import math
 import pathlib
@@ -41,9 +43,11 @@ from experiments.lab.console import say
 flags.declare(
     __name__,
     *(flags.PRECISION, bench.TURNS, bench.TURN_S, bench.WIDTHS, bench.TILES),
-    *(bench.BATCHES, bench.SCALING, bench.COMPILED),
+    *(bench.BATCHES, bench.SCALING, bench.COMPILED, flags.CONVOLUTIONS),
     *(flags.OUT, flags.CACHE, flags.HOME),
 )
+
+_lasting = contextlib.ExitStack()
 
 TOLERANCE = {"logits": 1e-4, "rounded": 0.1}
 """Greatest difference of logits, relative to the largest: all in float32, then each in
@@ -51,6 +55,7 @@ its own precision."""
 MULTIPLES = (1, 3, 10, 30)
 AGAINST = {"the best PyTorch": ["torch"], "the published loop": ["published"]}
 _ROUNDED = "PyTorch in bfloat16"
+_OTHER_CPU = "ours, as on another kind of CPU"
 
 
 def main() -> None:
@@ -101,7 +106,7 @@ def contestants(width: int, *, on_cpu: bool) -> Iterator[harness.Contestant]:
 
     yield entry("matrix product", "ceiling", matrix_product, 1)
     ours = functools.partial(
-        entry, kind="ours", build=our_votes, width=width,
+        entry, build=our_votes, width=width,
         cache=compiled if flags.CACHE.value else "",
     )  # fmt: skip
     defaults = [10, 20] if on_cpu else [500, 1000, 2000]
@@ -109,10 +114,16 @@ def contestants(width: int, *, on_cpu: bool) -> Iterator[harness.Contestant]:
         for devices in sorted({1, cores}) if on_cpu else [1]:
             name = f"ours, tile {tile}, {devices} device{'s' * (devices > 1)}"
             # A tile on each device selects the class, and at least as many estimate.
-            yield ours(name, batch=2 * tile * devices, tile=tile, devices=devices)
-        if on_cpu and cores > 1:
-            name = f"ours, tile {tile}, processes of a core ({cores})"
-            yield ours(name, batch=2 * tile * cores, tile=tile, workers=cores)
+            batch = 2 * tile * devices
+            yield ours(name, "ours", batch=batch, tile=tile, devices=devices)
+        kinds = {"": ("ours", "")}
+        if kind := flags.CONVOLUTIONS.value:
+            kinds[f", convolutions of {kind}"] = (_OTHER_CPU, kind)
+        for title, (side, kind) in kinds.items() if on_cpu and cores > 1 else []:
+            yield ours(
+                f"ours, tile {tile}, processes of a core ({cores}){title}", side,
+                batch=2 * tile * cores, tile=tile, workers=cores, convolutions=kind,
+            )  # fmt: skip
     # JAX makes PyTorch's weights; its programs need not be compiled for each of them.
     shared = shared | {"JAX_COMPILATION_CACHE_DIR": compiled}
     # The allocator's settings of launch.sh are ours: they halve the published loop's
@@ -184,6 +195,7 @@ def check_logits(entrants: Sequence[harness.Entrant]) -> None:
 def our_votes(
     *, width: int, tile: int, precision: str, cache: str, devices: int = 1,
     workers: int = 0, stage: str = "mfbe", num_compared: int = 1000,
+    convolutions: str = "",
 ) -> Work:  # fmt: skip
     """`smoothing.certify_each`, whose votes estimate, but for a tile on each device.
 
@@ -196,17 +208,22 @@ def our_votes(
         workers: processes that count in place of this one; 0 for none.
         stage: of the noise, "mfbe" or "waveform".
         num_compared: noisy copies whose predictions are compared with float32's.
+        convolutions: the kind of CPU whose ways are taken; empty for this one.
     """
     import jax
 
     if devices > 1:
         jax.config.update("jax_num_cpu_devices", devices)
     from advjax import smoothing
+    from advjax.runtime import targets
     from advjax.runtime.compilation import use_disk_cache
     from advjax.smoothing.counting.workers import Workers
 
     if cache:
         use_disk_cache(cache)
+    if convolutions:
+        # As long as this process lasts.
+        _lasting.enter_context(targets.choosing_processor(convolutions))
     classifier = problems.fresh_rescnn(width)
     logits_fn = classifier.logits_fn(stage, precision=precision)
     (clip,), gaussian = problems.clip(stage), smoothing.gaussian(problems.SIGMAS[stage])

@@ -1,3 +1,4 @@
+import functools
 import json
 
 import jax
@@ -6,6 +7,7 @@ import pytest
 from absl.testing import flagsaver
 
 from advjax.layers import blocks, convolution
+from advjax.runtime import targets
 from experiments.benchmarks import certify, harness, problems
 from experiments.benchmarks.results import Contest, Result
 from experiments.benchmarks.rivals import pytorch_steps
@@ -70,6 +72,28 @@ def test_ours_has_a_process_a_core(monkeypatch, cores):
     workers = {one.options.get("workers", 0) for one in ours}
     assert workers == ({0, 2} if cores == 2 else {0})
     assert len({one.name for one in ours}) == len(ours)
+
+
+def test_ours_can_run_as_on_another_cpu(monkeypatch):
+    monkeypatch.setattr(certify.parallel, "num_cores", lambda: 2)
+    here = list(certify.contestants(16, on_cpu=True))
+    with flagsaver.flagsaver(convolutions="avx2"):
+        there = list(certify.contestants(16, on_cpu=True))
+    more = [one for one in there if one.name not in {each.name for each in here}]
+    assert [one.options["convolutions"] for one in more] == ["avx2"] * len(more)
+    # They are not ours on this machine, which its best is chosen from.
+    assert more and all(one.kind != "ours" for one in more)
+
+
+@pytest.mark.slow
+def test_ways_of_another_cpu_give_the_same_logits():
+    work = functools.partial(
+        certify.our_votes, width=16, tile=5, precision="float32", cache=""
+    )
+    with certify._lasting:
+        here, there = (work(convolutions=kind).facts["logits"] for kind in ("", "avx2"))
+        assert targets.processor() == "avx2"
+    np.testing.assert_allclose(there, here, atol=1e-4 * np.abs(here).max())
 
 
 def test_pytorchs_sides_are_the_same_network():
