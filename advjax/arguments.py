@@ -203,7 +203,7 @@ def _foreign_package(error: Exception, function: Any) -> str | None:
 
 def in_float32(logits_fn: Callable[..., Any]) -> Callable[..., Any]:
     """The function with its logits in float32, for weights of any type."""
-    return lambda x: logits_fn(x).astype(jnp.float32)
+    return lambda *x: logits_fn(*x).astype(jnp.float32)
 
 
 def float_example(x: Any, name: str = "x") -> Any:

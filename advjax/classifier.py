@@ -11,6 +11,7 @@ import numpy as np
 from flax import linen as nn
 from flax import struct
 
+from advjax.padding import Length
 from advjax.representations import Representation
 from advjax.reprs import changed_fields
 from advjax.runtime.precision import check_precision, products_in
@@ -53,6 +54,10 @@ class BaseClassifier(abc.ABC):
         The chain, and the noise added before it, are computed in float32 whatever the
         precision of the network.
 
+        The function also takes a second argument, for an example that is padded with
+        zeros: its own length. The logits are then those without the padding, up to
+        rounding. Front ends in chunks and the networks behind them accept it.
+
         Args:
             at: a stage of the representation's chain ("waveform", "magnitude", ...).
             precision: one of `runtime.precision.PRECISIONS`. Another precision is
@@ -92,9 +97,16 @@ class Classifier(BaseClassifier):
         network, stage = changed_fields(self.module), self.representation.name
         return f"Classifier({network}, {stage}, {len(self.labels)} labels)"
 
-    def logits(self, features: Features) -> Logits:
-        """Logits of one example at the network's own input."""
-        return self.module.apply(self.variables, features[None], train=False)[0]
+    def logits(self, features: Features, length: Length | None = None) -> Logits:
+        """Logits of one example at the network's own input.
+
+        Args:
+            features: the example.
+            length: its own length, if it is padded and the network accepts that.
+        """
+        more = {} if length is None else {"lengths": jnp.asarray(length)[None]}
+        rows = self.module.apply(self.variables, features[None], train=False, **more)
+        return rows[0]
 
     def num_parameters(self) -> int:
         """Number of trainable parameters."""
@@ -126,14 +138,20 @@ class _LogitsFrom:
     at: str
     precision: str
 
-    def __call__(self, classifier: BaseClassifier, x: Features) -> Logits:
+    def __call__(
+        self, classifier: BaseClassifier, x: Features, length: Length | None = None
+    ) -> Logits:
         with products_in("float32"):
             for step in classifier.representation.after(self.at):
-                x = step.step(x)
+                if length is None:
+                    x = step.step(x)
+                else:
+                    x, length = step.step_padded(x, length)
         if self.precision == "bfloat16":
             x = x.astype(jnp.bfloat16)
         with products_in(self.precision):
-            return classifier.logits(x).astype(jnp.float32)
+            given = (x,) if length is None else (x, length)
+            return classifier.logits(*given).astype(jnp.float32)
 
 
 def initialise(

@@ -4,12 +4,24 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 
 def log_mean_softmax(
     logits: Float[Array, "*batch rows classes"],
+    counts: Int[Array, "*batch"] | None = None,
 ) -> Float[Array, "*batch classes"]:
-    """The logarithm of the mean softmax over rows, computed without underflow."""
+    """The logarithm of the mean softmax over rows, computed without underflow.
+
+    Args:
+        logits: the rows.
+        counts: the mean is over so many first rows; None for all.
+    """
     logs = jax.nn.log_softmax(logits.astype(jnp.float32))
-    return jax.nn.logsumexp(logs, axis=-2) - math.log(logits.shape[-2])
+    if counts is None:
+        return jax.nn.logsumexp(logs, axis=-2) - math.log(logits.shape[-2])
+    row = jnp.arange(logits.shape[-2]).reshape(*[1] * counts.ndim, -1)
+    counted = row < counts[..., None]
+    logs = jnp.where(counted[..., None], logs, -jnp.inf)
+    number = counts[..., None].astype(jnp.float32)
+    return jax.nn.logsumexp(logs, axis=-2) - jnp.log(number)

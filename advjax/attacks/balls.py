@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from advjax.padding import WHOLE, Own
 from advjax.types import Features, Key
 
 
@@ -18,12 +19,13 @@ class Ball(NamedTuple):
 
     Attributes:
         project: a perturbation to the nearest one inside the ball.
-        sample: (key, perturbation of the wanted shape) to a uniform sample of the ball.
+        sample: (key, perturbation of the wanted shape, its own entries) to a uniform
+            sample of the ball in these entries.
         steepest: a gradient to the direction of norm 1 of steepest ascent.
     """
 
     project: Callable[[Features], Features]
-    sample: Callable[[Key, Features], Features]
+    sample: Callable[..., Features]
     steepest: Callable[[Features], Features]
 
 
@@ -35,8 +37,9 @@ def ball(norm: str, eps: Float[Array, ""]) -> Ball:
 def linf(eps: Float[Array, ""]) -> Ball:
     """The box in which no entry moves further than `eps`."""
 
-    def sample(key: Key, like: Features) -> Features:
-        return eps * jax.random.uniform(key, like.shape, jnp.float32, -1.0, 1.0)
+    def sample(key: Key, like: Features, own: Own = WHOLE) -> Features:
+        drawn = jax.random.uniform(key, like.shape, jnp.float32, -1.0, 1.0)
+        return eps * own.keep(drawn)
 
     return Ball(
         lambda delta: optax.projections.projection_linf_ball(delta, eps),
@@ -48,14 +51,14 @@ def linf(eps: Float[Array, ""]) -> Ball:
 def l2(eps: Float[Array, ""]) -> Ball:
     """The Euclidean ball."""
 
-    def sample(key: Key, like: Features) -> Features:
+    def sample(key: Key, like: Features, own: Own = WHOLE) -> Features:
         key_direction, key_radius = jax.random.split(key)
         direction = jax.random.normal(key_direction, like.shape, jnp.float32)
         # The ball of radius r has r^d of the volume of the unit ball.
         share = jax.random.uniform(key_radius, (), jnp.float32) ** jnp.float32(
-            1 / max(like.size, 1)
+            1 / own.count(like)
         )
-        return eps * share * unit(direction)
+        return eps * share * unit(own.keep(direction))
 
     return Ball(
         lambda delta: delta * jnp.minimum(1.0, eps / jnp.maximum(norm2(delta), _TINY)),

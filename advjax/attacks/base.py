@@ -191,6 +191,9 @@ class Attack(NamedTuple):
             None leaves it.
         resolution: the step that `finish` rounds to. A finished example is within the
             budget up to half a step of each entry.
+        any_length: whether a `Padded` example gives the result of its own length. The
+            attack then draws and counts by `padding.own`, and moves else along
+            gradients, which are zero in the padding.
     """
 
     init: InitFn
@@ -204,6 +207,7 @@ class Attack(NamedTuple):
     call: str = ""
     finish: FinishFn | None = None
     resolution: float = 0.0
+    any_length: bool = False
 
     __repr__ = call_or_fields
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from advjax.arguments import (
     check_key,
@@ -43,6 +43,7 @@ from advjax.attacks.checks import (
 )
 from advjax.attacks.slot_programs import programs, rows_of
 from advjax.callables import split
+from advjax.padding import apart, of_any
 from advjax.runtime import targets
 from advjax.runtime.compilation import suits_ynnpack
 from advjax.runtime.parallel import replicate
@@ -63,6 +64,34 @@ class BatchState(NamedTuple):
     steps: Int[np.ndarray, "slots"]
     example: Int[np.ndarray, "slots"]
     following: int
+
+
+class Examples(NamedTuple):
+    """The checked arguments of `run_batch`, one row an example.
+
+    Attributes:
+        x: examples, padded where there are lengths.
+        y: labels or targets.
+        keys: their randomness.
+        budgets: their budgets.
+        lengths: their own lengths; None without padding.
+    """
+
+    x: Float[np.ndarray, "examples *features"]
+    y: Int[np.ndarray, "examples"]
+    keys: Any
+    budgets: Float[np.ndarray, "examples"]
+    lengths: Int[np.ndarray, "examples"] | None
+
+    def lengths_at(self, numbers: Any) -> Int[np.ndarray, "rows"] | None:
+        """The own lengths of these examples, if any."""
+        return None if self.lengths is None else self.lengths[numbers]
+
+    def cut(self, number: int, result: AttackResult) -> AttackResult:
+        """The result of an example, without padding."""
+        if self.lengths is None:
+            return result
+        return result._replace(x_adv=result.x_adv[: self.lengths[number]])
 
 
 def run_batch(
@@ -86,7 +115,8 @@ def run_batch(
     Args:
         attack: the attack to run.
         logits_fn: any callable from one example to one row of logits, as for `run`.
-        x: clean examples, [examples, ...]; float32, or cast to it.
+        x: clean examples, [examples, ...], float32 or cast to it; `Padded` for several
+            lengths. Each result then has its example's own length.
         y: labels or, for a targeted attack, target classes.
         keys: one key per example.
         budget: one for all examples, or one per example.
@@ -103,11 +133,18 @@ def run_batch(
             `logits_fn`.
 
     Raises:
-        ValueError: unusable functions, examples, labels, keys or budgets. Raised at the
-            call, except for errors that only the classifier's outputs show.
+        ValueError: unusable functions, examples, labels, keys or budgets, or an attack
+            that takes no padding. Raised at the call, except for errors that only the
+            classifier's outputs show.
     """
+    x, lengths = apart(x)
     x = np.asarray(float_example(x))
-    classes = num_classes(logits_fn, example_like(x))
+    if lengths is not None and not attack.any_length:
+        raise ValueError(
+            "this attack gives other results on padded examples: attack those of each "
+            "length by themselves"
+        )
+    classes = num_classes(of_any(logits_fn, lengths), example_like(x))
     y = np.asarray(check_labels(y, classes, shape=(len(x),)))
     check_finite(x)
     check_in_bounds(x, attack.bounds)
@@ -131,7 +168,7 @@ def run_batch(
             following=0,
         )
     slots = _in_equal_shares(slots, num_devices)
-    examples = x, y, keys, np.broadcast_to(budgets, (len(x),))
+    examples = Examples(x, y, keys, np.broadcast_to(budgets, (len(x),)), lengths)
     bound = _bind(attack, logits_fn, mesh)
     return _results(bound, examples, slots, block, on_block, mesh)
 
@@ -150,7 +187,7 @@ def _results(
 ) -> Iterator[tuple[int, AttackResult]]:
     """Results of `run_batch` for checked arguments."""
     begin, advance, judge = programs
-    x, num_slots = examples[0], len(slots.steps)
+    x, num_slots = examples.x, len(slots.steps)
     if slots.following < len(x) or (slots.example >= 0).any():
         _check_outputs(judge, examples, num_slots)
     ended, num_rounds = [], 0
@@ -164,6 +201,7 @@ def _results(
             slots.state,
             slots.steps,
             active,
+            examples.lengths_at(np.where(example < 0, 0, example)),
             np.int32(enough),
             np.int32(block - num_rounds),
         )
@@ -179,10 +217,10 @@ def _results(
         at_block = num_rounds >= block or idle
         # Judge in full batches; a snapshot cannot hold finished examples.
         while len(ended) >= num_slots or (ended and at_block):
-            for number, result in _judge(judge, ended[:num_slots], num_slots):
+            for number, result in _judge(judge, ended[:num_slots], num_slots, examples):
                 if not np.isfinite(result.logits).all():
                     _check_outputs(judge, examples, num_slots, first=number)
-                yield number, result
+                yield number, examples.cut(number, result)
             del ended[:num_slots]
         if at_block:
             num_rounds = 0
@@ -196,31 +234,32 @@ def _check_outputs(judge, examples, num_slots: int, first: int = 0) -> None:
     Raises:
         ValueError: logits that are not finite, or that are probabilities.
     """
-    x, y, *_ = examples
-    part = slice(first, first + num_slots)
+    numbers = range(len(examples.x))[first : first + num_slots]
 
-    def logits(x):
-        rows = [
-            Ended(row, row, label, np.float32(0), np.int32(0))
-            for row, label in zip(x, y[part], strict=True)
-        ]
-        found = _judge(judge, list(enumerate(rows)), num_slots)
+    def logits(scale):
+        rows = []
+        for number in numbers:
+            x = examples.x[number] * np.float32(scale)
+            ended = Ended(x, x, examples.y[number], np.float32(0), np.int32(0))
+            rows.append((number, ended))
+        found = _judge(judge, rows, num_slots, examples)
         return np.stack([result.logits for _, result in found])
 
-    clean = logits(x[part])
+    clean = logits(1)
     check_finite_logits(clean)
     # One set of logits may sum to 1 by chance; those of scaled examples do not.
-    if look_like_probabilities(clean) and look_like_probabilities(logits(x[part] / 2)):
+    if look_like_probabilities(clean) and look_like_probabilities(logits(0.5)):
         raise ValueError(PROBABILITIES)
 
 
 def _judge(
-    judge, ended: list[tuple[int, Ended]], num_slots: int
+    judge, ended: list[tuple[int, Ended]], num_slots: int, examples: Examples
 ) -> Iterator[tuple[int, AttackResult]]:
     """Results of at most `num_slots` finished examples, in one call of fixed shape."""
-    rows = [row for _, row in ended]
-    rows += rows[-1:] * (num_slots - len(rows))
-    found = jax.tree.map(np.asarray, judge(jax.tree.map(lambda *a: np.stack(a), *rows)))
+    full = ended + ended[-1:] * (num_slots - len(ended))
+    rows = jax.tree.map(lambda *a: np.stack(a), *(row for _, row in full))
+    lengths = examples.lengths_at([number for number, _ in full])
+    found = jax.tree.map(np.asarray, judge(rows, lengths))
     for place, (example, _) in enumerate(ended):
         yield example, jax.tree.map(lambda a, p=place: a[p], found)
 
@@ -247,8 +286,8 @@ def _in_equal_shares(slots: BatchState, num_devices: int) -> BatchState:
 
 def _fill(slots: BatchState, begin, examples) -> BatchState:
     """The slots, with the next examples in the free ones."""
-    x, y, keys, budgets = examples
-    free = np.flatnonzero(slots.example < 0)[: len(x) - slots.following]
+    waiting = len(examples.x) - slots.following
+    free = np.flatnonzero(slots.example < 0)[:waiting]
     if not free.size:
         return slots
     example = slots.example.copy()
@@ -257,7 +296,15 @@ def _fill(slots: BatchState, begin, examples) -> BatchState:
     fresh[free] = True
     # A slot without an example computes on the first one; the result is discarded.
     index = np.where(example < 0, 0, example)
-    state = begin(x[index], y[index], keys[index], budgets[index], fresh, slots.state)
+    state = begin(
+        examples.x[index],
+        examples.y[index],
+        examples.keys[index],
+        examples.budgets[index],
+        examples.lengths_at(index),
+        fresh,
+        slots.state,
+    )
     steps = np.where(fresh, 0, slots.steps).astype(np.int32)
     return BatchState(
         state=state,

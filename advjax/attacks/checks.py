@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from advjax.arguments import check_labels, float_example, in_float32, num_classes
 from advjax.attacks.objectives import cross_entropy
 from advjax.callables import join, split
+from advjax.padding import apart, fill_batch, of_any, of_each, own
 from advjax.runtime.compilation import compiler_options
 from advjax.types import AnyArray, Bounds, LogitsFn
 
@@ -115,18 +116,17 @@ def zero_gradient_shares(
 
     Source: Athalye et al. 2018, arXiv:1802.00420, on the signs of masked gradients.
     """
+    x, lengths = apart(x)
     x = np.asarray(float_example(x))
-    classes = num_classes(logits_fn, example_like(x))
+    classes = num_classes(of_any(logits_fn, lengths), example_like(x))
     y = np.asarray(check_labels(y, classes, shape=(len(x),)))
     arrays, static = split(logits_fn)
     shares = [np.zeros(0, np.float32)]
     for start in range(0, len(x), batch_size):
         part = slice(start, start + batch_size)
-        rows, labels = x[part], y[part]
-        missing = batch_size - len(rows)
-        rows = np.pad(rows, [(0, missing)] + [(0, 0)] * (rows.ndim - 1))
-        found = _shares()(static, arrays, rows, np.pad(labels, (0, missing)))
-        shares.append(np.asarray(found)[: batch_size - missing])
+        given = x[part], y[part], lengths if lengths is None else lengths[part]
+        found = _shares()(static, arrays, *fill_batch(given, batch_size))
+        shares.append(np.asarray(found)[: len(given[0])])
     return np.concatenate(shares).astype(np.float64)
 
 
@@ -151,11 +151,10 @@ def _share_each(
     arrays: list[Any],
     x: Float[Array, "examples *features"],
     y: Int[Array, "examples"],
+    lengths: Int[Array, "examples"] | None,
 ) -> Float[Array, "examples"]:
-    logits_fn = in_float32(join(arrays, static))
-
-    def share(x, y):
+    def share(logits_fn, x, y):
         gradient = jax.grad(lambda x: cross_entropy(logits_fn(x), y))(x)
-        return jnp.mean(gradient == 0, dtype=jnp.float32)
+        return own(logits_fn).mean((gradient == 0).astype(jnp.float32))
 
-    return jax.vmap(share)(x, y)
+    return of_each(share, in_float32(join(arrays, static)))(lengths, x, y)

@@ -197,7 +197,9 @@ def deepfool(
         )
 
     # `step` counts the moves itself, because one move takes several steps.
-    return Attack(init, step, 2**31 - 1, norm, bounds, fixed_budget=False)
+    return Attack(
+        init, step, 2**31 - 1, norm, bounds, fixed_budget=False, any_length=True
+    )
 
 
 def _nowhere(x: Features) -> Boundary:

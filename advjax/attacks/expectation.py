@@ -106,4 +106,5 @@ def expectation(
             inner=inner, queries=inner.common.queries * num_samples, step=number
         )
 
-    return attack._replace(init=init, step=step)
+    # The transformations may differ between lengths.
+    return attack._replace(init=init, step=step, any_length=False)

@@ -10,6 +10,7 @@ from advjax.attacks.balls import ball
 from advjax.attacks.base import Attack, Common, begin
 from advjax.attacks.objectives import attack_loss, is_adversarial
 from advjax.attacks.options import check_options
+from advjax.padding import own
 from advjax.reprs import keep_call
 from advjax.types import Bounds, Features, Key
 
@@ -82,14 +83,14 @@ def pgd(
         point = x + ball(norm, budget).project(point - x)
         return jnp.clip(point, *bounds)
 
-    def start(x, budget, key):
+    def start(logits_fn, x, budget, key):
         if not random_start:
             return x
-        return inside(x, budget, x + ball(norm, budget).sample(key, x))
+        drawn = ball(norm, budget).sample(key, x, own(logits_fn))
+        return inside(x, budget, x + drawn)
 
     def init(logits_fn, x, y, key, budget):
-        del logits_fn
-        current = start(x, budget, jax.random.fold_in(key, 0))
+        current = start(logits_fn, x, budget, jax.random.fold_in(key, 0))
         return GradientSignState(
             common=begin(x, y, budget)._replace(x_adv=current),
             current=current,
@@ -117,7 +118,7 @@ def pgd(
         following = inside(x, budget, moved)
         if num_restarts > 1:
             fresh = jax.random.fold_in(state.key, state.step // length + 1)
-            restarted = start(x, budget, fresh)
+            restarted = start(logits_fn, x, budget, fresh)
             following = jnp.where(at_end, restarted, following)
         # Without a success the result is the end point with the highest loss. A single
         # restart has one end point, which needs no comparison.
@@ -132,7 +133,13 @@ def pgd(
         )
 
     return Attack(
-        init, step, num_restarts * length - (num_restarts == 1), norm, bounds, targeted
+        init,
+        step,
+        num_restarts * length - (num_restarts == 1),
+        norm,
+        bounds,
+        targeted,
+        any_length=True,
     )
 
 

@@ -200,6 +200,7 @@ def lbfgs(
         bounds,
         targeted,
         fixed_budget=False,
+        any_length=True,
     )
 
 

@@ -10,6 +10,7 @@ from advjax.attacks.balls import norm2
 from advjax.attacks.base import Attack, Common, begin
 from advjax.attacks.objectives import is_adversarial
 from advjax.attacks.options import check_options
+from advjax.padding import own
 from advjax.reprs import keep_call
 from advjax.types import Bounds, Key
 
@@ -56,10 +57,10 @@ def noise(
     if law not in laws:
         raise ValueError(f"law={law!r}: choose one of {', '.join(laws)}")
 
-    def draw(state):
+    def draw(logits_fn, state):
         x, budget = state.common.x, state.common.budget
         key = jax.random.fold_in(state.key, state.num_draws)
-        drawn = laws[law](key, x.shape)
+        drawn = own(logits_fn).keep(laws[law](key, x.shape))
         size = norm2(drawn) if norm == "l2" else jnp.max(jnp.abs(drawn))
         noisy = jnp.clip(x + drawn * (budget / size), *bounds)
         return state._replace(
@@ -67,12 +68,11 @@ def noise(
         )
 
     def init(logits_fn, x, y, key, budget):
-        del logits_fn
-        common = begin(x, y, budget)
-        return draw(NoiseState(common=common, key=key, num_draws=jnp.int32(0)))
+        first = NoiseState(begin(x, y, budget), key, num_draws=jnp.int32(0))
+        return draw(logits_fn, first)
 
     def step(logits_fn, state):
-        common, again = state.common, draw(state)
+        common, again = state.common, draw(logits_fn, state)
         done = is_adversarial(logits_fn(common.x_adv), common.y, targeted=targeted)
         return again._replace(
             common=common._replace(
@@ -82,4 +82,13 @@ def noise(
             )
         )
 
-    return Attack(init, step, num_draws - 1, norm, bounds, targeted, black_box=True)
+    return Attack(
+        init,
+        step,
+        num_draws - 1,
+        norm,
+        bounds,
+        targeted,
+        black_box=True,
+        any_length=True,
+    )

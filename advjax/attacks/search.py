@@ -26,7 +26,7 @@ class Search(NamedTuple):
     high: Float[Array, ""]
 
 
-def begin_search(initial_c: float) -> Search:
+def begin_search(initial_c: float | Float[Array, ""]) -> Search:
     """The search before its first run."""
     return Search(
         num_runs=jnp.int32(0),

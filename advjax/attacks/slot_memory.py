@@ -20,6 +20,7 @@ def fitting_slots(
     *,
     num_slots: int,
     mesh: Mesh | None = None,
+    padded: bool = False,
 ) -> int:
     """The largest of `num_slots`, `num_slots // 2`, ... whose step fits the memory.
 
@@ -32,6 +33,7 @@ def fitting_slots(
         shape: of one example.
         num_slots: the largest number; rounded up to a multiple of the devices.
         mesh: devices of this process that share the slots.
+        padded: whether the examples are `Padded`.
 
     Raises:
         MemoryError: not even one slot a device fits.
@@ -43,7 +45,9 @@ def fitting_slots(
     begin, advance, _ = programs(attack, mesh, ynnpack=suits_ynnpack(arrays))
 
     def fits(each: int) -> bool:
-        slots = slot_shapes(begin, static, arrays, shape, each * num_devices)
+        slots = slot_shapes(
+            begin, static, arrays, shape, each * num_devices, padded=padded
+        )
         slots, most = _on_devices(slots, mesh), np.int32(1)
         lowered = advance.compiled.lower(static, arrays, *slots, most, most)
         return program_memory(lowered.compile()) <= free_memory(mesh)

@@ -16,6 +16,7 @@ from jaxtyping import Int
 from advjax.arguments import in_float32
 from advjax.attacks.base import Attack, Ended, choose, measure
 from advjax.callables import join
+from advjax.padding import of_each
 from advjax.runtime import targets
 from advjax.runtime.compilation import compiler_options
 from advjax.runtime.parallel import AXIS, replicate
@@ -56,7 +57,7 @@ def programs(
     """
     choose_each = jax.vmap(choose)
 
-    def advance_block(static, arrays, state, steps, active, enough, most):
+    def advance_block(static, arrays, state, steps, active, lengths, enough, most):
         """Take at most `most` steps, until `enough` active slots are done."""
         logits_fn = in_float32(join(arrays, static))
 
@@ -74,7 +75,7 @@ def programs(
         def advance(carry):
             state, steps, _, num_rounds = carry
             moves = working(state, steps)
-            moved = jax.vmap(functools.partial(attack.step, logits_fn))(state)
+            moved = of_each(attack.step, logits_fn)(lengths, state)
             state = choose_each(moves, moved, state)
             steps = steps + moves.astype(steps.dtype)
             return state, steps, num_done(state, steps), num_rounds + 1
@@ -84,36 +85,42 @@ def programs(
         )
         return state, steps, active & ~working(state, steps), num_rounds
 
-    def begin_some(static, arrays, x, y, keys, budgets, fresh, before):
+    def begin_some(static, arrays, x, y, keys, budgets, lengths, fresh, before):
         logits_fn = in_float32(join(arrays, static))
-        begun = jax.vmap(functools.partial(attack.init, logits_fn))(x, y, keys, budgets)
+        begun = of_each(attack.init, logits_fn)(lengths, x, y, keys, budgets)
         if before is None:
             return begun
         return choose_each(fresh, begun, before)
 
-    def judge_all(static, arrays, ended):
+    def judge_all(static, arrays, ended, lengths):
         logits_fn = in_float32(join(arrays, static))
-        return jax.vmap(functools.partial(measure, attack, logits_fn))(ended)
+        return of_each(functools.partial(measure, attack), logits_fn)(lengths, ended)
 
     slots, same = PartitionSpec(AXIS), PartitionSpec()
     compiled = functools.partial(
         _compile, mesh, compiler_options=compiler_options(mesh, ynnpack=ynnpack)
     )
-    begin = compiled(begin_some, [same] + [slots] * 6, slots)
+    begin = compiled(begin_some, [same] + [slots] * 7, slots)
     advance = compiled(
         advance_block,
-        [same, slots, slots, slots, same, same],
+        [same, slots, slots, slots, slots, same, same],
         (slots, slots, slots, same),
         donate_argnums=2,
     )
-    judge = compiled(judge_all, [same, slots], slots)
+    judge = compiled(judge_all, [same, slots, slots], slots)
     return begin, advance, judge
 
 
 def slot_shapes(
-    begin: Program, static: Any, arrays: Any, shape: tuple[int, ...], count: int
-) -> tuple[PyTree, jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
-    """Shapes of the slots' states, their steps and which of them are active.
+    begin: Program,
+    static: Any,
+    arrays: Any,
+    shape: tuple[int, ...],
+    count: int,
+    *,
+    padded: bool = False,
+) -> tuple[PyTree, ...]:
+    """Shapes of the slots' states, steps, which of them are active, and lengths.
 
     Args:
         begin: the program that starts examples.
@@ -121,17 +128,19 @@ def slot_shapes(
         arrays: its arrays, or their shapes.
         shape: of one example.
         count: slots, of all devices.
+        padded: whether examples are padded; without padding the lengths are None.
     """
 
     def rows(dtype, *sizes):
         return jax.ShapeDtypeStruct((count, *sizes), dtype)
 
     key = jax.eval_shape(lambda: jax.random.key(0)).dtype
+    lengths = rows(jnp.int32) if padded else None
     state = begin.compiled.eval_shape(
         static, arrays, rows(jnp.float32, *shape), rows(jnp.int32), rows(key),
-        rows(jnp.float32), rows(bool), None,
+        rows(jnp.float32), lengths, rows(bool), None,
     )  # fmt: skip
-    return state, rows(jnp.int32), rows(bool)
+    return state, rows(jnp.int32), rows(bool), lengths
 
 
 def _compile(mesh: Mesh | None, function, in_specs, out_specs, **options) -> Program:

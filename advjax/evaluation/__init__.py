@@ -12,7 +12,7 @@ from advjax.evaluation.attack import (
 )
 from advjax.evaluation.certify import CertifyResume, certify_points
 from advjax.evaluation.clean import clean_accuracy, logits_of_batch, stage_features
-from advjax.evaluation.points import Point, example_key
+from advjax.evaluation.points import Point, example_key, stacked
 
 __all__ = [
     "AttackResume",
@@ -26,4 +26,5 @@ __all__ = [
     "judge_pcm16",
     "logits_of_batch",
     "stage_features",
+    "stacked",
 ]

@@ -16,9 +16,10 @@ from advjax.attacks import Attack, AttackResult, run_batch, snapshots
 from advjax.attacks.checks import check_classifier, zero_gradient_shares
 from advjax.attacks.objectives import is_adversarial
 from advjax.evaluation.clean import logits_of_batch
-from advjax.evaluation.points import Point, example_key
+from advjax.evaluation.points import Point, example_key, stacked
 from advjax.metrics.distortion import radius_snr_db
 from advjax.metrics.robustness import largest_size, off_target
+from advjax.padding import apart, of_any
 from advjax.runs.row_types import AttackRow
 from advjax.signal.samples import from_int16, to_int16
 from advjax.types import AnyCallable, Key
@@ -70,7 +71,7 @@ def attack_points(
     Args:
         attack: the attack.
         logits_fn: the classifier after the stage of the points.
-        points: points to attack.
+        points: points to attack; of one shape, or all padded to one length.
         key: root of all randomness; a point's own key follows from its id.
         budgets: one for each point, in the attack's norm; None for an attack without.
         targets: the class to reach for each point, for a targeted attack.
@@ -94,7 +95,7 @@ def attack_points(
         return
     where = {point.id: index for index, point in enumerate(points)}
     chosen = [where[id] for id in pending]
-    x = np.stack([points[i].x for i in chosen])
+    x = stacked([points[i] for i in chosen])
     labels = np.asarray([points[i].label for i in chosen])
     goals = labels if targets is None else np.asarray([targets[i] for i in chosen])
     budget = None if budgets is None else np.float32([budgets[i] for i in chosen])
@@ -116,7 +117,7 @@ def attack_points(
         num_slots=num_slots, slots=slots, on_block=after_block, mesh=mesh,
     )  # fmt: skip
     clean = logits_of_batch(logits_fn, x)
-    check_classifier(clean, x, attack.bounds)
+    check_classifier(clean, apart(x)[0], attack.bounds)
     zeros = zero_gradient_shares(logits_fn, x, labels)
     last_saved = last_row = time.perf_counter()
     for index, result in results:
@@ -170,8 +171,9 @@ def _unfinished(attack, logits_fn, points, resume: AttackResume):
     if snapshot is None or not os.path.lexists(snapshot):
         return None, left
     try:
+        first, lengths = apart(stacked(points[:1]))
         slots, ids = snapshots.load(
-            snapshot, attack, logits_fn, jnp.asarray(points[0].x)
+            snapshot, attack, of_any(logits_fn, lengths), jnp.asarray(first[0])
         )
         if not set(ids) <= {point.id for point in points}:
             raise ValueError(f"{snapshot} is of other points")

@@ -11,6 +11,7 @@ from advjax.arguments import float_example, in_float32, num_classes
 from advjax.attacks.checks import example_like
 from advjax.callables import join, split
 from advjax.classifier import BaseClassifier
+from advjax.padding import apart, fill_batch, of_any, of_each
 from advjax.representations import Representation
 from advjax.runtime.compilation import compiler_options
 from advjax.signal.samples import from_int16
@@ -31,31 +32,38 @@ _apply = jax.jit(lambda stage, wave: stage.apply(wave), static_argnums=0)
 def logits_of_batch(
     logits_fn: AnyCallable, x: AnyArray, *, batch_size: int = 50
 ) -> Float[np.ndarray, "examples classes"]:
-    """Logits of many examples, `batch_size` at a time (the last batch is padded).
+    """Logits of many examples, `Padded` or not, `batch_size` at a time.
 
     Raises:
         ValueError: the function does not turn one example into one row of logits, or
             the examples hold no floating numbers.
     """
+    x, lengths = apart(x)
     x = np.asarray(float_example(x))
-    classes = num_classes(logits_fn, example_like(x))
+    classes = num_classes(of_any(logits_fn, lengths), example_like(x))
     arrays, static = split(logits_fn)
     rows = [np.zeros((0, classes), np.float32)]
     for start in range(0, len(x), batch_size):
-        part = x[start : start + batch_size]
-        padding = [(0, batch_size - len(part))] + [(0, 0)] * (part.ndim - 1)
-        found = logits_program()(static, arrays, np.pad(part, padding))
-        rows.append(np.asarray(found)[: len(part)])
+        part = slice(start, start + batch_size)
+        given = x[part], lengths if lengths is None else lengths[part]
+        found = logits_program()(static, arrays, *fill_batch(given, batch_size))
+        rows.append(np.asarray(found)[: len(given[0])])
     return np.concatenate(rows)
 
 
 @functools.cache
 def logits_program() -> Any:
-    """The program of `logits_of_batch`, of (static, arrays, x), as of `split`."""
+    """The program of `logits_of_batch`.
+
+    Its arguments are the static part and the arrays of the logits function, as of
+    `split`, the examples and, if they are padded, their lengths.
+    """
     # Made at the first call: the options need the backend, which an import must not
     # start.
     return jax.jit(
-        lambda static, arrays, x: jax.vmap(in_float32(join(arrays, static)))(x),
+        lambda static, arrays, x, lengths=None: of_each(
+            lambda logits_fn, x: logits_fn(x), in_float32(join(arrays, static))
+        )(lengths, x),
         static_argnums=0,
         compiler_options=compiler_options(),
     )

@@ -2,12 +2,14 @@
 
 import hashlib
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
+from advjax.padding import Padded, pad
 from advjax.types import Key
 
 
@@ -20,6 +22,24 @@ class Point(NamedTuple):
     label: int
     wave_l2: float = math.nan
     """The l2 norm of its clip at the waveform; NaN if it is not needed."""
+    pad_to: int | None = None
+    """Entries along the first axis that programs see, zeros behind; None for its own.
+
+    Points of several lengths are one batch if they are padded to the same one.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape that programs see."""
+        if self.pad_to is None:
+            return self.x.shape
+        return (self.pad_to, *self.x.shape[1:])
+
+
+def stacked(points: Sequence[Point]) -> Float[np.ndarray, "points ..."] | Padded:
+    """Points of one shape as one array, or padded to the first one's `pad_to`."""
+    x = [point.x for point in points]
+    return np.stack(x) if points[0].pad_to is None else pad(x, points[0].pad_to)
 
 
 def example_key(key: Key, id: str) -> Key:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from advjax.layers.base import Network
 from advjax.layers.blocks import BatchNorm, Conv, max_pool, relu
@@ -89,13 +89,24 @@ class ConvNet(Network):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch *chunks frames bands 1"], *, train: bool
+        self,
+        x: Float[Array, "batch *chunks frames bands 1"],
+        *,
+        train: bool,
+        lengths: Int[Array, "batch"] | None = None,
     ) -> Float[Array, "batch {self.num_classes}"]:
-        """Logits of clips, in chunks or not; `train` uses the batch's statistics."""
+        """Logits of clips, in chunks or not; `train` uses the batch's statistics.
+
+        Args:
+            x: levels.
+            train: normalise by the batch.
+            lengths: chunks of each clip, where the others are padding; None for all.
+        """
         rows = standardise(x, self.mean, self.deviation)
         rows = ConvStages(self.width, self.gated)(rows, train=train)
         rows = vectors(rows, pooled=True)
-        return clip_logits(nn.Dense(self.num_classes, kernel_init=GLOROT)(rows), x)
+        rows = nn.Dense(self.num_classes, kernel_init=GLOROT)(rows)
+        return clip_logits(rows, x, lengths)
 
 
 class VGG13(ConvNet):

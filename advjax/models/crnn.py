@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from advjax.layers.base import Network
 from advjax.layers.blocks import relu
@@ -79,9 +79,19 @@ class CRNN(Network):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch *chunks frames bands 1"], *, train: bool
+        self,
+        x: Float[Array, "batch *chunks frames bands 1"],
+        *,
+        train: bool,
+        lengths: Int[Array, "batch"] | None = None,
     ) -> Float[Array, "batch {self.num_classes}"]:
-        """Logits of clips, in chunks or not; `train` uses the batch's statistics."""
+        """Logits of clips, in chunks or not; `train` uses the batch's statistics.
+
+        Args:
+            x: levels.
+            train: normalise by the batch.
+            lengths: chunks of each clip, where the others are padding; None for all.
+        """
         rows = standardise(x, self.mean, self.deviation)
         rows = ConvStages(self.width)(rows, train=train)
         # In float32 from here on, whatever the type of the maps.
@@ -91,4 +101,5 @@ class CRNN(Network):
             for backwards in (False, True)
         ]
         rows = jnp.concatenate(states, axis=-1).mean(axis=1)
-        return clip_logits(nn.Dense(self.num_classes, kernel_init=GLOROT)(rows), x)
+        rows = nn.Dense(self.num_classes, kernel_init=GLOROT)(rows)
+        return clip_logits(rows, x, lengths)

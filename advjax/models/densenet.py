@@ -13,10 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from advjax.layers.base import Network
 from advjax.layers.blocks import BatchNorm, Conv, add_bias, max_pool, relu
+from advjax.layers.padding import keep_own, own_means
+from advjax.padding import Length
 from advjax.probabilities import log_mean_softmax
 from advjax.signal.extrema import greatest
 from advjax.signal.fourier import stft
@@ -31,13 +33,17 @@ LEAST, RANGE_DB = 1e-10, 80.0
 
 
 def kapre_mel_db(
-    wave: Float[Array, "time"],
+    wave: Float[Array, "time"], frames: Length | None = None
 ) -> Float[Array, "frames bands"]:
     """Levels of a wave below its loudest entry, in kapre's "dB", at least -80.
 
     kapre takes the square root of a band's power and then 10 log10 of it: half of the
     dB. It subtracts the maximum of a whole batch. Here the maximum is that of the
     example, so that a prediction depends on its example alone.
+
+    Args:
+        wave: the wave.
+        frames: the loudest entry is one of so many first frames; None for all.
     """
     count = -(-wave.shape[0] // HOP)
     missing = max((count - 1) * HOP + FRAME_LENGTH - wave.shape[0], 0)
@@ -49,7 +55,10 @@ def kapre_mel_db(
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
     bands = jnp.dot(power, _filters(), precision="highest")
     levels = 10 / np.log(10) / 2 * jnp.log(bands + np.float32(LEAST**2))
-    return jnp.maximum(levels - greatest(levels), -RANGE_DB)
+    heard = levels
+    if frames is not None:
+        heard = jnp.where(jnp.arange(count)[:, None] < frames, levels, -jnp.inf)
+    return jnp.maximum(levels - greatest(heard), -RANGE_DB)
 
 
 @functools.cache
@@ -110,14 +119,18 @@ class DenseModule(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch height width channels"], *, train: bool
+        self,
+        x: Float[Array, "batch height width channels"],
+        *,
+        train: bool,
+        lengths: Int[Array, "batch"] | None = None,
     ) -> Float[Array, "batch height width more"]:
-        """New maps, then those of the input."""
+        """New maps, then those of the input; `lengths` are rows without padding."""
         new = relu(BatchNorm()(x, train=train))
         new = Conv(self.features, kernel_size=1)(new)
-        new = relu(BatchNorm()(new, train=train))
+        new = keep_own(relu(BatchNorm()(new, train=train)), lengths)
         new = (Conv if self.flat else LineConv)(self.features)(new)
-        squeezed = new.astype(jnp.float32).mean(axis=(1, 2))
+        squeezed = own_means(new, lengths)
         squeezed = relu(nn.Dense(self.features // 2)(squeezed))
         gate = jax.nn.sigmoid(nn.Dense(self.features)(squeezed)).astype(new.dtype)
         return jnp.concatenate([new * gate[:, None, None], x], axis=-1)
@@ -134,33 +147,54 @@ class DenseNet(Network):
 
     flat: ClassVar[bool]
     """True if maps have two axes, False for time alone."""
+    hop: ClassVar[int]
+    """Samples in a row of the first layer's input."""
 
     num_classes: int
     width: int = 16
 
     def front(
-        self, waves: Float[Array, "batch time 1 1"], *, train: bool
+        self,
+        waves: Float[Array, "batch time 1 1"],
+        rows: Int[Array, "batch"] | None,
+        *,
+        train: bool,
     ) -> Float[Array, "batch height width 1"]:
         """The first layer's input: the normalised waves."""
-        del train
+        del rows, train
         return waves
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch time"], *, train: bool
+        self,
+        x: Float[Array, "batch time"],
+        *,
+        train: bool,
+        lengths: Int[Array, "batch"] | None = None,
     ) -> Float[Array, "batch {self.num_classes}"]:
-        """The logarithm of the heads' mean softmax, for waves of any length."""
-        x = BatchNorm()(x[:, :, None, None], train=train)
-        x = self.front(x, train=train)
+        """The logarithm of the heads' mean softmax, for waves of any length.
+
+        Args:
+            x: waves.
+            train: normalise by the batch.
+            lengths: samples of each wave, where the others are padding; None for all.
+                Multiples of 65,536 samples give the logits without the padding: there
+                no window of a pooling contains both.
+        """
+        x = keep_own(BatchNorm()(x[:, :, None, None], train=train), lengths)
+        lengths = None if lengths is None else lengths // self.hop
+        x = keep_own(self.front(x, lengths, train=train), lengths)
         first = (Conv if self.flat else LineConv)(self.width - 1)(x)
         x = jnp.concatenate([first, x], axis=-1)
         for index in range(NUM_MODULES):
             features = self.width * min(2**index, 32)
-            x = DenseModule(features, self.flat)(x, train=train)
+            x = DenseModule(features, self.flat)(x, train=train, lengths=lengths)
             x = max_pool(x, 2, 2) if self.flat else pool_along_time(x, 4)
-        x = relu(BatchNorm()(x, train=train)).astype(jnp.float32)
+            if lengths is not None:
+                lengths = lengths // (2 if self.flat else 4)
+        x = relu(BatchNorm()(x, train=train))
         # Heads are linear, so the mean over positions can come first.
-        heads = nn.Dense(NUM_HEADS * self.num_classes)(x.mean(axis=(1, 2)))
+        heads = nn.Dense(NUM_HEADS * self.num_classes)(own_means(x, lengths))
         return log_mean_softmax(heads.reshape(len(x), NUM_HEADS, self.num_classes))
 
 
@@ -171,10 +205,11 @@ class DenseMel(DenseNet):
     """
 
     flat = True
+    hop = HOP
 
-    def front(self, waves, *, train: bool):
+    def front(self, waves, rows, *, train: bool):
         """Mel levels, computed in float32, each band normalised."""
-        levels = jax.vmap(kapre_mel_db)(waves[:, :, 0, 0].astype(jnp.float32))
+        levels = jax.vmap(kapre_mel_db)(waves[:, :, 0, 0].astype(jnp.float32), rows)
         levels = BatchNorm(name="BandNorm")(levels[:, :, None], train=train)
         return levels.transpose(0, 1, 3, 2).astype(waves.dtype)
 
@@ -186,3 +221,4 @@ class DenseWav(DenseNet):
     """
 
     flat = False
+    hop = 1

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from advjax.padding import Length
 from advjax.runtime import targets
 from advjax.types import Bounds, Features, Source, Wave
 
@@ -47,6 +48,22 @@ class Representation(abc.ABC):
     @abc.abstractmethod
     def step(self, x: Source) -> Features:
         """This representation of one example, from the source's array."""
+
+    def step_padded(self, x: Source, length: Length) -> tuple[Features, Length]:
+        """This representation of one example padded with zeros, and its own length.
+
+        Args:
+            x: the source's array.
+            length: its own length, see `advjax.padding`.
+
+        Raises:
+            ValueError: this step takes no padding.
+        """
+        del x, length
+        raise ValueError(
+            f"{self.name} takes no padded examples: give those of each length by "
+            "themselves"
+        )
 
     def inverse(self, features: Features, *, reference: Source) -> Source:
         """Array of the source, resynthesised from `features`.

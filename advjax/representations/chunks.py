@@ -3,7 +3,8 @@
 A clip is padded with zeros to whole chunks, and levels are relative to its loudest
 entry. Both follow the code of Subramanian et al. 2019 (arXiv:1907.02477), through which
 the publication attacks waveforms. `step` accepts every length; `num_samples` of the
-waveform is the length of one chunk.
+waveform is the length of one chunk. `step_padded` accepts more zeros behind; networks
+leave out the chunks of these alone.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from advjax.padding import Length
 from advjax.representations.base import Representation
 from advjax.representations.waveform import Waveform
 from advjax.signal.constant_q import constant_q_power
@@ -35,11 +37,19 @@ _CHUNK = Waveform(sample_rate_hz=32_000, num_samples=CHUNK_SAMPLES)
 
 
 def relative_db(
-    power: Float[Array, "frames bins"], floor: float
+    power: Float[Array, "frames bins"], floor: float, frames: Length | None = None
 ) -> Float[Array, "frames bins"]:
-    """Levels in dB relative to the greatest entry; `floor` is added to the power."""
-    logs = safe_log(power, floor)
-    return 10 / math.log(10) * (logs - greatest(logs))
+    """Levels in dB relative to the greatest entry; `floor` is added to the power.
+
+    Args:
+        power: of all frames.
+        floor: least power.
+        frames: the greatest entry is one of so many first frames; None for all.
+    """
+    logs = heard = safe_log(power, floor)
+    if frames is not None:
+        heard = jnp.where(jnp.arange(len(logs))[:, None] < frames, logs, -jnp.inf)
+    return 10 / math.log(10) * (logs - greatest(heard))
 
 
 @final
@@ -87,13 +97,20 @@ class LogMelChunks(Representation):
         # Full float32 on every backend: less would be another front end.
         return jnp.dot(power, _filters(self), precision="highest")
 
-    def levels(self, wave: Float[Array, "time"]) -> Float[Array, "frames bands"]:
-        """Levels of a whole wave, not split into chunks."""
-        return relative_db(self.band_power(wave), self.floor)
+    def levels(
+        self, wave: Float[Array, "time"], frames: Length | None = None
+    ) -> Float[Array, "frames bands"]:
+        """Levels of a whole wave, not split into chunks; `frames` as `relative_db`."""
+        return relative_db(self.band_power(wave), self.floor, frames)
 
     def step(self, x: Source) -> Features:
         """Chunks of one waveform, padded with zeros to whole ones."""
         return _chunks_of(self, x)
+
+    def step_padded(self, x: Source, length: Length) -> tuple[Features, Length]:
+        """Chunks of one waveform and of its padding, and the number of its own."""
+        chunks = -(-length // (self.hop * self.chunk_frames))
+        return _chunks_of(self, x, chunks * self.chunk_frames), chunks
 
     bounds = _BOUNDS
     units = _UNITS
@@ -128,8 +145,10 @@ class ConstantQChunks(Representation):
     chunk_frames: int = 128
     floor: float = 1e-10
 
-    def levels(self, wave: Float[Array, "time"]) -> Float[Array, "frames bins"]:
-        """Levels of a whole wave, not split into chunks."""
+    def levels(
+        self, wave: Float[Array, "time"], frames: Length | None = None
+    ) -> Float[Array, "frames bins"]:
+        """Levels of a whole wave, not split into chunks; `frames` as `relative_db`."""
         power = constant_q_power(
             wave,
             sample_rate_hz=self.sample_rate_hz,
@@ -138,19 +157,26 @@ class ConstantQChunks(Representation):
             bins_per_octave=self.bins_per_octave,
             low_hz=self.low_hz,
         )
-        return relative_db(power, self.floor)
+        return relative_db(power, self.floor, frames)
 
     def step(self, x: Source) -> Features:
         """Chunks of one waveform, padded with zeros to whole ones."""
         return _chunks_of(self, x)
 
+    def step_padded(self, x: Source, length: Length) -> tuple[Features, Length]:
+        """Chunks of one waveform and of its padding, and the number of its own."""
+        chunks = -(-length // (self.hop * self.chunk_frames))
+        return _chunks_of(self, x, chunks * self.chunk_frames), chunks
+
     bounds = _BOUNDS
     units = _UNITS
 
 
-def _chunks_of(front_end: "LogMelChunks | ConstantQChunks", x: Source) -> Features:
+def _chunks_of(
+    front_end: "LogMelChunks | ConstantQChunks", x: Source, frames: Length | None = None
+) -> Features:
     behind = -x.shape[0] % (front_end.hop * front_end.chunk_frames)
-    levels = front_end.levels(jnp.pad(x, (0, behind)))
+    levels = front_end.levels(jnp.pad(x, (0, behind)), frames)
     return levels.reshape(-1, front_end.chunk_frames, levels.shape[1], 1)
 
 

@@ -18,6 +18,7 @@ def carlini_wagner(
     num_steps: int = 1000,
     learning_rate: float | None = None,
     initial_c: float = 1e-3,
+    mean_square: bool = False,
     confidence: float = 0.0,
     probability: float | None = None,
     abort_early: bool = True,
@@ -33,8 +34,7 @@ def carlini_wagner(
     already is returned unchanged after one pass.
 
     Args:
-        norm: the size to minimise. "l2": the sum of squares, as the authors have it
-            (Subramanian et al., arXiv:1907.02477, took the mean). "l0": the number of
+        norm: the size to minimise. "l2": the sum of squares. "l0": the number of
             entries that change, see `carlini_wagner.l0`. "linf": the largest change,
             see `carlini_wagner.linf`.
         num_searches: values of c for "l2". With the other norms the length of a run
@@ -46,6 +46,9 @@ def carlini_wagner(
             the first gradient predicts, and no entry moves by more than the authors'
             1e-2. At the waveform that is about 1e-4.
         initial_c: the first c.
+        mean_square: minimise the mean of the squares instead of their sum, as
+            Subramanian et al. (arXiv:1907.02477) do: c is multiplied by the number of
+            entries. Only for "l2".
         confidence: the margin in logits that a success must have (kappa).
         probability: an alternative criterion of success: the probability of the label
             is below this, or that of the target at least this. The hinge keeps its
@@ -88,11 +91,14 @@ def carlini_wagner(
         raise ValueError(f"confidence={confidence}: give a margin of at least 0")
     if probability is not None and not 0 < probability < 1:
         raise ValueError(f"probability={probability}: give one between 0 and 1")
+    if mean_square and norm != "l2":
+        raise ValueError(f"mean_square=True is of squares: give norm='l2', not {norm}")
     options = Options(
         num_searches=num_searches,
         num_steps=num_steps,
         learning_rate=learning_rate,
         initial_c=initial_c,
+        mean_square=mean_square,
         confidence=confidence,
         probability=probability,
         abort_early=abort_early,
@@ -109,4 +115,5 @@ def carlini_wagner(
         bounds,
         targeted,
         fixed_budget=False,
+        any_length=True,
     )

@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from advjax.attacks.objectives import is_adversarial, margin
 from advjax.optimisers import with_dtype_promotion
+from advjax.padding import Own, own
 from advjax.types import Bounds, Features, Label, LogitsFn
 
 Scalar = Float[Array, ""]
@@ -31,6 +32,7 @@ class Options(NamedTuple):
     num_steps: int
     learning_rate: float | None
     initial_c: float
+    mean_square: bool
     confidence: float
     probability: float | None
     abort_early: bool
@@ -104,11 +106,13 @@ class Verdict(NamedTuple):
             paper's hinge is its positive part, up to a constant.
         hit: whether the point is adversarial by the required confidence or probability.
         slope: the gradient of `gap`, without the hinge.
+        own: the entries of the point without padding.
     """
 
     gap: Scalar
     hit: Bool[Array, ""]
     slope: Features
+    own: Own
 
 
 def judge(logits_fn: LogitsFn, point: Features, y: Label, options: Options) -> Verdict:
@@ -123,7 +127,8 @@ def judge(logits_fn: LogitsFn, point: Features, y: Label, options: Options) -> V
         reached = share >= options.probability
         sure = reached if options.targeted else share < options.probability
     hit = sure & is_adversarial(logits, y, targeted=options.targeted)
-    return Verdict(gap=gap, hit=hit, slope=pull(sign * cotangent)[0])
+    slope = pull(sign * cotangent)[0]
+    return Verdict(gap=gap, hit=hit, slope=slope, own=own(logits_fn))
 
 
 def learning_rate(
@@ -141,10 +146,11 @@ def learning_rate(
         return jnp.float32(options.learning_rate)
     # Scaled first: squares of gradients below 1e-20 would vanish in float32.
     peak = jnp.max(jnp.abs(at.slope))
-    rms = peak * jnp.sqrt(jnp.mean(jnp.square(at.slope / jnp.where(peak > 0, peak, 1))))
+    squares = jnp.square(at.slope / jnp.where(peak > 0, peak, 1))
+    rms, entries = peak * jnp.sqrt(at.own.mean(squares)), at.own.count(at.slope)
     # The boundary of the tangent is gap / (rms * sqrt(entries)) away, and a step of all
     # entries is sqrt(entries) long; for linf it is at least gap / (rms * entries).
-    scaled = _OF_DISTANCE * at.gap / (rms * at.slope.size) / options.variables.width
+    scaled = _OF_DISTANCE * at.gap / (rms * entries) / options.variables.width
     usable = jnp.isfinite(scaled) & (scaled > 0)
     scaled = jnp.where(usable, jnp.minimum(scaled, _LARGEST_RATE), _LARGEST_RATE)
     return jnp.where(first, scaled, before)

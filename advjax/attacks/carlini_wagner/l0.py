@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from advjax.attacks.base import Common, InitFn, StepFn, begin, choose
 from advjax.attacks.carlini_wagner import descent as adam
+from advjax.padding import own
 from advjax.types import Features
 
 _GROWTH = 10.0
@@ -95,7 +96,8 @@ def l0(options: adam.Options) -> tuple[InitFn, StepFn]:
     def step(logits_fn, state):
         common, entries = state.common, state.entries
         x, w, first = common.x, state.descent.w, common.queries == 0
-        point = jnp.where(entries.free & ~first, decode(w), x)
+        moved = own(logits_fn).keep(decode(w))
+        point = jnp.where(entries.free & ~first, moved, x)
         at = adam.judge(logits_fn, point, common.y, options)
         delta = point - x
         changed = point != x

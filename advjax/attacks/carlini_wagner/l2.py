@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float
 from advjax.attacks.base import Common, InitFn, StepFn, begin, choose
 from advjax.attacks.carlini_wagner import descent as adam
 from advjax.attacks.search import Search, advance_search, begin_search
+from advjax.padding import own
 
 
 class CarliniWagnerL2State(NamedTuple):
@@ -34,11 +35,12 @@ def l2(options: adam.Options) -> tuple[InitFn, StepFn]:
     encode, decode = options.variables.encode, options.variables.decode
 
     def init(logits_fn, x, y, key, budget):
-        del logits_fn, key
+        del key
+        entries = own(logits_fn).count(x) if options.mean_square else 1
         return CarliniWagnerL2State(
             common=begin(x, y, budget),
             descent=adam.begin(encode(x)),
-            search=begin_search(options.initial_c),
+            search=begin_search(options.initial_c * entries),
             found=jnp.bool_(False),
             best=jnp.float32(jnp.inf),
             rate=jnp.float32(0),
@@ -48,7 +50,8 @@ def l2(options: adam.Options) -> tuple[InitFn, StepFn]:
         common, c = state.common, state.search.c
         first = common.queries == 0
         # The example itself, of which the image under tanh is an approximation.
-        point = jnp.where(first, common.x, decode(state.descent.w))
+        moved = own(logits_fn).keep(decode(state.descent.w))
+        point = jnp.where(first, common.x, moved)
         at = adam.judge(logits_fn, point, common.y, options)
         delta = point - common.x
         distance = jnp.sum(jnp.square(delta))

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from advjax.attacks.base import Common, InitFn, StepFn, begin, choose
 from advjax.attacks.carlini_wagner import descent as adam
+from advjax.padding import own
 from advjax.types import Features
 
 _SHRINK = 0.9
@@ -66,7 +67,7 @@ def linf(options: adam.Options) -> tuple[InitFn, StepFn]:
     def step(logits_fn, state):
         common, w, tau = state.common, state.descent.w, state.tau
         first = common.queries == 0
-        point = jnp.where(first, common.x, decode(w))
+        point = jnp.where(first, common.x, own(logits_fn).keep(decode(w)))
         at = adam.judge(logits_fn, point, common.y, options)
         delta = point - common.x
         excess = jnp.maximum(jnp.abs(delta) - tau, 0)
