@@ -6,6 +6,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.buffer_callback import buffer_callback
 from jaxtyping import Float
 
 from advjax.callables import UnusableNetwork
@@ -39,10 +40,9 @@ class BlackBox:
         """Logits of one example; refuses to be differentiated."""
         return _evaluate(self, jnp.asarray(x, jnp.float32))
 
-    def on_host(self, shape: tuple[int, ...], *pieces: AnyArray) -> Rows:
-        """Rows of logits of a batch of a shape, given in pieces of its entries."""
-        flat = np.concatenate([np.asarray(piece) for piece in pieces])
-        return np.asarray(self.call(flat.reshape(shape)), np.float32)
+    def on_host(self, batch: AnyArray) -> Rows:
+        """Rows of logits of a batch."""
+        return np.asarray(self.call(np.asarray(batch)), np.float32)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -50,8 +50,11 @@ def _evaluate(box, x):
     @jax.custom_batching.custom_vmap
     def rows(batch):
         result = jax.ShapeDtypeStruct((len(batch), box.num_classes), jnp.float32)
-        call = functools.partial(box.on_host, batch.shape)
-        return jax.pure_callback(call, result, *_pieces(batch.reshape(-1)))
+        if not targets.on_cpu():
+            return jax.pure_callback(box.on_host, result, batch)
+        # A pure_callback copies large arrays in a pool of threads, which may all be
+        # busy with programs that wait for the host: jaxlib 0.10.2 waits for ever then.
+        return buffer_callback(functools.partial(_fill, box), result)(batch)
 
     @rows.def_vmap
     def rows_of_all(axis_size, batched, batch):
@@ -61,19 +64,9 @@ def _evaluate(box, x):
     return rows(x[None])[0]
 
 
-def _pieces(flat):
-    """Parts of an array that JAX hands to the host at once.
-
-    On a CPU it copies larger arrays in a pool of threads, whose threads may all be busy
-    with programs that wait for the host: jaxlib 0.10.2 then waits for ever.
-    """
-    if not targets.on_cpu():
-        return [flat]
-    return [flat[at : at + _AT_ONCE] for at in range(0, flat.size, _AT_ONCE)]
-
-
-_AT_ONCE = 16_384
-"""Numbers; the copy of 100 KiB, 25,600 numbers, is not left to the pool."""
+def _fill(box, context, out, batch):
+    del context
+    np.asarray(out)[...] = box.on_host(batch)
 
 
 def _refuse(box, x):

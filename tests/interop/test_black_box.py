@@ -45,14 +45,14 @@ def test_votes_are_those_of_the_same_function_in_jax(network):
     assert found.tolist() == inside.tolist() and sum(found) == 100
 
 
-def test_large_batches_pass_in_pieces_that_need_no_thread_of_the_pool():
+def test_large_batches_pass_without_a_copy_by_the_pool():
     if jax.default_backend() != "cpu":
         pytest.skip("only CPUs have this pool")
     box = BlackBox(lambda x: x[:, :3], 3, "mine")
     x = examples(7, 30_000)
     text = jax.jit(jax.vmap(box)).lower(x).as_text()
     (line,) = [each for each in text.splitlines() if "custom_call" in each]
-    assert line.count("tensor<16384xf32>") == 7 * 30_000 // 16_384
+    assert "xla_buffer_python_cpu_callback" in line and "tensor<7x30000xf32>" in line
     np.testing.assert_array_equal(jax.jit(jax.vmap(box))(x), x[:, :3])
 
 
