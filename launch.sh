@@ -112,8 +112,8 @@ $(list)
 
 PYTHON=python3.12   the Python to make the environment with (3.11 to 3.13)
 VENV=some/folder    where the environment lives, if not in .venv beside this file
-EXTRAS=cuda12,svm   what else to install: cuda12, cuda13, tpu, svm, interop, bench,
-                    dev, all
+EXTRAS=cuda12,svm   what else to install: cuda12, cuda13, tpu, svm, interop, openvino,
+                    bench, dev, all
 
 --dry_run prints what would run and runs nothing. --on says where, one process a host:
   local      this machine alone (default)

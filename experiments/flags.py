@@ -242,6 +242,15 @@ PRECISION = flags.DEFINE_enum(
     "in it, with weights, loss and statistics in float32; other programs train in "
     "float32.",
 )
+ENGINE = flags.DEFINE_enum(
+    "engine",
+    "jax",
+    ["jax", "openvino"],
+    "Evaluation of the network. openvino is for CPUs, in float32 or, where the "
+    "processor multiplies it, in bfloat16; noise and front end stay in JAX. "
+    "Certificates are those of the network as openvino evaluates it, and attacks have "
+    "no gradients of it. Needs OpenVINO.",
+)
 TILE = flags.DEFINE_integer(
     "tile",
     None,
@@ -255,7 +264,7 @@ PROFILE = define_path(
 )
 CERTIFY_FLAGS = (
     *(NUM_SELECTION, NUM_ESTIMATION, ALPHA, RADII),
-    *(BOUND, PRECISION, TILE, PROFILE),
+    *(BOUND, PRECISION, ENGINE, TILE, PROFILE),
 )
 
 # ---- rehearsals --------------------------------------------------------------------

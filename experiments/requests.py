@@ -142,6 +142,7 @@ def task(*, defence: str = "gaussian", size: "presets.Preset | None" = None) -> 
         classifier_folder=given,
         fit_batch=flags.BATCH_SIZE.value is None,
         precision=flags.PRECISION.value,
+        engine=flags.ENGINE.value,
         weights=weights,
     )
 

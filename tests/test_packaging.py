@@ -91,12 +91,12 @@ def sources(*folders: str, without: str = "") -> list[pathlib.Path]:
 @pytest.mark.parametrize(
     ("paths", "extras"),
     [
-        (sources("advjax", "data_prep"), ("svm", "interop")),
+        (sources("advjax", "data_prep"), ("svm", "interop", "openvino")),
         (
             sources("experiments", without="benchmarks"),
-            ("svm", "bench", "interop", "tensorboard"),
+            ("svm", "bench", "interop", "openvino", "tensorboard"),
         ),
-        (sources("tests"), ("test", "interop", "tensorboard")),
+        (sources("tests"), ("test", "interop", "openvino", "tensorboard")),
     ],
     ids=["the library", "the programs", "the tests"],
 )

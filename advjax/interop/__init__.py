@@ -4,6 +4,7 @@ from advjax.interop.exporting import FORMATS, from_stablehlo, to_onnx, to_stable
 from advjax.interop.foreign import ForeignClassifier
 from advjax.interop.loading import load
 from advjax.interop.onnx_runtime import from_onnx
+from advjax.interop.openvino import through_openvino
 from advjax.interop.pytorch import from_torch
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "from_stablehlo",
     "from_torch",
     "load",
+    "through_openvino",
     "to_onnx",
     "to_stablehlo",
 ]

@@ -20,6 +20,7 @@ EXTRAS = {
     "jax2onnx": "interop",
     "onnx": "interop",
     "onnxruntime": "interop",
+    "openvino": "openvino",
     "safetensors": "interop",
     "torch": "interop",
     "torchax": "interop",

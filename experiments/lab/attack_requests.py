@@ -47,9 +47,14 @@ def build(task: System | Draft, text: str) -> Attack:
 
     Raises:
         ValueError: an unknown attack or option, an attack on waveforms elsewhere, one
-            that needs gradients of a black box, or one that needs training clips where
-            there are none.
+            that needs gradients of a black box, one that needs training clips where
+            there are none, or a task of another engine than JAX.
     """
+    if (engine := task.task.engine) != "jax":
+        raise ValueError(
+            f"--engine={engine} certifies and has no gradients: leave it out, and give "
+            "the classifier's folder in the place of a run that has it"
+        )
     name, _ = catalog.parse(text)
     needed = _parameters(name)
     given: dict[str, Any] = {}

@@ -70,7 +70,7 @@ def _certify(
 ) -> pathlib.Path:
     task, stage, noise = system.task, system.stage, system.noise
     points = system.test_points(num_points)
-    mesh = None if shares else vote_placement.mesh_for(system.classifier)
+    mesh = None if shares else vote_placement.mesh_for(system.classifier, task.engine)
     placement = vote_placement.fit(mesh, logits_fn, points[0], noise, request)
     most_processes = vote_placement.num_processes() if shares else 1
     reach = smoothing.reach(noise, request.plan)

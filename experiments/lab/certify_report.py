@@ -122,6 +122,7 @@ def _facts(folder: pathlib.Path) -> dict[str, str]:
         "failure probability of a certificate (α)": settings.get("alpha"),
         "bound": settings.get("bound"),
         "precision": settings.get("precision"),
+        "engine": settings.get("engine"),
         "seed": settings.get("seed"),
         "largest possible radius": f"{settings['cap']:.4g}",
     }

@@ -1,5 +1,6 @@
 """The request of a certification run, its settings, and both in words."""
 
+import importlib.metadata
 import math
 import pathlib
 import re
@@ -78,6 +79,7 @@ def settings(
         "bound": plan.bound.name,
         "tile": placement.tile,
         "precision": task.precision,
+        **({} if task.engine == "jax" else {"engine": task.engine}),
         "num_points": num_points,
         "seed": task.seed,
         "defence": system.defence,
@@ -100,9 +102,15 @@ def origin(system: System) -> dict[str, Any]:
         "classifier_dir": str(system.folder),
         "model": task.model if task.classifier_folder is None else None,
         "weights": system.weights,
+        **_engine(task.engine),
         "num_classes": len(system.data.labels),
         "num_test_clips": len(system.data.split("test")),
     }
+
+
+def _engine(name: str) -> dict[str, str]:
+    """The version of the engine; runs of JAX name theirs elsewhere."""
+    return {} if name == "jax" else {name: importlib.metadata.version(name)}
 
 
 def waveform_bound(stage: Representation, noise: smoothing.Noise) -> tuple[float, str]:

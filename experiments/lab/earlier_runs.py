@@ -24,11 +24,12 @@ _FIELDS = {
     "noise": "noise",
     "seed": "seed",
     "precision": "precision",
+    "engine": "engine",
 }
 """Fields of a task by the flags that set them."""
 _COPIED = (
     *("num_points", "num_selection", "num_estimation", "alpha", "bound"),
-    *("tile", "precision", "seed", "defence", "corpus", "radii"),
+    *("tile", "precision", "engine", "seed", "defence", "corpus", "radii"),
 )
 """Settings of runs that have the name of a flag."""
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import jax
 
 from advjax import catalog, smoothing
+from advjax.interop import openvino
 from advjax.models import MODELS
 from advjax.runs.folder import check_run_folder
 from advjax.runs.row_types import CERTIFICATES
@@ -29,6 +30,8 @@ def check(draft: Draft, *, num_points: int | None = None) -> None:
     """
     check_writable(draft.task.home, "--home")
     check_precision(draft.task.precision)
+    if draft.task.engine == "openvino":
+        openvino.check(draft.task.precision)
     if num_points is not None and num_points < 1:
         raise ValueError(f"--num_points={num_points}: give at least 1")
     source = draft.source

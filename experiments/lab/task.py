@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from advjax import catalog, checkpoint, evaluation, pretrained
 from advjax.classifier import BaseClassifier
-from advjax.interop import ForeignClassifier
+from advjax.interop import ForeignClassifier, through_openvino
 from advjax.models import MODELS
 from advjax.representations import FRONT_ENDS, REPRESENTATIONS, Representation
 from advjax.runtime.text import did_you_mean
@@ -61,6 +61,7 @@ class Task:
             refused.
         front_end: instead of `features`, for chains that text cannot name.
         precision: of the network when it is evaluated, one of `PRECISIONS`.
+        engine: that evaluates the network, "jax" or "openvino".
         weights: a file with the published weights of the model; None for those of an
             installed package.
     """
@@ -84,6 +85,7 @@ class Task:
     fit_batch: bool = True
     front_end: Representation | None = None
     precision: str = "float32"
+    engine: str = "jax"
     weights: str | None = None
 
     def draft(self) -> "Draft":
@@ -344,9 +346,11 @@ class System:
 
     def logits_fn(self, at: str | None = None) -> LogitsFn:
         """The classifier after a stage, by default that of the task."""
-        return self.classifier.logits_fn(
-            at or self.stage.name, precision=self.task.precision
-        )
+        at, precision = at or self.stage.name, self.task.precision
+        if self.task.engine == "openvino":
+            evaluated = through_openvino(self.classifier, precision=precision)
+            return evaluated.logits_fn(at)
+        return self.classifier.logits_fn(at, precision=precision)
 
     def test_points(self, num_points: int | None) -> list[evaluation.Point]:
         """Test records spread evenly over the split, at the stage of the task.

@@ -63,13 +63,15 @@ def num_processes() -> int:
     return max(range(1, most + 1), key=lambda count: (cores // count * count, count))
 
 
-def mesh_for(classifier: BaseClassifier) -> Mesh | None:
+def mesh_for(classifier: BaseClassifier, engine: str) -> Mesh | None:
     """The devices of this process that share a point's votes: all of them, as a rule.
 
     On a CPU a device is a thread. Small networks measured a fifth to a half faster with
-    one for each core, and one whose weights fill the cache a little slower.
+    one for each core, and one whose weights fill the cache a little slower. OpenVINO
+    has threads of its own.
     """
-    if targets.on_cpu() and classifier.num_parameters() > compilation.MOST_SMALL:
+    small = classifier.num_parameters() <= compilation.MOST_SMALL and engine == "jax"
+    if targets.on_cpu() and not small:
         return None
     return parallel.local_mesh()
 

@@ -1,5 +1,6 @@
 """Certification by processes with a core each: whole runs, and their ends."""
 
+import importlib.util
 import os
 import pathlib
 import signal
@@ -63,7 +64,17 @@ def table(workdir):
     return sorted(tuple(line.split("\t")[:5] + line.split("\t")[6:]) for line in lines)
 
 
-@pytest.mark.parametrize("more", [[], ["--bound=sequential", "--radii=0.05,0.2"]])
+SEQUENTIAL = ["--bound=sequential", "--radii=0.05,0.2"]
+OPENVINO = pytest.param(
+    ["--engine=openvino"],
+    marks=pytest.mark.skipif(
+        importlib.util.find_spec("openvino") is None, reason="OpenVINO is missing"
+    ),
+    id="openvino",
+)
+
+
+@pytest.mark.parametrize("more", [[], SEQUENTIAL, OPENVINO])
 def test_rows_are_those_of_one_process(home, tmp_path, more):
     out, errors = finish(SHARED, home, tmp_path / "shared", 300, *more)
     assert "workers     2 processes, 1 core each" in errors
