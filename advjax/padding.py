@@ -56,6 +56,13 @@ def pad(examples: Sequence[Float[np.ndarray, "..."]], length: int) -> Padded:
     return Padded(np.stack(rows), lengths)
 
 
+def stack(
+    examples: Sequence[Float[np.ndarray, "..."]], length: int | None
+) -> Float[np.ndarray, "..."] | Padded:
+    """Examples of one shape as one array; with a length, `pad`."""
+    return np.stack(examples) if length is None else pad(examples, length)
+
+
 def apart(x: Any) -> tuple[Any, Int[np.ndarray, "examples"] | None]:
     """The array of examples, and their own lengths if they are `Padded`.
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from advjax.padding import Padded, pad
+from advjax.padding import Padded, stack
 from advjax.types import Key
 
 
@@ -38,8 +38,7 @@ class Point(NamedTuple):
 
 def stacked(points: Sequence[Point]) -> Float[np.ndarray, "points ..."] | Padded:
     """Points of one shape as one array, or padded to the first one's `pad_to`."""
-    x = [point.x for point in points]
-    return np.stack(x) if points[0].pad_to is None else pad(x, points[0].pad_to)
+    return stack([point.x for point in points], points[0].pad_to)
 
 
 def example_key(key: Key, id: str) -> Key:

@@ -41,7 +41,7 @@ class Inputs(NamedTuple):
 
     Attributes:
         attack: the attack.
-        points: of one shape.
+        points: of one shape, or padded to one.
         budgets: one a point, in the attack's norm; None for attacks without.
         targets: the class to reach for each point, for a targeted attack.
     """
@@ -315,8 +315,8 @@ def _num_slots(
     num_devices = 1 if mesh is None else mesh.size
     wanted = prepared.num_slots or min(num_devices * default_slots(), left)
     fitting = fitting_slots(
-        inputs.attack, prepared.logits_fn, inputs.points[0].x.shape, num_slots=wanted,
-        mesh=mesh,
+        inputs.attack, prepared.logits_fn, inputs.points[0].shape, num_slots=wanted,
+        mesh=mesh, padded=inputs.points[0].pad_to is not None,
     )  # fmt: skip
     if fitting < wanted:
         say(f"memory      holds {fitting} {prepared.unit} at once, not {wanted}")

@@ -71,12 +71,16 @@ def build(task: System | Draft, text: str) -> Attack:
     return built
 
 
+_LATER = ("mean_square",)
+"""Options that settings of earlier runs lack: only other values are settings."""
+
+
 def all_options(name: str) -> dict[str, Any]:
     """The defaults of an attack's options, but for the bounds, which the stage has."""
     return {
         p.name: p.default
         for p in inspect.signature(ATTACKS[name]).parameters.values()
-        if p.default is not p.empty and p.name != "bounds"
+        if p.default is not p.empty and p.name not in ("bounds", *_LATER)
     }
 
 

@@ -1,7 +1,8 @@
 """Clips of any length: a corpus in memory, its training examples, and batches.
 
-A clip is padded with zeros to whole chunks, and clips of as many chunks are one batch.
-So padding costs less than a chunk for each clip, and every length is one program.
+A clip is padded with zeros to whole chunks. On a CPU clips of as many chunks are one
+batch, so that padding costs less than a chunk for each clip, and every length is one
+program. Elsewhere lengths share a few programs, see `in_buckets`.
 """
 
 import pathlib
@@ -15,8 +16,10 @@ from jaxtyping import Float32, Int16
 from advjax.classifier import Classifier
 from advjax.evaluation import logits_of_batch
 from advjax.metrics.shares import Share
+from advjax.padding import stack
 from advjax.representations import Waveform
 from advjax.representations.chunks import CHUNK_SAMPLES
+from advjax.runtime import targets
 from advjax.runtime.atomic import new_file
 from advjax.runtime.progress import Progress
 from advjax.signal.samples import from_int16, to_int16
@@ -143,6 +146,34 @@ def by_length(pairs: Iterable[tuple[Clip, _Item]]) -> dict[int, list[_Item]]:
     return dict(sorted(found.items()))
 
 
+def compiling_is_slow() -> bool:
+    """True where a compilation takes longer than computing on padding."""
+    return not targets.on_cpu()
+
+
+def in_buckets(
+    pairs: Iterable[tuple[Clip, _Item]], *, padded: bool = True
+) -> list[tuple[int | None, list[_Item]]]:
+    """Items of clips by program: the length that it pads clips to, and the items.
+
+    Where `compiling_is_slow`, clips are padded to the next of 1, 2, 4, 8, ... chunks.
+    Elsewhere, clips of as many chunks are padded no further; their length is None. The
+    items have the same order.
+
+    Args:
+        pairs: the clips and their items.
+        padded: False for programs that take no clips of several lengths.
+    """
+    lengths = by_length(pairs)
+    if not (padded and compiling_is_slow()):
+        return [(None, items) for items in lengths.values()]
+    found: dict[int, list[_Item]] = {}
+    for length, items in lengths.items():
+        chunks = 1 << (length // CHUNK_SAMPLES - 1).bit_length()
+        found.setdefault(chunks * CHUNK_SAMPLES, []).extend(items)
+    return list(found.items())
+
+
 def padding_waste(clips: Sequence[Clip]) -> float:
     """The share of all padded samples that are padding."""
     filled = sum(len(clip.audio) for clip in clips)
@@ -152,8 +183,8 @@ def padding_waste(clips: Sequence[Clip]) -> float:
 def accuracy(classifier: Classifier, clips: Sequence[Clip]) -> Share:
     """The whole clips that a classifier gets right."""
     logits_fn, right = classifier.logits_fn("waveform"), 0
-    for group in by_length((clip, clip) for clip in clips).values():
-        x = np.stack([padded_wave(clip.audio) for clip in group])
+    for pad_to, group in in_buckets((clip, clip) for clip in clips):
+        x = stack([padded_wave(clip.audio) for clip in group], pad_to)
         top = logits_of_batch(logits_fn, x, batch_size=8).argmax(axis=1)
         right += int((top == [clip.label for clip in group]).sum())
     return Share(right, len(clips))

@@ -18,10 +18,11 @@ import numpy as np
 
 from advjax import catalog, evaluation
 from advjax.metrics.shares import Share
+from advjax.padding import stack
 from advjax.runtime.progress import Progress
 from advjax.transforms import SUITE, TRANSFORMS
 from experiments.lab import cached_rows
-from experiments.lab.clips import padded_length, padded_wave
+from experiments.lab.clips import in_buckets, padded_wave
 from experiments.lab.grid import Job, Step
 from experiments.studies.sound_events.examples import ClipRun, Wave, is_complete, read
 from experiments.studies.sound_events.jobs import ClipJob
@@ -93,19 +94,21 @@ class Answers(Step):
         file = job.out / "answers" / f"{judge}.tsv"
         if cached_rows.read(file, Answer, digest) is not None:
             return
-        lengths = {clip.id: padded_length(clip.sound) for clip in clips}
-        groups: dict[int, list[Wanted]] = {}
-        for wanted in _wanted(judge, clips, runs, names):
-            groups.setdefault(lengths[wanted[0].clip], []).append(wanted)
+        sounds = {clip.id: clip.sound for clip in clips}
+        groups = in_buckets(
+            (sounds[wanted[0].clip], wanted)
+            for wanted in _wanted(judge, clips, runs, names)
+        )
         logits_fn, answers = classifier.logits_fn("waveform"), []
-        count = sum(map(len, groups.values()))
+        count = sum(len(group) for _, group in groups)
         with (
             Progress(f"answers of {judge}", total=count, unit="waves") as line,
             # Codecs take most of the time, and let other threads run.
             concurrent.futures.ThreadPoolExecutor() as pool,
         ):
-            for part in itertools.chain(*(_sixteens(g) for g in groups.values())):
-                waves = np.stack(list(pool.map(_transformed, part)))
+            parts = ((n, part) for n, group in groups for part in _sixteens(group))
+            for pad_to, part in parts:
+                waves = stack(list(pool.map(_transformed, part)), pad_to)
                 logits = evaluation.logits_of_batch(logits_fn, waves, batch_size=16)
                 tops = zip(part, logits.argmax(axis=1), strict=True)
                 answers += [row._replace(answer=int(top)) for (row, _), top in tops]

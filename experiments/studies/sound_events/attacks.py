@@ -14,7 +14,7 @@ from advjax.attacks import ATTACKS, Attack, eps_for_snr
 from advjax.attacks.checks import zero_gradient_shares
 from advjax.types import LogitsFn
 from experiments.lab import attack
-from experiments.lab.clips import by_length, padded_wave
+from experiments.lab.clips import in_buckets, padded_wave
 from experiments.lab.grid import Job, Step
 from experiments.studies.sound_events.examples import inflated_snr_db, read
 from experiments.studies.sound_events.jobs import ClipJob
@@ -29,7 +29,7 @@ class Plan(NamedTuple):
 
     Attributes:
         title: its name in tables.
-        text: a choice from `ATTACKS`; {n} stands for the samples of a clip.
+        text: a choice from `ATTACKS`; "*{n}" multiplies by the samples of a clip.
         own_answer: whether it changes the network's prediction, right or wrong.
     """
 
@@ -88,10 +88,10 @@ def plans(size: Size, select: str) -> dict[str, Plan]:
     }
 
 
-def build(plan: Plan, num_samples: int) -> Attack:
-    """The attack on clips of so many samples."""
-    text = plan.text.replace("0.01*{n}", repr(0.01 * num_samples))
-    return catalog.pick(text, ATTACKS)
+def build(plan: Plan) -> Attack:
+    """The attack, on clips of any length."""
+    # Runs of all versions have the first spelling.
+    return catalog.pick(plan.text.replace("*{n}", ",mean_square=True"), ATTACKS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +110,7 @@ class AttackClips(Step):
         """Attack the clips that have no row; measure the SNR of targeted examples."""
         system, plan = job.resolve(), self.plan
         clips = system.targeted if plan.targeted else system.untargeted
-        logits_fn = system.classifier.logits_fn("waveform")
+        logits_fn, built = system.classifier.logits_fn("waveform"), build(plan)
         prepared = attack.Prepared(
             folder=job.folder,
             settings={
@@ -127,11 +127,13 @@ class AttackClips(Step):
             batches=[
                 attack.Batch(
                     [each.id for each in group],
-                    functools.partial(_inputs, plan, num_samples, group, logits_fn),
+                    functools.partial(
+                        _inputs, built, group, pad_to, logits_fn, plan.own_answer
+                    ),
                 )
-                for num_samples, group in by_length(
-                    (each.sound, each) for each in clips
-                ).items()
+                for pad_to, group in in_buckets(
+                    ((each.sound, each) for each in clips), padded=built.any_length
+                )
             ],
             key=jax.random.key(system.task.seed),
             num_slots=self.num_slots,
@@ -152,11 +154,15 @@ def _inflated(folder: pathlib.Path, clips: Sequence[ClipJob]) -> float | None:
 
 
 def _inputs(
-    plan: Plan, num_samples: int, jobs: Sequence[ClipJob], logits_fn: LogitsFn
+    built: Attack,
+    jobs: Sequence[ClipJob],
+    pad_to: int | None,
+    logits_fn: LogitsFn,
+    own_answer: bool,
 ) -> attack.Inputs:
-    """Clips of one padded length, and the attack on them."""
-    built, points = build(plan, num_samples), [job.point() for job in jobs]
-    if plan.own_answer:
+    """Clips of one program, and the attack on them."""
+    points = [job.point(pad_to) for job in jobs]
+    if own_answer:
         points = answered(points, logits_fn)
     return attack.Inputs(
         built,
@@ -177,7 +183,7 @@ def _budgets(attack: Attack, points, logits_fn) -> list[float]:
         return [float(budget) for budget in budgets]
     still = zero_gradient_shares(
         logits_fn,
-        np.stack([point.x for point in points]),
+        evaluation.stacked(points),
         np.asarray([point.label for point in points]),
     )
     moving = np.where(still < 1, 1 - still, 1.0)
@@ -186,7 +192,7 @@ def _budgets(attack: Attack, points, logits_fn) -> list[float]:
 
 def answered(points: list[evaluation.Point], logits_fn) -> list[evaluation.Point]:
     """The points with the network's predictions in place of their labels."""
-    x = np.stack([point.x for point in points])
+    x = evaluation.stacked(points)
     answers = evaluation.logits_of_batch(logits_fn, x, batch_size=4).argmax(axis=1)
     pairs = zip(points, answers, strict=True)
     return [point._replace(label=int(answer)) for point, answer in pairs]

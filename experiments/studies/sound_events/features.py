@@ -16,11 +16,13 @@ from jaxtyping import Float, Float32
 from advjax import catalog, evaluation
 from advjax.attacks import ATTACKS
 from advjax.classifier import Classifier
+from advjax.padding import stack
 from advjax.representations import LogMelChunks
+from advjax.representations.chunks import CHUNK_SAMPLES
 from advjax.runtime.progress import Progress
 from experiments.lab import cached_rows, wav_pairs
 from experiments.lab.adversarial_examples import file_name
-from experiments.lab.clips import by_length
+from experiments.lab.clips import in_buckets
 from experiments.lab.console import say
 from experiments.lab.grid import Job, Step
 from experiments.studies.sound_events.attacks import answered
@@ -107,8 +109,8 @@ class AtFeatures(Step):
             return
         found, pairs = [], []
         with Progress(f"{name} at the features", total=len(jobs), unit="clips") as line:
-            for group in by_length((each.sound, each) for each in jobs).values():
-                for row, pair in _attack(system.classifier, group, folder):
+            for pad_to, group in in_buckets((each.sound, each) for each in jobs):
+                for row, pair in _attack(system.classifier, group, pad_to, folder):
                     found.append(row)
                     pairs += [pair] if pair else []
                     line.advance()
@@ -121,20 +123,24 @@ class AtFeatures(Step):
 
 
 def _attack(
-    classifier: Classifier, jobs: Sequence[ClipJob], folder: pathlib.Path
+    classifier: Classifier,
+    jobs: Sequence[ClipJob],
+    pad_to: int | None,
+    folder: pathlib.Path,
 ) -> Iterator[tuple[Heard, wav_pairs.WavPair | None]]:
-    """Each clip's row; the first success has WAVs."""
+    """Each clip's row; the first success of each length has WAVs."""
     front_end = classifier.representation
     at_features = classifier.logits_fn(front_end.name)
     at_wave = classifier.logits_fn("waveform")
     waves = {job.id: job.point() for job in jobs}
+    chunks = pad_to and pad_to // CHUNK_SAMPLES
     points = [
-        point._replace(x=np.asarray(_features(front_end, point.x)))
+        point._replace(x=np.asarray(_features(front_end, point.x)), pad_to=chunks)
         for point in waves.values()
     ]
     levels = {point.id: point.x for point in points}
     attack = catalog.pick(ATTACK, ATTACKS, bounds=front_end.bounds)
-    saved = False
+    saved = set()
     for row, x_adv in evaluation.attack_points(
         attack, at_features, answered(points, at_features), jax.random.key(0),
         num_slots=4,
@@ -146,11 +152,11 @@ def _attack(
             for each in (x, x_adv)
         ]
         answers = evaluation.logits_of_batch(
-            at_wave, np.stack([wave, *played]), batch_size=3
+            at_wave, stack([wave, *played], pad_to), batch_size=3
         ).argmax(axis=1)
         pair = None
-        if row.success and not saved:
-            saved = True
+        if row.success and len(x) not in saved:
+            saved.add(len(x))
             pair = wav_pairs.save_pair(
                 folder / f"{file_name(row.id)}_griffin_lim",
                 *played,

@@ -24,10 +24,12 @@ class ClipJob(NamedTuple):
     sound: Clip
     target: int = -1
 
-    def point(self) -> evaluation.Point:
-        """The clip, padded to whole chunks."""
+    def point(self, pad_to: int | None = None) -> evaluation.Point:
+        """The clip, padded to whole chunks; programs pad it to `pad_to` samples."""
         wave = clips.padded_wave(self.sound.audio)
-        return evaluation.Point(self.place, self.id, wave, self.sound.label)
+        return evaluation.Point(
+            self.place, self.id, wave, self.sound.label, pad_to=pad_to
+        )
 
 
 def untargeted_jobs(sounds: Sequence[Clip], count: int) -> list[ClipJob]:

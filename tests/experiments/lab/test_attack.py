@@ -14,7 +14,7 @@ from advjax.evaluation import Point
 from advjax.representations import Waveform
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS
-from experiments.lab import attack, classifiers
+from experiments.lab import attack, attack_requests, classifiers
 from experiments.lab.adversarial_examples import EXAMPLES_FOLDER
 
 EPS = 0.25
@@ -143,7 +143,8 @@ def test_progress_counts_the_work_of_points_where_batches_differ(clips, capsys):
 def test_slots_are_as_many_as_fit_the_device(clips, monkeypatch, capsys):
     asked = []
 
-    def half(attack, logits_fn, shape, *, num_slots, mesh):
+    def half(attack, logits_fn, shape, *, num_slots, mesh, padded):
+        assert not padded
         asked.append((shape, num_slots))
         return num_slots // 2
 
@@ -152,3 +153,8 @@ def test_slots_are_as_many_as_fit_the_device(clips, monkeypatch, capsys):
     assert asked == [((4,), 2), ((8,), 2)]
     assert "memory      holds 1 clips at once, not 2" in capsys.readouterr().err
     assert ATTACK_ROWS.read(clips.prepared.folder).success.all()
+
+
+def test_an_option_of_a_later_version_is_no_setting_of_earlier_runs():
+    settings = attack_requests.all_options("carlini_wagner")
+    assert "initial_c" in settings and "mean_square" not in settings

@@ -76,6 +76,20 @@ def test_clips_are_batched_by_their_chunks(corpus, tmp_path):
         assert len(clips.padded_wave(clip.audio)) == clips.padded_length(clip)
 
 
+def test_where_compiling_is_slow_lengths_share_a_few_programs(monkeypatch):
+    chunks = (3, 1, 15, 2, 4, 9, 3)
+    every = [
+        (clips.Clip(str(n), np.zeros(n * 65_536 - 9, np.int16), 0, True), n)
+        for n in chunks
+    ]
+    alone = [(None, [n] * chunks.count(n)) for n in sorted(set(chunks))]
+    assert clips.in_buckets(every) == alone
+    monkeypatch.setattr(clips, "compiling_is_slow", lambda: True)
+    found = [(length // 65_536, items) for length, items in clips.in_buckets(every)]
+    assert found == [(1, [1]), (2, [2]), (4, [3, 3, 4]), (16, [9, 15])]
+    assert clips.in_buckets(every, padded=False) == alone
+
+
 @pytest.mark.parametrize(
     ("frames", "starts"),
     [(100, [0]), (128, [0]), (150, [11]), (160, [32, 0]), (300, [172, 0, 128])],

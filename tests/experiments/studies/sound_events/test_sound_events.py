@@ -34,7 +34,8 @@ def sounds(*labels, seconds=1.0):
 @pytest.mark.parametrize("select", ["min", "max"])
 def test_every_attack_of_a_size_can_be_built(size, select):
     for name, plan in attacking.plans(size, select).items():
-        attack = attacking.build(plan, 65_536)
+        attack = attacking.build(plan)
+        assert attack.any_length
         assert attack.targeted == plan.targeted == name.endswith("targeted")
         assert attack.bounds == (-1.0, 1.0)
         assert catalog.parse(plan.text.replace("*{n}", ""))[0] in ATTACKS
@@ -189,7 +190,7 @@ def test_a_sign_step_has_20_db_though_silence_has_no_gradient():
     x = np.zeros(100, np.float32)
     x[:50] = 0.3
     point = Point(0, "a", x, 0)
-    attack = attacking.build(attacking.plans(SMALL, "min")["fgsm"], 100)
+    attack = attacking.build(attacking.plans(SMALL, "min")["fgsm"])
     (budget,) = attacking._budgets(attack, [point], logits_fn)
     found = run(
         attack, logits_fn, jnp.asarray(x), jnp.int32(0), jax.random.key(0), budget
