@@ -45,11 +45,7 @@ def through_openvino(
             precision, another device than a CPU, or a CPU without bfloat16.
     """
     check(precision)
-    if not classifier.has_gradients:
-        raise UnusableNetwork(
-            f"{classifier.name} is a black box, whose operations JAX does not see: "
-            "leave OpenVINO out"
-        )
+    _check_operations_are_known(classifier)
     network = _Network(classifier, precision, batch)
     box = BlackBox(network.call, network.num_classes, f"{classifier.name} in OpenVINO")
     return ForeignClassifier(
@@ -85,6 +81,26 @@ def check(precision: str) -> None:
         raise ValueError(
             "precision='bfloat16': OpenVINO finds no bfloat16 in this CPU and would "
             "compute in float32; give float32"
+        )
+
+
+def check_network(classifier: BaseClassifier) -> None:
+    """Refuse a network that has no translation, whatever its weights.
+
+    Raises:
+        ImportError: OpenVINO is missing.
+        ValueError: a black box, or an operation without a translation.
+    """
+    failures.need("openvino")
+    _check_operations_are_known(classifier)
+    _model(classifier, batch=1)
+
+
+def _check_operations_are_known(classifier: BaseClassifier) -> None:
+    if not classifier.has_gradients:
+        raise UnusableNetwork(
+            f"{classifier.name} is a black box, whose operations JAX does not see: "
+            "leave OpenVINO out"
         )
 
 
@@ -141,19 +157,16 @@ def _model(classifier: BaseClassifier, batch: int) -> Any:
 
     shape = (batch, *classifier.representation.feature_shape)
     x = jax.ShapeDtypeStruct(shape, jnp.float32)
-    # Forms for a TPU are XLA's own; those for a CPU have ten operations for one.
-    with targets.compiling_for("tpu"):
-        program = jax.make_jaxpr(plain(jax.vmap(classifier.logits), x))(x)
     try:
+        # Forms for a TPU are XLA's own; those for a CPU have ten operations for one.
+        with targets.compiling_for("tpu"):
+            program = jax.make_jaxpr(plain(jax.vmap(classifier.logits), x))(x)
         return openvino_graph.graph_of(program)
-    except UnusableNetwork as error:
+    except Exception as error:  # JAX and OpenVINO raise many kinds
+        reason = printable(f"{error}".strip().splitlines()[0])[:300]
         raise UnusableNetwork(
-            f"{classifier.name} cannot be evaluated by OpenVINO: {error}"
-        ) from error
-    except RuntimeError as error:  # of OpenVINO, about shapes
-        reason = printable(f"{error}".strip().splitlines()[-1])[:300]
-        raise UnusableNetwork(
-            f"{classifier.name} cannot be evaluated by OpenVINO: {reason}"
+            f"{classifier.name} cannot be evaluated by OpenVINO ({reason}): "
+            "leave it out"
         ) from error
 
 

@@ -16,10 +16,14 @@ import numpy as np
 from advjax.callables import UnusableNetwork
 from advjax.interop.openvino_package import openvino
 from advjax.interop.openvino_package import opset13 as ov
+from advjax.jaxprs import body_of
+
+MOST_STEPS = 512
+"""Steps of a loop, each of which is translated by itself."""
 
 
 def graph_of(program: jex.ClosedJaxpr) -> openvino.Model:
-    """The graph of a program without calls, from one array to one array.
+    """The graph of a program, from one array to one array.
 
     Args:
         program: as of `plain_programs.plain`, with sizes of fixed numbers.
@@ -27,12 +31,17 @@ def graph_of(program: jex.ClosedJaxpr) -> openvino.Model:
     Raises:
         UnusableNetwork: an operation that has no translation.
     """
+    (aval,) = program.in_avals
+    given = ov.parameter(list(aval.shape), dtype=aval.dtype)
+    return openvino.Model(_results(program, [given]), [given], "network")
+
+
+def _results(program: jex.ClosedJaxpr, given: Sequence[Any]) -> list[Any]:
+    """The nodes of a program's results, from those of its inputs."""
     body = program.jaxpr
-    (given,) = body.invars
-    parameter = ov.parameter(list(given.aval.shape), dtype=given.aval.dtype)
     constants = [ov.constant(np.asarray(value)) for value in program.consts]
     known = dict(zip(body.constvars, constants, strict=True))
-    known[given] = parameter
+    known.update(zip(body.invars, given, strict=True))
 
     def node(atom: Any) -> Any:
         if isinstance(atom, jex.Literal):
@@ -42,13 +51,15 @@ def graph_of(program: jex.ClosedJaxpr) -> openvino.Model:
     for operation in body.eqns:
         found = _translated(operation, [node(atom) for atom in operation.invars])
         known.update(zip(operation.outvars, found, strict=True))
-    return openvino.Model([node(atom) for atom in body.outvars], [parameter], "network")
+    return [node(atom) for atom in body.outvars]
 
 
 def _translated(operation: jex.JaxprEqn, taken: Sequence[Any]) -> Sequence[Any]:
     name = operation.primitive.name
     if name in _SAME:
         return [_SAME[name](*taken)]
+    if (body := body_of(operation)) is not None:
+        return _results(body, taken)
     if name not in _OTHERS:
         raise UnusableNetwork(f"it has the operation {name}, which has no translation")
     found = _OTHERS[name](operation, *taken)
@@ -160,6 +171,24 @@ def _reduce(reduce: Callable[..., Any]) -> Callable[..., Any]:
     return done
 
 
+def _scan(operation: jex.JaxprEqn, *taken: Any) -> list[Any]:
+    """A loop as its steps one after the other."""
+    params = operation.params
+    length, fixed, carried = (params[k] for k in ("length", "num_consts", "num_carry"))
+    if length > MOST_STEPS:
+        _refuse(operation, f"of {length} steps, and {MOST_STEPS} is the most")
+    kept, carry = list(taken[:fixed]), list(taken[fixed : fixed + carried])
+    rows: list[Any] = [None] * length
+    for step in range(length)[:: -1 if params["reverse"] else 1]:
+        now = [
+            ov.gather(x, np.int64(step), np.int64(0)) for x in taken[fixed + carried :]
+        ]
+        found = _results(params["jaxpr"], [*kept, *carry, *now])
+        carry = found[:carried]
+        rows[step] = [ov.unsqueeze(each, np.int64(0)) for each in found[carried:]]
+    return [*carry, *(ov.concat(list(each), 0) for each in zip(*rows, strict=True))]
+
+
 # ---- products ----------------------------------------------------------------------
 
 
@@ -257,6 +286,7 @@ _SAME: dict[str, Callable[..., Any]] = {
     "is_finite": ov.is_finite,
     "le": ov.less_equal,
     "log": ov.log,
+    "log1p": lambda x: ov.log(ov.add(x, np.float32(1))),
     "logistic": ov.sigmoid,
     "lt": ov.less,
     "max": ov.maximum,
@@ -293,6 +323,7 @@ _OTHERS: dict[str, Callable[..., Any]] = {
     "reduce_window_sum": functools.partial(_pool, sums=True),
     "reshape": lambda operation, x: _reshaped(x, _shape_of(operation)),
     "rev": _rev,
+    "scan": _scan,
     "select_n": _select,
     "slice": _slice,
     "split": _split,

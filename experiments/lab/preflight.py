@@ -6,8 +6,10 @@ import pathlib
 from collections.abc import Sequence
 
 import jax
+import numpy as np
 
 from advjax import catalog, smoothing
+from advjax.classifier import Classifier
 from advjax.interop import openvino
 from advjax.models import MODELS
 from advjax.runs.folder import check_run_folder
@@ -32,6 +34,8 @@ def check(draft: Draft, *, num_points: int | None = None) -> None:
     check_precision(draft.task.precision)
     if draft.task.engine == "openvino":
         openvino.check(draft.task.precision)
+        if draft.given is not None:
+            openvino.check_network(draft.given)
     if num_points is not None and num_points < 1:
         raise ValueError(f"--num_points={num_points}: give at least 1")
     source = draft.source
@@ -104,6 +108,11 @@ def _check_training(draft: Draft) -> None:
         raise ValueError(
             f"{what} takes {needed / 2**30:,.0f} GB to train, and this machine "
             f"has {most / 2**30:,.0f}: choose a smaller width"
+        )
+    if task.engine == "openvino":
+        weights = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), found)
+        openvino.check_network(
+            Classifier(weights, module, draft.representation, source.labels)
         )
     if not trainers.trainer_of(task.model).validates:
         return

@@ -7,7 +7,10 @@ from jax import lax
 from advjax.callables import UnusableNetwork
 from advjax.interop.plain_programs import plain
 from advjax.layers.blocks import max_pool
+from advjax.models import MODELS
 from advjax.runtime import targets
+from tests.conformance.test_models import INPUTS, small
+from tests.models.shapes import drawn, variable_shapes
 
 pytest.importorskip("openvino")
 
@@ -122,6 +125,42 @@ def test_functions_of_numbers():
         return jnp.stack(kinds)
 
     same(all_kinds)
+
+
+def test_loops():
+    def steps(x):
+        def step(state, now):
+            state = jnp.tanh(state + jax.nn.relu(now))
+            return state, (state * 2, now.sum())
+
+        first = lax.scan(step, jnp.zeros((6, 4)), x[0])
+        last = lax.scan(step, first[0], x[1], reverse=True)
+        return jnp.concatenate(
+            [jnp.ravel(each) for each in jax.tree.leaves((first, last))]
+        )
+
+    same(steps)
+
+
+REFUSED = {"dense_mel": "argmax", "guarded": "bitcast", "surf_svm": "bitcast"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_networks(name):
+    network = small(name)
+    x = RNG.uniform(size=(2, *INPUTS.get(name, (160, 64, 1)))).astype(np.float32)
+    variables = drawn(variable_shapes(network, x))
+
+    def logits(x):
+        return network.apply(variables, x[None], train=False)[0]
+
+    if name in REFUSED:
+        with pytest.raises(UnusableNetwork, match=REFUSED[name]):
+            evaluated(jax.vmap(logits), x)
+        return
+    found, expected = evaluated(jax.vmap(logits), x), jax.jit(jax.vmap(logits))(x)
+    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
 def test_an_operation_without_a_translation_is_named():

@@ -9,6 +9,7 @@ import pytest
 from absl import flags as absl_flags
 from absl.testing import flagsaver
 
+from advjax.runtime import failures
 from data_prep import build
 from experiments import attack, audibility, certify, smoothed_attacks, train
 from experiments.lab import preflight
@@ -91,6 +92,7 @@ WRONG = [
     (smoothed_attacks, {"fractions": ["a"]}, "--fractions: 'a'"),
     (smoothed_attacks, {"fractions": ["0"]}, "--fractions: '0'"),
     (smoothed_attacks, {"eot_attack": ["pgd(norm='linf')"]}, "give norm='l2'"),
+    (smoothed_attacks, {"engine": "openvino"}, "certifies and has no gradients"),
     (audibility, {"rep": "mfbe"}, "there is a bound for waveform, magnitude"),
     (certify, {"records": "MINE"}, "Give the folder that data_prep.build made"),
     (certify, {"classifier": "MINE"}, "no classifier in"),
@@ -153,6 +155,28 @@ def test_what_a_stage_is_advised_to_ask_for_is_accepted(tmp_path):
         task.draft()
     preflight.check(dataclasses.replace(task, features="melmag").draft())
     assert not list(tmp_path.iterdir())
+
+
+def test_another_engine_is_asked_for_its_package_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(failures, "_is_installed", lambda module: False)
+    task = Task(home=tmp_path, corpus=TINY["corpus"], engine="openvino")
+    with pytest.raises(ImportError, match="openvino is missing: pip install"):
+        preflight.check(task.draft())
+
+
+@pytest.mark.slow
+def test_a_network_that_an_engine_lacks_is_refused_before_its_training(
+    tmp_path, monkeypatch
+):
+    pytest.importorskip("openvino")
+    from advjax.interop import openvino_graph
+
+    task = Task(home=tmp_path, corpus=TINY["corpus"], model=TINY["model"])
+    draft = dataclasses.replace(task, engine="openvino").draft()
+    preflight.check(draft)
+    monkeypatch.delitem(openvino_graph._OTHERS, "conv_general_dilated")
+    with pytest.raises(ValueError, match="^ResCNN cannot be .* leave it out$"):
+        preflight.check(draft)
 
 
 def test_without_validation_clips_no_training_is_begun(tmp_path):
