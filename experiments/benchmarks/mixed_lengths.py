@@ -1,14 +1,16 @@
-"""Attacking clips of mixed lengths: in sorted buckets, or all as long as the longest.
+"""Attacking clips of mixed lengths: by their length, in a few programs, or in one.
 
   python -m experiments.benchmarks.mixed_lengths --corpus_dir=FSDKaggle2018
 
 Takes all clips of a corpus, at 32 kHz, and VGG13 with a quarter of its channels on
 log-mel chunks; its weights are the initial ones, on which no time depends. Each clip is
-attacked by PGD with --pgd_steps gradients, in two ways: padded to whole chunks and
+attacked by PGD with --pgd_steps gradients, in three ways: padded to whole chunks and
 batched with clips of as many chunks, the number of slots chosen so that a batch has
---batch_chunks of them; and padded to the longest clip. The ceiling is the rate at which
-full batches of the fastest bucket would attack the chunks of all clips, padding within
-a clip's last chunk included, since the network's front end asks for whole ones.
+--batch_chunks of them; padded further to 1, 2, 4, 8, ... chunks, with the results of
+its own length; and padded to the longest clip, as part of the clip. The ceiling is the
+rate at which full batches of the fastest length would attack the chunks of all clips,
+padding within a clip's last chunk included, since the network's front end asks for
+whole ones.
 
 Every way runs once before it is timed, which compiles its programs. Prints a Markdown
 table; --out=FOLDER also writes mixed_lengths.md there, every turn as
@@ -24,6 +26,7 @@ import numpy as np
 from advjax.attacks import Attack, eps_for_snr, pgd, run_batch
 from advjax.classifier import Classifier, initialise
 from advjax.models import VGG13
+from advjax.padding import Padded, apart, pad
 from advjax.representations import LogMelChunks
 from advjax.representations.chunks import CHUNK_SAMPLES
 from experiments import app, flags
@@ -38,11 +41,12 @@ flags.declare(
 )
 
 WIDTH = 16
-_SORTED, _LONGEST = "sorted buckets", "all as long as the longest"
+_SORTED, _FEW = "sorted buckets", "few programs"
+_LONGEST = "all as long as the longest"
 
 
 def main() -> None:
-    """Time both ways and full batches of each length in turns."""
+    """Time all ways and full batches of each length in turns."""
     corpus = flags.CORPUS.value if flags.is_set(flags.CORPUS) else "fsdkaggle2018"
     front_end = LogMelChunks()
     sounds = clips.load(
@@ -59,16 +63,21 @@ def main() -> None:
     attack_all = functools.partial(
         _attack, pgd(num_steps=num_steps, stop="last"), classifier.logits_fn("waveform")
     )
-    groups = clips.by_length((clip, clips.padded_wave(clip.audio)) for clip in every)
+    pairs = [(clip, clips.padded_wave(clip.audio)) for clip in every]
+    groups = clips.by_length(pairs)
     waves = {n // CHUNK_SAMPLES: np.stack(group) for n, group in groups.items()}
+    few = [pad(x, n) for n, x in clips.in_buckets(pairs, padded=True)]
     long = np.stack([clips.padded_wave(clip.audio, max(groups)) for clip in every])
+    filled = sum(len(clip.audio) for clip in every)
     wasted = {
         _SORTED: clips.padding_waste(every),
-        _LONGEST: 1 - sum(len(clip.audio) for clip in every) / long.size,
+        _FEW: 1 - filled / sum(padded.x.size for padded in few),
+        _LONGEST: 1 - filled / long.size,
     }
     all_clips = functools.partial(harness.in_process, batch=len(every))
     contestants = [
         all_clips(_SORTED, "ours", lambda: [attack_all(x) for x in waves.values()]),
+        all_clips(_FEW, "few", lambda: [attack_all(x) for x in few]),
         all_clips(_LONGEST, "longest", lambda: attack_all(long)),
     ]
     for chunks, x in waves.items():
@@ -80,14 +89,16 @@ def main() -> None:
     found = harness.contest(contestants, rounds=bench.TURNS.value)
     chunk_s = min(
         result.median_s / chunks
-        for chunks, result in zip(waves, found[2:], strict=True)
+        for chunks, result in zip(waves, found[3:], strict=True)
     )
     num_chunks = sum(chunks * len(x) for chunks, x in waves.items())
+    programs = {_SORTED: len(waves), _FEW: len(few), _LONGEST: 1}
     facts = {"padding": wasted, "ceiling": len(every) / (chunk_s * num_chunks)}
     one = results.Contest("mixed lengths", "clips", found, facts)
     columns = {
         "s": lambda result: f"{len(every) * result.median_s:.2f}",
         "padding, % of samples": lambda result: f"{100 * wasted[result.name]:.1f}",
+        "programs": lambda result: f"{programs[result.name]}",
     }
     lengths = ", ".join(f"{len(x)} of {chunks}" for chunks, x in waves.items())
     notes = [
@@ -103,11 +114,12 @@ def _slots(chunks: int) -> int:
     return max(1, bench.BATCH_CHUNKS.value // chunks)
 
 
-def _attack(attack: Attack, logits_fn, x: np.ndarray) -> None:
-    budgets = [float(eps_for_snr(row, snr_db=30.0, norm="linf")) for row in x]
-    labels = np.zeros(len(x), np.int32)
-    keys = jax.random.split(jax.random.key(0), len(x))
-    slots = _slots(x.shape[1] // CHUNK_SAMPLES)
+def _attack(attack: Attack, logits_fn, x: np.ndarray | Padded) -> None:
+    rows, _ = apart(x)
+    budgets = [float(eps_for_snr(row, snr_db=30.0, norm="linf")) for row in rows]
+    labels = np.zeros(len(rows), np.int32)
+    keys = jax.random.split(jax.random.key(0), len(rows))
+    slots = _slots(rows.shape[1] // CHUNK_SAMPLES)
     for _ in run_batch(
         attack, logits_fn, x, labels, keys, np.float32(budgets), num_slots=slots
     ):

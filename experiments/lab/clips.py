@@ -152,20 +152,22 @@ def compiling_is_slow() -> bool:
 
 
 def in_buckets(
-    pairs: Iterable[tuple[Clip, _Item]], *, padded: bool = True
+    pairs: Iterable[tuple[Clip, _Item]], *, padded: bool | None = None
 ) -> list[tuple[int | None, list[_Item]]]:
     """Items of clips by program: the length that it pads clips to, and the items.
 
-    Where `compiling_is_slow`, clips are padded to the next of 1, 2, 4, 8, ... chunks.
-    Elsewhere, clips of as many chunks are padded no further; their length is None. The
-    items have the same order.
+    With padding a clip has the next of 1, 2, 4, 8, ... chunks. Without it, clips of as
+    many chunks are a group, and its length is None. The order of all items is the same.
 
     Args:
         pairs: the clips and their items.
-        padded: False for programs that take no clips of several lengths.
+        padded: False for programs that take no padding; None for what is faster here,
+            see `compiling_is_slow`.
     """
     lengths = by_length(pairs)
-    if not (padded and compiling_is_slow()):
+    if padded is None:
+        padded = compiling_is_slow()
+    if not padded:
         return [(None, items) for items in lengths.values()]
     found: dict[int, list[_Item]] = {}
     for length, items in lengths.items():

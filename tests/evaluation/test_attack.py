@@ -102,3 +102,40 @@ def test_a_damaged_snapshot_is_told_and_its_points_attacked_anew(tmp_path, damag
     assert attacked(points()) == whole
     assert len(said) == 1 and str(path) in said[0] and "anew" in said[0]
     assert not path.exists()
+
+
+@pytest.mark.slow
+def test_padded_points_have_the_rows_of_their_own_length_and_resume(tmp_path):
+    def logits_fn(x, length=None):
+        del length
+        return jnp.stack([x.sum(), jnp.square(x).sum(), jnp.abs(x).sum()])
+
+    f, path = jax.tree_util.Partial(logits_fn), tmp_path / "attack.npz"
+    attack = pgd(num_steps=120, norm="l2", stop="last", bounds=(-9.0, 9.0))
+    rng, every = np.random.default_rng(0), []
+    for number in range(6):
+        x = rng.normal(size=3 + 2 * (number % 2)).astype(np.float32)
+        every.append(evaluation.Point(number, f"clip-{number}", x, number % 3))
+    padded = [point._replace(pad_to=8) for point in every]
+
+    def attacked(points, stop=9, **resume):
+        found = {}
+        for row, x_adv in evaluation.attack_points(
+            attack, f, points, jax.random.key(0), budgets=[0.1] * len(points),
+            num_slots=2, resume=evaluation.AttackResume(every_s=0.0, **resume),
+        ):  # fmt: skip
+            found[row.id] = row._replace(time=0.0), x_adv
+            if len(found) == stop:
+                break
+        return found
+
+    wanted = attacked(every[::2]) | attacked(every[1::2])
+    early = attacked(padded, stop=2, snapshot=path)
+    assert path.exists() and len(early) == 2
+    said = []
+    late = attacked(padded, snapshot=path, done=set(early), note=said.append)
+    assert not said and set(early | late) == set(wanted)
+    for id, (row, x_adv) in (early | late).items():
+        np.testing.assert_allclose(x_adv, wanted[id][1], atol=1e-5)
+        for got, want in zip(row, wanted[id][0], strict=True):
+            assert got == (want if isinstance(want, str) else pytest.approx(want, 1e-3))

@@ -132,7 +132,8 @@ class AttackClips(Step):
                     ),
                 )
                 for pad_to, group in in_buckets(
-                    ((each.sound, each) for each in clips), padded=built.any_length
+                    ((each.sound, each) for each in clips),
+                    padded=None if built.any_length else False,
                 )
             ],
             key=jax.random.key(system.task.seed),

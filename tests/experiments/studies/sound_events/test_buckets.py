@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from advjax.probabilities import log_mean_softmax
+from advjax.representations import LogMelChunks
 from advjax.runs.row_types import ATTACK_ROWS
 from experiments.lab import clips
-from experiments.studies.sound_events import attacks, jobs, sizes
+from experiments.studies.sound_events import answers, attacks, features, jobs, sizes
 
 CHUNK = clips.CHUNK_SAMPLES
 SIZE = sizes.PRESETS["small"]._replace(steps=6, lbfgs_steps=4)
@@ -88,3 +89,80 @@ def test_rows_and_files_are_those_of_the_own_length(name, tmp_path, monkeypatch)
             for folder in ("buckets", "own")
         )
         np.testing.assert_allclose(got, want, atol=2e-4)
+
+
+FRONT_END = LogMelChunks()
+
+
+@jax.tree_util.Partial
+def logits_of_levels(levels, length=None):
+    weights = np.random.default_rng(2).normal(size=(64, 3)).astype(np.float32)
+    return log_mean_softmax(levels.mean(axis=1)[:, :, 0] @ weights / 20, length)
+
+
+@jax.tree_util.Partial
+def logits_of_waves(wave, length=None):
+    if length is None:
+        return logits_of_levels(FRONT_END.step(wave))
+    return logits_of_levels(*FRONT_END.step_padded(wave, length))
+
+
+class LevelSystem(System):
+    """A network on levels."""
+
+    def __init__(self):
+        super().__init__()
+        self.clean_jobs = lambda: self.untargeted
+        self.classifier = types.SimpleNamespace(
+            digest=lambda: "none",
+            labels=("a", "b", "c"),
+            representation=FRONT_END,
+            logits_fn=lambda at, precision="": (
+                logits_of_waves if at == "waveform" else logits_of_levels
+            ),
+        )
+
+
+def job_at(folder):
+    return types.SimpleNamespace(
+        resolve=LevelSystem, out=folder, task=types.SimpleNamespace(kind="tiny")
+    )
+
+
+def attacked_levels(folder):
+    features.AtFeatures().run(job_at(folder))
+    lines = (folder / "features/tiny.tsv").read_text().splitlines()[2:]
+    names = sorted(path.name for path in (folder / "features/tiny").iterdir())
+    return [line.split("\t") for line in lines], names
+
+
+@pytest.mark.slow
+def test_attacks_at_the_features_are_those_of_the_own_length(tmp_path, monkeypatch):
+    text = "carlini_wagner(num_searches=1,num_steps=8,learning_rate=9.0,initial_c=1e4)"
+    monkeypatch.setattr(features, "ATTACK", text)
+    monkeypatch.setattr(features, "ITERATIONS", 1)
+    wanted, files = attacked_levels(tmp_path / "own")
+    monkeypatch.setattr(clips, "compiling_is_slow", lambda: True)
+    found, same = attacked_levels(tmp_path / "buckets")
+    # A pair for each of the four lengths, and their list.
+    assert same == files and len(files) == 9
+    for got, want in zip(found, wanted, strict=True):
+        assert got[:-1] == want[:-1] and want[1] != want[2]
+        assert float(got[-1]) == pytest.approx(float(want[-1]), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_predictions_are_those_of_the_own_length(tmp_path, monkeypatch):
+    def predictions(folder):
+        system = LevelSystem()
+        answers.Answers((), True).run(job_at(folder))
+        sounds = [each.sound for each in system.untargeted]
+        return (
+            (folder / "answers/tiny.tsv").read_bytes(),
+            clips.accuracy(system.classifier, sounds),
+        )
+
+    monkeypatch.setattr(answers, "SUITE", ("low_pass(cutoff_hz=4000)",))
+    wanted = predictions(tmp_path / "own")
+    monkeypatch.setattr(clips, "compiling_is_slow", lambda: True)
+    assert predictions(tmp_path / "buckets") == wanted
