@@ -34,10 +34,6 @@ class Padded(NamedTuple):
     x: Any
     lengths: Any
 
-    def __getitem__(self, part: slice) -> "Padded":
-        """Some of the examples."""
-        return Padded(self.x[part], self.lengths[part])
-
 
 def pad(examples: Sequence[Float[np.ndarray, "..."]], length: int) -> Padded:
     """The examples, each padded to `length` entries along its first axis.
@@ -67,7 +63,8 @@ def apart(x: Any) -> tuple[Any, Int[np.ndarray, "examples"] | None]:
     """The array of examples, and their own lengths if they are `Padded`.
 
     Raises:
-        ValueError: there is not one length for each example, or it does not fit.
+        ValueError: there is not one length for each example, or it does not fit, or the
+            padding is not zero.
     """
     if not isinstance(x, Padded):
         return x, None
@@ -82,6 +79,12 @@ def apart(x: Any) -> tuple[Any, Int[np.ndarray, "examples"] | None]:
             f"lengths reach from {lengths.min()} to {lengths.max()}: give 0 to "
             f"{array.shape[1]}, the entries of a padded example"
         )
+    for number, (row, length) in enumerate(zip(array, lengths, strict=True)):
+        if row[length:].any():
+            raise ValueError(
+                f"x: example {number} has other entries than zero behind its length, "
+                f"{length}: pad it with zeros"
+            )
     return array, lengths
 
 
@@ -106,7 +109,8 @@ class Own(NamedTuple):
         """The values, with zeros for the padding."""
         if self.length is None:
             return values
-        entry = jnp.arange(values.shape[0]).reshape(-1, *[1] * (values.ndim - 1))
+        entry = jnp.arange(values.shape[0], dtype=jnp.int32)
+        entry = entry.reshape(-1, *[1] * (values.ndim - 1))
         return jnp.where(entry < self.length, values, 0)
 
     def count(self, values: Features) -> int | Float[Array, ""]:

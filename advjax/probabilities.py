@@ -20,8 +20,8 @@ def log_mean_softmax(
     logs = jax.nn.log_softmax(logits.astype(jnp.float32))
     if counts is None:
         return jax.nn.logsumexp(logs, axis=-2) - math.log(logits.shape[-2])
-    row = jnp.arange(logits.shape[-2]).reshape(*[1] * counts.ndim, -1)
-    counted = row < counts[..., None]
+    row = jnp.arange(logits.shape[-2], dtype=jnp.int32)
+    counted = row.reshape(*[1] * counts.ndim, -1) < counts[..., None]
     logs = jnp.where(counted[..., None], logs, -jnp.inf)
     number = counts[..., None].astype(jnp.float32)
     return jax.nn.logsumexp(logs, axis=-2) - jnp.log(number)

@@ -23,6 +23,11 @@ def test_lengths_that_do_not_fit_are_refused(lengths):
         apart(Padded(np.ones((2, 4), np.float32), np.asarray(lengths)))
 
 
+def test_padding_that_is_not_zero_is_refused():
+    with pytest.raises(ValueError, match="example 1 has other entries than zero"):
+        apart(Padded(np.float32([[1, 2, 0], [3, 4, 5]]), np.array([2, 2])))
+
+
 def test_the_padding_counts_for_nothing():
     values = jnp.arange(1.0, 9.0).reshape(4, 2)
     part = Own(jnp.int32(3))

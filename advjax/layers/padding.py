@@ -10,7 +10,7 @@ def keep_own(
     """The maps, with zeros behind each example's own length; without lengths as is."""
     if lengths is None:
         return x
-    own = jnp.arange(x.shape[1])[None] < lengths[:, None]
+    own = jnp.arange(x.shape[1], dtype=jnp.int32)[None] < lengths[:, None]
     return jnp.where(own.reshape(*x.shape[:2], *[1] * (x.ndim - 2)), x, 0)
 
 

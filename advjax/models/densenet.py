@@ -57,7 +57,8 @@ def kapre_mel_db(
     levels = 10 / np.log(10) / 2 * jnp.log(bands + np.float32(LEAST**2))
     heard = levels
     if frames is not None:
-        heard = jnp.where(jnp.arange(count)[:, None] < frames, levels, -jnp.inf)
+        number = jnp.arange(count, dtype=jnp.int32)[:, None]
+        heard = jnp.where(number < frames, levels, -jnp.inf)
     return jnp.maximum(levels - greatest(heard), -RANGE_DB)
 
 

@@ -48,7 +48,8 @@ def relative_db(
     """
     logs = heard = safe_log(power, floor)
     if frames is not None:
-        heard = jnp.where(jnp.arange(len(logs))[:, None] < frames, logs, -jnp.inf)
+        number = jnp.arange(len(logs), dtype=jnp.int32)[:, None]
+        heard = jnp.where(number < frames, logs, -jnp.inf)
     return 10 / math.log(10) * (logs - greatest(heard))
 
 

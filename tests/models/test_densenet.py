@@ -57,6 +57,8 @@ def test_mel_levels_equal_kapres_rules():
     levels = 10 * np.log10(np.maximum(np.sqrt(power @ filters.T), 1e-10))
     wanted = np.maximum(levels - levels.max(), -80)
     found = np.asarray(kapre_mel_db(jnp.asarray(wave)))
+    part = np.asarray(kapre_mel_db(jnp.asarray(wave), jnp.int32(5)))
+    assert part[:5].max() == 0 < part[5:].max()
     assert found.shape == (500, 64)
     assert (wanted == -80).any()
     np.testing.assert_allclose(found, wanted, atol=1e-3)
