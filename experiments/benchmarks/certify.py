@@ -8,7 +8,8 @@ certification loop as published, eager with batches of 400 and counts in Python;
 best PyTorch that we can write, at several batches, in both memory layouts, with batch
 norm folded, with torch.compile, and on a CPU in one process a core; (c) a large matrix
 product, the ceiling. The best of ours and the best of (b) are those with the best
-median. On a CPU, PyTorch's autocast to bfloat16 is a rival of its own kind.
+median. On a CPU, PyTorch's autocast to bfloat16 is a rival of its own kind, and so are
+ours in OpenVINO where it is installed.
 --convolutions=avx2 adds ours as it would run on that kind of CPU.
 
 Then the best of ours alone, at the first width, over a 30-fold range of n and of clips:
@@ -19,8 +20,8 @@ The clip is normal noise at the stage mfbe and the network is not trained: neith
 changes the time of a vote. Needs PyTorch 2.13.0: pip install 'advjax[bench]'
 """
 
-import contextlib
 import functools
+import importlib.util
 import math
 import pathlib
 import subprocess
@@ -34,10 +35,10 @@ from advjax.reports import tables
 from advjax.runtime import failures, parallel
 from experiments import app, flags
 from experiments.benchmarks import flags as bench
-from experiments.benchmarks import harness, problems, results
+from experiments.benchmarks import harness, our_votes, problems, results
 from experiments.benchmarks.results import Contest, Result
 from experiments.benchmarks.rivals import pytorch_steps
-from experiments.benchmarks.work import Turn, Work, process_cpu_s, process_peak_bytes
+from experiments.benchmarks.work import Turn, Work
 from experiments.lab.console import say
 
 flags.declare(
@@ -47,8 +48,6 @@ flags.declare(
     *(flags.OUT, flags.CACHE, flags.HOME),
 )
 
-_lasting = contextlib.ExitStack()
-
 TOLERANCE = {"logits": 1e-4, "rounded": 0.1}
 """Greatest difference of logits, relative to the largest: all in float32, then each in
 its own precision."""
@@ -56,6 +55,11 @@ MULTIPLES = (1, 3, 10, 30)
 AGAINST = {"the best PyTorch": ["torch"], "the published loop": ["published"]}
 _ROUNDED = "PyTorch in bfloat16"
 _OTHER_CPU = "ours, as on another kind of CPU"
+_OPENVINO = {
+    "float32": "ours, in OpenVINO",
+    "bfloat16": "ours in bfloat16, in OpenVINO",
+}
+"""Kinds of ours by the precision that OpenVINO computes in."""
 
 
 def main() -> None:
@@ -106,7 +110,7 @@ def contestants(width: int, *, on_cpu: bool) -> Iterator[harness.Contestant]:
 
     yield entry("matrix product", "ceiling", matrix_product, 1)
     ours = functools.partial(
-        entry, build=our_votes, width=width,
+        entry, build=our_votes.votes, width=width,
         cache=compiled if flags.CACHE.value else "",
     )  # fmt: skip
     defaults = [10, 20] if on_cpu else [500, 1000, 2000]
@@ -124,6 +128,8 @@ def contestants(width: int, *, on_cpu: bool) -> Iterator[harness.Contestant]:
                 f"ours, tile {tile}, processes of a core ({cores}){title}", side,
                 batch=2 * tile * cores, tile=tile, workers=cores, convolutions=kind,
             )  # fmt: skip
+    if on_cpu and importlib.util.find_spec("openvino"):
+        yield from _in_openvino(ours, cores)
     # JAX makes PyTorch's weights; its programs need not be compiled for each of them.
     shared = shared | {"JAX_COMPILATION_CACHE_DIR": compiled}
     # The allocator's settings of launch.sh are ours: they halve the published loop's
@@ -131,6 +137,18 @@ def contestants(width: int, *, on_cpu: bool) -> Iterator[harness.Contestant]:
     unset = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"))
     shared = shared | unset
     yield from _torch(entry, width, cores, on_cpu)
+
+
+def _in_openvino(ours, cores: int) -> Iterator[harness.Contestant]:
+    """Ours with the network in OpenVINO, and with one process a core."""
+    tile = max(bench.counts(bench.TILES) or [20])
+    for precision, kind in _OPENVINO.items():
+        for workers in sorted({0, cores} - {1}):
+            among = f", processes of a core ({cores})" if workers else ""
+            yield ours(
+                f"{kind}, tile {tile}{among}", kind, batch=2 * tile * max(1, workers),
+                tile=tile, workers=workers, precision=f"{precision} in OpenVINO",
+            )  # fmt: skip
 
 
 def _torch(entry, width: int, cores: int, on_cpu: bool) -> Iterator[harness.Contestant]:
@@ -190,107 +208,6 @@ def check_logits(entrants: Sequence[harness.Entrant]) -> None:
             if what in each.facts
         }
         harness.differences(logits, tolerance, f"{what} logits".removeprefix("logits "))
-
-
-def our_votes(
-    *, width: int, tile: int, precision: str, cache: str, devices: int = 1,
-    workers: int = 0, stage: str = "mfbe", num_compared: int = 1000,
-    convolutions: str = "",
-) -> Work:  # fmt: skip
-    """`smoothing.certify_each`, whose votes estimate, but for a tile on each device.
-
-    Args:
-        width: channels of the first stage.
-        tile: noisy copies at once.
-        precision: of the network.
-        cache: folder of compiled programs; empty for none.
-        devices: of a CPU.
-        workers: processes that count in place of this one; 0 for none.
-        stage: of the noise, "mfbe" or "waveform".
-        num_compared: noisy copies whose predictions are compared with float32's.
-        convolutions: the kind of CPU whose ways are taken; empty for this one.
-    """
-    import jax
-
-    if devices > 1:
-        jax.config.update("jax_num_cpu_devices", devices)
-    from advjax import smoothing
-    from advjax.runtime import targets
-    from advjax.runtime.compilation import use_disk_cache
-    from advjax.smoothing.counting.workers import Workers
-
-    if cache:
-        use_disk_cache(cache)
-    if convolutions:
-        # As long as this process lasts.
-        _lasting.enter_context(targets.choosing_processor(convolutions))
-    classifier = problems.fresh_rescnn(width)
-    logits_fn = classifier.logits_fn(stage, precision=precision)
-    (clip,), gaussian = problems.clip(stage), smoothing.gaussian(problems.SIGMAS[stage])
-    place, used = smoothing.Placement(tile, mesh=parallel.local_mesh()), []
-    if workers:
-        started = Workers(logits_fn, noise=gaussian, num_workers=workers)
-        place, used = place._replace(workers=started), started.usage
-    key = jax.random.key(0)
-
-    def run(units: int, clips: int = 1) -> None:
-        """Count the votes, as many for each of so many clips."""
-        examples = (
-            smoothing.Example(clip, jax.random.fold_in(key, number))
-            for number in range(clips)
-        )
-        # Whole rows of tiles: in a turn of ten tiles one that waits for another shows.
-        num_votes, row = units // clips, tile * place.num_devices
-        # At this alpha few votes are enough.
-        plan = smoothing.VotePlan(row, num_votes - row, 0.1, smoothing.ClopperPearson())
-        # Four dispatches.
-        chunk = max(1, math.ceil(num_votes / row / 4))
-        placement = place._replace(chunk=chunk)
-        for _ in smoothing.certify_each(
-            logits_fn, examples, noise=gaussian, plan=plan, placement=placement
-        ):
-            pass
-
-    def peak_bytes() -> int:
-        stats = jax.local_devices()[0].memory_stats() or {}
-        own = stats.get("peak_bytes_in_use") or process_peak_bytes()
-        return own + sum(one.peak_bytes for one in used)
-
-    def cpu_s() -> float:
-        return process_cpu_s() + sum(one.cpu_s for one in used)
-
-    facts = precision_facts(classifier, stage, precision, num_compared)
-    return Work(run, facts, peak_bytes, cpu_s)
-
-
-def precision_facts(
-    classifier, stage: str, precision: str, num_compared: int
-) -> dict[str, Any]:
-    """Logits of the inputs in float32 and `precision`, and their disagreement.
-
-    That is the share of so many noisy copies whose predictions differ.
-    """
-    from advjax.evaluation import logits_of_batch
-
-    inputs = problems.parity_inputs(stage)
-    count = len(inputs)
-    if precision != "float32":
-        copies = problems.noisy_copies(stage, num_compared, seed=5)
-        inputs = np.concatenate([inputs, copies])
-    found = {
-        kind: logits_of_batch(
-            classifier.logits_fn(stage, precision=kind), inputs,
-            batch_size=min(50, len(inputs)),
-        )
-        for kind in {"float32", precision}
-    }  # fmt: skip
-    exact, rounded = found["float32"], found[precision]
-    wrong = exact[count:].argmax(1) != rounded[count:].argmax(1)
-    return {
-        "logits": exact[:count].astype(float).tolist(),
-        "rounded": rounded[:count].astype(float).tolist(),
-        "disagreement": float(wrong.mean()) if wrong.size else 0.0,
-    }
 
 
 def matrix_product(*, precision: str) -> Work:
@@ -377,12 +294,14 @@ def summary(
         "s a clip follows from votes/s; memory: the peak of the processes, or of the "
         "library on an accelerator",
     ]
+    kinds = {result.kind for one in contests for result in one.results}
     for one in contests:
-        if wrong := one.best("ours").facts["disagreement"]:
-            notes.append(
-                f"{one.title}: {wrong:.2%} of 1,000 noisy copies have another "
-                "prediction in float32"
-            )
+        for kind in kinds & {"ours", *_OPENVINO.values()}:
+            if wrong := one.best(kind).facts["disagreement"]:
+                notes.append(
+                    f"{one.title}, {kind}: {wrong:.2%} of 1,000 noisy copies have "
+                    "another prediction in float32"
+                )
     for one in growths:
         first, *_ = one.results
         peak = max(turn.peak_bytes for r in one.results for turn in r.turns)
@@ -391,7 +310,6 @@ def summary(
             f"{first.first.peak_bytes / 2**20:.0f} MiB after the fewest votes, "
             f"{peak / 2**20:.0f} MiB after all"
         )
-    kinds = {result.kind for one in contests for result in one.results}
     rounded = {_ROUNDED: [_ROUNDED]} if _ROUNDED in kinds else {}
     return results.table([*contests, *growths], AGAINST | rounded, columns, notes)
 

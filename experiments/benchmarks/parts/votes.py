@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from advjax.runtime import parallel, targets
-from experiments.benchmarks import certify, harness
+from experiments.benchmarks import certify, harness, our_votes
 from experiments.benchmarks.harness import Contestant, Entrant
 from experiments.benchmarks.parts import Row, Size
 from experiments.benchmarks.parts.races import race
@@ -65,7 +65,7 @@ def _contestants(
                 "cache": "", "stage": stage, "num_compared": 20 if size.small else 1000,
             }  # fmt: skip
             name = f"ours, tile {tile}"
-            yield work, Contestant(name, "ours", certify.our_votes, options, 2 * tile)
+            yield work, Contestant(name, "ours", our_votes.votes, options, 2 * tile)
     few = pytorch_steps.PUBLISHED_BATCH if not size.small else batches[0]
     yield _torch(stage, width, few, "float32", "published")
     for precision in _precisions():

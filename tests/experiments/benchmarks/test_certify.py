@@ -8,7 +8,7 @@ from absl.testing import flagsaver
 
 from advjax.layers import blocks, convolution
 from advjax.runtime import targets
-from experiments.benchmarks import certify, harness, problems
+from experiments.benchmarks import certify, harness, our_votes, problems
 from experiments.benchmarks.results import Contest, Result
 from experiments.benchmarks.rivals import pytorch_steps
 from experiments.benchmarks.work import Turn, measure, process_cpu_s, process_peak_bytes
@@ -48,7 +48,7 @@ def test_our_side_counts_what_it_is_asked_for(monkeypatch):
         return certify_each(logits_fn, examples, **options)
 
     monkeypatch.setattr(smoothing, "certify_each", note)
-    work = certify.our_votes(width=1, tile=5, precision="float32", cache="")
+    work = our_votes.votes(width=1, tile=5, precision="float32", cache="")
     work.run(150, clips=3)
     assert asked[-1] == (3, 50)
     logits = np.asarray(work.facts["logits"])
@@ -58,7 +58,7 @@ def test_our_side_counts_what_it_is_asked_for(monkeypatch):
 
 @pytest.mark.slow
 def test_time_and_memory_of_our_processes_count():
-    work = certify.our_votes(width=1, tile=5, precision="float32", cache="", workers=2)
+    work = our_votes.votes(width=1, tile=5, precision="float32", cache="", workers=2)
     measure(work, 20, {})
     # Each has imported JAX.
     assert work.cpu_s() > process_cpu_s() + 1
@@ -85,12 +85,42 @@ def test_ours_can_run_as_on_another_cpu(monkeypatch):
     assert more and all(one.kind != "ours" for one in more)
 
 
+@pytest.mark.parametrize("cores", [1, 2])
+def test_ours_in_openvino_is_a_kind_of_its_own(monkeypatch, cores):
+    monkeypatch.setattr(certify.parallel, "num_cores", lambda: cores)
+    found = []
+    for spec in (None, "found"):
+        monkeypatch.setattr(
+            certify.importlib.util, "find_spec", lambda name, spec=spec: spec
+        )
+        found.append(list(certify.contestants(16, on_cpu=True)))
+    more = {each.name: each for each in found[1]}
+    for each in found[0]:
+        assert more.pop(each.name) == each
+    kinds = {(each.kind, each.options["precision"]) for each in more.values()}
+    assert kinds == {
+        ("ours, in OpenVINO", "float32 in OpenVINO"),
+        ("ours in bfloat16, in OpenVINO", "bfloat16 in OpenVINO"),
+    }
+    assert len(more) == 2 * cores
+
+
+@pytest.mark.slow
+def test_ours_in_openvino_has_the_same_logits():
+    pytest.importorskip("openvino")
+    options = {"width": 1, "tile": 5, "cache": "", "num_compared": 20}
+    work = our_votes.votes(precision="float32 in OpenVINO", **options)
+    logits, ours = (np.asarray(work.facts[k]) for k in ("rounded", "logits"))
+    assert 0 < np.abs(logits - ours).max() < 1e-4 * np.abs(ours).max()
+    work.run(80)
+
+
 @pytest.mark.slow
 def test_ways_of_another_cpu_give_the_same_logits():
     work = functools.partial(
-        certify.our_votes, width=16, tile=5, precision="float32", cache=""
+        our_votes.votes, width=16, tile=5, precision="float32", cache=""
     )
-    with certify._lasting:
+    with our_votes._lasting:
         here, there = (work(convolutions=kind).facts["logits"] for kind in ("", "avx2"))
         assert targets.processor() == "avx2"
     np.testing.assert_allclose(there, here, atol=1e-4 * np.abs(here).max())
