@@ -18,6 +18,8 @@ from experiments.lab.console import say
 
 _DRAWS = 4000
 """Resamples of the bootstrap, which has a fixed seed."""
+_MOST_LINES = 8
+"""Of a panel."""
 
 
 class Result(NamedTuple):
@@ -214,7 +216,8 @@ def write(
         shown: the table, or text in Markdown; the setting is added.
         where: the setting.
         x: the fact of the contests that the figure shows rates over, in a panel for
-            each "panel"; by default a panel is a contest, and x the rounds.
+            each "panel"; by default a panel is a contest, and x the rounds. Of many
+            contestants it shows the best of each kind.
     """
     text = signed(shown, where)
     if out is None:
@@ -257,7 +260,7 @@ def _panels(contests: Sequence[Contest], x: str | None) -> dict[str, Any]:
         if x is None:
             panels[one.title] = {
                 result.name: list(enumerate((1 / result.per_unit()).tolist(), start=1))
-                for result in one.results
+                for result in _shown(one)
             }
             continue
         panel = panels.setdefault(one.facts["panel"], {})
@@ -265,3 +268,8 @@ def _panels(contests: Sequence[Contest], x: str | None) -> dict[str, Any]:
             points = panel.setdefault(result.kind, [])
             panel[result.kind] = sorted([*points, (one.facts[x], result.rate)])
     return panels
+
+
+def _shown(one: Contest) -> Sequence[Result]:
+    """All results, or of more than a figure can tell apart the best of each kind."""
+    return one.results if len(one.results) <= _MOST_LINES else one.bests()

@@ -182,6 +182,13 @@ def test_a_figure_shows_the_best_of_a_kind_over_a_fact():
     assert panels == {"mfbe": {"ours": [(1, 1.0), (32, 4.0)]}}
 
 
+@pytest.mark.parametrize(("count", "shown"), [(8, 8), (9, 1)])
+def test_a_figure_of_many_contestants_shows_the_best_of_a_kind(count, shown):
+    many = tuple(result(str(i), "ours", [1.0 + i]) for i in range(count))
+    panels = results._panels([Contest("all", "clips", many)], None)
+    assert len(panels["all"]) == shown and panels["all"]["0"] == [(1, 1.0)]
+
+
 @pytest.mark.parametrize(
     ("out", "names"),
     [
