@@ -45,7 +45,7 @@ def through_openvino(
             precision, another device than a CPU, or a CPU without bfloat16.
     """
     check(precision)
-    _check_operations_are_known(classifier)
+    _refuse_black_box(classifier)
     network = _Network(classifier, precision, batch)
     box = BlackBox(network.call, network.num_classes, f"{classifier.name} in OpenVINO")
     return ForeignClassifier(
@@ -92,11 +92,11 @@ def check_network(classifier: BaseClassifier) -> None:
         ValueError: a black box, or an operation without a translation.
     """
     failures.need("openvino")
-    _check_operations_are_known(classifier)
+    _refuse_black_box(classifier)
     _model(classifier, batch=1)
 
 
-def _check_operations_are_known(classifier: BaseClassifier) -> None:
+def _refuse_black_box(classifier: BaseClassifier) -> None:
     if not classifier.has_gradients:
         raise UnusableNetwork(
             f"{classifier.name} is a black box, whose operations JAX does not see: "
@@ -163,7 +163,8 @@ def _model(classifier: BaseClassifier, batch: int) -> Any:
             program = jax.make_jaxpr(plain(jax.vmap(classifier.logits), x))(x)
         return openvino_graph.graph_of(program)
     except Exception as error:  # JAX and OpenVINO raise many kinds
-        reason = printable(f"{error}".strip().splitlines()[0])[:300]
+        text = f"{error}".strip() or type(error).__name__
+        reason = printable(text.splitlines()[0])[:300]
         raise UnusableNetwork(
             f"{classifier.name} cannot be evaluated by OpenVINO ({reason}): "
             "leave it out"

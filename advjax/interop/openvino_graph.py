@@ -50,7 +50,10 @@ def _results(program: jex.ClosedJaxpr, given: Sequence[Any]) -> list[Any]:
 
     for operation in body.eqns:
         found = _translated(operation, [node(atom) for atom in operation.invars])
-        known.update(zip(operation.outvars, found, strict=True))
+        for var, value in zip(operation.outvars, found, strict=True):
+            if tuple(value.shape) != var.aval.shape:
+                _refuse(operation, f"whose result has another shape: {value}")
+            known[var] = value
     return [node(atom) for atom in body.outvars]
 
 
@@ -137,18 +140,14 @@ def _iota(operation: jex.JaxprEqn) -> Any:
 
 def _gather(operation: jex.JaxprEqn, x: Any, indices: Any) -> Any:
     """Entries of one axis by indices that are known and in range."""
-    numbers, shape = (
-        operation.params["dimension_numbers"],
-        operation.invars[0].aval.shape,
-    )
-    (axis, *more), sizes = numbers.start_index_map, operation.params["slice_sizes"]
+    numbers = operation.params["dimension_numbers"]
+    (axis, *more), size = numbers.start_index_map, list(operation.invars[0].aval.shape)
+    most, size[axis] = size[axis], 1
+    whole = tuple(size) == tuple(operation.params["slice_sizes"]) and not more
     known = indices.get_type_name() == "Constant"
     places = indices.data[..., 0] if known else np.full(1, -1)
-    whole = all(
-        sizes[other] == shape[other] for other in range(len(shape)) if other != axis
-    )
-    plain = tuple(numbers.collapsed_slice_dims) == (axis,) and whole and not more
-    if not plain or places.min() < 0 or places.max() >= shape[axis]:
+    collapsed = tuple(numbers.collapsed_slice_dims) == (axis,)
+    if not (whole and collapsed) or places.min() < 0 or places.max() >= most:
         _refuse(operation, "other than by known indices of one axis")
     found = ov.gather(x, places, np.int64(axis))
     # OpenVINO puts the axes of the indices in the place of the axis.

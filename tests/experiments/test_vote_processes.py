@@ -1,5 +1,6 @@
 """Certification by processes with a core each: whole runs, and their ends."""
 
+import functools
 import importlib.util
 import os
 import pathlib
@@ -86,9 +87,15 @@ def test_rows_are_those_of_one_process(home, tmp_path, more):
 
 @pytest.fixture(scope="module")
 def whole(home):
-    """The rows of a run without an end in its middle."""
-    finish(ALONE, home, home / "whole", 2_000)
-    return table(home / "whole")
+    """Function that gives the rows of a run without an end in its middle."""
+
+    @functools.cache
+    def rows(*more):
+        folder = home / f"whole{len(more)}"
+        finish(ALONE, home, folder, 2_000, *more)
+        return table(folder)
+
+    return rows
 
 
 def children(process):
@@ -136,10 +143,11 @@ def test_a_killed_process_ends_the_program_in_one_line(home, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("more", [[], OPENVINO])
 def test_no_process_outlives_the_program_and_the_command_continues(
-    home, whole, tmp_path, number
+    home, whole, tmp_path, number, more
 ):
-    arguments = home, tmp_path / "run", 2_000
+    arguments = home, tmp_path / "run", 2_000, *more
     process = start(*arguments)
     try:
         wait_until(
@@ -158,4 +166,4 @@ def test_no_process_outlives_the_program_and_the_command_continues(
         assert errors.splitlines()[-1].startswith("interrupted: "), errors
         assert "Traceback" not in errors
     finish(SHARED, *arguments)
-    assert table(tmp_path / "run") == whole
+    assert table(tmp_path / "run") == whole(*more)
