@@ -9,7 +9,7 @@ entries along the first axis. `Classifier.logits_fn` returns one.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -86,6 +86,18 @@ def apart(x: Any) -> tuple[Any, Int[np.ndarray, "examples"] | None]:
                 f"{length}: pad it with zeros"
             )
     return array, lengths
+
+
+def in_batches(rows: Any, batch_size: int) -> Iterator[tuple[Any, int]]:
+    """Batches of arrays of rows, and how many rows of each are no filling.
+
+    The last batch is filled with copies of the last row.
+    """
+    total = len(jax.tree.leaves(rows)[0])
+    for start in range(0, total, batch_size):
+        count = min(batch_size, total - start)
+        part = jax.tree.map(lambda a, at=start, n=count: a[at : at + n], rows)
+        yield part if count == batch_size else fill_batch(part, batch_size), count
 
 
 def fill_batch(rows: Any, batch_size: int) -> Any:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from advjax.arguments import check_labels, float_example, in_float32, num_classes
 from advjax.attacks.objectives import cross_entropy
 from advjax.callables import join, split
-from advjax.padding import apart, fill_batch, of_any, of_each, own
+from advjax.padding import apart, in_batches, of_any, of_each, own
 from advjax.runtime.compilation import compiler_options
 from advjax.types import AnyArray, Bounds, LogitsFn
 
@@ -122,11 +122,8 @@ def zero_gradient_shares(
     y = np.asarray(check_labels(y, classes, shape=(len(x),)))
     arrays, static = split(logits_fn)
     shares = [np.zeros(0, np.float32)]
-    for start in range(0, len(x), batch_size):
-        part = slice(start, start + batch_size)
-        given = x[part], y[part], lengths if lengths is None else lengths[part]
-        found = _shares()(static, arrays, *fill_batch(given, batch_size))
-        shares.append(np.asarray(found)[: len(given[0])])
+    for batch, count in in_batches((x, y, lengths), batch_size):
+        shares.append(np.asarray(_shares()(static, arrays, *batch))[:count])
     return np.concatenate(shares).astype(np.float64)
 
 

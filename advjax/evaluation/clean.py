@@ -11,7 +11,7 @@ from advjax.arguments import float_example, in_float32, num_classes
 from advjax.attacks.checks import example_like
 from advjax.callables import join, split
 from advjax.classifier import BaseClassifier
-from advjax.padding import apart, fill_batch, of_any, of_each
+from advjax.padding import apart, in_batches, of_any, of_each
 from advjax.representations import Representation
 from advjax.runtime.compilation import compiler_options
 from advjax.signal.samples import from_int16
@@ -43,11 +43,8 @@ def logits_of_batch(
     classes = num_classes(of_any(logits_fn, lengths), example_like(x))
     arrays, static = split(logits_fn)
     rows = [np.zeros((0, classes), np.float32)]
-    for start in range(0, len(x), batch_size):
-        part = slice(start, start + batch_size)
-        given = x[part], lengths if lengths is None else lengths[part]
-        found = logits_program()(static, arrays, *fill_batch(given, batch_size))
-        rows.append(np.asarray(found)[: len(given[0])])
+    for batch, count in in_batches((x, lengths), batch_size):
+        rows.append(np.asarray(logits_program()(static, arrays, *batch))[:count])
     return np.concatenate(rows)
 
 

@@ -10,6 +10,7 @@ from jax.experimental.buffer_callback import buffer_callback
 from jaxtyping import Float
 
 from advjax.callables import UnusableNetwork
+from advjax.classifier import BaseClassifier
 from advjax.runtime import targets
 from advjax.types import AnyArray, Logits
 
@@ -75,6 +76,23 @@ def _refuse(box, x):
 
 
 _evaluate.defvjp(_refuse, lambda box, saved, cotangent: None)
+
+
+def check_visible(classifier: BaseClassifier, instead: str) -> None:
+    """Refuse a black box where the operations of a network are needed.
+
+    Args:
+        classifier: to translate.
+        instead: what to do with a black box, for the message.
+
+    Raises:
+        ValueError: it is a black box.
+    """
+    if not classifier.has_gradients:
+        raise UnusableNetwork(
+            f"{classifier.name} is a black box, whose operations JAX does not see: "
+            f"{instead}"
+        )
 
 
 def no_gradients(name: str) -> str:

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from advjax.callables import UnusableNetwork
 from advjax.classifier import BaseClassifier
 from advjax.interop import comparison
-from advjax.interop.black_box import Batch, Rows
+from advjax.interop.black_box import Batch, Rows, check_visible
 from advjax.interop.onnx_runtime import Model
 from advjax.interop.plain_programs import plain
 from advjax.runtime import failures, targets
@@ -170,11 +170,7 @@ def check(classifier: BaseClassifier, to: str) -> None:
         ValueError: the classifier is a black box.
     """
     failures.need(*FORMATS[to].packages)
-    if not classifier.has_gradients:
-        raise UnusableNetwork(
-            f"{classifier.name} is a black box, whose operations JAX does not see: "
-            "export the network that it was made of"
-        )
+    check_visible(classifier, "export the network that it was made of")
 
 
 def description(classifier: BaseClassifier) -> dict[str, Any]:

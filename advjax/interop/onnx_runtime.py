@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from advjax.interop.black_box import Batch, BlackBox, Rows
+from advjax.padding import in_batches
 from advjax.runtime import failures
 from advjax.runtime.paths import user_path
 from advjax.runtime.text import printable
@@ -44,7 +45,6 @@ class Model:
         if not self.path.is_file():
             raise FileNotFoundError(f"there is no file {self.name}: name an ONNX model")
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
         # On a CPU each device is a thread that evaluates its own share.
         cores = os.cpu_count() or 1
         options.intra_op_num_threads = max(1, cores // jax.local_device_count())
@@ -86,9 +86,8 @@ class Model:
         size, name = self.input.shape[0], self.input.name
         if not isinstance(size, int):
             return self._run({name: x})
-        padded = np.concatenate([x, np.repeat(x[-1:], -len(x) % size, axis=0)])
-        parts = padded.reshape(-1, size, *x.shape[1:])
-        return np.concatenate([self._run({name: part}) for part in parts])[: len(x)]
+        parts = in_batches(x, size)
+        return np.concatenate([self._run({name: part})[:n] for part, n in parts])
 
     def _run(self, feed: dict[str, Any]) -> Rows:
         output = self.session.get_outputs()[0].name

@@ -12,9 +12,10 @@ import numpy as np
 
 from advjax.callables import Unchanging, UnusableNetwork
 from advjax.classifier import BaseClassifier
-from advjax.interop.black_box import Batch, BlackBox, Rows
+from advjax.interop.black_box import Batch, BlackBox, Rows, check_visible
 from advjax.interop.foreign import ForeignClassifier
 from advjax.interop.plain_programs import plain
+from advjax.padding import in_batches
 from advjax.runtime import failures, parallel, targets
 from advjax.runtime.text import printable
 
@@ -45,7 +46,7 @@ def through_openvino(
             precision, another device than a CPU, or a CPU without bfloat16.
     """
     check(precision)
-    _refuse_black_box(classifier)
+    check_visible(classifier, "leave OpenVINO out")
     network = _Network(classifier, precision, batch)
     box = BlackBox(network.call, network.num_classes, f"{classifier.name} in OpenVINO")
     return ForeignClassifier(
@@ -92,16 +93,8 @@ def check_network(classifier: BaseClassifier) -> None:
         ValueError: a black box, or an operation without a translation.
     """
     failures.need("openvino")
-    _refuse_black_box(classifier)
+    check_visible(classifier, "leave OpenVINO out")
     _model(classifier, batch=1)
-
-
-def _refuse_black_box(classifier: BaseClassifier) -> None:
-    if not classifier.has_gradients:
-        raise UnusableNetwork(
-            f"{classifier.name} is a black box, whose operations JAX does not see: "
-            "leave OpenVINO out"
-        )
 
 
 def _has_bfloat16() -> bool:
@@ -129,22 +122,18 @@ class _Network(Unchanging):
 
     def call(self, x: Batch) -> Rows:
         """Rows of logits of examples."""
-        found = np.empty((len(x), self.num_classes), np.float32)
+        found = []
         # Devices of one process call at the same time: each needs a request.
         try:
             request = self._idle.pop()
         except IndexError:
             request = self._compiled.create_infer_request()
-        for at in range(0, len(x), self._batch):
-            part = x[at : at + self._batch]
-            short = self._batch - len(part)
-            if short:
-                part = np.concatenate([part, np.repeat(part[-1:], short, axis=0)])
-            request.infer([part], share_inputs=True)
-            rows = request.get_output_tensor(0).data
-            found[at : at + self._batch] = rows[: self._batch - short]
+        for batch, count in in_batches(x, self._batch):
+            request.infer([batch], share_inputs=True)
+            # A copy: the next evaluation writes into the same tensor.
+            found.append(request.get_output_tensor(0).data[:count].copy())
         self._idle.append(request)
-        return found
+        return np.concatenate(found)
 
 
 def _model(classifier: BaseClassifier, batch: int) -> Any:
