@@ -117,13 +117,13 @@ class Own(NamedTuple):
 
     length: Length | None = None
 
-    def keep(self, values: Features) -> Features:
-        """The values, with zeros for the padding."""
+    def keep(self, values: Features, other: float = 0) -> Features:
+        """The values, with another one, by default zero, for the padding."""
         if self.length is None:
             return values
         entry = jnp.arange(values.shape[0], dtype=jnp.int32)
         entry = entry.reshape(-1, *[1] * (values.ndim - 1))
-        return jnp.where(entry < self.length, values, 0)
+        return jnp.where(entry < self.length, values, other)
 
     def count(self, values: Features) -> int | Float[Array, ""]:
         """The number of entries without the padding, at least 1."""

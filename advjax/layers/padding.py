@@ -1,7 +1,10 @@
 """Maps of examples that are padded along their first axis."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+
+from advjax.padding import Own
 
 
 def keep_own(
@@ -10,8 +13,7 @@ def keep_own(
     """The maps, with zeros behind each example's own length; without lengths as is."""
     if lengths is None:
         return x
-    own = jnp.arange(x.shape[1], dtype=jnp.int32)[None] < lengths[:, None]
-    return jnp.where(own.reshape(*x.shape[:2], *[1] * (x.ndim - 2)), x, 0)
+    return jax.vmap(lambda row, length: Own(length).keep(row))(x, lengths)
 
 
 def own_means(

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 from advjax.layers.base import Network
 from advjax.layers.blocks import BatchNorm, Conv, add_bias, max_pool, relu
 from advjax.layers.padding import keep_own, own_means
-from advjax.padding import Length
+from advjax.padding import Length, Own
 from advjax.probabilities import log_mean_softmax
 from advjax.signal.extrema import greatest
 from advjax.signal.fourier import stft
@@ -55,10 +55,7 @@ def kapre_mel_db(
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
     bands = jnp.dot(power, _filters(), precision="highest")
     levels = 10 / np.log(10) / 2 * jnp.log(bands + np.float32(LEAST**2))
-    heard = levels
-    if frames is not None:
-        number = jnp.arange(count, dtype=jnp.int32)[:, None]
-        heard = jnp.where(number < frames, levels, -jnp.inf)
+    heard = Own(frames).keep(levels, -jnp.inf)
     return jnp.maximum(levels - greatest(heard), -RANGE_DB)
 
 

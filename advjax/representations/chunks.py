@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from advjax.padding import Length
+from advjax.padding import Length, Own
 from advjax.representations.base import Representation
 from advjax.representations.waveform import Waveform
 from advjax.signal.constant_q import constant_q_power
@@ -46,10 +46,8 @@ def relative_db(
         floor: least power.
         frames: the greatest entry is one of so many first frames; None for all.
     """
-    logs = heard = safe_log(power, floor)
-    if frames is not None:
-        number = jnp.arange(len(logs), dtype=jnp.int32)[:, None]
-        heard = jnp.where(number < frames, logs, -jnp.inf)
+    logs = safe_log(power, floor)
+    heard = Own(frames).keep(logs, -jnp.inf)
     return 10 / math.log(10) * (logs - greatest(heard))
 
 
@@ -110,8 +108,7 @@ class LogMelChunks(Representation):
 
     def step_padded(self, x: Source, length: Length) -> tuple[Features, Length]:
         """Chunks of one waveform and of its padding, and the number of its own."""
-        chunks = -(-length // (self.hop * self.chunk_frames))
-        return _chunks_of(self, x, chunks * self.chunk_frames), chunks
+        return _padded_chunks_of(self, x, length)
 
     bounds = _BOUNDS
     units = _UNITS
@@ -166,8 +163,7 @@ class ConstantQChunks(Representation):
 
     def step_padded(self, x: Source, length: Length) -> tuple[Features, Length]:
         """Chunks of one waveform and of its padding, and the number of its own."""
-        chunks = -(-length // (self.hop * self.chunk_frames))
-        return _chunks_of(self, x, chunks * self.chunk_frames), chunks
+        return _padded_chunks_of(self, x, length)
 
     bounds = _BOUNDS
     units = _UNITS
@@ -179,6 +175,13 @@ def _chunks_of(
     behind = -x.shape[0] % (front_end.hop * front_end.chunk_frames)
     levels = front_end.levels(jnp.pad(x, (0, behind)), frames)
     return levels.reshape(-1, front_end.chunk_frames, levels.shape[1], 1)
+
+
+def _padded_chunks_of(
+    front_end: "LogMelChunks | ConstantQChunks", x: Source, length: Length
+) -> tuple[Features, Length]:
+    chunks = -(-length // (front_end.hop * front_end.chunk_frames))
+    return _chunks_of(front_end, x, chunks * front_end.chunk_frames), chunks
 
 
 @functools.cache

@@ -27,9 +27,15 @@ CASES = [
 
 
 def clips(chunk):
-    """Noise that ends with a click, whose tail later frames would hear."""
+    """Noise that ends with a click, whose tail later frames would hear.
+
+    Each clip is softer than the one before: networks tell them apart.
+    """
     generator = np.random.default_rng(0)
-    found = [generator.normal(0, 0.01, n * chunk).astype(np.float32) for n in LENGTHS]
+    found = [
+        generator.normal(0, 0.01 * 10**-index, n * chunk).astype(np.float32)
+        for index, n in enumerate(LENGTHS)
+    ]
     for clip in found:
         clip[-3:] = 0.9
     return found
