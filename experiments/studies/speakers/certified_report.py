@@ -20,7 +20,12 @@ PUBLISHED_NOISY = {0.01: "0.89", 0.05: "0.62", 0.10: "0.38", 0.25: "0.17"}
 
 def report(found: Found) -> Iterator[Block]:
     """A table for each stage and training, a figure for each stage, then the rest."""
-    every = {cell: f for cell, f in found.cells.items() if cell.path != "inputs"}
+    # Cells of the grid itself have three values, and `inputs` is none of them.
+    every = {
+        cell: f
+        for cell, f in found.cells.items()
+        if cell.path != "inputs" and len(cell.values) == 3
+    }
     runs = {
         cell: certify_report.read_run(every[cell], f"σ = {cell['sigma']:g}")
         for cell in sorted(every, key=lambda cell: cell["sigma"])

@@ -5,6 +5,7 @@ from absl.testing import flagsaver
 
 from experiments.lab import cell_files
 from experiments.studies import certified_speakers
+from experiments.studies.speakers import certified_sizes
 
 SMALL = {
     "corpus": "voices(num_speakers=2, minutes_per_speaker=0.5)",
@@ -50,5 +51,55 @@ def test_a_dry_run_lists_all_cells_and_makes_nothing(tmp_path, capsys):
     with flagsaver.flagsaver(**SMALL, home=str(tmp_path), dry_run=True):
         certified_speakers.main()
     output = capsys.readouterr().out
-    assert "waveform/plain/0.01" in output and "31 of 31 cells to run" in output
+    assert "waveform/plain/0.01" in output and "41 of 41 cells to run" in output
     assert not any(tmp_path.iterdir())
+
+
+def test_only_librispeech_is_split_by_chapter():
+    assert certified_sizes.by_chapter("voices") is None
+    assert certified_sizes.by_chapter("librispeech(split='enrolment')") is None
+    assert certified_sizes.by_chapter("librispeech") == "librispeech(split='chapter')"
+    spelled = certified_sizes.by_chapter("librispeech(speakers=(118, 163))")
+    assert spelled == "librispeech(speakers=(118, 163), split='chapter')"
+
+
+def test_cells_of_one_network_differ_in_what_their_name_says(tmp_path):
+    given = {
+        "corpus": "librispeech",
+        "corpus_dir": str(tmp_path),
+        "home": str(tmp_path),
+    }
+    with flagsaver.flagsaver(**given, num_points=7):
+        size = certified_sizes.sized(certified_sizes.PRESETS["small"])
+    cells = {cell.path: cell for cell in certified_speakers.cells(size)}
+    own = certified_speakers.task(cells["mfbe/gaussian/0.5"], size)
+
+    def changes(path):
+        task = certified_speakers.task(cells[path], size)
+        return {n: v for n, v in vars(task).items() if v != vars(own)[n]}
+
+    assert changes("fixed/mfbe/gaussian/0.5") == changes("many/mfbe/gaussian/0.5") == {}
+    assert changes("mfbe/gaussian/0.5/seed2") == {"seed": own.seed + 2}
+    assert changes("chapter/mfbe/gaussian/0.5") == {"corpus": size.by_chapter}
+    assert own.recipe.num_steps == 900
+    waveform = changes("waveform/gaussian/0.05")
+    assert waveform["recipe"].num_steps == 1_500
+
+    def certificates(path):
+        step = certified_speakers.work(cells[path], size)["certificates"]
+        return step.request, step.num_points
+
+    request, num_points = certificates("mfbe/gaussian/0.5")
+    assert (request.bound, request.num_estimation, num_points) == (
+        "sequential",
+        10_000,
+        7,
+    )
+    assert certificates("fixed/mfbe/gaussian/0.5") == (
+        request._replace(bound="clopper_pearson"),
+        7,
+    )
+    many, _ = certificates("many/mfbe/gaussian/0.5")
+    assert (many.bound, many.num_estimation) == ("clopper_pearson", 100_000)
+    wave, _ = certificates("waveform/gaussian/0.05")
+    assert {0.025, 0.05, 0.075, 1.5} <= set(wave.radii)
