@@ -4,6 +4,7 @@
 modules of their own. The functions here take columns of rows, with NumPy.
 """
 
+from advjax.metrics.bootstrap import percentile_interval, resampled_weights
 from advjax.metrics.certified import (
     abstain_rate,
     accuracy_curve,
@@ -36,7 +37,9 @@ __all__ = [
     "certified_accuracy_lower_bound",
     "fooling_rate",
     "off_target",
+    "percentile_interval",
     "perturbation_ratio",
+    "resampled_weights",
     "share_of",
     "smoothed_accuracy",
     "success_rate_auc",
