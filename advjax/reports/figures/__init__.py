@@ -11,6 +11,7 @@ from advjax.reports.figures.accuracy import (
 from advjax.reports.figures.counts import label_bars_plot, matrix_plot
 from advjax.reports.figures.growth import log_log_plot
 from advjax.reports.figures.images import image_grid_plot
+from advjax.reports.figures.lines import line_plot
 from advjax.reports.figures.scatter import two_sizes_plot
 from advjax.reports.figures.spectrograms import (
     CHANGES,
@@ -35,6 +36,7 @@ __all__ = [
     "curve",
     "image_grid_plot",
     "label_bars_plot",
+    "line_plot",
     "log_log_plot",
     "matrix_plot",
     "spectrogram_pair",
