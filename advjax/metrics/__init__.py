@@ -13,6 +13,7 @@ from advjax.metrics.certified import (
     certified_accuracy_lower_bound,
     smoothed_accuracy,
 )
+from advjax.metrics.clustered import ClusteredShare, clustered_share
 from advjax.metrics.robustness import (
     accuracy_under_attack,
     attackable,
@@ -26,6 +27,7 @@ from advjax.metrics.shares import Share, share_of
 from advjax.metrics.transfer import transfer_share
 
 __all__ = [
+    "ClusteredShare",
     "Share",
     "abstain_rate",
     "accuracy_curve",
@@ -35,6 +37,7 @@ __all__ = [
     "budget_for_auc",
     "certified_accuracy",
     "certified_accuracy_lower_bound",
+    "clustered_share",
     "fooling_rate",
     "off_target",
     "percentile_interval",

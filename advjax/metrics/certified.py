@@ -73,14 +73,16 @@ def certified_accuracy_lower_bound(
     """Lower bounds on certified accuracies that allow for wrong certificates.
 
     Each certificate may be wrong with probability alpha. With probability at least
-    1 - rho over the noise, the share of points that are truly robust at a given radius
-    is at least this bound. A bound below 0 is returned as 0.
+    1 - rho over the noise, the share of points that are truly robust at a radius is at
+    least this bound, at all radii together: a certificate that holds at its own radius
+    holds at every smaller one, so one count of wrong certificates serves them all. A
+    bound below 0 is returned as 0.
 
     Args:
         accuracy: certified accuracies as `certified_accuracy` gives them.
         num_points: number of certified points.
         alpha: failure probability of one certificate.
-        rho: failure probability of this bound, at any one radius.
+        rho: failure probability of these bounds together.
 
     Returns:
         One share in [0, 1] for each accuracy.
@@ -88,7 +90,8 @@ def certified_accuracy_lower_bound(
     Raises:
         ValueError: an argument is outside its range.
 
-    Source: Cohen et al. 2019, appendix F (Bernstein's inequality).
+    Source: Cohen et al. 2019, appendix F (Bernstein's inequality), for one radius; the
+    remark on all radii is ours.
     """
     if num_points < 1 or not 0 <= alpha < 1 or not 0 < rho < 1:
         raise ValueError(

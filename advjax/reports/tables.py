@@ -19,6 +19,7 @@ from advjax.metrics.certified import (
     average_certified_radius,
     certified_accuracy_lower_bound,
 )
+from advjax.metrics.clustered import ClusteredShare
 from advjax.metrics.shares import Share, share_of
 from advjax.runs.row_types import Run
 
@@ -28,6 +29,11 @@ DASH = "–"
 INTERVAL_NOTE = (
     "in brackets or below a rate: its 95 % interval for this number of clips (Clopper "
     "and Pearson 1934)"
+)
+CLUSTERS_NOTE = (
+    "in brackets or below a rate: its 95 % interval by the bootstrap over utterances, "
+    "as crops of one utterance are not independent; where all crops agree, Clopper and "
+    "Pearson's for as many utterances"
 )
 
 
@@ -91,7 +97,7 @@ def _doubts(runs: Sequence[Run]) -> list[str]:
     return notes
 
 
-def share_text(share: Share, digits: int = 3) -> str:
+def share_text(share: Share | ClusteredShare, digits: int = 3) -> str:
     """A share with its 95 % interval, such as `0.900 [0.73, 0.98]`; a dash if empty."""
     if not share.total:
         return DASH
