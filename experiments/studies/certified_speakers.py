@@ -33,10 +33,9 @@ from experiments import app, flags, requests
 from experiments.lab import grid, steps
 from experiments.lab.cells import Cell, product
 from experiments.lab.task import Task
-from experiments.studies.speakers import certified_report
+from experiments.studies.speakers import certified_report, input_cells
 from experiments.studies.speakers import certified_sizes as sizes
 from experiments.studies.speakers.certified_sizes import Size
-from experiments.studies.speakers.inputs import Inputs
 
 flags.declare(__name__, *sizes.FLAGS)
 
@@ -65,7 +64,7 @@ def cells(size: Size) -> list[Cell]:
         *every["waveform"],
         *(_below("fixed", cell, "bound") for cell in checked),
         _below("many", checked[0], "bound"),
-        Cell("inputs", (("stage", "mfbe"), ("training", "plain"), ("sigma", 0.25))),
+        *input_cells.cells(),
         *(_below("chapter", cell, "split") for cell in whole if size.by_chapter),
     ]
 
@@ -91,8 +90,8 @@ def task(cell: Cell, size: Size) -> Task:
 
 def work(cell: Cell, size: Size) -> dict[str, grid.Step]:
     """Certificates and accuracies, or the tables of inputs."""
-    if cell.path == "inputs":
-        return {"inputs": Inputs()}
+    if cell.path in input_cells.STEPS:
+        return {"inputs": input_cells.STEPS[cell.path]}
     request = sizes.certification(size, cell["stage"], cell["sigma"])
     num_points = size.stages[cell["stage"]].num_points
     bound = dict(cell.values).get("bound")

@@ -10,7 +10,7 @@ from experiments.lab import caveats, cell_files, certify_report
 from experiments.lab.cells import Cell
 from experiments.lab.grid import Found
 from experiments.lab.study_tables import sections
-from experiments.studies.speakers import inputs
+from experiments.studies.speakers import input_cells, inputs
 from experiments.studies.speakers.changed_inputs import certified_below
 from experiments.studies.speakers.maximum_radii import maximum_radius_table
 
@@ -20,11 +20,11 @@ PUBLISHED_NOISY = {0.01: "0.89", 0.05: "0.62", 0.10: "0.38", 0.25: "0.17"}
 
 def report(found: Found) -> Iterator[Block]:
     """A table for each stage and training, a figure for each stage, then the rest."""
-    # Cells of the grid itself have three values, and `inputs` is none of them.
+    # Cells of the grid itself have three values, and cells of inputs are none of them.
     every = {
         cell: f
         for cell, f in found.cells.items()
-        if cell.path != "inputs" and len(cell.values) == 3
+        if cell.path not in input_cells.STEPS and len(cell.values) == 3
     }
     runs = {
         cell: certify_report.read_run(every[cell], f"σ = {cell['sigma']:g}")
@@ -57,11 +57,10 @@ def report(found: Found) -> Iterator[Block]:
             "Largest certifiable radius, alpha = 0.001": maximum_radius_table(),
         }
     )
-    for folder in (f for cell, f in found.cells.items() if cell.path == "inputs"):
-        for heading, table in inputs.read_sections(folder):
-            if heading == inputs.FRONT_ENDS:
-                table = certified_below(table, runs_of("mfbe", "gaussian"))
-            yield from (heading, table)
+    for heading, table in input_cells.sections(found.cells):
+        if heading == inputs.FRONT_ENDS:
+            table = certified_below(table, runs_of("mfbe", "gaussian"))
+        yield from (heading, table)
     yield from caveats.of_runs([*every.values()])
 
 

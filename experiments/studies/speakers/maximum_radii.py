@@ -1,7 +1,16 @@
-"""O'Reilly's (2020) table of the largest certifiable radii, with its misprints."""
+"""Radii that no network decides: by sigma and n, and by the probability.
+
+O'Reilly's (2020) table of the largest certifiable radii, with its misprints; and radii
+by f-divergences, as in Dvijotham et al. 2020, beside those of Neyman and Pearson.
+"""
+
+import dataclasses
+from typing import Any
 
 from advjax.reports.tables import Table
 from advjax.smoothing import max_radius
+from experiments.lab import radii
+from experiments.lab.grid import Job, Step
 
 SIGMAS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
 COUNTS = (1_000, 10_000, 100_000)
@@ -40,3 +49,19 @@ def maximum_radius_table(alpha: float = ALPHA) -> Table:
         rows.append(cells)
     header = ["sigma", *(f"n={count:,}" for count in COUNTS)]
     return Table(header, rows, [f"alpha = {alpha:g}, all n votes agreeing", *notes])
+
+
+FIGURE = "radii_by_probability.png"
+
+
+@dataclasses.dataclass(frozen=True)
+class RadiiByProbability(Step):
+    """Radii by f-divergences beside Neyman and Pearson's, with a figure."""
+
+    alpha: float = ALPHA
+
+    def run(self, job: Job) -> dict[str, Any]:
+        """Return the table; draw the figure into the folder of the study."""
+        radii.plot(job.out / FIGURE, 1.0, self.alpha)
+        heading = f"## Radii by f-divergences\n\n![radius over probability]({FIGURE})"
+        return {"sections": [(heading, radii.probability_table(1.0, self.alpha))]}
