@@ -13,40 +13,38 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
-_NUM_DRAWS, _SEED = 10_000, 0
+from advjax.metrics.bootstrap import percentile_interval, resampled_weights
 
 
 class ClusteredShare(NamedTuple):
-    """Hits of one or several runs on the same clusters, such as networks of many seeds.
+    """Hits of one or several runs on the same examples, such as networks of many seeds.
 
     Attributes:
-        hits: of each run in each cluster.
-        totals: examples of each run in each cluster.
+        hits: of each run, True for each example that is a hit.
+        clusters: the cluster of each example.
     """
 
-    hits: Int[np.ndarray, "runs clusters"]
-    totals: Int[np.ndarray, "runs clusters"]
+    hits: Bool[np.ndarray, "runs examples"]
+    clusters: tuple[str, ...]
 
     @property
     def total(self) -> int:
-        """The number of examples of all runs."""
-        return int(self.totals.sum())
+        """The number of examples."""
+        return len(self.clusters)
 
     @property
     def value(self) -> float:
         """The mean of the runs' shares; NaN if there are no examples."""
-        if not self.total:
-            return float("nan")
-        return float(np.mean(self.hits.sum(axis=1) / self.totals.sum(axis=1)))
+        return float(self.hits.mean()) if self.total else float("nan")
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """The percentile interval of the bootstrap over clusters, and over runs.
 
         Clusters are resampled for all runs together, and runs independently of them.
-        Resampling has a fixed seed. Two or three runs show less than their own spread:
-        of S runs, the bootstrap sees (S - 1) / S of the variance among networks.
+        Two or three runs show less than their own spread: of S runs, the bootstrap sees
+        (S - 1) / S of the variance among networks.
 
         Where all examples agree, no resample differs. Then the far end is that of the
         Clopper-Pearson interval for as many independent clusters that agree: it covers
@@ -64,19 +62,18 @@ class ClusteredShare(NamedTuple):
                 "an interval needs examples and 0 < level < 1; got "
                 f"{self.total} examples, level={level}"
             )
-        tail = (1 - level) / 2
-        num_runs, num_clusters = self.hits.shape
-        if np.array_equal(self.hits, self.totals):
-            return tail ** (1 / num_clusters), 1.0
+        num_clusters = len(set(self.clusters))
+        far = ((1 - level) / 2) ** (1 / num_clusters)
+        if self.hits.all():
+            return far, 1.0
         if not self.hits.any():
-            return 0.0, 1 - tail ** (1 / num_clusters)
+            return 0.0, 1 - far
         if num_clusters == 1:
             return 0.0, 1.0
-        of_runs, of_clusters = _weights(num_runs, "runs"), _weights(num_clusters)
-        shares = (of_clusters @ self.hits.T) / (of_clusters @ self.totals.T)
-        draws = (of_runs * shares).sum(axis=1) / num_runs
-        low, high = np.quantile(draws, [tail, 1 - tail])
-        return float(low), float(high)
+        shares = _cluster_weights(self.clusters) @ self.hits.T
+        # Another seed: the two factors are resampled independently.
+        of_runs = resampled_weights(range(len(self.hits)), seed=1)
+        return percentile_interval((of_runs * shares).sum(axis=1), level=level)
 
 
 def clustered_share(
@@ -96,18 +93,9 @@ def clustered_share(
             f"give runs with a hit or miss for each of {len(clusters)} examples; got "
             f"{[len(row) for row in hits]}"
         )
-    names, places = np.unique(np.asarray(clusters, str), return_inverse=True)
-    count = functools.partial(np.bincount, places, minlength=len(names))
-    found = [count(weights=row).astype(np.int64) for row in hits]
-    return ClusteredShare(np.stack(found), np.stack([count()] * len(hits)))
+    return ClusteredShare(np.stack(hits), tuple(clusters))
 
 
-@functools.lru_cache(maxsize=8)
-def _weights(
-    num_units: int, factor: str = "clusters"
-) -> Float[np.ndarray, "draws units"]:
-    """The number of times that each unit is in each resample."""
-    # The two factors are resampled independently, also where they have equal numbers.
-    generator = np.random.default_rng((_SEED, factor == "runs"))
-    equal = np.full(num_units, 1 / num_units)
-    return generator.multinomial(num_units, equal, size=_NUM_DRAWS).astype(np.float64)
+@functools.lru_cache(maxsize=4)  # tables have many shares of the same examples
+def _cluster_weights(clusters: tuple[str, ...]) -> Float[np.ndarray, "draws examples"]:
+    return resampled_weights(clusters)

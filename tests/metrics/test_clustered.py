@@ -14,19 +14,19 @@ def crops(num_clusters, size, *, correlated, seed=0, share=0.8):
     return hits, [f"u{index // size}" for index in range(len(hits))]
 
 
-def test_counts_by_cluster_and_the_mean_of_the_runs():
+def test_the_value_is_the_mean_of_the_runs():
     first, second = np.array([True, False, True, True]), np.array([True, False] * 2)
     share = clustered_share([first, second], ["b", "a", "b", "a"])
-    np.testing.assert_array_equal(share.hits, [[1, 2], [0, 2]])
-    np.testing.assert_array_equal(share.totals, [[2, 2], [2, 2]])
-    assert share.total == 8 and share.value == (0.75 + 0.5) / 2
+    assert share.total == 4 and share.value == (0.75 + 0.5) / 2
 
 
 def test_the_interval_of_one_run_is_that_of_scipy():
     hits, clusters = crops(40, 5, correlated=False, share=0.7)
-    share = clustered_share([hits[:-3]], clusters[:-3])  # clusters differ in size
+    hits, clusters = hits[:-3], clusters[:-3]  # clusters differ in size
+    share = clustered_share([hits], clusters)
+    names, places = np.unique(clusters, return_inverse=True)
     judge = stats.bootstrap(
-        (share.hits[0], share.totals[0]),
+        (np.bincount(places, hits), np.bincount(places)),
         lambda hits, totals, axis: hits.sum(axis) / totals.sum(axis),
         paired=True, method="percentile", vectorized=True, n_resamples=10_000,
         rng=np.random.default_rng(1),
