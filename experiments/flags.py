@@ -248,8 +248,9 @@ ENGINE = flags.DEFINE_enum(
     ["jax", "openvino"],
     "Evaluation of the network. openvino is for CPUs, in float32 or, where the "
     "processor multiplies it, in bfloat16; noise and front end stay in JAX. "
-    "Certificates are those of the network as openvino evaluates it, and attacks have "
-    "no gradients of it. Needs OpenVINO.",
+    "Certificates are those of the network as openvino evaluates it. It has no "
+    "gradients: attacks on a smoothed classifier take JAX's, and its votes judge them. "
+    "Needs OpenVINO.",
 )
 TILE = flags.DEFINE_integer(
     "tile",

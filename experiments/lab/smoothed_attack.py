@@ -1,11 +1,12 @@
 """Attacks on certified points of a smoothed classifier, judged by its own vote."""
 
 import collections
+import dataclasses
 import functools
 import math
 import pathlib
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -14,6 +15,7 @@ from jaxtyping import Float
 from advjax import catalog, evaluation, smoothing
 from advjax.attacks import Attack, expectation
 from advjax.attacks.batches import default_slots
+from advjax.records import spread
 from advjax.runs import folder as runs
 from advjax.runs.columns import Rows
 from advjax.runs.row_types import (
@@ -25,8 +27,16 @@ from advjax.runs.row_types import (
 from advjax.runtime import parallel
 from advjax.runtime.progress import duration
 from advjax.types import Key, LogitsFn
-from experiments.lab import attack, attack_requests, classifiers, folder_names
+from experiments.lab import (
+    attack,
+    attack_requests,
+    classifiers,
+    folder_names,
+    vote_placement,
+)
 from experiments.lab.task import Draft, System
+
+_Task = TypeVar("_Task", System, Draft)
 
 INSIDE = 1 - 1e-3
 """Share of the certified radius that is the budget inside of it."""
@@ -47,6 +57,7 @@ class SmoothedAttackRequest(NamedTuple):
         num_draws: noisy copies in the mean that an attack's step sees.
         num_votes: noisy copies that judge a perturbation.
         num_slots: examples attacked at once; None for the backend's default.
+        num_points: certified points that are attacked, spread over all; None for all.
     """
 
     attacks: Sequence[str]
@@ -54,32 +65,68 @@ class SmoothedAttackRequest(NamedTuple):
     num_draws: int = 16
     num_votes: int = 1000
     num_slots: int | None = None
+    num_points: int | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the rows; runs of earlier versions attacked all points."""
+        found = self._replace(num_slots=None)._asdict()
+        if self.num_points is None:
+            del found["num_points"]
+        return found
+
+
+def attacked_places(num_certified: int, num_points: int | None) -> list[int]:
+    """The places, among the certified points in their order, of those attacked."""
+    if num_points is None:
+        return list(range(num_certified))
+    return spread(num_certified, min(num_points, num_certified)).tolist()
 
 
 def default_attacks(draft: Draft, *, num_steps: int) -> list[str]:
     """PGD, Carlini and Wagner's and, at the waveform, the imperceptible attack.
 
     PGD takes all of its steps: a success by the mean of one step's noise may be luck.
-    So may the smallest perturbation of Carlini and Wagner's attack, which therefore
-    has to be sure by a factor of e. The norm of its steps is about a tenth of the
-    noise's standard deviation, and its first constant balances a distance and a slope
-    of about that standard deviation.
 
     Args:
         draft: whose smoothed classifier is attacked.
         num_steps: of PGD; the others take some times as many.
     """
-    sigma = draft.task.sigma
-    rate = sigma / 10 / math.sqrt(math.prod(draft.stage.feature_shape))
     found = [
         f"pgd(norm='l2', num_steps={num_steps}, stop='last')",
-        f"carlini_wagner(num_searches=5, num_steps={2 * num_steps}, confidence=1.0, "
-        f"learning_rate={rate:.3g}, initial_c={sigma**2:.3g}, "
-        "abort_early=False, change_of_variables='none')",
+        carlini_wagner(
+            draft.task.sigma,
+            draft.stage.feature_shape,
+            num_searches=5,
+            num_steps=2 * num_steps,
+        ),
     ]
     if draft.stage.name == "waveform":
         found.append(f"imperceptible(num_steps=({3 * num_steps}, {6 * num_steps}))")
     return found
+
+
+def carlini_wagner(
+    sigma: float, shape: Sequence[int], *, num_searches: int, num_steps: int
+) -> str:
+    """Carlini and Wagner's attack with the options for a smoothed classifier.
+
+    The smallest perturbation found may be luck of the noise. The attack therefore has
+    to be sure by a factor of e. The norm of its steps is about a tenth of the noise's
+    standard deviation, and its first constant balances a distance and a slope of about
+    that standard deviation.
+
+    Args:
+        sigma: standard deviation of the noise.
+        shape: of the stage that is attacked.
+        num_searches: constants that are tried.
+        num_steps: for each constant.
+    """
+    rate = sigma / 10 / math.sqrt(math.prod(shape))
+    return (
+        f"carlini_wagner(num_searches={num_searches}, num_steps={num_steps}, "
+        f"confidence=1.0, learning_rate={rate:.3g}, initial_c={sigma**2:.3g}, "
+        "abort_early=False, change_of_variables='none')"
+    )
 
 
 class Trial(NamedTuple):
@@ -158,6 +205,9 @@ def run(
 ) -> pathlib.Path:
     """Attack what has no row; return the run's folder, within that of the certificates.
 
+    The votes that judge are those of the certified evaluation of the network. Gradients
+    are JAX's, see `differentiable`.
+
     Raises:
         ValueError: see `check`; or certificates of another classifier or stage.
     """
@@ -172,7 +222,9 @@ def run(
         raise ValueError(f"{certified} certifies another classifier or stage")
     rows = CERTIFICATES.read(certified)
     radii = {row.id: row.radius for row in rows if row.correct}
-    points = [p for p in system.test_points(settings["num_points"]) if p.id in radii]
+    every = system.test_points(settings["num_points"])
+    places = attacked_places(len(every), request.num_points)
+    points = [every[place] for place in places if every[place].id in radii]
     sigma = system.task.sigma
     within = {f"{fraction:g} sigma": fraction * sigma for fraction in request.fractions}
     batches, trials, budgets_of_a_point = [], {}, collections.Counter()
@@ -195,18 +247,20 @@ def run(
         work = _GRADIENT * each.max_steps * request.num_draws + request.num_votes
         batches.append(attack.Batch([trial.row.id for trial in todo], inputs, work))
     made = {
-        **request._replace(num_slots=None)._asdict(),
+        **request.settings(),
         # All votes on a point together err as rarely as its certificate.
         "alpha": settings["alpha"] / max([1, *budgets_of_a_point.values()]),
         "certificates": settings,
     }
-    mesh = parallel.local_mesh()
-    logits_fn = system.logits_fn()
+    mesh, engine = parallel.local_mesh(), system.task.engine
+    vote_mesh = mesh
+    if engine != "jax":
+        vote_mesh = vote_placement.mesh_for(system.classifier, engine)
     key = jax.random.fold_in(jax.random.key(system.task.seed), 1)
     key_attack, key_vote = jax.random.split(key)
     judge = Judge(
-        logits_fn, trials, key_vote, system.noise, request.num_votes, made["alpha"],
-        smoothing.Placement(settings["tile"], mesh=mesh),
+        system.logits_fn(), trials, key_vote, system.noise, request.num_votes,
+        made["alpha"], smoothing.Placement(settings["tile"], mesh=vote_mesh),
     )  # fmt: skip
     num_devices = 1 if mesh is None else mesh.size
     prepared = attack.Prepared(
@@ -214,7 +268,7 @@ def run(
         settings=made,
         environment=environment,
         title="smoothed attacks",
-        logits_fn=logits_fn,
+        logits_fn=differentiable(system).logits_fn(),
         batches=batches,
         key=key_attack,
         # As many as hold the noisy copies of the backend's default.
@@ -228,7 +282,8 @@ def run(
     )
 
     def plan(done: Collection[str]) -> list[str]:
-        if described["environment"].get("device") != environment.get("device"):
+        same = described["environment"].get("device") == environment.get("device")
+        if not same or engine != "jax":
             return []
         left = {
             text: batch.work * sum(id not in done for id in batch.ids)
@@ -266,13 +321,22 @@ def expected_durations(
     ]
 
 
+def differentiable(task: _Task) -> _Task:
+    """The same network evaluated in float32 by JAX, if its engine has no gradients."""
+    if task.task.engine == "jax":
+        return task
+    changed = dataclasses.replace(task.task, engine="jax", precision="float32")
+    return dataclasses.replace(task, task=changed)
+
+
 def check(task: System | Draft, request: SmoothedAttackRequest) -> dict[str, Attack]:
     """The attacks by their text, after a check of their norms and the task's noise.
 
     Raises:
         ValueError: attacks or noise that no l2 radius covers, or an unknown attack.
     """
-    built = {text: attack_requests.build(task, text) for text in request.attacks}
+    attacked = differentiable(task)
+    built = {text: attack_requests.build(attacked, text) for text in request.attacks}
     if (noise := task.task.noise) != "gaussian":
         raise ValueError(
             f"--noise={noise} is not attacked here: budgets are l2 norms and gradients "

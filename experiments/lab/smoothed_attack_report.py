@@ -17,6 +17,7 @@ from advjax.reports.page import Block, Heading
 from advjax.runs import folder as runs
 from advjax.runs.row_types import SMOOTHED_ATTACKS, Run, SmoothedAttackRow
 from experiments.lab import caveats, certify_report, origins
+from experiments.lab.smoothed_attack import attacked_places
 
 
 class Verdict(NamedTuple):
@@ -60,7 +61,7 @@ def report(folder: pathlib.Path) -> str:
     """
     rows = list(SMOOTHED_ATTACKS.read(folder))
     settings = runs.description(folder)["settings"]["certificates"]
-    run, alpha = certify_report.read_run(folder.parent), settings["alpha"]
+    run, alpha = attacked_run(folder), settings["alpha"]
     table = attack_table(rows, num_points=len(run.rows))
     found = verdict(rows, num_points=len(run.rows), alpha=alpha)
     said = (
@@ -91,6 +92,20 @@ def report(folder: pathlib.Path) -> str:
             "classifier, the noise or the rounding differ from the certified ones"
         )
     return "\n\n".join([*texts, *remarks, said])
+
+
+def attacked_run(folder: pathlib.Path) -> Run:
+    """The certificates of the points that a run of attacks has taken.
+
+    Args:
+        folder: of the attacks, within that of the certificates.
+    """
+    run = certify_report.read_run(folder.parent)
+    num_points = runs.description(folder)["settings"].get("num_points")
+    if num_points is None:
+        return run
+    places = attacked_places(len(run.rows), num_points)
+    return run._replace(rows=run.rows.take(np.argsort(run.rows.idx)[places]))
 
 
 def attack_table(rows: Sequence[SmoothedAttackRow], *, num_points: int) -> tables.Table:

@@ -122,9 +122,15 @@ class Certify(Step):
 
 @dataclasses.dataclass(frozen=True)
 class SmoothedAttack(Step):
-    """Attacks on the smoothed classifier that the cell has certified."""
+    """Attacks on the smoothed classifier that the cell has certified.
+
+    Attributes:
+        request: the attacks.
+        name: of the result that has the name of the run's folder.
+    """
 
     request: SmoothedAttackRequest
+    name: str = "smoothed_attacks"
 
     def run(self, job: Job) -> Mapping[str, Any]:
         """Attack the points that have no row; return the name of the run's folder.
@@ -136,7 +142,7 @@ class SmoothedAttack(Step):
             job.resolve(), job.folder, self.request, environment=job.environment
         )
         say(smoothed_attack_report.report(folder))
-        return {"smoothed_attacks": folder.name}
+        return {self.name: folder.name}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,13 +1,16 @@
 """The whole command, from synthetic speakers to attacks judged by votes."""
 
+import dataclasses
 import math
 import pathlib
 import re
+import shutil
 
 import numpy as np
 import pytest
 from absl.testing import flagsaver
 
+from advjax.runs import folder as runs
 from advjax.runs.row_types import (
     CERTIFICATES,
     SMOOTHED_ATTACKS,
@@ -122,6 +125,59 @@ def test_a_flip_inside_the_radius_is_told_and_too_many_are_an_error(home):
             smoothed_attack_report.report(folder)
     finally:
         path.write_bytes(whole)
+
+
+@pytest.mark.slow
+def test_a_part_of_the_certified_points_is_attacked_and_reported(home):
+    folder = folder_of(home)
+    certified = CERTIFICATES.read(folder.parent)
+    chosen = sorted(certified, key=lambda row: row.idx)[:: len(certified) - 1]
+    with flagsaver.flagsaver(home=str(home), **SMALL):
+        system = requests.task().resolve()
+    request = smoothed_attack.SmoothedAttackRequest(
+        ["pgd(norm='l2', num_steps=2, stop='last')"], fractions=[2], num_draws=2,
+        num_votes=40, num_points=2,
+    )  # fmt: skip
+    part = smoothed_attack.run(system, folder.parent, request, environment={})
+    try:
+        clips = {row.clip for row in SMOOTHED_ATTACKS.read(part)}
+        assert clips == {row.id for row in chosen if row.correct}
+        run = smoothed_attack_report.attacked_run(part)
+        assert [row.id for row in run.rows] == [row.id for row in chosen]
+        # The other run has attacked all points.
+        every = smoothed_attack_report.attacked_run(folder)
+        assert len(every.rows) == len(certified)
+    finally:
+        shutil.rmtree(part)
+
+
+@pytest.mark.slow
+def test_votes_of_another_engine_are_attacked_by_gradients_of_jax(new_home):
+    pytest.importorskip("openvino")
+    home, given = new_home(), SMALL | {"engine": "openvino"}
+    with flagsaver.flagsaver(home=str(home), **given):
+        smoothed_attacks.main()
+    folder = folder_of(home)
+    rows = list(SMOOTHED_ATTACKS.read(folder))
+    settings = runs.description(folder)["settings"]["certificates"]
+    assert settings["engine"] == "openvino"
+    # A gradient of zero would leave PGD where it started.
+    assert rows and all(row.l2 > 0 for row in rows if row.attack.startswith("pgd"))
+
+
+def test_only_an_engine_without_gradients_is_left(tmp_path):
+    with flagsaver.flagsaver(home=str(tmp_path), **SMALL | {"precision": "bfloat16"}):
+        draft = requests.task().draft()
+    assert smoothed_attack.differentiable(draft) is draft
+    task = dataclasses.replace(draft.task, engine="openvino")
+    changed = smoothed_attack.differentiable(dataclasses.replace(draft, task=task)).task
+    assert (changed.engine, changed.precision) == ("jax", "float32")
+
+
+def test_attacked_places_are_spread_over_the_certified_points():
+    assert smoothed_attack.attacked_places(5, None) == [0, 1, 2, 3, 4]
+    assert smoothed_attack.attacked_places(9, 3) == [0, 4, 8]
+    assert smoothed_attack.attacked_places(2, 60) == [0, 1]
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from absl.testing import flagsaver
 from advjax.runtime import failures
 from data_prep import build
 from experiments import attack, audibility, certify, smoothed_attacks, train
-from experiments.lab import preflight
+from experiments.lab import attack_requests, preflight
 from experiments.lab.data import Data
 from experiments.lab.task import Task
 
@@ -92,7 +92,6 @@ WRONG = [
     (smoothed_attacks, {"fractions": ["a"]}, "--fractions: 'a'"),
     (smoothed_attacks, {"fractions": ["0"]}, "--fractions: '0'"),
     (smoothed_attacks, {"eot_attack": ["pgd(norm='linf')"]}, "give norm='l2'"),
-    (smoothed_attacks, {"engine": "openvino"}, "certifies and has no gradients"),
     (audibility, {"rep": "mfbe"}, "there is a bound for waveform, magnitude"),
     (certify, {"records": "MINE"}, "Give the folder that data_prep.build made"),
     (certify, {"classifier": "MINE"}, "no classifier in"),
@@ -162,6 +161,12 @@ def test_another_engine_is_asked_for_its_package_first(tmp_path, monkeypatch):
     task = Task(home=tmp_path, corpus=TINY["corpus"], engine="openvino")
     with pytest.raises(ImportError, match="openvino is missing: pip install"):
         preflight.check(task.draft())
+
+
+def test_an_engine_without_gradients_is_refused_for_attacks(tmp_path):
+    task = Task(home=tmp_path, corpus=TINY["corpus"], engine="openvino")
+    with pytest.raises(ValueError, match="certifies and has no gradients"):
+        attack_requests.build(task.draft(), "pgd")
 
 
 @pytest.mark.slow
