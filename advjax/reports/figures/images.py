@@ -3,6 +3,7 @@
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -22,6 +23,7 @@ def image_grid_plot(
     units: str,
     title: str = "",
     last_is_difference: bool = False,
+    difference_units: str = "",
     frame_s: float | None = None,
     band_hz: Float[np.ndarray, "bands"] | None = None,
 ) -> pathlib.Path:
@@ -32,13 +34,15 @@ def image_grid_plot(
     saturate beyond. Differences have a scale of their own, symmetric about zero.
 
     Args:
-        images: one for each panel, the clean ones in the first column.
+        images: one for each panel, the clean ones in the first column. Panels of NaN
+            are left out.
         path: where the PNG goes; its folder is made if missing.
         row_labels: a name for each row.
         titles: one or two lines above each panel.
         units: units of the colours.
         title: a line above the grid.
         last_is_difference: true if the last column has differences.
+        difference_units: units of that column; by default a difference in `units`.
         frame_s: seconds from one frame to the next; None numbers the frames.
         band_hz: rising frequency of each band in Hz; None numbers the bands.
 
@@ -67,9 +71,12 @@ def image_grid_plot(
         style={"axes.grid": False, "axes.titlesize": 10, "axes.labelsize": 11},
     ) as figure:
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-        shown_in = []
+        shown_in: dict[bool, Any] = {}
         for row, column in np.ndindex(rows, columns):
             axes = grid[row, column]
+            if np.isnan(images[row, column]).all():
+                axes.set_visible(False)
+                continue
             shown = axes.imshow(
                 images[row, column].T,
                 origin="lower",
@@ -77,17 +84,16 @@ def image_grid_plot(
                 interpolation="nearest",
                 **scales[column],
             )
-            if row == 0:
-                shown_in.append(shown)
+            shown_in[last_is_difference and column == columns - 1] = shown
             axes.set_title(titles[row][column])
             if column == 0:
                 axes.set_ylabel(f"{row_labels[row]}\n{y_label}")
             if row == rows - 1:
                 axes.set_xlabel(x_label)
-        _set_ticks(axes, images.shape[2], frame_s, band_hz)
-        bars = [(shown_in[0], units)]
+        _set_ticks(grid[0, 0], images.shape[2], frame_s, band_hz)
+        bars = [(shown_in[False], units)]
         if last_is_difference:
-            bars.append((shown_in[-1], f"difference in {units}"))
+            bars.append((shown_in[True], difference_units or f"difference in {units}"))
         for shown, label in bars:
             bar = figure.colorbar(shown, ax=grid, extend="both", aspect=40, pad=0.01)
             bar.set_label(label)

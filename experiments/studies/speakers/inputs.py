@@ -1,7 +1,7 @@
 """Inputs of a speaker classifier, clean, noisy and perturbed: O'Reilly (2020).
 
 The part of the publication beside the certification grid: the statistics of every
-representation, one clip under noise as a figure and as WAVs, random perturbations of
+representation, two speakers under noise as figures and as WAVs, random perturbations of
 given norm, and the network behind front ends that it was not trained on.
 """
 
@@ -29,7 +29,13 @@ from experiments.studies.speakers.changed_inputs import (
     perturbation_table,
 )
 
-SIGMAS = (0.01, 0.05, 0.10, 0.25, 0.50)
+_SIGMAS = (0.01, 0.05, 0.10, 0.25, 0.50)
+SIGMAS = {
+    "waveform": _SIGMAS,
+    "magnitude": (*_SIGMAS, 1.0),
+    "mfbe": (*_SIGMAS, 1.0, 2.0),
+}
+"""Standard deviations of the noise at each stage, as in the publication's figures."""
 
 # The publication's page, table "10-Speaker Subset Statistics" of train-clean-360:
 # least, greatest, 1st and 99th percentile, mean, standard deviation. It gives no norms.
@@ -38,7 +44,10 @@ PUBLISHED_STATISTICS = {
     "magnitude": ("0", "76.949", "0", "2.186", "0.170", "0.491"),
     "mfbe": ("-3.668", "7.934", "-0.848", "4.630", "-1.982e-11", "1.0"),
 }
-FIGURE = "noisy_inputs.png"
+NOISY = "noisy_inputs"
+"""Name of figures and of folders of WAVs; the number of the clip follows."""
+NUM_NOISY = 2
+"""Clips under noise, each of another speaker."""
 FRONT_ENDS = "## Other front ends"
 
 
@@ -89,9 +98,10 @@ def noisy_inputs(
     point: evaluation.Point,
     out: pathlib.Path,
     *,
-    sigmas: Sequence[float] = SIGMAS,
+    sigmas: Sequence[float] | None = None,
+    name: str = NOISY,
 ) -> tables.Table:
-    """A row for each stage and sigma; writes noisy_inputs.png and WAVs into `out`.
+    """A row for each stage and sigma; writes a figure and WAVs into `out`.
 
     The figure shows the network's input when noise enters at each stage. A WAV is
     resynthesised from the stage by the inverses of the chain, which borrow phases,
@@ -107,21 +117,21 @@ def noisy_inputs(
         system: whose network it is.
         point: a test point at the waveform.
         out: a folder; made if missing.
-        sigmas: standard deviations, in the units of each stage.
+        sigmas: standard deviations, in the units of each stage; by default `SIGMAS`.
+        name: of the figure, NAME.png, and of the folder of WAVs.
     """
     representation, classifier = system.representation, system.classifier
     chain, last, rate = (
         representation.chain(), representation.name, representation.sample_rate_hz
     )  # fmt: skip
     clean = {stage.name: features_at(stage, [point])[0] for stage in chain}
-    out.mkdir(parents=True, exist_ok=True)
-    write_wav(out / "clean.wav", point.x, rate)
+    write_wav(out / name / "clean.wav", point.x, rate)
     key = evaluation.example_key(jax.random.key(system.task.seed), point.id)
     from_wave, labels = classifier.logits_fn(chain[0].name), classifier.labels
     seen, rows = [], []
     for number, stage in enumerate(chain):
         x, stage_key = clean[stage.name], jax.random.fold_in(key, number)
-        for sigma in sigmas:
+        for sigma in sigmas or SIGMAS.get(stage.name, _SIGMAS):
             noisy = _sample(smoothing.gaussian(sigma).sample, stage_key, x)
             seen.append(np.asarray(onward(representation, stage.name, noisy)))
             moved = np.linalg.norm(seen[-1] - clean[last])
@@ -130,23 +140,24 @@ def noisy_inputs(
             if wave is None:
                 rows.append(row + [""] * 4)
                 continue
-            name = f"{stage.name}_sigma{sigma:g}.wav"
-            clipped = write_wav(out / name, wave, rate)
-            file = read_wav(out / name)
+            file_name = f"{name}/{stage.name}_sigma{sigma:g}.wav"
+            clipped = write_wav(out / file_name, wave, rate)
+            file = read_wav(out / file_name)
             logits = evaluation.logits_of_batch(from_wave, file[None], batch_size=1)
             heard = labels[logits.argmax()]
-            rows.append([*row, _decibels(point.x, file), f"{clipped}", heard, name])
-    _draw(representation, clean[last], np.stack(seen), rows, out / FIGURE)
+            snr = _decibels(point.x, file)
+            rows.append([*row, snr, f"{clipped}", heard, file_name])
+    _draw(representation, clean[last], seen, rows, point, out / f"{name}.png")
     logits = evaluation.logits_of_batch(classifier.logits_fn(last), np.stack(seen))
     for row, prediction in zip(rows, logits.argmax(axis=1), strict=True):
         row.insert(4, labels[prediction])
-    header = ["noise at", "σ", "SNR", f"l2 at {last}", "answer"]
+    header = ["noise at", "σ", "SNR", f"l2 at {last}", "prediction"]
     return tables.Table(
-        [*header, "SNR of WAV", "clipped", "answer to WAV", "WAV"],
+        [*header, "SNR of WAV", "clipped", "prediction on WAV", "WAV"],
         rows,
         [
             f"clip {point.id} of speaker {labels[point.label]}; SNR: where the noise "
-            "enters, in dB; l2: how far the network's input moves; answer: its speaker",
+            "enters, in dB; l2: how far the network's input moves",
             f"clipped: samples of {len(point.x):,} beyond full scale in the WAV",
         ],
     )
@@ -157,7 +168,7 @@ def sections(
     out: pathlib.Path,
     *,
     num_points: int = 40,
-    sigmas: Sequence[float] = SIGMAS,
+    sigmas: Sequence[float] | None = None,
 ) -> list[tuple[str, tables.Table]]:
     """Every table below its heading in Markdown; writes figure and WAVs into `out`.
 
@@ -165,16 +176,19 @@ def sections(
         task: whose network it is; the publication's was trained without noise.
         out: a folder; made if missing.
         num_points: test crops for accuracies; fewer if there are fewer.
-        sigmas: of the noisy inputs.
+        sigmas: of the noisy inputs; by default `SIGMAS`.
     """
     system = at_waveform(task).resolve()
     chain = system.representation.chain()
     points = system.test_points(min(num_points, system.data.info.splits["test"]))
-    noisy = noisy_inputs(system, points[0], out, sigmas=sigmas)
-    found = [
-        ("## Statistics", statistics_table(system.data)),
-        (f"## Noisy inputs\n\n![what the network takes in]({FIGURE})", noisy),
-    ]
+    found = [("## Statistics", statistics_table(system.data))]
+    for number, point in enumerate(of_other_speakers(points, NUM_NOISY), 1):
+        name, speaker = f"{NOISY}_{number}", system.classifier.labels[point.label]
+        table = noisy_inputs(system, point, out, sigmas=sigmas, name=name)
+        heading = f"### Speaker {speaker}\n\n![inputs of the network]({name}.png)"
+        if number == 1:
+            heading = f"## Noisy inputs\n\n{heading}"
+        found.append((heading, table))
     for stage in chain:
         heading = f"### At the {stage.name}"
         if stage is chain[0]:
@@ -184,6 +198,14 @@ def sections(
     if len(chain) > 2:
         found.append((FRONT_ENDS, front_end_table(system, points)))
     return found
+
+
+def of_other_speakers(
+    points: Sequence[evaluation.Point], count: int
+) -> list[evaluation.Point]:
+    """The first points of so many classes, or of all where there are fewer."""
+    first = {point.label: point for point in reversed(points)}
+    return [point for point in points if first[point.label] is point][:count]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,22 +231,24 @@ def _decibels(clean, noisy) -> str:
     return f"{snr:.1f}"
 
 
-def _draw(representation, clean, seen, rows, path: pathlib.Path) -> None:
+def _draw(representation, clean, seen, rows, point, path: pathlib.Path) -> None:
     names = [stage.name for stage in representation.chain()]
-    columns = len(rows) // len(names)
-    titles = [f"σ = {row[1]}, {row[2]} dB" for row in rows]
-    first = np.broadcast_to(clean, (len(names), 1, *clean.shape))
-    noisy = seen.reshape(len(names), columns, *clean.shape)
+    mine = [[i for i, row in enumerate(rows) if row[0] == name] for name in names]
+    columns = max(map(len, mine))
+    images = np.full((len(names), 1 + columns, *clean.shape), np.nan, np.float32)
+    images[:, 0] = clean
+    titles = [["clean", *[""] * columns] for _ in names]
+    for number, places in enumerate(mine):
+        for column, place in enumerate(places, 1):
+            images[number, column] = seen[place]
+            titles[number][column] = f"σ = {rows[place][1]}, {rows[place][2]} dB"
     figures.image_grid_plot(
-        np.concatenate([first, noisy], axis=1)[..., 0],
+        images[..., 0],
         path,
         row_labels=[f"noise at\n{name}" for name in names],
-        titles=[
-            ["clean", *titles[start : start + columns]]
-            for start in range(0, len(titles), columns)
-        ],
+        titles=titles,
         units=representation.name,
-        title="What the network takes in; SNR where the noise enters",
+        title=f"Inputs of the network, clip {point.id}; SNR where the noise enters",
     )
 
 

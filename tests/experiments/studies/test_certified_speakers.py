@@ -34,7 +34,7 @@ def test_certificates_accuracies_and_inputs(tmp_path, capsys):
     assert "0 of 2 cells to run" in again.err and "training" not in again.err
     for line in ("| σ = 0.5 | 3 |", "| mfbe | gaussian | 0.5 |", "| certified, σ = 0."):
         assert line in output.out
-    assert (out / "mfbe.png").exists() and (out / "noisy_inputs.png").exists()
+    assert (out / "mfbe.png").exists() and (out / "noisy_inputs_2.png").exists()
     results = cell_files.results(out / "cells/mfbe/gaussian/0.5")
     assert results["clean"]["total"] == 40
 

@@ -36,6 +36,19 @@ def test_a_grid_of_images_is_the_same_again_and_shows_what_it_is_given(tmp_path)
     assert 0.02 < changed.mean() < 0.2
 
 
+def test_a_panel_of_nan_is_left_out(tmp_path):
+    images = np.random.default_rng(0).normal(size=(2, 3, 20, 8))
+    whole = imread(grid(images, tmp_path / "a.png"))
+    images[0, 2] = np.nan
+    part = imread(grid(images, tmp_path / "b.png"))
+    height, width = whole.shape[:2]
+    assert part.shape == whole.shape
+    changed = (part != whole).any(axis=-1)
+    rows, columns = np.nonzero(changed)
+    assert changed.any() and rows.max() < height * 0.55 and columns.min() > width * 0.5
+    assert (part[changed][:, :3] == 1).mean() > 0.99
+
+
 def test_a_grid_without_a_title_for_each_image_is_refused(tmp_path):
     with pytest.raises(ValueError, match="a title for each image"):
         grid(np.zeros((2, 3, 4, 5)), tmp_path / "a.png", titles=[["clean"], ["clean"]])

@@ -16,6 +16,7 @@ from experiments.lab.task import Task
 from experiments.studies.speakers.inputs import (
     at_waveform,
     noisy_inputs,
+    of_other_speakers,
     sections,
     statistics,
     statistics_table,
@@ -74,7 +75,7 @@ def test_without_noise_every_stage_gives_the_clip_back(tmp_path, clip):
         np.testing.assert_allclose(read(tmp_path / row[-1]), clip.x, atol=1e-3)
         assert float(row[5]) > 40
         assert row[6] == "0"
-    np.testing.assert_array_equal(read(tmp_path / "clean.wav"), clip.x)
+    np.testing.assert_array_equal(read(tmp_path / "noisy_inputs" / "clean.wav"), clip.x)
 
 
 def test_noise_is_as_large_as_it_says(tmp_path, clip):
@@ -91,7 +92,7 @@ def test_noise_is_as_large_as_it_says(tmp_path, clip):
         assert float(row[2]) == pytest.approx(snr_db, abs=0.5)
         # The file's own is as written: louder noise is cut at full scale.
         assert row[2] == row[5] if row[6] == "0" else float(row[5]) > float(row[2])
-    noise = read(tmp_path / "waveform_sigma0.1.wav") - x
+    noise = read(tmp_path / "noisy_inputs/waveform_sigma0.1.wav") - x
     assert noise.std() == pytest.approx(0.1, rel=0.06)
     # At the network's own input: 9 frames of 64 bands.
     assert float(table.rows[-1][3]) == pytest.approx(0.5 * 24, rel=0.1)
@@ -101,7 +102,7 @@ def test_noise_is_as_large_as_it_says(tmp_path, clip):
 
 def test_what_is_beyond_full_scale_saturates_and_is_counted(tmp_path, clip):
     table = noisy_inputs(stub(SHORT), clip, tmp_path, sigmas=(0.5,))
-    samples = read(tmp_path / "waveform_sigma0.5.wav")
+    samples = read(tmp_path / "noisy_inputs/waveform_sigma0.5.wav")
     ends = np.sum((samples == -1) | (samples == 32767 / 32768))
     assert ends > 20  # a normal of deviation 0.5 and the hum
     assert abs(int(table.rows[0][6]) - ends) <= 1  # one may have ended there by itself
@@ -110,12 +111,40 @@ def test_what_is_beyond_full_scale_saturates_and_is_counted(tmp_path, clip):
 def test_files_have_the_same_bytes_again(tmp_path, clip):
     for name in ("one", "two"):
         noisy_inputs(stub(SHORT), clip, tmp_path / name, sigmas=(0.05, 0.5))
-    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    one = tmp_path / "one"
+    files = [path.relative_to(one) for path in one.rglob("*.*")]
     assert len(files) == 8
     for name in files:
-        content = (tmp_path / "one" / name).read_bytes()
+        content = (one / name).read_bytes()
         assert content == (tmp_path / "two" / name).read_bytes()
     assert (tmp_path / "one" / "noisy_inputs.png").read_bytes().startswith(PNG)
+
+
+def test_stages_have_sigmas_of_their_own(tmp_path, clip, monkeypatch):
+    chosen = {"waveform": (0.1,), "magnitude": (0.1, 1.0), "mfbe": (0.1, 1.0, 2.0)}
+    monkeypatch.setattr("experiments.studies.speakers.inputs.SIGMAS", chosen)
+    drawn = []
+    monkeypatch.setattr(
+        "advjax.reports.figures.image_grid_plot",
+        lambda images, path, **texts: drawn.append((images, texts["titles"])),
+    )
+    table = noisy_inputs(stub(SHORT), clip, tmp_path)
+    found = [(row[0], float(row[1])) for row in table.rows]
+    assert found == [(at, sigma) for at, all in chosen.items() for sigma in all]
+    ((images, titles),) = drawn
+    assert images.shape == (3, 4, 9, 64)
+    missing = np.isnan(images).all(axis=(2, 3))
+    assert missing.tolist() == [[False] * (1 + n) + [True] * (3 - n) for n in (1, 2, 3)]
+    assert [[bool(text) for text in line] for line in titles] == (~missing).tolist()
+    # Louder noise moves the input further: panels stand in the order of the table.
+    moved = [np.linalg.norm(images[2, i] - images[2, 0]) for i in (1, 2, 3)]
+    np.testing.assert_allclose(moved, [float(row[3]) for row in table.rows[3:]], 0.01)
+
+
+def test_clips_of_other_speakers_are_the_first_of_each(clip):
+    points = [clip._replace(id=f"{i}", label=y) for i, y in enumerate([1, 1, 0, 1, 2])]
+    assert [point.id for point in of_other_speakers(points, 2)] == ["0", "2"]
+    assert [point.id for point in of_other_speakers(points, 9)] == ["0", "2", "4"]
 
 
 def test_a_stage_without_inverse_has_no_wav(tmp_path, clip):
@@ -123,7 +152,7 @@ def test_a_stage_without_inverse_has_no_wav(tmp_path, clip):
     table = noisy_inputs(stub(rep), clip, tmp_path, sigmas=(0.1,))
     assert table.rows[-1][0] == "logmel"
     assert table.rows[-1][5:] == ["", "", "", ""]
-    assert len(list(tmp_path.glob("*.wav"))) == 3
+    assert len(list(tmp_path.rglob("*.wav"))) == 3
 
 
 @pytest.fixture(scope="module")
@@ -178,4 +207,6 @@ def test_the_whole_study(task, tmp_path, monkeypatch):
     assert "| window=hann |" in text
     half = "0.500 [0.07, 0.93]"
     assert f"| 0 | inf | {half} | {half} | {half} |" in text
-    assert len(list((tmp_path / "out").glob("*.wav"))) == 4
+    for number in (1, 2):
+        assert f"(noisy_inputs_{number}.png)" in text
+        assert len(list((tmp_path / f"out/noisy_inputs_{number}").glob("*.wav"))) == 4
