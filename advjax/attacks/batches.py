@@ -49,6 +49,9 @@ from advjax.runtime.compilation import suits_ynnpack
 from advjax.runtime.parallel import replicate
 from advjax.types import AnyArray, AnyCallable, LogitsFn
 
+_FEW_STEPS = 2
+"""Attacks of more steps are worth a check of the classifier before they begin."""
+
 
 class BatchState(NamedTuple):
     """State of `run_batch`: an attack on many examples, as arrays that can be saved.
@@ -170,7 +173,8 @@ def run_batch(
     slots = _in_equal_shares(slots, num_devices)
     examples = Examples(x, y, keys, np.broadcast_to(budgets, (len(x),)), lengths)
     bound = _bind(attack, logits_fn, mesh)
-    return _results(bound, examples, slots, block, on_block, mesh)
+    before = attack.max_steps > _FEW_STEPS
+    return _results(bound, examples, slots, block, on_block, mesh, check_first=before)
 
 
 def _bind(attack: Attack, logits_fn: LogitsFn, mesh: Mesh | None):
@@ -183,14 +187,21 @@ def _bind(attack: Attack, logits_fn: LogitsFn, mesh: Mesh | None):
 
 
 def _results(
-    programs, examples, slots: BatchState, block: int, on_block, mesh: Mesh | None
+    programs,
+    examples,
+    slots: BatchState,
+    block: int,
+    on_block,
+    mesh: Mesh | None,
+    *,
+    check_first: bool,
 ) -> Iterator[tuple[int, AttackResult]]:
     """Results of `run_batch` for checked arguments."""
     begin, advance, judge = programs
     x, num_slots = examples.x, len(slots.steps)
-    if slots.following < len(x) or (slots.example >= 0).any():
+    if check_first and (slots.following < len(x) or (slots.example >= 0).any()):
         _check_outputs(judge, examples, num_slots)
-    ended, num_rounds = [], 0
+    ended, num_rounds, checked = [], 0, check_first
     while slots.following < len(x) or (slots.example >= 0).any():
         slots = _fill(slots, begin, examples)
         example, active = slots.example, slots.example >= 0
@@ -217,15 +228,30 @@ def _results(
         at_block = num_rounds >= block or idle
         # Judge in full batches; a snapshot cannot hold finished examples.
         while len(ended) >= num_slots or (ended and at_block):
-            for number, result in _judge(judge, ended[:num_slots], num_slots, examples):
-                if not np.isfinite(result.logits).all():
-                    _check_outputs(judge, examples, num_slots, first=number)
+            found = [*_judge(judge, ended[:num_slots], num_slots, examples)]
+            for first in _doubtful(found, checked):
+                _check_outputs(judge, examples, num_slots, first)
+            checked = True
+            for number, result in found:
                 yield number, examples.cut(number, result)
             del ended[:num_slots]
         if at_block:
             num_rounds = 0
             if on_block is not None:
                 on_block(slots)
+
+
+def _doubtful(found: list[tuple[int, AttackResult]], checked: bool) -> list[int]:
+    """Examples whose results raise a doubt about the classifier.
+
+    Args:
+        found: results by their example's number.
+        checked: its clean logits are known to be no probabilities.
+    """
+    rows = np.stack([result.logits for _, result in found])
+    if not checked and look_like_probabilities(rows):
+        return [0]
+    return [number for number, result in found if not np.isfinite(result.logits).all()]
 
 
 def _check_outputs(judge, examples, num_slots: int, first: int = 0) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from advjax import attacks
+from advjax.attacks import batches
 
 GENERATOR = np.random.default_rng(0)
 W = jnp.asarray(GENERATOR.normal(size=(4, 6)), jnp.float32)
@@ -13,18 +14,19 @@ X = GENERATOR.uniform(-0.5, 0.5, (3, 6)).astype(np.float32)
 Y = np.asarray((X @ np.asarray(W).T).argmax(-1))
 KEY = jax.random.key(0)
 KEYS = jax.random.split(KEY, 3)
+FGSM = attacks.fgsm()
 
 
 def refused(message, *, f=lambda x: W @ x, **given):
     one = {"x": X[0], "y": Y[0], "key": KEY, "budget": 0.1} | given
     with pytest.raises(ValueError, match=message):
-        attacks.run(attacks.fgsm(), f, **one)
+        attacks.run(FGSM, f, **one)
 
 
-def refused_batch(message, *, f=lambda x: W @ x, **given):
+def refused_batch(message, *, attack=FGSM, f=lambda x: W @ x, **given):
     many = {"x": X, "y": Y, "keys": KEYS, "budget": 0.1} | given
     with pytest.raises(ValueError, match=message):
-        list(attacks.run_batch(attacks.fgsm(), f, **many))
+        list(attacks.run_batch(attack, f, **many))
 
 
 @pytest.mark.parametrize("y", [4, -1, 7])
@@ -72,6 +74,17 @@ def test_answers_that_are_no_logits():
         "not finite", f=lambda x: W @ (x / abs(x).max()), x=late,
         y=np.append(Y, 0), keys=jax.random.split(KEY, 4),
     )  # fmt: skip
+
+
+def test_a_long_attack_is_refused_before_it_begins():
+    endless = attacks.pgd(num_steps=10**9)
+    refused_batch("probabilities", attack=endless, f=lambda x: jax.nn.softmax(W @ x))
+
+
+def test_a_single_step_costs_no_pass_more(monkeypatch):
+    monkeypatch.setattr(batches, "_check_outputs", None)
+    rows = attacks.run_batch(FGSM, lambda x: W @ x, X, Y, KEYS, 0.1)
+    assert len([*rows]) == len(X)
 
 
 def test_logits_that_sum_to_one_by_chance_pass():
