@@ -33,7 +33,7 @@ REPAID_S = {"small": 30.0, "large": 120.0}
 
 On two cores they save half of it where the weights fit the cache, else 10 to 15 %. They
 take 8 s to start, and 25 s where they compile: JAX's cache on disk has other entries
-for processes of another number of devices.
+for processes of another number of devices. Meanwhile they share the cores with it.
 """
 
 
@@ -110,16 +110,17 @@ def placed(
 
     A few tiles of the very program that will run are timed, and traced on request. If
     all votes of the points take so long that it repays their start, processes count
-    them, until the context ends. With a bound that stops early, the default of tiles
-    per dispatch stays.
+    them, until the context ends; this one counts until they are ready. With a bound
+    that stops early, the default of tiles per dispatch stays.
     """
     plan = request.plan
     early = plan.bound.stops_early
     if not points or (early and most_processes == 1):
         yield placement
         return
-    rate_of = functools.partial(_votes_per_s, logits_fn, points[0], key, noise)
-    rate = rate_of(placement, profile=request.profile)
+    rate = _votes_per_s(
+        logits_fn, points[0], key, noise, placement, profile=request.profile
+    )
     total = len(points) * (plan.num_selection + plan.num_estimation)
     size = "small" if compilation.is_small(split(logits_fn)[0]) else "large"
     with contextlib.ExitStack() as stack:
@@ -127,9 +128,11 @@ def placed(
             started = _started(logits_fn, noise, most_processes)
             if started is not None:
                 placement = placement._replace(workers=stack.enter_context(started))
-                rate = rate_of(placement)
         if not early:
-            say(f"            About {duration(total / rate)} ({rate:,.0f} votes/s).")
+            shared = placement.workers is not None
+            most, alone = ("At most", " in one process") if shared else ("About", "")
+            time_left = duration(total / rate)
+            say(f"            {most} {time_left} ({rate:,.0f} votes/s{alone}).")
             chunk = round(rate / (placement.tile * placement.num_devices))
             placement = placement._replace(chunk=max(1, chunk))
         yield placement
@@ -145,9 +148,7 @@ def _votes_per_s(logits_fn, point, key, noise, placement, profile=None):
     row = tile * placement.num_devices
     votes = functools.partial(
         smoothing.count_votes, logits_fn, point.x, key, noise=noise,
-        placement=smoothing.Placement(
-            tile, mesh=placement.mesh, workers=placement.workers
-        ),
+        placement=smoothing.Placement(tile, mesh=placement.mesh),
     )  # fmt: skip
     votes(num_samples=row)
     copies = _TIMED_TILES * row
@@ -163,9 +164,9 @@ def _votes_per_s(logits_fn, point, key, noise, placement, profile=None):
 def _started(
     logits_fn: LogitsFn, noise: smoothing.Noise, count: int
 ) -> workers.Workers | None:
-    """Processes that count; None where they cannot import what is sent."""
+    """Processes that will count; None where they cannot be sent the classifier."""
     try:
-        started = workers.Workers(logits_fn, noise=noise, num_workers=count)
+        started = workers.Workers(logits_fn, noise=noise, num_workers=count, wait=False)
     except workers.CannotBeSent:
         return None
     cores = parallel.num_cores() // count

@@ -143,6 +143,22 @@ def test_a_killed_process_ends_the_program_in_one_line(home, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_a_program_that_starts_them(home, tmp_path, number):
+    process = start(home, tmp_path / "run", 2_000)
+    try:
+        wait_until(lambda: len(children(process.pid)) == 2, "processes")
+        found = children(process.pid)
+        os.killpg(process.pid, number)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    wait_until(lambda: not any(map(is_alive, found)), "the end of the processes")
+    if number != signal.SIGKILL:
+        assert process.returncode == 128 + number, errors
+        assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("more", [[], OPENVINO])
 def test_no_process_outlives_the_program_and_the_command_continues(
     home, whole, tmp_path, number, more

@@ -29,8 +29,8 @@ class Placement(NamedTuple):
             memory, and how logits round.
         num_slots: of a bound that stops early, examples counted at once; None for four
             for each tile evaluated at once. It does not change the result.
-        workers: processes that share the tiles, in place of a mesh. They do not change
-            the result.
+        workers: processes that share the tiles, in place of a mesh, once they are
+            ready. They do not change the result.
     """
 
     tile: int | None = None
@@ -46,6 +46,12 @@ class Placement(NamedTuple):
         if self.workers is not None:
             return len(self.workers)
         return 1 if self.mesh is None else self.mesh.size
+
+    def of_next_dispatch(self) -> "Placement":
+        """The placement, without workers as long as they are not ready."""
+        if self.workers is None or self.workers.are_ready():
+            return self
+        return self._replace(workers=None)
 
     def complete(self) -> "Placement":
         """The placement with the backend's tile and chunk where none are given."""

@@ -76,15 +76,17 @@ def count_until(
     """
     tile, chunk, *_ = placement.complete()
     tiles_at_once = placement.tiles_at_once or max(1, default_tile() // tile)
-    row = tiles_at_once * placement.num_devices
-    num_slots = placement.num_slots or SLOTS_PER_TILE * row
+    num_slots = (
+        placement.num_slots or SLOTS_PER_TILE * tiles_at_once * placement.num_devices
+    )
     shape = {"tile": tile, "tiles_at_once": tiles_at_once, "chunk": chunk}
-    if placement.workers is None:
-        count = slot_counter(logits_fn, noise=noise, mesh=placement.mesh, **shape)
-    else:
-        count = functools.partial(
-            placement.workers.count_slots, logits_fn, noise=noise, **shape
-        )
+
+    @functools.cache
+    def counter(workers):
+        if workers is None:
+            return slot_counter(logits_fn, noise=noise, mesh=placement.mesh, **shape)
+        return functools.partial(workers.count_slots, logits_fn, noise=noise, **shape)
+
     most = max(num_selection, int(stopping.looks[-1]))
     on_tally = on_tally or (lambda *_: None)
     waiting, slots = enumerate(examples), None
@@ -100,6 +102,8 @@ def count_until(
             ready.append(slot)
         # The device works on one dispatch while the host reads the other.
         while ready and len(queued) < 2:
+            here = placement.of_next_dispatch()
+            row = tiles_at_once * here.num_devices
             chosen = [
                 ready.popleft() for _ in range(min(len(ready), len(held) // 2 + 1))
             ]
@@ -111,7 +115,7 @@ def count_until(
                 tile=tile, row=row, most=chunk * row,
             )  # fmt: skip
             ready.extendleft(reversed(chosen[len(parts) :]))
-            queued.append((count(slots, tiles), parts))
+            queued.append((counter(here.workers)(slots, tiles), parts))
         if not queued:
             return
         counts, parts = queued.popleft()

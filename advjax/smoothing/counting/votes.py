@@ -119,23 +119,27 @@ def queue_votes(
     x = as_example(x, num_samples=num_samples, tile=tile, chunk=chunk, first=first)
     check_key(key)
     last = first + num_samples
-    if placement.workers is None:
-        program, operands = bind(logits_fn, x, key, noise, tile, mesh)
-    else:
-        program = functools.partial(
-            placement.workers.count_votes, logits_fn, noise=noise, tile=tile
-        )
-        operands = (x, key)
-    end_tile = -(-last // tile)
-    stride = chunk * placement.num_devices
-    for start in range(first // tile, end_tile, stride):
-        stop = min(start + stride, end_tile)
+    start, end_tile = first // tile, -(-last // tile)
+    before = None
+    while start < end_tile:
+        here = placement.of_next_dispatch()
+        if here != before:
+            if here.workers is None:
+                program, operands = bind(logits_fn, x, key, noise, tile, mesh)
+            else:
+                program = functools.partial(
+                    here.workers.count_votes, logits_fn, noise=noise, tile=tile
+                )
+                operands = (x, key)
+            before = here
+        stop = min(start + chunk * here.num_devices, end_tile)
         bounds = np.asarray([start, stop, first, last], np.int32)
         try:
             counts = program(*operands, bounds)
         except jax.errors.JaxRuntimeError as error:
             raise explain(error) from error
         yield Part(counts, min(stop * tile, last))
+        start = stop
 
 
 def read_late(

@@ -16,6 +16,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from multiprocessing import connection
@@ -154,20 +155,30 @@ class Workers:
     with Workers(logits_fn, noise=noise, num_workers=8) as workers:
         certify(logits_fn, x, key, noise=noise, placement=Placement(workers=workers))
 
-    They start in about five seconds, and end when the context or this process does. Not
+    They start in about five seconds, and end when the context or this process does. A
+    count need not wait for their start: this process counts until they are ready. Not
     for Windows.
 
     Attributes:
         usage: resources that each process had used at its last answer.
     """
 
-    def __init__(self, logits_fn: AnyCallable, *, noise: AnyNoise, num_workers: int):
+    def __init__(
+        self,
+        logits_fn: AnyCallable,
+        *,
+        noise: AnyNoise,
+        num_workers: int,
+        wait: bool = True,
+    ):
         """Start the processes, and send both to them; this process needs a CPU as well.
 
         Args:
             logits_fn: one example to one row of logits, see `certify`.
             noise: the noise distribution.
             num_workers: processes; each gets its share of the cores of this one.
+            wait: until all are ready. Otherwise this process counts in the meantime,
+                and all votes if the others cannot import what they are sent.
 
         Raises:
             CannotBeSent: a part of `logits_fn` or `noise` cannot be pickled (a closure,
@@ -176,7 +187,7 @@ class Workers:
         """
         if num_workers < 1:
             raise ValueError(f"num_workers={num_workers}: give at least 1.")
-        content = as_pickle(logits_fn, noise)
+        contents = pickle.dumps(_state()), as_pickle(logits_fn, noise)
         self._counts_for = logits_fn, noise.sample
         self._slots: Any = None
         self._ticket = 0
@@ -186,18 +197,20 @@ class Workers:
         self._processes: list[subprocess.Popen] = []
         self._connections: list[connection.Connection] = []
         self.usage = [Usage()] * num_workers
+        self._starting = list(range(num_workers))
+        # In a thread: a process reads when it has imported what it needs.
+        self._sender = threading.Thread(
+            target=self._send_first, args=(contents,), daemon=True
+        )
         try:
             for index in range(num_workers):
                 self._start(index, num_workers)
-            self._send(pickle.dumps(_state()))
-            self._send(content)
-            refusals = [self._receive(index) for index in range(num_workers)]
+            self._sender.start()
+            while wait and self._starting:
+                self._hear_start()
         except BaseException:
             self.close()
             raise
-        if refusal := next(filter(None, refusals), None):
-            self.close()
-            raise CannotBeSent(_refusal(refusal))
 
     def __len__(self) -> int:
         """Number of processes."""
@@ -217,12 +230,26 @@ class Workers:
 
     def close(self) -> None:
         """End the processes, whatever they do."""
-        for each in self._connections:
-            each.close()
         for process in self._processes:
             process.kill()
         for process in self._processes:
             process.wait()
+        # It fails now, and must not write into what gets the number of a connection.
+        if self._sender.ident is not None:
+            self._sender.join()
+        for each in self._connections:
+            each.close()
+
+    def are_ready(self) -> bool:
+        """Tell, without waiting, whether all processes have started and can count.
+
+        Raises:
+            WorkerEnded: a process ended.
+        """
+        with contextlib.suppress(CannotBeSent):
+            while self._starting and self._has_answered(self._starting[0]):
+                self._hear_start()
+        return not self._starting
 
     def count_votes(
         self,
@@ -310,6 +337,23 @@ class Workers:
                     process_group=0,
                 )
             )
+
+    def _send_first(self, contents: Sequence[bytes]) -> None:
+        # An end is noticed where the answer is read.
+        with contextlib.suppress(OSError):
+            for each in self._connections:
+                for content in contents:
+                    each.send_bytes(content)
+
+    def _has_answered(self, index: int) -> bool:
+        found = self._connections[index]
+        return not found.closed and found.poll()
+
+    def _hear_start(self) -> None:
+        if refusal := self._receive(self._starting[0]):
+            self.close()
+            raise CannotBeSent(_refusal(refusal))
+        del self._starting[0]
 
     def _send(self, content: bytes) -> None:
         for index, each in enumerate(self._connections):

@@ -24,8 +24,9 @@ class Started(list):
 
     closed = False
 
-    def __init__(self, logits_fn, noise, num_workers):
+    def __init__(self, logits_fn, noise, num_workers, *, wait):
         super().__init__(range(num_workers))
+        assert not wait
 
     def __enter__(self):
         return self
@@ -56,7 +57,10 @@ def test_processes_count_what_takes_long(machine, capsys, request_):
         assert placement.chunk == (None if request_ is EARLY else 1)
         assert not placement.workers.closed
     assert placement.workers.closed
-    assert "workers     4 processes, 1 core each\n" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "workers     4 processes, 1 core each\n" in said
+    time = "At most 3 min 20 s (5 votes/s in one process)." in said
+    assert time == (request_ is REQUEST)
 
 
 def test_they_end_with_an_error(machine):

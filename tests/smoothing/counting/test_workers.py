@@ -4,6 +4,7 @@ import operator
 import os
 import signal
 import sys
+import time
 
 import jax
 import numpy as np
@@ -71,6 +72,37 @@ def test_certificates_are_those_of_one_process(workers, bound):
     )
 
 
+@pytest.fixture
+def starting(workers, monkeypatch):
+    """Processes that are ready at the third question."""
+    answers = iter([False, False])
+    monkeypatch.setattr(workers, "are_ready", lambda: next(answers, True))
+    asked = []
+    for name in ("count_votes", "count_slots"):
+        count = getattr(workers, name)
+        monkeypatch.setattr(
+            workers, name, lambda *a, _c=count, **k: asked.append(1) or _c(*a, **k)
+        )
+    return workers, asked
+
+
+def test_this_process_counts_until_they_are_ready(starting):
+    workers, asked = starting
+    np.testing.assert_array_equal(counts(chunk=1, workers=workers), counts())
+    # Of eleven tiles, this process counts two and the others two a dispatch.
+    assert len(asked) == 5
+
+
+@pytest.mark.parametrize(
+    "bound", [smoothing.ClopperPearson(), smoothing.Sequential((0.1, 0.5))]
+)
+def test_certificates_do_not_depend_on_when_they_are_ready(starting, bound):
+    workers, asked = starting
+    found = certificates(bound, chunk=2, tiles_at_once=1, workers=workers)
+    assert asked
+    assert found == certificates(bound, tiles_at_once=1)
+
+
 def test_votes_that_nobody_reads_are_dropped(workers):
     queued = smoothing.counting.votes.queue_votes(
         LOGITS_FN, X, KEY, noise=NOISE, num_samples=50,
@@ -116,6 +148,60 @@ def is_alive(process: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_their_start_is_not_waited_for():
+    # More than the system takes before the other end reads.
+    weights = np.zeros((3, 2**21), np.float32)
+    logits_fn = jax.tree_util.Partial(operator.matmul, weights)
+    with Workers(logits_fn, noise=NOISE, num_workers=2, wait=False) as workers:
+        assert not workers.are_ready()
+        processes = [process.pid for process in workers._processes]
+        assert all(map(is_alive, processes))
+    assert not any(map(is_alive, processes))
+    assert not workers._sender.is_alive()
+
+
+def wait_for(happened):
+    for _ in range(600):
+        if happened():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.slow
+def test_a_count_continues_in_processes_that_start():
+    with Workers(LOGITS_FN, noise=NOISE, num_workers=2, wait=False) as workers:
+        np.testing.assert_array_equal(counts(workers=workers), counts())
+        assert wait_for(workers.are_ready)
+        np.testing.assert_array_equal(counts(workers=workers), counts())
+        assert all(one.cpu_s > 0.1 for one in workers.usage)
+
+
+@pytest.mark.slow
+def test_this_process_counts_what_they_cannot_import(monkeypatch):
+    module = type(sys)("of_this_process_alone")
+    exec("def logits(x): return x[:3]", module.__dict__)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    options = {"noise": NOISE, "num_samples": 50}
+    with Workers(module.logits, noise=NOISE, num_workers=2, wait=False) as workers:
+        processes = [process.pid for process in workers._processes]
+        assert wait_for(lambda: workers.are_ready() or not is_alive(processes[0]))
+        found = count_votes(
+            module.logits, X, KEY, placement=Placement(10, workers=workers), **options
+        )
+    assert not any(map(is_alive, processes))
+    expected = count_votes(module.logits, X, KEY, placement=Placement(10), **options)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.slow
+def test_one_that_ends_while_it_starts_ends_the_count():
+    with Workers(LOGITS_FN, noise=NOISE, num_workers=2, wait=False) as workers:
+        os.kill(workers._processes[0].pid, signal.SIGKILL)
+        with pytest.raises(WorkerEnded, match="signal 9"):
+            wait_for(workers.are_ready)
 
 
 def test_a_killed_process_ends_the_count_in_one_line():
