@@ -12,6 +12,7 @@ from advjax.reports.figures.counts import label_bars_plot, matrix_plot
 from advjax.reports.figures.growth import log_log_plot
 from advjax.reports.figures.images import image_grid_plot
 from advjax.reports.figures.lines import line_plot
+from advjax.reports.figures.probabilities import ProbabilityCurve, probability_plot
 from advjax.reports.figures.scatter import two_sizes_plot
 from advjax.reports.figures.spectrograms import (
     CHANGES,
@@ -27,6 +28,7 @@ __all__ = [
     "LEVELS",
     "MOST_BANDS",
     "AttackedCurve",
+    "ProbabilityCurve",
     "SpectrogramPair",
     "Staircase",
     "attacked_accuracy_plot",
@@ -39,6 +41,7 @@ __all__ = [
     "line_plot",
     "log_log_plot",
     "matrix_plot",
+    "probability_plot",
     "spectrogram_pair",
     "staircase_plot",
     "two_sizes_plot",
