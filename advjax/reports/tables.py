@@ -32,8 +32,8 @@ INTERVAL_NOTE = (
 )
 CLUSTERS_NOTE = (
     "in brackets or below a rate: its 95 % interval by the bootstrap over utterances, "
-    "as crops of one utterance are not independent; where all crops agree, Clopper and "
-    "Pearson's for as many utterances"
+    "as crops of one utterance are not independent; it is too narrow near 0 and 1, and "
+    "where all crops agree it is Clopper and Pearson's for as many utterances"
 )
 
 

@@ -1,87 +1,111 @@
 """Tables and figures of the study of certified speakers."""
 
-import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
 from advjax.metrics.shares import Share
-from advjax.reports import figures, tables
+from advjax.reports import figures
 from advjax.reports.page import Block, Heading
-from experiments.lab import caveats, cell_files, certify_report
-from experiments.lab.cells import Cell
+from experiments.lab import caveats, cell_files
 from experiments.lab.grid import Found
 from experiments.lab.study_tables import sections
-from experiments.studies.speakers import input_cells, inputs
+from experiments.studies.speakers import (
+    certified_cells,
+    input_cells,
+    inputs,
+    published_tables,
+    vote_tables,
+)
+from experiments.studies.speakers.certified_cells import STAGES, Certified, networks
 from experiments.studies.speakers.changed_inputs import certified_below
 from experiments.studies.speakers.maximum_radii import maximum_radius_table
+from experiments.studies.speakers.network_sizes import our_network
+from experiments.studies.speakers.probabilities import probability_curves
 
-# Gaussian-augmented waveform models of the publication: accuracies without attack.
-PUBLISHED_NOISY = {0.01: "0.89", 0.05: "0.62", 0.10: "0.38", 0.25: "0.17"}
+FIRST = (
+    "The distribution of the lower bound on the probability of the right class stands "
+    "first, as Sun et al. (ICML 2025, arXiv:2410.06895) propose: it shows easy and "
+    "hard clips apart. The height of a curve at radius r is the certified accuracy "
+    "there. Where votes stop early, the curve between tested radii is a lower bound."
+)
 
 
 def report(found: Found) -> Iterator[Block]:
-    """A table for each stage and training, a figure for each stage, then the rest."""
-    # Cells of the grid itself have three values, and cells of inputs are none of them.
-    every = {
-        cell: f
-        for cell, f in found.cells.items()
-        if cell.path not in input_cells.STEPS and len(cell.values) == 3
-    }
-    runs = {
-        cell: certify_report.read_run(every[cell], f"σ = {cell['sigma']:g}")
-        for cell in sorted(every, key=lambda cell: cell["sigma"])
-    }
-
-    def runs_of(stage, training):
-        wanted = (stage, training)
-        return [r for c, r in runs.items() if (c["stage"], c["training"]) == wanted]
-
+    """Distributions, each stage beside the publication, checks, costs, then inputs."""
+    cells = certified_cells.read(found)
     yield Heading("Certified speakers", 1)
-    for stage in ("waveform", "magnitude", "mfbe"):
-        curves = []
-        for training in ("plain", "gaussian"):
-            mine = runs_of(stage, training)
-            title = f"Noise at the {stage}, {training} training"
-            yield from sections({title: tables.certified_accuracy_table(mine)})
-            curves += [run._replace(label=f"{training}, {run.label}") for run in mine]
-        if curves:
-            figures.certified_accuracy_plot(
-                curves,
-                found.out / f"{stage}.png",
-                units=stage,
-                title=f"Certified accuracy with noise at the {stage}",
-            )
-            yield f"![certified accuracy, noise at the {stage}]({stage}.png)"
+    yield from _distributions(found, cells)
+    for stage in STAGES:
+        title = f"Noise at the {stage}, beside the publication"
+        yield from sections({title: published_tables.stage_table(stage, cells)})
+        yield from _curves(found, stage, cells)
     yield from sections(
         {
-            "Accuracy under augmentation": augmentation_table(every),
+            "Training seeds": published_tables.seeds_table(cells),
+            **published_tables.cohen_tables(cells),
+            "Accuracy under noise": published_tables.noise_table(cells),
+            **_comparison(cells),
+            **_checks(cells, "fixed", "A fixed n beside the sequential bound"),
+            **_checks(cells, "many", "As many votes as Cohen et al."),
+            "Cost in votes and hours": vote_tables.cost_table(found, cells),
             "Largest certifiable radius, alpha = 0.001": maximum_radius_table(),
         }
     )
+    front = networks(cells, stage="mfbe", training="gaussian")
+    runs = [group[0].tested for key, group in front.items() if not key[2]]
     for heading, table in input_cells.sections(found.cells):
         if heading == inputs.FRONT_ENDS:
-            table = certified_below(table, runs_of("mfbe", "gaussian"))
+            table = certified_below(table, runs)
         yield from (heading, table)
-    yield from caveats.of_runs([*every.values()])
+    yield from caveats.of_runs([cell.folder for cell in cells])
 
 
-def augmentation_table(cells: Mapping[Cell, pathlib.Path]) -> tables.Table:
-    """Clean and noisy accuracy of every cell's network, the publication's beside it."""
-    rows = []
-    for cell, folder in sorted(cells.items(), key=lambda pair: pair[0].values):
-        stage, training, sigma = (value for _, value in cell.values)
-        results = cell_files.results(folder)
-        if "noisy" not in results:
-            continue
-        same = (stage, training) == ("waveform", "gaussian")
-        published = PUBLISHED_NOISY.get(sigma, "") if same else ""
-        shares = [Share(**results[name]) for name in ("clean", "noisy")]
-        texts = map(tables.share_text, shares)
-        rows.append([stage, training, f"{sigma:g}", *texts, published])
-    return tables.Table(
-        ["noise at", "training", "σ", "clean", "noisy", "publication"],
-        rows,
-        [
-            "noisy: one draw of the same noise on every held-out crop",
-            tables.INTERVAL_NOTE,
-        ],
-    )
+def _distributions(found: Found, cells: Sequence[Certified]) -> Iterator[Block]:
+    """The figure of each stage."""
+    drawn = []
+    for stage in STAGES:
+        name = f"{stage}_probabilities.png"
+        if curves := probability_curves(stage, cells):
+            title = f"Probability of the right class under noise at the {stage}"
+            figures.probability_plot(curves, found.out / name, title=title)
+            drawn.append(f"![probability of the right class, {stage}]({name})")
+    if drawn:
+        yield Heading("Distribution of the certified probability")
+        yield FIRST
+        yield from drawn
+
+
+def _curves(found: Found, stage: str, cells: Sequence[Certified]) -> Iterator[Block]:
+    """The figure of certified accuracies over the radius, a curve for each network."""
+    runs = []
+    groups = networks(cells, stage=stage)
+    for training in ("plain", "gaussian"):
+        for (_, own, by_chapter), group in groups.items():
+            if own == training and not by_chapter:
+                run = group[0].tested
+                runs.append(run._replace(label=f"{training}, {run.label}"))
+    if runs:
+        figures.certified_accuracy_plot(
+            runs,
+            found.out / f"{stage}.png",
+            units=stage,
+            title=f"Certified accuracy with noise at the {stage}",
+        )
+        yield f"![certified accuracy, noise at the {stage}]({stage}.png)"
+
+
+def _comparison(cells: Sequence[Certified]):
+    """The comparison of data sets, with our row where its sizes are known."""
+    plain = networks(cells, stage="mfbe", training="plain")
+    for (_, _, by_chapter), (cell, *_) in plain.items():
+        results = cell_files.results(cell.folder)
+        if "clean" in results and not by_chapter:
+            ours = our_network(cell, Share(**results["clean"]).value)
+            table = published_tables.comparison_table([ours])
+            return {"Data and networks": table}
+    return {}
+
+
+def _checks(cells: Sequence[Certified], bound: str, title: str):
+    """Tables of both bounds on the same crops, by title."""
+    found = vote_tables.bound_tables(cells, bound)
+    return {f"{title}, {where}": table for where, table in found.items()}

@@ -32,11 +32,15 @@ def test_certificates_accuracies_and_inputs(tmp_path, capsys):
         again = capsys.readouterr()
     assert again.out == output.out == (out / "study.md").read_text()
     assert "0 of 2 cells to run" in again.err and "training" not in again.err
-    for line in ("| σ = 0.5 | 3 |", "| mfbe | gaussian | 0.5 |", "| certified, σ = 0."):
+    for line in (
+        *("| 0.5 | ours, gaussian | 3 |", "| ours, mfbe, gaussian: under noise |"),
+        *("| certified, σ = 0.", "| without certificates | 1 |"),
+    ):
         assert line in output.out
+    assert (out / "mfbe_probabilities.png").exists()
     assert (out / "mfbe.png").exists() and (out / "noisy_inputs_2.png").exists()
     results = cell_files.results(out / "cells/mfbe/gaussian/0.5")
-    assert results["clean"]["total"] == 40
+    assert results["clean"]["total"] == 60
 
 
 def test_a_pattern_without_cells_is_refused(tmp_path):

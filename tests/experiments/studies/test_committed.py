@@ -11,6 +11,7 @@ from advjax.reports import page
 from experiments.lab.grid import Found
 from experiments.studies import certified_speakers, defended_speakers
 from experiments.studies.sound_events import study as sound_events
+from experiments.studies.speakers import certified_cells, published_tables
 
 RESULTS = pathlib.Path(experiments.__path__[0]) / "results"
 
@@ -46,7 +47,7 @@ def reported(study, monkeypatch, out, name=None):
     folder, size = RESULTS / (name or study.name), study.presets["small"]
     for figure in (
         *("certified_accuracy_plot", "attacked_accuracy_plot"),
-        *("label_bars_plot", "matrix_plot"),
+        *("label_bars_plot", "matrix_plot", "probability_plot"),
     ):
         monkeypatch.setattr(f"advjax.reports.figures.{figure}", lambda *a, **k: None)
     cells = {cell: folder / "cells" / cell.path for cell in study.cells(size)}
@@ -59,18 +60,59 @@ def committed(name):
     return lines_of_tables((RESULTS / name / "study.md").read_text())
 
 
+def accuracies_as_committed(text):
+    """Entries of the committed tables by stage, training, sigma and column.
+
+    The tables are older than those beside the publication: one for each stage and
+    training, with other intervals.
+    """
+    found, where = {}, None
+    for line in text.splitlines():
+        if head := re.fullmatch(r"## Noise at the (\w+), (\w+) training", line):
+            where = head.groups()
+        elif line.startswith("| run |") and where:
+            header = line.replace("| clean |", "| smoothed |").strip("| ").split(" | ")
+        elif line.startswith("| σ = "):
+            cells = dict(zip(header, line.strip("| ").split(" | "), strict=True))
+            sigma = cells.pop("run").removeprefix("σ = ")
+            del cells["points"]
+            found[*where, sigma] = {n: t.partition(" ")[0] for n, t in cells.items()}
+    return found
+
+
+def accuracies(cells):
+    """The same entries of the tables beside the publication."""
+    found = {}
+    for stage in ("mfbe", "magnitude", "waveform"):
+        table = published_tables.stage_table(stage, cells)
+        for row in table.rows:
+            sigma, network, _, *entries = (text.partition(" [")[0] for text in row)
+            if network.startswith("ours, "):
+                training = network.removeprefix("ours, ")
+                entries = dict(zip(table.header[3:], entries, strict=True))
+                found[stage, training, sigma] = entries
+    return found
+
+
 def test_certified_speakers(monkeypatch, tmp_path):
     study = certified_speakers.STUDY
     count, lines = reported(study, monkeypatch, tmp_path)
     assert count == 26
-    # Accuracies of the networks alone, and tables of inputs, have no files there.
-    wanted = [
-        # The committed table has an earlier name of the smoothed accuracy.
-        line.replace("| points | clean |", "| points | smoothed |")
-        for line in committed(study.name)
-    ]
-    assert [line for line in wanted if line in lines] == lines
-    assert sum(line.startswith("| σ = ") for line in lines) == 26
+    text = (RESULTS / study.name / "study.md").read_text()
+    folder, size = RESULTS / study.name, study.presets["small"]
+    cells = {cell: folder / "cells" / cell.path for cell in study.cells(size)}
+    found = {c: f for c, f in cells.items() if f.is_dir()}
+    ours = accuracies(certified_cells.read(Found(tmp_path, size, found)))
+    theirs = accuracies_as_committed(text)
+    assert len(ours) == 26 and ours.keys() <= theirs.keys()
+    for key, entries in ours.items():
+        shared = entries.keys() & theirs[key].keys()
+        assert shared >= {"smoothed", "abstain", "ACR", "r=0.01", "r=0.05"}
+        assert {n: entries[n] for n in shared} == {n: theirs[key][n] for n in shared}
+    # The largest radii need no cells.
+    row = re.compile(r"\| \d\.\d\d \| [\d.*]+ \| [\d.*]+ \|")
+    radii = [line for line in lines if row.match(line)]
+    assert len(radii) == 8 and set(radii) <= set(committed(study.name))
 
 
 def test_defended_speakers(monkeypatch, tmp_path):
