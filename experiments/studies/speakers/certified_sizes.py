@@ -122,7 +122,7 @@ def radii(at: str, sigma: float) -> tuple[float, ...]:
 
 
 def certification(size: Size, at: str, sigma: float) -> Certification:
-    """How a cell of the grid is certified."""
+    """Settings of the certificates of a cell of the grid."""
     return Certification(
         NUM_SELECTION,
         size.num_estimation,
