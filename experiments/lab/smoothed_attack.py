@@ -68,7 +68,7 @@ class SmoothedAttackRequest(NamedTuple):
     num_points: int | None = None
 
     def settings(self) -> dict[str, Any]:
-        """Settings that decide the rows; runs of earlier versions attacked all points."""
+        """Settings that decide the rows; earlier versions attacked all points."""
         found = self._replace(num_slots=None)._asdict()
         if self.num_points is None:
             del found["num_points"]
