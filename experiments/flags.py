@@ -195,7 +195,7 @@ CLUSTER = flags.DEFINE_bool(
     "Find the other processes in the environment of Slurm, Cloud TPU, Open MPI or "
     "Kubernetes.",
 )
-_ROOMS = ("certify", "attack", "classifiers")
+_ROOMS = ("certify", "attack", "shifts", "classifiers")
 """Folders of a home that hold what --run names."""
 RUN_FLAGS = (HOME, SEED, CACHE, XLA_SETTINGS, CONVOLUTIONS)
 PROCESS_FLAGS = (COORDINATOR, NUM_PROCESSES, PROCESS_ID, CLUSTER)
@@ -268,6 +268,21 @@ CERTIFY_FLAGS = (
     *(BOUND, PRECISION, ENGINE, TILE, PROFILE),
 )
 
+MAX_SHIFT = flags.DEFINE_integer(
+    "max_shift",
+    160,
+    "Largest time shift that is voted on, in samples; no certificate is larger. The "
+    "default is 10 ms at 16 kHz.",
+    lower_bound=1,
+)
+SHIFT_STEP = flags.DEFINE_integer(
+    "shift_step",
+    1,
+    "Samples between the shifts that are voted on. Only its multiples are certified.",
+    lower_bound=1,
+)
+SHIFT_FLAGS = (MAX_SHIFT, SHIFT_STEP)
+
 # ---- rehearsals --------------------------------------------------------------------
 
 PROGRAMS = flags.DEFINE_list(
@@ -295,6 +310,7 @@ GROUPS = {
         ON_ERROR,
     ),
     "certificates": CERTIFY_FLAGS,
+    "certificates against shifts": SHIFT_FLAGS,
     "attack on the smoothed classifier": EOT_FLAGS,
     "output": (TO, FILE, HOME, WORKDIR, OUT, LOG),
     "devices and processes": (CACHE, XLA_SETTINGS, CONVOLUTIONS, *PROCESS_FLAGS),

@@ -31,7 +31,7 @@ _ANOTHER = "give a new folder, or that of a run to continue"
 _KEYS = {"settings", "environment", "resumed", "kind"}
 _HOME = {
     "records", "classifiers", "clips", "certify", "attack", "comparisons", "compiled",
-    "radii", "tensorboard",
+    "radii", "shifts", "tensorboard",
 }  # fmt: skip
 """Folders of a home, which may also be the folder of a run."""
 

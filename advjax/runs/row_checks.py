@@ -149,6 +149,53 @@ def check_smoothed_attacks(
     refuse_repeated_ids(rows, path)
 
 
+def check_shifts(
+    rows: Rows, path: pathlib.Path, settings: Mapping[str, Any] | None
+) -> None:
+    """Refuse certificates against shifts that contradict themselves or their run.
+
+    Arguments and errors as for `check_certificates`.
+    """
+    refuse(
+        path,
+        rows.correct != (rows.predict == rows.label),
+        lambda i: (
+            f"correct is {int(rows.correct[i])} where the label is {rows.label[i]} and "
+            f"the prediction {rows.predict[i]}"
+        ),
+    )
+    refuse(
+        path,
+        rows.votes > rows.n,
+        lambda i: f"{rows.votes[i]} votes of {rows.n[i]}",
+    )
+    refuse_repeated_ids(rows, path)
+    most, step = ((settings or {}).get(name) for name in ("max_shift", "shift_step"))
+    if not (_is_number(most) and _is_number(step) and step > 0):
+        return
+    refuse(
+        path,
+        rows.n != 2 * (most // step) + 1,
+        lambda i: f"n is {rows.n[i]}, not that of shifts by {step} up to {most}",
+    )
+    # The lead is at most the votes, and each step of a shift may cost two of it.
+    refuse(
+        path,
+        (rows.radius > rows.votes // 2 * step) | (rows.radius % step != 0),
+        lambda i: (
+            f"the radius is {rows.radius[i]:g}, where {rows.votes[i]} votes at shifts "
+            f"by {step} give at most {rows.votes[i] // 2 * step}"
+        ),
+    )
+    refuse(
+        path,
+        (rows.votes == rows.n) & (rows.radius != most),
+        lambda i: (
+            f"the radius is {rows.radius[i]:g}, where all votes agree up to {most}"
+        ),
+    )
+
+
 def _check_bound(rows: Rows, path: pathlib.Path, settings: Mapping[str, Any]) -> None:
     """Refuse bounds that do not follow from the votes."""
     # Imported here, because it needs JAX, and the start of a run does not.

@@ -1,7 +1,7 @@
 """Row types and schemas of all kinds of runs.
 
-`CERTIFICATES`, `ATTACK_ROWS` and `SMOOTHED_ATTACKS` read and write the rows of runs.
-`AUDIBILITY` and `AUDIBLE_ATTACKS` are tables beside the first two.
+`CERTIFICATES`, `ATTACK_ROWS`, `SMOOTHED_ATTACKS` and `SHIFTS` read and write the rows
+of runs. `AUDIBILITY` and `AUDIBLE_ATTACKS` are tables beside the first two.
 """
 
 from typing import Annotated, NamedTuple
@@ -11,6 +11,7 @@ from advjax.runs.columns import Rows
 from advjax.runs.row_checks import (
     check_attacks,
     check_certificates,
+    check_shifts,
     check_smoothed_attacks,
 )
 from advjax.runs.rows import Schema
@@ -154,6 +155,28 @@ class SmoothedAttackRow(NamedTuple):
         return 0 < self.l2 <= self.radius
 
 
+class ShiftRow(NamedTuple):
+    """One clip certified against time shifts, in the order of the columns.
+
+    See `smoothing.ShiftCertificate`.
+    """
+
+    idx: Count
+    """Its place in the split."""
+    label: Count
+    predict: Count
+    """The certified class."""
+    radius: Annotated[float, Real(low=0, format=".0f")]
+    """Largest shift in samples, a whole number."""
+    correct: Truth
+    time: Annotated[float, Seconds()]
+    """Seconds spent on this clip."""
+    id: Name
+    votes: Count
+    """Copies that are given the certified class, out of `n`."""
+    n: Count
+
+
 class AudibilityRow(NamedTuple):
     """One certified clip: its radius, and the threshold of audibility."""
 
@@ -210,11 +233,21 @@ SMOOTHED_ATTACKS = Schema(
     derived={"flipped": Flag()},
 )
 """Rows of attacks on smoothed classifiers."""
+SHIFTS = Schema(
+    ShiftRow,
+    "certificates against shifts",
+    kind="shifts",
+    advice="certify something first, with `python -m experiments.shifts`",
+    check=check_shifts,
+)
+"""Rows of clips certified against shifts."""
 AUDIBILITY = Schema(AudibilityRow, "the audibility of certificates")
 """Lines of an `audibility.tsv`."""
 AUDIBLE_ATTACKS = Schema(AudibleAttackRow, "the audibility of attacks")
 """Lines of an `audible.tsv`."""
-SCHEMAS = {each.kind: each for each in (CERTIFICATES, ATTACK_ROWS, SMOOTHED_ATTACKS)}
+SCHEMAS = {
+    each.kind: each for each in (CERTIFICATES, ATTACK_ROWS, SMOOTHED_ATTACKS, SHIFTS)
+}
 """By the kind of a run."""
 
 

@@ -141,6 +141,11 @@ class Task:
         """The classifier and its data, built and trained if need be."""
         return self.draft().resolve()
 
+    def at_waveform(self) -> "Task":
+        """The task of the same classifier with waveforms for test points."""
+        root = self.draft().representation.chain()[0].name
+        return dataclasses.replace(self, at=root, trained_at=self.trained_at or self.at)
+
     def _published_weights(self) -> pretrained.Weights | None:
         name, _ = catalog.parse(self.model)
         if self.classifier_folder is None and name in pretrained.PRETRAINED:

@@ -107,6 +107,7 @@ def certified_accuracy_plot(
     *,
     units: str,
     norm: str = "l2",
+    x_label: str = "",
     title: str = "",
 ) -> pathlib.Path:
     """Draw the certified accuracy over the radius, a curve per run; return the path.
@@ -120,6 +121,7 @@ def certified_accuracy_plot(
         path: where the PNG goes; its folder is made if missing.
         units: the representation that the radii are measured in, such as "mfbe".
         norm: the norm of the radii.
+        x_label: meaning of the radii with their units, where they are of no norm.
         title: lines above the axes.
 
     Raises:
@@ -130,7 +132,7 @@ def certified_accuracy_plot(
     with _accuracy_axes(
         path,
         num_lines=len(runs) + 1,
-        x_label=f"{norm} radius (units of {units})",
+        x_label=x_label or f"{norm} radius (units of {units})",
         y_label="certified accuracy",
         title=title,
     ) as axes:

@@ -51,12 +51,6 @@ NUM_NOISY = 2
 FRONT_ENDS = "## Other front ends"
 
 
-def at_waveform(task: Task) -> Task:
-    """The same network with waveforms for test points."""
-    root = task.draft().representation.chain()[0].name
-    return dataclasses.replace(task, at=root, trained_at=task.trained_at or task.at)
-
-
 def statistics_table(records: Data, *, num_examples: int = 300) -> tables.Table:
     """Range, percentiles and moments of every representation, the publication's below.
 
@@ -178,7 +172,7 @@ def sections(
         num_points: test crops for accuracies; fewer if there are fewer.
         sigmas: of the noisy inputs; by default `SIGMAS`.
     """
-    system = at_waveform(task).resolve()
+    system = task.at_waveform().resolve()
     chain = system.representation.chain()
     points = system.test_points(min(num_points, system.data.info.splits["test"]))
     found = [("## Statistics", statistics_table(system.data))]

@@ -14,7 +14,6 @@ from advjax.signal.samples import from_int16, to_int16
 from experiments.lab import trainers
 from experiments.lab.task import Task
 from experiments.studies.speakers.inputs import (
-    at_waveform,
     noisy_inputs,
     of_other_speakers,
     sections,
@@ -185,9 +184,9 @@ def test_statistics_of_records(task):
 
 
 def test_the_network_stays_the_same_at_the_waveform(task):
-    assert at_waveform(task).at == "waveform"
-    assert at_waveform(task).trained_at == "mfbe"
-    assert at_waveform(at_waveform(task)).trained_at == "mfbe"
+    moved = task.at_waveform()
+    assert (moved.at, moved.trained_at) == ("waveform", "mfbe")
+    assert moved.at_waveform() == moved
 
 
 @pytest.mark.slow
