@@ -10,6 +10,7 @@ from experiments.lab.grid import Found
 from experiments.lab.study_tables import sections
 from experiments.studies.speakers import (
     certified_cells,
+    comparison_tables,
     input_cells,
     inputs,
     published_tables,
@@ -25,7 +26,8 @@ FIRST = (
     "The distribution of the lower bound on the probability of the right class stands "
     "first, as Sun et al. (ICML 2025, arXiv:2410.06895) propose: it shows easy and "
     "hard clips apart. The height of a curve at radius r is the certified accuracy "
-    "there. Where votes stop early, the curve between tested radii is a lower bound."
+    "there, up to the largest radius that was tested. Where votes stop early, the "
+    "curve between tested radii is a lower bound."
 )
 
 
@@ -41,8 +43,8 @@ def report(found: Found) -> Iterator[Block]:
     yield from sections(
         {
             "Training seeds": published_tables.seeds_table(cells),
-            **published_tables.cohen_tables(cells),
-            "Accuracy under noise": published_tables.noise_table(cells),
+            **comparison_tables.cohen_tables(cells),
+            "Accuracy under noise": comparison_tables.noise_table(cells),
             **_comparison(cells),
             **_checks(cells, "fixed", "A fixed n beside the sequential bound"),
             **_checks(cells, "many", "As many votes as Cohen et al."),
@@ -100,7 +102,7 @@ def _comparison(cells: Sequence[Certified]):
         results = cell_files.results(cell.folder)
         if "clean" in results and not by_chapter:
             ours = our_network(cell, Share(**results["clean"]).value)
-            table = published_tables.comparison_table([ours])
+            table = comparison_tables.comparison_table([ours])
             return {"Data and networks": table}
     return {}
 

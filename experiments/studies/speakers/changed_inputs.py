@@ -186,8 +186,8 @@ def certified_below(table: tables.Table, runs: Sequence[Run]) -> tables.Table:
         share = tables.share_text(share_of(run.rows.correct & reached))
         rows.append([f"certified, {run.label}", "", f"{radius:.2f}", "", share, ""])
     note = (
-        "certified: the largest radius that a run could certify, and its certified "
-        "accuracy there"
+        "certified: the largest radius that a run tested, and its certified accuracy "
+        "there"
     )
     notes = [*table.notes, note] if runs else table.notes
     return table._replace(rows=rows, notes=notes)

@@ -1,6 +1,6 @@
-"""Our certificates beside O'Reilly's (2020) and Cohen et al.'s (2019)."""
+"""Our certificates beside O'Reilly's (2020), and those of several seeds."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,18 +10,15 @@ from advjax.metrics.certified import (
     average_certified_radius,
     certified_accuracy_lower_bound,
 )
-from advjax.metrics.shares import Share
 from advjax.reports.tables import (
     CLUSTERS_NOTE,
     DASH,
-    INTERVAL_NOTE,
     PUBLICATION_RADII,
     Table,
     share_text,
 )
 from advjax.runs.columns import Rows
 from advjax.smoothing import max_radius
-from experiments.lab import cell_files
 from experiments.studies.speakers import published
 from experiments.studies.speakers.certified_cells import (
     STAGES,
@@ -65,7 +62,7 @@ def columns(stage: str, cells: Iterable[Certified]) -> list[Column]:
         stage: where the noise enters.
         cells: those whose reach counts.
     """
-    fixed = [Column(f"r={r:g}", lambda sigma, r=r: r) for r in PUBLICATION_RADII]
+    fixed = _columns(PUBLICATION_RADII)
     if stage != "waveform":
         return fixed
     most = max((cell.run.cap for cell in cells), default=0.0)
@@ -74,6 +71,10 @@ def columns(stage: str, cells: Iterable[Certified]) -> list[Column]:
         for multiple in WAVEFORM_MULTIPLES
     ]
     return own + [column for column in fixed if column.radius(0) <= most]
+
+
+def _columns(radii: Iterable[float]) -> list[Column]:
+    return [Column(f"r={radius:g}", lambda sigma, r=radius: r) for radius in radii]
 
 
 def entry(cells: Sequence[Certified], rows: Sequence[Rows], radius: float) -> str:
@@ -111,11 +112,11 @@ def stage_table(stage: str, cells: Sequence[Certified]) -> Table:
             f"speakers of train-clean-360; n0 = 500, n = {published.NUM_ESTIMATION:,}, "
             f"α = {published.ALPHA:g}; 300 crops; no intervals were given"
         )
-        notes += _zeros(his, groups)
+        notes += [*_zeros(his, groups), *_agreement(his, groups)]
     else:
         notes.append(f'{published.NAME} has no such table: "results pending"')
     notes += _settings_notes(own)
-    notes += _star(rows)
+    notes += star_notes(rows)
     return Table([*header, "smoothed", "abstain", "ACR"], rows, notes)
 
 
@@ -187,6 +188,35 @@ def _zeros(
     ]
 
 
+def _agreement(
+    his: Mapping[float, Sequence[float]],
+    groups: Mapping[tuple[float, str, bool], Sequence[Certified]],
+) -> Iterator[str]:
+    """Sentences on his entries in and outside of our intervals, for each training."""
+    trainings = dict.fromkeys(key[1] for key in groups)
+    for training in trainings:
+        counts = {"holds": 0, "lies above": 0, "lies below": 0}
+        for (sigma, own, by_chapter), group in groups.items():
+            if own != training or by_chapter:
+                continue
+            rows, cap = on_same_points(group), min(cell.run.cap for cell in group)
+            pairs = zip(PUBLICATION_RADII, his.get(sigma, ()), strict=False)
+            for radius, value in pairs:
+                if not value or radius > cap:
+                    continue
+                low, high = certified_share(rows, radius).interval()
+                # His have two digits.
+                if low > value + 0.005:
+                    counts["lies above"] += 1
+                elif high < value - 0.005:
+                    counts["lies below"] += 1
+                else:
+                    counts["holds"] += 1
+        if total := sum(counts.values()):
+            each = ", ".join(f"{verb} {count}" for verb, count in counts.items())
+            yield f"of his {total} entries in reach, our interval ({training}) {each}"
+
+
 def _settings_notes(cells: Sequence[Certified]) -> list[str]:
     """Sentences on our votes, bounds and intervals."""
     votes = dict.fromkeys(
@@ -221,7 +251,8 @@ def _settings_notes(cells: Sequence[Certified]) -> list[str]:
     return found
 
 
-def _star(rows: Sequence[Sequence[str]]) -> list[str]:
+def star_notes(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The meaning of a star, if a row has one."""
     return [STAR_NOTE] if any("* [" in text for row in rows for text in row) else []
 
 
@@ -232,7 +263,7 @@ def seeds_table(cells: Sequence[Certified]) -> Table:
         for (sigma, training, _), group in networks(cells, stage=stage).items():
             if len(group) < 2:
                 continue
-            radii = columns("", group)
+            radii = _columns(PUBLICATION_RADII)
             points = on_same_points(group)
             first = [stage, f"{sigma:g}", training]
             for cell, each in zip(group, points, strict=True):
@@ -249,138 +280,6 @@ def seeds_table(cells: Sequence[Certified]) -> Table:
             "and seeds",
             f"{DASH}: beyond the largest radius that a run could certify",
             CLUSTERS_NOTE,
-            *_star(rows),
-        ],
-    )
-
-
-def cohen_tables(cells: Sequence[Certified]) -> dict[str, Table]:
-    """Cohen et al.'s certified accuracies of images by title, ours at equal sigma."""
-    images = {
-        "CIFAR-10": (published.CIFAR_RADII, published.CIFAR),
-        "ImageNet": (published.IMAGENET_RADII, published.IMAGENET),
-    }
-    return {
-        f"Beside {name} (Cohen et al. 2019)": _cohen_table(name, radii, theirs, cells)
-        for name, (radii, theirs) in images.items()
-        if cells
-    }
-
-
-def _cohen_table(
-    name: str,
-    radii: Sequence[float],
-    theirs: Mapping[float, Sequence[float]],
-    cells: Sequence[Certified],
-) -> Table:
-    rows = []
-    for sigma, accuracies in theirs.items():
-        texts = [f"{each:.2f}" if each else "0" for each in accuracies]
-        votes = f"{published.COHEN_ESTIMATION:,}"
-        rows.append([f"{sigma:g}", name, votes, *texts])
-        for title, group in _gaussian_at(sigma, cells):
-            points = on_same_points(group)
-            votes = f"{group[0].settings['num_estimation']:,}"
-            texts = [entry(group, points, radius) for radius in radii]
-            rows.append([f"{sigma:g}", title, votes, *texts])
-    return Table(
-        ["σ", "data", "n", *(f"r={radius:g}" for radius in radii)],
-        rows,
-        [
-            f"{name}: as {published.NAME} repeats it, 500 images; 0: beyond the "
-            "largest radius of n = 100,000. Ours: speech, networks trained with the "
-            "noise. Radii are l2 in units of each input, so accuracies of different "
-            "data do not compare at equal r",
-            f"{DASH}: beyond the largest radius that a run could certify",
-            CLUSTERS_NOTE,
-            *_star(rows),
-        ],
-    )
-
-
-def _gaussian_at(sigma: float, cells: Sequence[Certified]):
-    """Our networks trained with this noise at the stages, by title."""
-    for stage in STAGES:
-        key = sigma, "gaussian", False
-        if group := networks(cells, stage=stage).get(key):
-            yield f"ours, {stage}", group
-        for cell in cells:
-            values = stage, sigma, "many"
-            axes = cell.axes
-            if (axes["stage"], axes["sigma"], axes.get("bound")) == values:
-                yield f"ours, {stage}, {len(cell.rows)} crops", [cell]
-
-
-def noise_table(cells: Sequence[Certified]) -> Table:
-    """Accuracy under noise by its sigma: the publication's rows, and ours."""
-    every = {
-        name: {sigma: f"{value:.2f}" for sigma, value in row.items()}
-        for name, row in published.ACCURACY_BY_TRAINING_SIGMA.items()
-    }
-    ours = {}
-    for stage in STAGES:
-        for (sigma, training, by_chapter), group in networks(
-            cells, stage=stage
-        ).items():
-            results = cell_files.results(group[0].folder)
-            if by_chapter or "noisy" not in results:
-                continue
-            clean, noisy = (
-                share_text(Share(**results[name])) for name in ("clean", "noisy")
-            )
-            row = ours.setdefault(f"ours, {stage}, {training}: under noise", {})
-            row[sigma] = noisy
-            if training == "plain":
-                row[None] = clean
-            else:
-                title = f"ours, {stage}, {training}: without noise"
-                ours.setdefault(title, {})[sigma] = clean
-    every |= ours
-    sigmas = sorted({s for row in every.values() for s in row if s is not None})
-    rows = [
-        [name, *(row.get(sigma, DASH) for sigma in (None, *sigmas))]
-        for name, row in every.items()
-    ]
-    return Table(
-        ["network", "no noise", *(f"σ={sigma:g}" for sigma in sigmas)],
-        rows if ours else [],
-        [
-            "published rows: accuracy of networks trained with noise of σ. Ours: of "
-            "one network a σ, not smoothed, on all held-out crops, without noise and "
-            "under one draw of it; a plain network is trained without noise",
-            INTERVAL_NOTE,
-            "these intervals take crops for independent and are too narrow by up to a "
-            "factor of two",
-        ],
-    )
-
-
-def comparison_table(ours: Iterable[published.Comparison]) -> Table:
-    """O'Reilly's comparison of data sets and models, and our rows."""
-    rows: list[Sequence[Hashable]] = []
-    for row in (*published.COMPARISON, *ours):
-        rows.append(
-            [
-                row.data,
-                f"{row.num_classes:,}",
-                " / ".join(f"{size:,}" for size in row.dimensions),
-                f"{row.num_training:,}",
-                f"{row.num_test:,}",
-                row.network,
-                f"{row.num_parameters / 1e6:.3g}",
-                f"{row.accuracy:.2f}",
-            ]
-        )
-    return Table(
-        [
-            *("data", "classes", "dimensions", "training", "test", "network"),
-            *("million parameters", "accuracy"),
-        ],
-        rows,
-        [
-            "dimensions of speech: waveform / magnitude / mfbe. The published 25,000 "
-            "samples are 25,800 in the published clips, which give the 160 frames of "
-            "41,120 = 160 x 257",
-            "training, test: examples; of speech, crops",
+            *star_notes(rows),
         ],
     )

@@ -6,6 +6,7 @@ from advjax.reports.tables import DASH
 from experiments.studies.speakers import (
     certified_cells,
     certified_report,
+    comparison_tables,
     network_sizes,
     published,
     published_tables,
@@ -60,6 +61,19 @@ def test_an_entry_where_his_was_out_of_reach_is_counted(tmp_path):
     assert ours["r=1"].startswith("0.000 [") and ours["r=1.5"] == DASH
     assert any("3 are zeros" in n and "dash at 1 and an accuracy at 2" in n
                for n in table.notes)  # fmt: skip
+
+
+def test_his_entries_in_and_outside_of_our_intervals_are_counted(tmp_path):
+    # His are .91 .89 .80 .63 .36 up to 0.75; ours 1 up to 0.5, and 0.
+    many = [0.6] * 60
+    cell = make_cell(tmp_path, "mfbe", "plain", 0.25, many, cap=3.2, asked=ASKED)
+    table = published_tables.stage_table("mfbe", read(tmp_path, cell))
+    # 1.000 [0.83, 1.00] for 20 utterances
+    (note,) = [note for note in table.notes if "in reach" in note]
+    assert note == (
+        "of his 5 entries in reach, our interval (plain) holds 2, lies above 2, lies "
+        "below 1"
+    )
 
 
 def test_entries_bounds_and_means_of_one_cell(tmp_path):
@@ -126,8 +140,8 @@ def test_chapters_have_rows_of_their_own(tmp_path):
 def test_missing_cells_are_missing_rows():
     assert not published_tables.stage_table("mfbe", []).rows
     assert not published_tables.seeds_table([]).rows
-    assert not published_tables.noise_table([]).rows
-    assert published_tables.cohen_tables([]) == {}
+    assert not comparison_tables.noise_table([]).rows
+    assert comparison_tables.cohen_tables([]) == {}
 
 
 def test_images_of_cohen_beside_equal_sigmas(tmp_path):
@@ -139,7 +153,7 @@ def test_images_of_cohen_beside_equal_sigmas(tmp_path):
             cap=3.81, bound="clopper_pearson",
         ),
     ]  # fmt: skip
-    every = published_tables.cohen_tables(read(tmp_path, *made))
+    every = comparison_tables.cohen_tables(read(tmp_path, *made))
     cifar, imagenet = every.values()
     names = [row[:3] for row in cifar.rows]
     at = names.index(["0.5", "CIFAR-10", "100,000"])
@@ -163,7 +177,7 @@ def test_accuracy_under_noise_beside_both_publications(tmp_path):
         make_cell(tmp_path, "waveform", "gaussian", 0.01, HALF, steps=accuracy(45, 90)),
         make_cell(tmp_path, "waveform", "plain", 0.01, HALF, steps=accuracy(97, 37)),
     ]
-    table = published_tables.noise_table(read(tmp_path, *made))
+    table = comparison_tables.noise_table(read(tmp_path, *made))
     rows = {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
     assert len(rows) == 3 + 3
     assert rows["O'Reilly 2020, waveform"]["σ=0.01"] == "0.89"
@@ -182,7 +196,7 @@ def test_our_network_in_the_comparison(tmp_path):
     assert (ours.num_training, ours.num_test, ours.num_classes) == (3_000, 300, 10)
     # Width 64 has 24,177,418; most weights go with the square of the width.
     assert 24_177_418 / 80 < ours.num_parameters < 24_177_418 / 40
-    table = published_tables.comparison_table([ours])
+    table = comparison_tables.comparison_table([ours])
     assert len(table.rows) == 5
     assert table.rows[0][2] == "25,000 / 41,120 / 10,240"
     assert table.rows[-1][:3] == [
