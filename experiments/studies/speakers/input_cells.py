@@ -12,9 +12,11 @@ from experiments.lab.cells import Cell
 from experiments.lab.grid import Step
 from experiments.studies.speakers.inputs import Inputs, read_sections
 from experiments.studies.speakers.maximum_radii import RadiiByProbability
+from experiments.studies.speakers.staggered import Staggered
 
 STEPS: Mapping[str, Step] = {
     "inputs": Inputs(),
+    "inputs/staggered": Staggered(),
     "inputs/radii": RadiiByProbability(),
 }
 """The step of each cell, by the cell's name."""
