@@ -10,6 +10,10 @@ from collections.abc import Iterator, Mapping
 from advjax.reports.tables import Table
 from experiments.lab.cells import Cell
 from experiments.lab.grid import Step
+from experiments.studies.speakers.audible_changes import (
+    AudibleRadii,
+    Imperceptible,
+)
 from experiments.studies.speakers.inputs import Inputs, read_sections
 from experiments.studies.speakers.maximum_radii import RadiiByProbability
 from experiments.studies.speakers.staggered import Staggered
@@ -17,6 +21,8 @@ from experiments.studies.speakers.staggered import Staggered
 STEPS: Mapping[str, Step] = {
     "inputs": Inputs(),
     "inputs/staggered": Staggered(),
+    "inputs/imperceptible": Imperceptible(),
+    "inputs/audible": AudibleRadii(),
     "inputs/radii": RadiiByProbability(),
 }
 """The step of each cell, by the cell's name."""

@@ -55,7 +55,7 @@ def test_a_dry_run_lists_all_cells_and_makes_nothing(tmp_path, capsys):
     with flagsaver.flagsaver(**SMALL, home=str(tmp_path), dry_run=True):
         certified_speakers.main()
     output = capsys.readouterr().out
-    assert "waveform/plain/0.01" in output and "43 of 43 cells to run" in output
+    assert "waveform/plain/0.01" in output and "45 of 45 cells to run" in output
     assert not any(tmp_path.iterdir())
 
 
