@@ -46,7 +46,7 @@ RADII_FIGURE = "audible_radii.png"
 WAVS = "imperceptible"
 """Folder of the WAVs, below that of the study."""
 STAGE = "magnitude"
-RADII = tuple(2.0**k for k in range(-4, 7))
+RADII = tuple(2.0**k for k in range(-7, 7))
 SHARES = (0.01, 1.0)
 """Shares of the coordinates that random perturbations change."""
 _ATTACK, _NOISE = "imperceptible attack", "uniform noise"
@@ -257,7 +257,7 @@ def _draw(system, points, each, path: pathlib.Path) -> None:
             names.append(name.replace(" ", "\n"))
             titles.append(
                 [
-                    f"clip {point.id}", "masking threshold",
+                    f"clip\n{point.id}", "masking threshold",
                     f"perturbation, {it.row.snr_db:.1f} dB",
                     f"above threshold: {100 * it.share:.1f} %",
                 ]
@@ -354,7 +354,7 @@ def radius_table(
             predictions = evaluation.logits_of_batch(logits_fn, changed).argmax(axis=1)
             rows.append(
                 [
-                    f"{100 * share:g} %", f"{radius:g}", f"{norms.mean():.3g}",
+                    f"{100 * share:g} %", f"{radius:.4g}", f"{norms.mean():.3g}",
                     f"{np.median(snr_db):.1f}", f"{100 * heard.mean():.2f}",
                     tables.share_text(share_of(heard == 0)),
                     tables.share_text(share_of(predictions == labels)),
@@ -363,7 +363,7 @@ def radius_table(
             on = f"on {100 * share:g} % of the entries"
             for name, value in (
                 (f"audible share of frames and bins, {on}", heard.mean()),
-                (f"inaudible clips, {on}", np.mean(heard == 0)),
+                (f"accuracy, {on}", np.mean(predictions == labels)),
             ):
                 lines.setdefault(name, []).append((radius, float(value)))
     table = tables.Table(
