@@ -56,7 +56,7 @@ def probability_table(sigma: float, alpha: float) -> Table:
         rows.append(row)
     header = ["p", exact]
     for name in others:
-        header += [name, "of the first"]
+        header += [name, f"{name.partition(',')[0]}, relative"]
     return Table(
         header,
         rows,
@@ -64,7 +64,8 @@ def probability_table(sigma: float, alpha: float) -> Table:
             f"l2 radius of Gaussian noise, sigma = {sigma:g}; p: lower bound on the "
             "probability of the top class",
             "Neyman and Pearson's radius is exact for Gaussian noise (Cohen et al. "
-            "2019); the others hold for any noise of bounded divergence",
+            "2019); the others hold for any noise of bounded divergence; relative: to "
+            "Neyman and Pearson's",
             f"votes: a unanimous vote at alpha = {alpha:g}",
         ],
     )

@@ -88,7 +88,8 @@ def staggered_table(
         [
             *("samples apart", "in ms"),
             *(f"l2 at {name}" for name in stages),
-            *("SNR in dB", "accuracy", "of the second", "same prediction"),
+            "SNR in dB",
+            *("accuracy, first", "accuracy, second", "same prediction"),
         ],
         rows,
         [
