@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from advjax.metrics.bootstrap import percentile_interval, resampled_weights
 
@@ -70,7 +70,9 @@ class ClusteredShare(NamedTuple):
             return 0.0, 1 - far
         if num_clusters == 1:
             return 0.0, 1.0
-        shares = _cluster_weights(self.clusters) @ self.hits.T
+        weights, places = _cluster_weights(self.clusters)
+        counts = [np.bincount(places, row, num_clusters) for row in self.hits]
+        shares = weights @ np.stack(counts, axis=1)
         # Another seed: the two factors are resampled independently.
         of_runs = resampled_weights(range(len(self.hits)), seed=1)
         return percentile_interval((of_runs * shares).sum(axis=1), level=level)
@@ -97,5 +99,12 @@ def clustered_share(
 
 
 @functools.lru_cache(maxsize=4)  # tables have many shares of the same examples
-def _cluster_weights(clusters: tuple[str, ...]) -> Float[np.ndarray, "draws examples"]:
-    return resampled_weights(clusters)
+def _cluster_weights(
+    clusters: tuple[str, ...],
+) -> tuple[Float[np.ndarray, "draws clusters"], Int[np.ndarray, "examples"]]:
+    """The weight of each cluster's examples, and the place of each one's cluster."""
+    _, first, places = np.unique(
+        np.asarray(clusters), return_index=True, return_inverse=True
+    )
+    # Examples of one cluster have equal weights.
+    return resampled_weights(clusters)[:, first], places
