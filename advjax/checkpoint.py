@@ -14,11 +14,10 @@ from typing import Any
 
 import jax
 from flax import linen as nn
-from jaxtyping import PyTree
 
-from advjax.classifier import Classifier
+from advjax.classifier import Classifier, variable_shapes
 from advjax.models import MODELS
-from advjax.representations import Representation, definition, from_definition
+from advjax.representations import definition, from_definition
 from advjax.runtime.atomic import new_folder
 from advjax.runtime.damage import Damaged
 from advjax.runtime.json_files import Fields, Items, Table, Text, read_json
@@ -133,7 +132,7 @@ def load(folder: str | os.PathLike[str]) -> Classifier:
         options = dict(written["module"])
         module = MODELS[options.pop("name")](**options)
         representation = from_definition(written["representation"])
-        template = variable_shapes(module, representation)
+        template = variable_shapes(module, representation.feature_shape)
     except Exception as error:  # networks and front ends raise what they like
         raise BrokenCheckpoint(
             f"the classifier in {printable(str(folder))} has a network or front end "
@@ -199,13 +198,6 @@ def _checkpointer():
             primary_host=index, active_processes={index}
         )
     )
-
-
-def variable_shapes(module: nn.Module, representation: Representation) -> PyTree:
-    """Shapes of the variables of a network behind this front end, without any work."""
-    example = jax.ShapeDtypeStruct((1, *representation.feature_shape), "float32")
-    init = lambda key, x: module.init(key, x, train=False)  # noqa: E731
-    return jax.eval_shape(init, jax.random.key(0), example)
 
 
 def _short(error: Exception) -> str:

@@ -154,6 +154,17 @@ class _LogitsFrom:
             return classifier.logits(*given).astype(jnp.float32)
 
 
+@functools.lru_cache(maxsize=16)
+def variable_shapes(module: nn.Module, shape: tuple[int, ...]) -> PyTree:
+    """Shapes and types of a network's variables, for inputs of a shape.
+
+    Traced once for equal networks: a start asks several times. Do not change them.
+    """
+    init = functools.partial(module.init, train=False)
+    example = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    return jax.eval_shape(init, jax.random.key(0), example)
+
+
 def initialise(
     module: nn.Module, representation: Representation, key: jax.Array
 ) -> PyTree:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from advjax import checkpoint
-from advjax.classifier import Classifier, initialise
+from advjax.classifier import Classifier, initialise, variable_shapes
 from advjax.models import VGG16, ResCNN
 from advjax.representations import Magnitude, MelEnergies, Waveform
 from tests.tiny_network import Tiny
@@ -55,6 +55,14 @@ def test_logits_are_equal_from_every_stage(wave):
     for stage in SHORT.chain():
         again = logits(found.logits_fn(stage.name), stage.apply(wave))
         np.testing.assert_allclose(again, whole, atol=1e-4)
+
+
+@pytest.mark.parametrize("module", [TINY, RESCNN])
+def test_shapes_of_variables_are_those_of_fresh_ones(module):
+    found = variable_shapes(module, SHORT.feature_shape)
+    chex.assert_trees_all_equal_shapes_and_dtypes(found, variables(module, 0))
+    assert variable_shapes(copy.copy(module), SHORT.feature_shape) is found
+    assert variable_shapes(module.clone(num_classes=5), SHORT.feature_shape) != found
 
 
 def test_repr_shows_no_weights():

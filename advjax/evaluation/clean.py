@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from advjax.arguments import float_example, in_float32, num_classes
 from advjax.attacks.checks import example_like
-from advjax.callables import join, split
+from advjax.callables import apply, join, split
 from advjax.classifier import BaseClassifier
 from advjax.padding import apart, in_batches, of_any, of_each
 from advjax.representations import Representation
@@ -59,7 +59,13 @@ def logits_program() -> Any:
     # start.
     return jax.jit(
         lambda static, arrays, x, lengths=None: of_each(
-            lambda logits_fn, x: logits_fn(x), in_float32(join(arrays, static))
+            lambda logits_fn, x: logits_fn(x),
+            in_float32(
+                # Traced already, for the number of classes.
+                functools.partial(apply, static, arrays)
+                if lengths is None
+                else join(arrays, static)
+            ),
         )(lengths, x),
         static_argnums=0,
         compiler_options=compiler_options(),

@@ -3,12 +3,11 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from advjax.classifier import Classifier
+from advjax.classifier import Classifier, variable_shapes
 from advjax.pretrained.packages import Weights
 from advjax.representations import Representation
 from advjax.types import Key, PyTree
@@ -50,9 +49,7 @@ def load(
         ValueError: options of the network or the front end that the weights do not fit.
     """
     params = {**weights.params, **more}
-    example = jax.ShapeDtypeStruct((1, *representation.feature_shape), jnp.float32)
-    init = lambda key, x: module.init(key, x, train=False)  # noqa: E731
-    wanted = jax.eval_shape(init, jax.random.key(0), example)["params"]
+    wanted = variable_shapes(module, representation.feature_shape)["params"]
     if (found := _shapes(params)) != (needed := _shapes(wanted)):
         odd = min(found.items() ^ needed.items())[0]
         raise ValueError(

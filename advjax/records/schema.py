@@ -1,6 +1,5 @@
 """Types of records: an example, the description of a folder, and a reader."""
 
-import functools
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from typing import (
@@ -124,7 +123,7 @@ def complain(example: Example, representation: Representation, num_labels: int) 
         num_labels: number of classes; the label must lie below it.
     """
     audio, features = example["audio"], example.get("features")
-    audio_shape, shape = (representation.num_samples,), _feature_shape(representation)
+    audio_shape, shape = (representation.num_samples,), representation.feature_shape
     label = example["label"]
     if (audio.dtype, audio.shape) != (np.int16, audio_shape):
         return f"audio must be int16 {audio_shape}, not {_form(audio)}"
@@ -141,12 +140,6 @@ def complain(example: Example, representation: Representation, num_labels: int) 
         if has_controls(example[field]):
             return f"its {field} has control characters or is not valid Unicode"
     return ""
-
-
-@functools.cache
-def _feature_shape(representation: Representation) -> tuple[int, ...]:
-    """`feature_shape`, traced once and not for each record."""
-    return representation.feature_shape
 
 
 def spread(total: int, count: int) -> Int[np.ndarray, "count"]:

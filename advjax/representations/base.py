@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -143,9 +144,14 @@ class Representation(abc.ABC):
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
-        """Shape of one example, traced from `apply`."""
-        wave = jax.ShapeDtypeStruct((self.num_samples,), jnp.float32)
-        return jax.eval_shape(self.apply, wave).shape
+        """Shape of one example, traced from `apply` once."""
+        return _feature_shape(self)
+
+
+@functools.cache
+def _feature_shape(representation: Representation) -> tuple[int, ...]:
+    wave = jax.ShapeDtypeStruct((representation.num_samples,), jnp.float32)
+    return jax.eval_shape(representation.apply, wave).shape
 
 
 def definition(representation: Representation) -> dict[str, Any]:

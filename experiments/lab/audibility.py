@@ -41,7 +41,7 @@ def _smallest(wave, sample_rate_hz):
 
 def write_audibility(system: System, folder: pathlib.Path) -> list[AudibilityRow]:
     """Compare a run's radii with the masking threshold; write its audibility.tsv."""
-    source, rows = system.data.split("test"), []
+    source, rows = system.data.test, []
     rate = system.representation.sample_rate_hz
     for row in CERTIFICATES.read(folder):
         audio = source[row.idx]["audio"]

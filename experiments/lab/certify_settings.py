@@ -104,7 +104,7 @@ def origin(system: System) -> dict[str, Any]:
         "weights": system.weights,
         **_engine(task.engine),
         "num_classes": len(system.data.labels),
-        "num_test_clips": len(system.data.split("test")),
+        "num_test_clips": len(system.data.test),
     }
 
 

@@ -6,6 +6,7 @@ that all of them see.
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -48,6 +49,11 @@ class Data:
         """The examples of one split."""
         return records.read(self.folder, name)
 
+    @functools.cached_property
+    def test(self) -> records.Source:
+        """The examples to evaluate, opened and checked once."""
+        return self.split("test")
+
     def dataset(self, split: str, at: str) -> Dataset:
         """One split for training at the stage `at`: in memory, or on disk if large.
 
@@ -65,7 +71,7 @@ class Data:
 
     def num_points(self, asked: int | None, default: int) -> int:
         """The number of test points: as asked, or the default if there are as many."""
-        return asked or min(default, len(self.split("test")))
+        return asked or min(default, len(self.test))
 
     def test_points(
         self, stage: Representation, count: int | None
@@ -75,7 +81,7 @@ class Data:
         Raises:
             ValueError: more points than test records.
         """
-        source = self.split("test")
+        source = self.test
         count = len(source) if count is None else count
         if not 1 <= count <= len(source):
             raise ValueError(
@@ -87,7 +93,7 @@ class Data:
         self, stage: Representation, places: Iterable[int]
     ) -> Iterator[evaluation.Point]:
         """The test records at these places, each made when it is asked for."""
-        source = self.split("test")
+        source = self.test
         for index in map(int, places):
             example = source[index]
             x = evaluation.stage_features(stage, example["audio"])

@@ -33,7 +33,7 @@ class Accuracy(NamedTuple):
 def held_out_accuracy(system: System) -> Accuracy:
     """Accuracy of the classifier alone, without smoothing."""
     logits_fn = system.logits_fn()
-    total = len(system.data.split("test"))
+    total = len(system.data.test)
     keys = jax.random.split(jax.random.key(system.task.seed), total)
     draw = jax.jit(jax.vmap(system.noise.sample))
     clean, noisy, done = [], [], 0

@@ -100,7 +100,7 @@ def beyond_full_scale(
     name, options = catalog.parse(choice)
     if name != "gain":
         return {}
-    source = records.split("test")
+    source = records.test
     places = spread(len(source), num_points).tolist()
     peaks = [np.abs(from_int16(source[at]["audio"])).max() for at in places]
     with np.errstate(divide="ignore"):

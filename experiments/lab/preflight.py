@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from advjax import catalog, smoothing
-from advjax.classifier import Classifier
+from advjax.classifier import Classifier, variable_shapes
 from advjax.interop import openvino
 from advjax.models import MODELS
 from advjax.runs.folder import check_run_folder
@@ -91,11 +91,8 @@ def _check_training(draft: Draft) -> None:
         )
     shape = draft.representation.feature_shape
     what = f"--model={task.model} with {draft.representation.name} of shape {shape}"
-    example = jax.ShapeDtypeStruct((1, *shape), "float32")
     try:
-        found = jax.eval_shape(
-            lambda key, x: module.init(key, x, train=False), jax.random.key(0), example
-        )
+        found = variable_shapes(module, shape)
     except Exception as error:  # noqa: BLE001  Flax and JAX raise many kinds
         reason = str(error).split("\n")[0][:200]
         raise ValueError(

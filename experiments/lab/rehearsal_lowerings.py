@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import linen as nn
 from jax.sharding import Mesh
 
 from advjax import catalog, smoothing
@@ -20,7 +19,7 @@ from advjax.attacks import ATTACKS, Attack
 from advjax.attacks.slot_programs import programs as slot_programs
 from advjax.attacks.slot_programs import slot_shapes
 from advjax.callables import split
-from advjax.classifier import Classifier
+from advjax.classifier import Classifier, variable_shapes
 from advjax.evaluation.clean import logits_program
 from advjax.models import MODELS
 from advjax.models.guarded import network_behind
@@ -33,7 +32,7 @@ from advjax.surf_svm import fitting
 from advjax.surf_svm.autoencoder import Autoencoder
 from advjax.training import Objective, Recipe
 from advjax.training.steps import Steps
-from advjax.types import Batch, PyTree
+from advjax.types import Batch
 from data_prep.build import features_program
 from experiments.lab import defences, presets
 
@@ -70,15 +69,9 @@ def _classifier(
     """A classifier whose weights are shapes."""
     representation = catalog.pick(features, FRONT_ENDS)
     module = catalog.pick(model, MODELS, num_classes=NUM_CLASSES)
-    variables = _variables(module, representation.feature_shape)
+    variables = variable_shapes(module, representation.feature_shape)
     labels = tuple(map(str, range(NUM_CLASSES)))
     return Classifier(variables, module, representation, labels)
-
-
-def _variables(module: nn.Module, shape: tuple[int, ...]) -> PyTree:
-    """Shapes of a network's variables, for inputs of a shape."""
-    init = functools.partial(module.init, train=False)
-    return jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, *shape)))
 
 
 def _shared(mesh: Mesh) -> Mesh | None:
@@ -211,7 +204,7 @@ def training(
     objective = Objective(representation.name, gradients)
     steps = Steps(module, representation, objective, recipe, mesh)
     shape = sizes.at or representation.feature_shape
-    state = jax.eval_shape(steps.begin, _variables(module, shape))
+    state = jax.eval_shape(steps.begin, variable_shapes(module, shape))
     audio = jax.ShapeDtypeStruct((batch, representation.num_samples), jnp.int16)
     features = jax.ShapeDtypeStruct((batch, *shape), jnp.float32)
     y = jax.ShapeDtypeStruct((batch,), jnp.int32)

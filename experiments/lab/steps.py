@@ -36,7 +36,7 @@ _NUM_TIMED = 64
 
 def attacked_points(system: System, num_points: int) -> list[evaluation.Point]:
     """Test points spread over the split: `num_points` of them, or all if fewer."""
-    return system.test_points(min(num_points, len(system.data.split("test"))))
+    return system.test_points(min(num_points, len(system.data.test)))
 
 
 def is_whole(folder: pathlib.Path) -> bool:
@@ -114,7 +114,7 @@ class Certify(Step):
         certify.certify(
             system,
             self.request,
-            num_points=min(self.num_points, len(system.data.split("test"))),
+            num_points=min(self.num_points, len(system.data.test)),
             workdir=folder,
             environment=job.environment,
         )

@@ -377,5 +377,5 @@ class System:
         """
         classifiers.with_labels(self.classifier, self.data.labels)
         if places is None:
-            places = range(len(self.data.split("test")))
+            places = range(len(self.data.test))
         return self.data.points(self.stage, places)

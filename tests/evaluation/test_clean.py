@@ -19,6 +19,20 @@ def test_batched_logits_equal_single_ones_whatever_the_remainder():
         np.testing.assert_allclose(found, x @ np.asarray(W), atol=1e-6)
 
 
+def test_a_network_is_traced_once():
+    traced = []
+
+    def network(x):
+        traced.append(x.shape)
+        return jnp.stack([x.sum(), x.max()])
+
+    x = np.arange(12, dtype=np.float32).reshape(4, 3)
+    for batch_size in (2, 3):
+        found = evaluation.logits_of_batch(network, x, batch_size=batch_size)
+        np.testing.assert_array_equal(found, np.stack([x.sum(1), x.max(1)], axis=1))
+    assert traced == [(3,)]
+
+
 def test_stage_features_start_from_the_stored_integers():
     audio = np.random.default_rng(0).integers(-3000, 3000, 25_800).astype(np.int16)
     found = evaluation.stage_features(Magnitude(), audio)

@@ -17,6 +17,17 @@ from advjax.representations import (
 from advjax.runtime import targets
 
 
+def test_the_shape_is_traced_once(monkeypatch):
+    traced, step = [], Waveform.step
+    monkeypatch.setattr(Waveform, "step", lambda *a: traced.append(1) or step(*a))
+    for _ in range(2):
+        # A length that no other test has.
+        waveform = Waveform(num_samples=1607)
+        assert waveform.feature_shape == (1607,)
+        assert Magnitude(source=waveform).feature_shape[1] == 257
+    assert len(traced) == 2
+
+
 def test_definition_spells_every_default():
     spelled = definition(MelEnergies())
     assert spelled["source"]["window"] == "rectangular"

@@ -52,7 +52,7 @@ def count_in_order(
         for number, example in enumerate(examples):
             tallies[number] = tally = example.tally
             check_key(example.key)
-            keys = jax.random.split(example.key)
+            keys = _keys_of_halves(example.key)
             halves = (
                 (0, keys[0], tally.num_selection, num_selection),
                 (1, keys[1], tally.num_estimation, num_estimation),
@@ -76,3 +76,10 @@ def count_in_order(
         tallies[number] = add(tallies[number], half, counts, stop)
         if on_tally is not None:
             on_tally(number, tallies[number])
+
+
+@jax.jit
+def _keys_of_halves(key):
+    """Two keys, by one program: each that takes one from an array is compiled, too."""
+    selection, estimation = jax.random.split(key)
+    return selection, estimation

@@ -4,7 +4,8 @@ import math
 
 import jax
 
-from advjax import catalog, checkpoint
+from advjax import catalog
+from advjax.classifier import variable_shapes
 from advjax.models import MODELS
 from advjax.representations import from_definition
 from advjax.runs import descriptions
@@ -25,7 +26,7 @@ def our_network(cell: Certified, accuracy: float) -> Comparison:
     representation = from_definition(cell.settings["representation"])
     num_classes = origin["num_classes"]
     module = catalog.pick(task["model"], MODELS, num_classes=num_classes)
-    shapes = checkpoint.variable_shapes(module, representation)["params"]
+    shapes = variable_shapes(module, representation.feature_shape)["params"]
     return Comparison(
         data=f"ours: {cell.settings['corpus']}, {num_classes} speakers",
         num_classes=num_classes,

@@ -137,3 +137,14 @@ def test_a_recipe_is_fitted_to_less_than_a_batch():
     small = fitted(recipe, 95)
     assert (small.batch_size, small.num_steps) == (95, 1_000)
     assert fitted(SMALL.recipe, 7).num_steps == SMALL.recipe.num_steps
+
+
+def test_the_test_split_is_opened_once(tmp_path, monkeypatch):
+    record_sets.write(tmp_path, file_format="npz")
+    found = data.Data(folder=tmp_path, info=records.info(tmp_path))
+    opened, read = [], records.read
+    monkeypatch.setattr(records, "read", lambda *a: opened.append(a) or read(*a))
+    assert found.num_points(None, 100) == record_sets.SIZES["test"]
+    points = found.test_points(record_sets.REPRESENTATION, None)
+    assert [point.label for point in points] == [0, 1, 2, 0]
+    assert opened == [(tmp_path, "test")]
