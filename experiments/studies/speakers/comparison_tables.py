@@ -116,8 +116,7 @@ def noise_table(cells: Sequence[Certified]) -> Table:
             "one network a σ, not smoothed, on all held-out crops, without noise and "
             "under one draw of it; a plain network is trained without noise",
             INTERVAL_NOTE,
-            "these intervals take crops for independent and are too narrow by up to a "
-            "factor of two",
+            "these intervals take crops for independent, so they are too narrow",
         ],
     )
 

@@ -181,6 +181,8 @@ def _zeros(
     ]
     reached = sum(radius <= caps[sigma] for sigma, radius in beyond)
     total, zeros = len(shown), len(beyond)
+    if not zeros:
+        return []
     return [
         f"0: of his {total} entries here, {zeros} are zeros beyond the largest radius "
         f"that n = {published.NUM_ESTIMATION:,} can certify; there ours is a dash at "

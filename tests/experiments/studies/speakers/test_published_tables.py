@@ -78,7 +78,10 @@ def test_his_entries_in_and_outside_of_our_intervals_are_counted(tmp_path):
 
 def test_entries_bounds_and_means_of_one_cell(tmp_path):
     cell = make_cell(tmp_path, "mfbe", "gaussian", 0.5, HALF, asked=ASKED)
-    rows = by_row(published_tables.stage_table("mfbe", read(tmp_path, cell)))
+    table = published_tables.stage_table("mfbe", read(tmp_path, cell))
+    # At sigma 0.5 he printed no zeros.
+    assert not any("zeros" in note for note in table.notes)
+    rows = by_row(table)
     ours = rows["0.5", "ours, gaussian"]
     # Two of four utterances, not six of twelve crops.
     assert ours["r=0.5"] == "0.500 [0.00, 1.00]" and ours["r=0.75"].startswith("0.000")
