@@ -90,10 +90,19 @@ class Data:
         return list(self.points(stage, spread(len(source), count)))
 
     def points(
-        self, stage: Representation, places: Iterable[int]
+        self,
+        stage: Representation,
+        places: Iterable[int],
+        source: records.Source | None = None,
     ) -> Iterator[evaluation.Point]:
-        """The test records at these places, each made when it is asked for."""
-        source = self.test
+        """Records at these places, each made when it is asked for.
+
+        Args:
+            stage: of the points.
+            places: in the split.
+            source: the split; by default that of tests.
+        """
+        source = self.test if source is None else source
         for index in map(int, places):
             example = source[index]
             x = evaluation.stage_features(stage, example["audio"])
