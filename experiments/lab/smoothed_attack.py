@@ -34,9 +34,9 @@ from experiments.lab import (
     folder_names,
     vote_placement,
 )
-from experiments.lab.task import Draft, System
+from experiments.lab.task import Draft, System, Task
 
-_Task = TypeVar("_Task", System, Draft)
+_Made = TypeVar("_Made", System, Draft)
 
 INSIDE = 1 - 1e-3
 """Share of the certified radius that is the budget inside of it."""
@@ -321,12 +321,16 @@ def expected_durations(
     ]
 
 
-def differentiable(task: _Task) -> _Task:
+def differentiable_task(task: Task) -> Task:
     """The same network evaluated in float32 by JAX, if its engine has no gradients."""
-    if task.task.engine == "jax":
+    if task.engine == "jax":
         return task
-    changed = dataclasses.replace(task.task, engine="jax", precision="float32")
-    return dataclasses.replace(task, task=changed)
+    return dataclasses.replace(task, engine="jax", precision="float32")
+
+
+def differentiable(made: _Made) -> _Made:
+    """A draft or system of `differentiable_task`."""
+    return dataclasses.replace(made, task=differentiable_task(made.task))
 
 
 def check(task: System | Draft, request: SmoothedAttackRequest) -> dict[str, Attack]:

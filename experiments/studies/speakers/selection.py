@@ -80,7 +80,7 @@ def cells() -> list[Cell]:
         for number, candidate in enumerate(every, 1):
             named[_path(defence, number)] = candidate
     return [
-        Cell(path, (("stage", STAGE), ("training", each.text)))
+        Cell(path, (("stage", STAGE), ("training", each.text), ("on", "validation")))
         for path, each in named.items()
     ]
 

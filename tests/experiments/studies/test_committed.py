@@ -20,6 +20,10 @@ def lines_of_tables(text):
     return [line for line in text.splitlines() if line.startswith("|")]
 
 
+def without_intervals(lines):
+    return [re.sub(r" \[[^]]*\]", "", line) for line in lines]
+
+
 def same_tables(lines):
     """Tables that need no waves and were counted the same way before, by their lines.
 
@@ -120,7 +124,10 @@ def test_defended_speakers(monkeypatch, tmp_path):
     shutil.copytree(RESULTS / study.name / "heuristics", tmp_path / "heuristics")
     count, lines = reported(study, monkeypatch, tmp_path)
     assert count == 10
-    assert lines == committed(study.name)
+    # The committed report is older than the table of all attacks inside of radii, and
+    # than intervals by bootstrap.
+    wanted, lines = map(without_intervals, (committed(study.name), lines))
+    assert [line for line in lines if line in wanted] == wanted
 
 
 @pytest.mark.parametrize(
