@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from advjax import evaluation
 from advjax.attacks import noise
 from advjax.metrics.audibility import audible_share
+from advjax.metrics.clustered import clustered_share
 from advjax.metrics.distortion import radius_snr_db
 from advjax.metrics.shares import share_of
 from advjax.reports import figures, tables
@@ -30,7 +31,7 @@ from advjax.signal.masking import (
     masking_threshold,
     perturbation_power,
 )
-from experiments.lab import attack_requests
+from experiments.lab import attack_requests, caveats
 from experiments.lab.audio import read_wav, waveform_of, write_wav
 from experiments.lab.grid import Job, Step
 from experiments.lab.steps import attacked_points
@@ -328,6 +329,7 @@ def radius_table(
     root = jax.random.key(system.task.seed)
     keys = jnp.stack([evaluation.example_key(root, point.id) for point in points])
     logits_fn, labels = system.classifier.logits_fn(STAGE), [p.label for p in points]
+    utterances = [caveats.recording_of(point.id) for point in points]
     originals = [_resynthesise(stage, f, p.x) for f, p in zip(x, points, strict=True)]
     rows, lines = [], {}
     for share in shares:
@@ -356,8 +358,10 @@ def radius_table(
                 [
                     f"{100 * share:g} %", f"{radius:.4g}", f"{norms.mean():.3g}",
                     f"{np.median(snr_db):.1f}", f"{100 * heard.mean():.2f}",
-                    tables.share_text(share_of(heard == 0)),
-                    tables.share_text(share_of(predictions == labels)),
+                    *(
+                        tables.share_text(clustered_share([hits], utterances))
+                        for hits in (heard == 0, predictions == labels)
+                    ),
                 ]
             )  # fmt: skip
             on = f"on {100 * share:g} % of the entries"
@@ -378,7 +382,7 @@ def radius_table(
             "median SNR of what the resynthesis makes of them",
             "audible: mean share of frames and bins above the masking threshold; "
             "inaudible clips: those without any",
-            tables.INTERVAL_NOTE,
+            tables.CLUSTERS_NOTE,
         ],
     )
     return table, lines

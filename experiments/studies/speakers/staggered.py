@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from advjax import evaluation
+from advjax.metrics.clustered import clustered_share
 from advjax.metrics.distortion import radius_snr_db
-from advjax.metrics.shares import share_of
 from advjax.reports import tables
 from advjax.representations import Representation
-from experiments.lab import shifts
+from experiments.lab import caveats, shifts
 from experiments.lab.grid import Job, Step
 from experiments.lab.shifts import ShiftRequest
 from experiments.lab.steps import attacked_points
@@ -54,6 +54,7 @@ def staggered_table(
     stages = [stage.name for stage in representation.chain()]
     logits_fn = system.classifier.logits_fn(representation.name)
     labels = [point.label for point in points]
+    utterances = [caveats.recording_of(point.id) for point in points]
     rate, rows = representation.sample_rate_hz, []
     for distance in apart:
         shorter = excerpt_of(representation, distance)
@@ -78,8 +79,10 @@ def staggered_table(
         )
         row += [
             f"{snr_db:.1f}",
-            *(tables.share_text(share_of(each == labels)) for each in (before, after)),
-            tables.share_text(share_of(before == after)),
+            *(
+                tables.share_text(clustered_share([hits], utterances))
+                for hits in (before == labels, after == labels, before == after)
+            ),
         ]
         rows.append(row)
         if distance == 5:
@@ -93,9 +96,10 @@ def staggered_table(
         ],
         rows,
         [
-            f"{len(points)} test crops, two excerpts of each; l2: mean norm of their "
-            "difference; SNR: median at the waveform, the difference being the noise",
-            tables.INTERVAL_NOTE,
+            f"{len(points)} test crops of {len(set(utterances))} utterances, two "
+            "excerpts of each; l2: mean norm of their difference; SNR: median at the "
+            "waveform, the difference being the noise",
+            tables.CLUSTERS_NOTE,
         ],
     )
 
@@ -132,11 +136,13 @@ class Staggered(Step):
     """Staggered excerpts, and certificates against shifts.
 
     Attributes:
-        num_points: at most so many test crops.
+        num_points: at most so many test crops, for the excerpts.
+        num_certified: at most so many for the certificates.
         request: of the certificates.
     """
 
-    num_points: int = 40
+    num_points: int = 300
+    num_certified: int = 40
     request: ShiftRequest = ShiftRequest(160)
 
     def run(self, job: Job) -> dict[str, Any]:
@@ -147,7 +153,7 @@ class Staggered(Step):
         folder = shifts.certify(
             system,
             self.request,
-            num_points=len(points),
+            num_points=min(self.num_certified, len(points)),
             workdir=job.folder / "shifts",
             environment=job.environment,
         )

@@ -84,13 +84,14 @@ def test_the_step_has_both_tables_and_the_figure(tmp_path):
     cell = next(c for c in input_cells.cells() if c.path == "inputs/staggered")
     folder = tmp_path / "out/cells" / cell.path
     job = Job(cell, task, folder, tmp_path / "out", {})
-    step = Staggered(3, ShiftRequest(2))
+    step = Staggered(4, 3, ShiftRequest(2))
     sections = step.run(job)["sections"]
     titles = [heading.partition("\n")[0] for heading, _ in sections]
     assert titles == ["## Staggered excerpts", "## Certified against time shifts"]
     rows = SHIFTS.read(folder / "shifts")
     assert set(rows.n) == {5} and len(rows) == 3
     assert sections[1][1].rows[-1][0] == "2"
+    assert "4 test crops of" in sections[0][1].notes[0]
     assert (tmp_path / "out/shifts.png").exists()
 
 
