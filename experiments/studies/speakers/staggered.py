@@ -159,8 +159,8 @@ class Staggered(Step):
         )
         shifts.plot(folder, job.out / FIGURE)
         certified = (
-            f"## Certified against time shifts\n\n{shifts.SENTENCE} It says nothing on "
-            "a moved excerpt, where new samples enter: see the table above.\n\n"
+            f"## Certified against time shifts\n\n{shifts.SENTENCE} They say nothing "
+            "about a moved excerpt, where new samples enter: see the table above.\n\n"
             f"![certified accuracy over the shift]({FIGURE})"
         )
         return {
