@@ -10,7 +10,7 @@ from absl.testing import flagsaver
 
 from advjax.runs import descriptions
 from advjax.runs.row_types import SHIFTS
-from experiments import requests, shifts
+from experiments import certify, requests, shifts
 from experiments.lab import shifts as lab
 
 SMALL = {
@@ -90,3 +90,17 @@ def test_impossible_runs_are_refused_before_any_work(tmp_path, changes, message)
 def test_a_request_counts_its_votes():
     assert lab.ShiftRequest(160).num_votes == 321
     assert lab.ShiftRequest(160, 16).num_votes == 21
+
+
+def test_a_run_of_certificates_lends_its_network(home, capsys):
+    votes = {"num_selection": 10, "num_estimation": 40, "alpha": 0.01}
+    small = {k: v for k, v in SMALL.items() if "shift" not in k}
+    with flagsaver.flagsaver(home=str(home), defence="plain", **small, **votes):
+        certify.main()
+    (run,) = (home / "certify").iterdir()
+    shifted = {k: v for k, v in SMALL.items() if "shift" in k}
+    with flagsaver.flagsaver(run=str(run), compile_cache=False, **shifted):
+        shifts.main()
+    # The same network and clips: the run that is there already.
+    assert "0 of 4 clips to certify" in capsys.readouterr().err
+    assert len(list((home / "shifts").iterdir())) == 1
