@@ -259,7 +259,7 @@ def _draw(system, points, each, path: pathlib.Path) -> None:
             titles.append(
                 [
                     f"clip\n{point.id}", "masking threshold",
-                    f"perturbation, {it.row.snr_db:.1f} dB",
+                    f"perturbation\nSNR {it.row.snr_db:.1f} dB",
                     f"above threshold: {100 * it.share:.1f} %",
                 ]
             )  # fmt: skip
