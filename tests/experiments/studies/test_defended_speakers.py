@@ -3,12 +3,14 @@
 import csv
 import itertools
 import pathlib
+import types
 
 import numpy as np
 import pytest
 from absl.testing import flagsaver
 from scipy import stats
 
+from advjax.evaluation import Point
 from advjax.runs.row_types import (
     CERTIFICATES,
     CertificateRow,
@@ -16,6 +18,7 @@ from advjax.runs.row_types import (
     SmoothedAttackRow,
 )
 from experiments.lab import cell_files, presets
+from experiments.lab.adversarial_examples import ExampleFolder
 from experiments.lab.cells import product
 from experiments.lab.certify_settings import Certification
 from experiments.lab.task import Task
@@ -100,6 +103,32 @@ def test_validation_crops_choose_the_setting_of_the_cells(tmp_path, monkeypatch)
     assert step["given"] == choice
     text = (out / "study.md").read_text()
     assert text.count("| chosen |") == 1 and "on each of 4 validation crops" in text
+
+
+def test_examples_of_an_earlier_start_are_not_made_again(tmp_path, monkeypatch):
+    points = [Point(i, f"a@{i}", np.full(3, i, np.float32), 0, 1.0) for i in range(2)]
+    kept = tmp_path / "kept"
+    ExampleFolder(kept).write("a@0", np.float32([9, 9, 9]))
+
+    def attack_points(attack, logits_fn, points, key, *, resume, **_):
+        for point in points:
+            if point.id not in resume.done:
+                yield types.SimpleNamespace(id=point.id), point.x + 1
+
+    built = types.SimpleNamespace(fixed_budget=False)
+    monkeypatch.setattr(heuristics.evaluation, "attack_points", attack_points)
+    monkeypatch.setattr(heuristics.attack_requests, "build", lambda *_: built)
+    system = types.SimpleNamespace(
+        logits_fn=lambda: None, task=types.SimpleNamespace(seed=0)
+    )
+    column = heuristics.Column("imperceptible", None, 0)
+    step = heuristics.Heuristics(2, WEAK, smoothed=False)
+    found = step._attack(system, points, column, kept)
+    np.testing.assert_array_equal(found["a@0"], [9, 9, 9])
+    np.testing.assert_array_equal(found["a@1"], [2, 2, 2])
+    monkeypatch.setattr(heuristics.evaluation, "attack_points", lambda *_, **__: ())
+    again = step._attack(system, points, column, kept)
+    np.testing.assert_array_equal(again["a@1"], [2, 2, 2])
 
 
 def study_cells():
