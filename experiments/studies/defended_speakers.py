@@ -25,6 +25,14 @@ the waveform, what is certified, and the norms from which perturbations are audi
 The order of the cells is that in which they are worth their time: the third seed and
 the magnitude are last. --engine=openvino --precision=bfloat16 counts votes up to five
 times as fast on CPUs that multiply bfloat16; gradients of attacks stay in JAX.
+
+--preset=small takes about eight hours of two idle cores with OpenVINO, extrapolated
+from a few steps of each kind: nearly four for the mfbe cells, one and a half for the
+selection. With the --home of `certified_speakers` the networks that both have are not
+trained again. A first look takes minutes:
+
+  python -m experiments.studies.defended_speakers --cells=mfbe/gaussian \\
+      --num_points=10 --num_steps=300
 """
 
 import dataclasses
@@ -161,7 +169,7 @@ STUDY = grid.Study(
     steps=work,
     report=defended_report.report,
     complete=defended_report.is_complete,
-    costs={"small": grid.Cost(600, "2 cores of an AMD EPYC")},
+    costs={"small": grid.Cost(850, "2 idle cores of an Intel Xeon, extrapolated")},
 )
 
 
