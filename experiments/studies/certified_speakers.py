@@ -6,7 +6,7 @@
 Noise at three stages and of several standard deviations, each on a plain network and on
 one trained with that noise. A cell certifies its network by the sequential bound of at
 most n = 10,000 votes, and measures its accuracy with and without noise. Further cells
-train again with other seeds (`mfbe/gaussian/0.5/seed1`), certify the same crops with a
+train again with other seeds (`seed1/mfbe/gaussian/0.5`), certify the same crops with a
 fixed n (`fixed/...`) or with as many votes as Cohen et al. (`many/...`), or split
 LibriSpeech by chapter (`chapter/...`). The cell `inputs` has the effect of noise, of
 random perturbations and of another STFT on the inputs.
@@ -49,7 +49,7 @@ def cells(size: Size) -> list[Cell]:
     whole = [cell for of_stage in every.values() for cell in of_stage]
     gaussian = [cell for cell in whole if cell["training"] == "gaussian"]
     seeds = [
-        Cell(f"{cell.path}/seed{seed}", (*cell.values, ("seed", seed)))
+        Cell(f"seed{seed}/{cell.path}", (*cell.values, ("seed", seed)))
         for cell in gaussian
         if cell["stage"] == "mfbe" and cell["sigma"] in sizes.REPEATED
         for seed in range(1, size.seeds)

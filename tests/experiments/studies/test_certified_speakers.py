@@ -83,7 +83,7 @@ def test_cells_of_one_network_differ_in_what_their_name_says(tmp_path):
         return {n: v for n, v in vars(task).items() if v != vars(own)[n]}
 
     assert changes("fixed/mfbe/gaussian/0.5") == changes("many/mfbe/gaussian/0.5") == {}
-    assert changes("mfbe/gaussian/0.5/seed2") == {"seed": own.seed + 2}
+    assert changes("seed2/mfbe/gaussian/0.5") == {"seed": own.seed + 2}
     assert changes("chapter/mfbe/gaussian/0.5") == {"corpus": size.by_chapter}
     assert own.recipe.num_steps == 900
     waveform = changes("waveform/gaussian/0.05")

@@ -33,7 +33,7 @@ def make_cell(folder, stage, training, sigma, radii, **more):
     axes = {"stage": stage, "training": training, "sigma": sigma}
     name = f"{stage}/{training}/{sigma:g}"
     if "seed" in more:
-        axes["seed"], name = more["seed"], f"{name}/seed{more['seed']}"
+        axes["seed"], name = more["seed"], f"seed{more['seed']}/{name}"
     if "check" in more:
         axes["bound"], name = more["check"], f"{more['check']}/{name}"
     if "split" in more:
