@@ -40,4 +40,6 @@ def test_all_committed_tables_read():
             counts["runs"] += 1
             continue
         assert len(rows) > 0 and schema.content(rows) == content, file
-    assert counts == {"tables": 2, "cached": 16, "runs": 126}
+    # Studies add more runs.
+    assert counts.pop("runs") >= 145
+    assert counts == {"tables": 2, "cached": 16}

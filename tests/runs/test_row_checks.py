@@ -259,4 +259,6 @@ def test_all_committed_rows_and_descriptions_read():
             b"\t".join(line.split(b"\t")[:num_columns]) for line in new
         ), path
         counts[kind] += 1
-    assert counts == {"certify": 44, "attack": 75, "smoothed_attacks": 7}
+    # Studies add more of them.
+    least = {"certify": 63, "attack": 75, "smoothed_attacks": 7}
+    assert all(counts[kind] >= number for kind, number in least.items())

@@ -25,7 +25,7 @@ def system(made):
             yield Point(index, f"{index}", X[index], int(Y[index]))
 
     return types.SimpleNamespace(
-        data=types.SimpleNamespace(split=lambda name: range(COUNT)),
+        data=types.SimpleNamespace(test=range(COUNT)),
         each_test_point=each_test_point,
         logits_fn=lambda: LINEAR,
         stage=types.SimpleNamespace(name="waveform"),
