@@ -69,7 +69,7 @@ def main() -> None:
         f"{len(x)} test examples that the network gets right, of shape "
         f"{'x'.join(map(str, x.shape[1:]))}; {classifier.module.width} channels "
         f"in its first stage, {classifier.num_parameters():,} parameters; logits "
-        f"of JAX and PyTorch differ by {parity:.1e} at most; PyTorch computes "
+        f"of JAX and PyTorch differ by {parity:.1e} of the largest; PyTorch computes "
         f"{layout}, which was the faster, on {parallel.num_cores()} threads",
         f"a rival's first call is on {min(bench.SLOW_EXAMPLES.value, len(x))} "
         "examples, and so are its turns where all examples would take longer than "

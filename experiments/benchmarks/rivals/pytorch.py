@@ -11,6 +11,7 @@ from advjax.models.rescnn import ResCNN
 from advjax.models.resnet import ResNet18
 from advjax.runtime import failures, parallel, targets
 from advjax.runtime.precision import products_in
+from experiments.benchmarks import harness
 from experiments.benchmarks.rivals import resnet
 
 BLOCKS = 3
@@ -77,7 +78,9 @@ def wait() -> None:
 
 
 def parity(classifier: Classifier, x, tolerance: float) -> float:
-    """The greatest difference of our logits and the twin's, both in float32.
+    """The greatest difference of our logits and the twin's, relative to the largest.
+
+    Both are computed in float32.
 
     Raises:
         ValueError: it is greater than `tolerance`.
@@ -89,13 +92,8 @@ def parity(classifier: Classifier, x, tolerance: float) -> float:
         theirs = twin(classifier)(tensor(x, channels_first=True)).cpu().numpy()
     with products_in("float32"):
         ours = classifier.module.apply(classifier.variables, x, train=False)
-    difference = float(np.abs(np.asarray(ours) - theirs).max())
-    if not difference <= tolerance:
-        raise ValueError(
-            f"the logits of JAX and PyTorch differ by {difference:.1e}; "
-            f"{tolerance:.0e} is allowed: not the same network"
-        )
-    return difference
+    both = {"JAX": ours, "PyTorch": theirs}
+    return harness.differences(both, tolerance, "logits")["PyTorch"]
 
 
 def fold(net) -> None:

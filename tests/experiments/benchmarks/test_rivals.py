@@ -79,7 +79,10 @@ def test_the_twin_of_resnet18_is_the_same_network():
     module = ResNet18(num_classes=3, width=2, resize=None)
     variables = initialise(module, MelEnergies(), jax.random.key(0))
     same = Classifier(variables, module, MelEnergies(), ("a", "b", "c"))
-    pytorch.parity(same, jnp.asarray(problems.noise(2, 0)), 1e-4)
+    x = jnp.asarray(problems.noise(2, 0))
+    assert 0 < pytorch.parity(same, x, 1e-4) < 1e-4
+    with pytest.raises(ValueError, match=r"logits of 'PyTorch' and 'JAX' differ"):
+        pytorch.parity(same, x, 1e-12)
 
 
 @pytest.mark.slow
