@@ -88,8 +88,8 @@ def _contest(
     size = "x".join(map(str, batch.x.shape[1:]))
     note = (
         f"{name}: {classifier.num_parameters():,} parameters, examples of {size}; "
-        f"of the largest, logits differ by {parity:.1e} and the losses of the first two "
-        f"steps by {max(spread.values()):.1e}"
+        f"of the largest, logits differ by {parity:.1e} and the losses of the first "
+        f"two steps by {max(spread.values()):.1e}"
     )
     return results.Contest(name, "steps", found, {"losses": spread}), note
 
