@@ -32,6 +32,7 @@ from advjax import smoothing
 from experiments import app, flags, requests
 from experiments.lab import grid, steps
 from experiments.lab.cells import Cell, product
+from experiments.lab.smoothed_attack import differentiable_task
 from experiments.lab.task import Task
 from experiments.studies.speakers import certified_report, input_cells
 from experiments.studies.speakers import certified_sizes as sizes
@@ -77,6 +78,9 @@ def task(cell: Cell, size: Size) -> Task:
     """The network of a cell, and the stage where noise enters."""
     at, base, more = cell["stage"], size.base, dict(cell.values)
     num_steps = size.stages[at].num_steps
+    if cell.path in input_cells.STEPS:
+        # Some of them attack the network.
+        base = differentiable_task(base)
     return dataclasses.replace(
         base,
         at=at,

@@ -67,6 +67,18 @@ def test_only_librispeech_is_split_by_chapter():
     assert spelled == "librispeech(speakers=(118, 163), split='chapter')"
 
 
+def test_cells_of_inputs_are_evaluated_by_an_engine_with_gradients(tmp_path):
+    given = {"home": str(tmp_path), "engine": "openvino", "precision": "bfloat16"}
+    with flagsaver.flagsaver(**given):
+        size = certified_sizes.sized(certified_sizes.PRESETS["small"])
+    engines = {
+        cell.path: certified_speakers.task(cell, size).engine
+        for cell in certified_speakers.cells(size)
+    }
+    of_inputs = {path for path, engine in engines.items() if engine == "jax"}
+    assert of_inputs == {path for path in engines if path.startswith("inputs")}
+
+
 def test_cells_of_one_network_differ_in_what_their_name_says(tmp_path):
     given = {
         "corpus": "librispeech",
