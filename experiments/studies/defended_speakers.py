@@ -9,7 +9,7 @@ Starts that share the cells (--share) need these finished: run them before.
 
 Then a cell is a stage and a training: mfbe, magnitude and the waveform, each with
 networks trained plainly, on Gaussian noise, and for larger radii with the chosen
-settings. At mfbe there are three training seeds (`mfbe/gaussian/seed1`). A smoothed
+settings. At mfbe there are three training seeds (`seed1/mfbe/gaussian`). A smoothed
 cell is certified, then attacked on a part of its crops: by PGD and by Carlini and
 Wagner's attack on the mean over noise, judged by the smoothed classifier's vote. The
 plain network is attacked without smoothing. The cells `heuristics/*` put MP3,
@@ -63,7 +63,7 @@ def cells(size: Size) -> list[Cell]:
     grids = {at: product(stage=[at], training=of) for at, of in TRAININGS.items()}
     repeated = [cell for cell in grids["mfbe"] if cell["training"] != "plain"]
     seeds = [
-        [Cell(f"{c.path}/seed{seed}", (*c.values, ("seed", seed))) for c in repeated]
+        [Cell(f"seed{seed}/{c.path}", (*c.values, ("seed", seed))) for c in repeated]
         for seed in range(1, sizes.NUM_SEEDS)
     ]
     heuristics = [
