@@ -23,9 +23,11 @@ from advjax.runs import folder as runs
 from advjax.runs.row_types import (
     ATTACK_ROWS,
     CERTIFICATES,
+    SHIFTS,
     SMOOTHED_ATTACKS,
     AttackRow,
     CertificateRow,
+    ShiftRow,
     SmoothedAttackRow,
 )
 from advjax.runtime.parallel import Process
@@ -174,6 +176,12 @@ def smoothed(number: int) -> SmoothedAttackRow:
     )
 
 
+def shifted(number: int) -> ShiftRow:
+    """A row as a run has it: all 13 copies agree, or the outermost does not."""
+    votes, radius = ((13, 6), (12, 5))[number % 2]
+    return ShiftRow(number, 1, 1, radius, True, 0.5, IDS[number], votes, 13)
+
+
 def _run(schema: Any, row: Callable[[int], Any], settings: dict):
     def make(folder: pathlib.Path) -> None:
         with runs.open_run(
@@ -202,6 +210,10 @@ def _attacked(folder: pathlib.Path) -> Any:
 
 def _smoothed(folder: pathlib.Path) -> Any:
     return list(SMOOTHED_ATTACKS.read(folder)), runs.description(folder)
+
+
+def _shifted(folder: pathlib.Path) -> Any:
+    return [*map(repr, SHIFTS.read(folder))], runs.description(folder)
 
 
 LIMITS = vote_checkpoints.Limits(set(IDS), 3, 10, 100)
@@ -350,6 +362,11 @@ ORIGINALS = [
             SMOOTHED_ATTACKS, smoothed, {"certificates": CERTIFY}
         ),
         _smoothed,
+    ),
+    _rows(
+        "shifts",
+        _run(SHIFTS, shifted, {"max_shift": 6, "shift_step": 1, "num_points": 8}),
+        _shifted,
     ),
     Original(
         "votes", _votes, lambda folder: vote_checkpoints.read(folder, LIMITS), 50,
