@@ -100,20 +100,8 @@ def _facts(folder: pathlib.Path) -> dict[str, str]:
     rows, outcome = CERTIFICATES.read(folder), described["outcome"]
     seconds, n = float(np.sum(rows.time)), settings.get("num_estimation")
     noise = settings["noise"]
-    facts = {
-        "command": origin.get("command"),
-        "started": origin.get("date"),
-        "duration": f"{duration(seconds)}, {duration(seconds / len(rows))} a clip",
-        "device": origin.get("device"),
-        "code": origin.get("git"),
-        "classifier": origin.get("model"),
-        "classifier's training": settings.get("defence"),
-        "classifier's folder": origin.get("classifier_dir"),
-        "classifier's digest": settings.get("classifier"),
-        "corpus": origin.get("corpus_options") or settings.get("corpus"),
-        "corpus folder": origin.get("corpus_dir"),
-        "records": origin.get("records_dir"),
-        "classes": origin.get("num_classes"),
+    took = f"{duration(seconds)}, {duration(seconds / len(rows))} a clip"
+    facts = origins.facts(settings, origin, duration=took) | {
         "clips": f"{len(rows)} of the test split{_out_of(origin)}; they are "
         f"{caveats.cut_from(rows.id)}",
         "noise": f"{noise['law']}, σ = {noise['sigma']:g}, at {_units(settings)}",

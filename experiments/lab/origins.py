@@ -1,4 +1,4 @@
-"""The commands and the code that results come from."""
+"""What results come from: commands, code, classifiers and data."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,36 @@ def of_runs(folders: Sequence[pathlib.Path]) -> list[str]:
     described = (descriptions.description(folder) for folder in folders)
     lines = (line for each in described for line in of(each["environment"]))
     return list(dict.fromkeys(lines))
+
+
+def facts(
+    settings: Mapping[str, Any], environment: Mapping[str, Any], *, duration: str
+) -> dict[str, Any]:
+    """The start, the classifier and the data of a run, by their names in a report.
+
+    Args:
+        settings: of the run, from its `run.json`.
+        environment: likewise.
+        duration: how long the run took, as a text.
+
+    Returns:
+        Values; None where the run does not have one.
+    """
+    return {
+        "command": environment.get("command"),
+        "started": environment.get("date"),
+        "duration": duration,
+        "device": environment.get("device"),
+        "code": environment.get("git"),
+        "classifier": environment.get("model"),
+        "classifier's training": settings.get("defence"),
+        "classifier's folder": environment.get("classifier_dir"),
+        "classifier's digest": settings.get("classifier"),
+        "corpus": environment.get("corpus_options") or settings.get("corpus"),
+        "corpus folder": environment.get("corpus_dir"),
+        "records": environment.get("records_dir"),
+        "classes": environment.get("num_classes"),
+    }
 
 
 def of(environment: Mapping[str, Any]) -> list[str]:

@@ -244,18 +244,8 @@ def _summary(folder: pathlib.Path) -> tables.Table:
     described = runs.description(folder)
     settings, origin = described["settings"], described["environment"]
     rows = SHIFTS.read(folder)
-    facts = {
-        "command": origin.get("command"),
-        "started": origin.get("date"),
-        "duration": duration(float(np.sum(rows.time))),
-        "device": origin.get("device"),
-        "code": origin.get("git"),
-        "classifier": origin.get("model"),
-        "classifier's training": settings["defence"],
-        "classifier's folder": origin.get("classifier_dir"),
-        "classifier's digest": settings["classifier"],
-        "corpus": origin.get("corpus_options") or settings["corpus"],
-        "records": origin.get("records_dir"),
+    took = duration(float(np.sum(rows.time)))
+    facts = origins.facts(settings, origin, duration=took) | {
         "clips": f"{len(rows)} of the test split; they are {caveats.cut_from(rows.id)}",
         "largest shift, step": f"{settings['max_shift']}, {settings['shift_step']}",
         "precision": settings["precision"],
