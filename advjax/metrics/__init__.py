@@ -13,7 +13,14 @@ from advjax.metrics.certified import (
     certified_accuracy_lower_bound,
     smoothed_accuracy,
 )
-from advjax.metrics.clustered import ClusteredShare, clustered_share
+from advjax.metrics.clustered import (
+    ClusteredMean,
+    ClusteredShare,
+    Contrast,
+    clustered_difference,
+    clustered_ratio,
+    clustered_share,
+)
 from advjax.metrics.robustness import (
     accuracy_under_attack,
     attackable,
@@ -27,7 +34,9 @@ from advjax.metrics.shares import Share, share_of
 from advjax.metrics.transfer import transfer_share
 
 __all__ = [
+    "ClusteredMean",
     "ClusteredShare",
+    "Contrast",
     "Share",
     "abstain_rate",
     "accuracy_curve",
@@ -37,6 +46,8 @@ __all__ = [
     "budget_for_auc",
     "certified_accuracy",
     "certified_accuracy_lower_bound",
+    "clustered_difference",
+    "clustered_ratio",
     "clustered_share",
     "fooling_rate",
     "off_target",

@@ -1,15 +1,19 @@
-"""Shares of examples that come in clusters, such as the crops of one utterance.
+"""Rates, means and their differences of examples that come in clusters.
 
     share = clustered_share([rows.correct], [utterance_of(id) for id in rows.id])
     share.value, share.interval()
 
+    defended = ClusteredMean(fooled, recordings)
+    clustered_difference(defended, ClusteredMean(fooled_plain, recordings_plain))
+
 Crops of one utterance overlap and share a voice, a room and a sentence. An interval
-that counts them as independent is too narrow, so whole clusters are resampled here.
+that counts them as independent is too narrow, so whole clusters are resampled here: for
+a rate, for a mean, and for two means together, whose difference is then paired.
 Computed by NumPy in float64 on the host.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -96,6 +100,132 @@ def clustered_share(
             f"{[len(row) for row in hits]}"
         )
     return ClusteredShare(np.stack(hits), tuple(clusters))
+
+
+class ClusteredMean(NamedTuple):
+    """A mean over examples that come in clusters, or the mean of means of strata.
+
+    Attributes:
+        values: of each example; hits are ones and zeros.
+        clusters: the cluster of each example, such as its recording.
+        strata: the stratum of each example, such as an attack or a network; each counts
+            alike, whatever its number of examples. None for one stratum.
+    """
+
+    values: Float[np.ndarray, "examples"]
+    clusters: Sequence[str]
+    strata: Sequence[Hashable] | None = None
+
+    @property
+    def value(self) -> float:
+        """The mean; NaN if there are no examples."""
+        names = sorted(set(self.clusters))
+        return float(self.weighted(np.ones((1, len(names))), names)[0])
+
+    def weighted(
+        self, weights: Float[np.ndarray, "draws clusters"], names: Sequence[str]
+    ) -> Float[np.ndarray, "draws"]:
+        """The mean under other weights of clusters; NaN where a stratum has none.
+
+        Args:
+            weights: of each cluster's examples, not negative.
+            names: of the clusters.
+        """
+        if not len(self.clusters):
+            return np.full(len(weights), np.nan)
+        index = {name: place for place, name in enumerate(names)}
+        places = np.array([index[name] for name in self.clusters])
+        values, means = np.asarray(self.values, np.float64), []
+        strata = self.strata or [None] * len(places)
+        for stratum in dict.fromkeys(strata):
+            inside = np.array([each == stratum for each in strata])
+            sums, counts = (
+                np.bincount(places[inside], of, len(names))
+                for of in (values[inside], None)
+            )
+            with np.errstate(invalid="ignore", divide="ignore"):
+                means.append((weights @ sums) / (weights @ counts))
+        return np.mean(means, axis=0)
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """The percentile interval of the bootstrap over clusters.
+
+        Raises:
+            ValueError: there are no examples, or the level is not between 0 and 1.
+
+        Source: as of `ClusteredShare.interval`.
+        """
+        return percentile_interval(_resampled([self])[0], level=level)
+
+
+class Contrast(NamedTuple):
+    """A difference or ratio of two means, with its interval.
+
+    Attributes:
+        value: of the examples as they are.
+        low: end of the 95 % interval by bootstrap over clusters; NaN without one.
+        high: likewise.
+        num_clusters: that were resampled.
+    """
+
+    value: float
+    low: float
+    high: float
+    num_clusters: int
+
+
+def clustered_difference(first: ClusteredMean, second: ClusteredMean) -> Contrast:
+    """The first mean minus the second one; clusters are resampled for both together.
+
+    On the same examples this is the interval of the paired difference. The examples may
+    also differ, such as the clips that each of two networks knows, of the same clusters
+    in part.
+
+    Raises:
+        ValueError: a mean has no examples.
+
+    Source: Davison and Hinkley 1997, Bootstrap Methods and their Application, section
+    3.8 (sampling of clusters).
+    """
+    return _compared(first, second, np.subtract)
+
+
+def clustered_ratio(first: ClusteredMean, second: ClusteredMean) -> Contrast:
+    """The first mean over the second one; clusters are resampled for both together.
+
+    Raises:
+        ValueError: a mean has no examples.
+
+    Source: as of `clustered_difference`.
+    """
+    return _compared(first, second, np.divide)
+
+
+def _compared(
+    first: ClusteredMean, second: ClusteredMean, combine: Callable
+) -> Contrast:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = float(combine(first.value, second.value))
+        drawn = combine(*_resampled([first, second]))
+    kept = drawn[np.isfinite(drawn)]
+    low, high = percentile_interval(kept) if len(kept) else (np.nan, np.nan)
+    num_clusters = len({*first.clusters, *second.clusters})
+    return Contrast(value, low, high, num_clusters)
+
+
+def _resampled(
+    means: Sequence[ClusteredMean],
+) -> Float[np.ndarray, "means draws"]:
+    """The means in bootstrap samples of clusters that all of them share.
+
+    Samples in which a stratum of one mean has no examples are left out.
+    """
+    if not all(len(each.clusters) for each in means):
+        raise ValueError("an interval needs examples; a mean has none")
+    names = tuple(sorted({name for each in means for name in each.clusters}))
+    drawn, _ = _cluster_weights(names)
+    found = np.stack([each.weighted(drawn, names) for each in means])
+    return found[:, np.isfinite(found).all(axis=0)]
 
 
 @functools.lru_cache(maxsize=4)  # tables have many shares of the same examples

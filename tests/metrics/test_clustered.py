@@ -3,7 +3,12 @@ import pytest
 from scipy import stats
 
 from advjax.metrics import Share
-from advjax.metrics.clustered import clustered_share
+from advjax.metrics.clustered import (
+    ClusteredMean,
+    clustered_difference,
+    clustered_ratio,
+    clustered_share,
+)
 
 
 def crops(num_clusters, size, *, correlated, seed=0, share=0.8):
@@ -95,3 +100,66 @@ def test_impossible_arguments_are_refused():
     assert np.isnan(empty.value)
     with pytest.raises(ValueError, match="an interval needs"):
         empty.interval()
+
+
+def test_the_mean_of_one_stratum_is_the_share_of_its_hits():
+    hits, clusters = crops(40, 5, correlated=False)
+    mean = ClusteredMean(hits.astype(float), clusters)
+    share = clustered_share([hits], clusters)
+    assert mean.value == pytest.approx(share.value)
+    np.testing.assert_allclose(mean.interval(), share.interval(), atol=0.01)
+
+
+def test_strata_count_alike_whatever_their_size():
+    mean = ClusteredMean(
+        np.array([1.0, 1.0, 1.0, 0.0]), list("aabb"), ["fgsm"] * 3 + ["pia"]
+    )
+    assert mean.value == 0.5
+    # Samples without any of the cluster b have no PIA, and are left out.
+    assert np.isfinite(mean.interval()).all()
+
+
+def test_a_difference_on_the_same_examples_is_paired():
+    rng = np.random.default_rng(0)
+    clusters = np.repeat(np.arange(50), 3).astype(str).tolist()
+    hard = np.repeat(rng.random(50), 3)  # of a clip, for both networks
+    first, second = hard + 0.1 + 0.01 * rng.random(150), hard
+    found = clustered_difference(
+        ClusteredMean(first, clusters), ClusteredMean(second, clusters)
+    )
+    assert found.value == pytest.approx((first - second).mean())
+    assert found.num_clusters == 50
+    judge = stats.bootstrap(
+        ((first - second).reshape(50, 3).mean(axis=1),), np.mean, method="percentile",
+        rng=np.random.default_rng(1),
+    ).confidence_interval  # fmt: skip
+    np.testing.assert_allclose(found[1:3], judge, atol=2e-4)
+    # Resampled apart, the two means would hide the difference.
+    ends = [ClusteredMean(each, clusters).interval() for each in (first, second)]
+    assert ends[0][0] < ends[1][1]
+
+
+def test_a_difference_may_be_of_other_examples_of_the_clusters():
+    found = clustered_difference(
+        ClusteredMean(np.ones(20), [f"u{i}" for i in range(20)]),
+        ClusteredMean(np.zeros(12), [f"u{i}" for i in range(12, 24)]),
+    )
+    assert found == (1.0, 1.0, 1.0, 24)
+
+
+def test_a_ratio_is_that_of_the_means():
+    values, clusters = np.arange(1.0, 31.0), [f"u{i % 10}" for i in range(30)]
+    plain = ClusteredMean(values, clusters)
+    found = clustered_ratio(ClusteredMean(3 * values, clusters), plain)
+    np.testing.assert_allclose(found[:3], 3.0)
+    none = clustered_ratio(plain, ClusteredMean(np.zeros(30), clusters))
+    assert none.value == np.inf and np.isnan(none.low)
+
+
+def test_means_without_examples_have_no_interval():
+    empty = ClusteredMean(np.zeros(0), [])
+    assert np.isnan(empty.value)
+    with pytest.raises(ValueError, match="a mean has none"):
+        empty.interval()
+    with pytest.raises(ValueError, match="a mean has none"):
+        clustered_difference(empty, ClusteredMean(np.ones(1), ["a"]))
