@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Sequence
 
 from data_prep.corpora.base import SAMPLE_RATE_HZ, Corpus, corpus_folder
-from data_prep.corpora.folds import FoldClip, in_folds
+from data_prep.corpora.folds import FoldClip, Portions, in_folds
 from data_prep.corpora.tables import (
     ClipFiles,
     chosen_classes,
@@ -37,6 +37,9 @@ def esc50(
     *,
     fold: int = 1,
     validation_fold: int | None = None,
+    validation_share: float | None = None,
+    train_share: float = 1.0,
+    split_seed: int = 0,
     esc10: bool = False,
     classes: str | Sequence[str] | None = None,
     pitch_shift: str | None = None,
@@ -51,6 +54,10 @@ def esc50(
         corpus_dir: folder of the data set, with `meta` and `audio`.
         fold: for testing.
         validation_fold: for validation. None: the next fold that has every class.
+        validation_share: validate this share of the recordings of all folds but `fold`
+            instead, of each class.
+        train_share: of the recordings of each class that would train, those that do.
+        split_seed: of the draw of recordings for these shares.
         esc10: only the ten classes of ESC-10.
         classes: names such as "dog"; all in the table by default.
         pitch_shift: None, "resample" or "phase_vocoder", which add four versions of
@@ -92,4 +99,5 @@ def esc50(
         pitch_shift=pitch_shift,
         sample_rate_hz=sample_rate_hz,
         notes=files.notes(),
+        portions=Portions(validation_share, train_share, split_seed),
     )

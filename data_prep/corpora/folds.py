@@ -1,9 +1,10 @@
 """Corpora with a table of clips and official folds.
 
 One fold tests, another validates, and the rest trains. Clips are never shuffled: the
-makers of such corpora put all clips of a recording into one fold. A network looks
-better than it is if it is tested on another clip of a training recording. The makers
-missed some: five recordings of UrbanSound8K have clips of one class in one fold and
+makers of such corpora put all clips of a recording into one fold. Where folds differ
+much in size, a share of the recordings of all other folds validates instead. A network
+looks better than it is if it is tested on another clip of a training recording. The
+makers missed some: five recordings of UrbanSound8K have clips of one class in one fold and
 clips of another class in another. Clips of a tested recording are therefore left out of
 the other folds; the test fold stays as published.
 
@@ -22,6 +23,7 @@ from jaxtyping import Float32
 from advjax.runtime.text import printable
 from data_prep.clips import UnreadableAudio, decode
 from data_prep.corpora.base import SPLITS, Corpus, Utterance
+from data_prep.corpora.groups import split_by_group
 from data_prep.pitch_shift import FACTORS, check_way, read_shifted
 
 # Share of all clips. UrbanSound8K's official folds lose up to 1 %; shuffled ones most.
@@ -44,6 +46,26 @@ class FoldClip(NamedTuple):
     verified: bool = True
 
 
+class Portions(NamedTuple):
+    """Shares of the clips beside the test fold, by recording.
+
+    Recordings are drawn class by class in one random order, as `split_by_group` does.
+
+    Attributes:
+        validation: of the clips beside the test fold, for validation; None validates a
+            fold.
+        train: of the clips that would train, those that do.
+        seed: of the order.
+    """
+
+    validation: float | None = None
+    train: float = 1.0
+    seed: int = 0
+
+
+WHOLE_FOLDS = Portions()
+
+
 def in_folds(
     clips: Sequence[FoldClip],
     *,
@@ -54,6 +76,7 @@ def in_folds(
     pitch_shift: str | None,
     sample_rate_hz: int,
     notes: tuple[str, ...] = (),
+    portions: Portions = WHOLE_FOLDS,
 ) -> Corpus:
     """Corpus of the clips of a table, split by fold.
 
@@ -72,12 +95,13 @@ def in_folds(
             training clip in four other pitches, with ids such as `dog~x0.75`.
         sample_rate_hz: of the waves.
         notes: of the corpus.
+        portions: shares of recordings for validation and for training.
 
     Raises:
         ValueError: no clips, fewer than two classes, a missing fold, one fold for two
             purposes, fewer than three folds, a class without training clips, two names
-            for one class, a clip listed twice, or folds that share more than a few
-            recordings.
+            for one class, a clip listed twice, folds that share more than a few
+            recordings, or impossible portions.
     """
     if not clips:
         raise ValueError(f"{table} lists no clips to use")
@@ -85,11 +109,16 @@ def in_folds(
         check_way(pitch_shift)
     names = _class_names(clips, table)
     targets = sorted(names)
+    _check_portions(portions, validation_fold)
     split_of = _split_of_folds(clips, fold, validation_fold, table)
+    if portions.validation is not None:
+        split_of = {f: "test" if f == fold else "train" for f in split_of}
     clips, left_out = _apart(clips, split_of, table)
+    roles = _portioned([split_of[clip.fold] for clip in clips], clips, portions)
     splits: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
-    for clip in clips:
-        split = split_of[clip.fold]
+    for clip, split in zip(clips, roles, strict=True):
+        if split not in splits:
+            continue
         read = functools.partial(_read, clip.path, table)
         utterance = Utterance(
             clip.path.stem,
@@ -190,6 +219,47 @@ def _split_of_folds(
         validation_fold = (full or others)[0]
     roles = {fold: "test", validation_fold: "validation"}
     return {each: roles.get(each, "train") for each in present}
+
+
+def _check_portions(portions: Portions, validation_fold: int | None) -> None:
+    """Refuse shares outside of (0, 1), and two ways to validate."""
+    share, train, _ = portions
+    if share is not None and not 0 < share < 1:
+        raise ValueError(f"validation_share={share}: give more than 0 and less than 1")
+    if not 0 < train <= 1:
+        raise ValueError(f"train_share={train}: give more than 0 and at most 1")
+    if share is not None and validation_fold is not None:
+        raise ValueError(
+            f"validation_fold={validation_fold} and validation_share={share}: give one"
+        )
+
+
+def _portioned(
+    splits: Sequence[str], clips: Sequence[FoldClip], portions: Portions
+) -> list[str]:
+    """Split of each clip after the portions; "" for a clip that is not used."""
+    found = list(splits)
+
+    def draw(name: str, share: float) -> list[int]:
+        """Places of the training clips that are drawn, by recording."""
+        places = [i for i, split in enumerate(found) if split == "train"]
+        drawn = split_by_group(
+            [clips[i].category for i in places],
+            [clips[i].recording for i in places],
+            seed=portions.seed,
+            shares={name: share},
+        )
+        return [i for i, split in zip(places, drawn, strict=True) if split == name]
+
+    if portions.validation is not None:
+        for place in draw("validation", portions.validation):
+            found[place] = "validation"
+    if portions.train < 1:
+        kept = set(draw("kept", portions.train))
+        for place, split in enumerate(found):
+            if split == "train" and place not in kept:
+                found[place] = ""
+    return found
 
 
 def _apart(

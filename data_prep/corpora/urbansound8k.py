@@ -10,7 +10,7 @@ Source: Salamon, Jacoby and Bello 2014, ACM Multimedia.
 import pathlib
 
 from data_prep.corpora.base import SAMPLE_RATE_HZ, Corpus, corpus_folder
-from data_prep.corpora.folds import FoldClip, in_folds
+from data_prep.corpora.folds import FoldClip, Portions, in_folds
 from data_prep.corpora.tables import ClipFiles, plain_name, read_table, whole_number
 
 TABLE = "metadata/UrbanSound8K.csv"
@@ -29,6 +29,9 @@ def urbansound8k(
     *,
     fold: int = 1,
     validation_fold: int | None = None,
+    validation_share: float | None = None,
+    train_share: float = 1.0,
+    split_seed: int = 0,
     pitch_shift: str | None = None,
     sample_rate_hz: int = SAMPLE_RATE_HZ,
 ) -> Corpus:
@@ -41,6 +44,10 @@ def urbansound8k(
         corpus_dir: folder of the data set, with `metadata` and `audio`.
         fold: for testing.
         validation_fold: for validation. None: the next fold that has every class.
+        validation_share: validate this share of the recordings of all folds but `fold`
+            instead, of each class.
+        train_share: of the recordings of each class that would train, those that do.
+        split_seed: of the draw of recordings for these shares.
         pitch_shift: None, "resample" or "phase_vocoder", which add four versions of
             each training clip in other pitches.
         sample_rate_hz: of the waves.
@@ -74,4 +81,5 @@ def urbansound8k(
         pitch_shift=pitch_shift,
         sample_rate_hz=sample_rate_hz,
         notes=files.notes(),
+        portions=Portions(validation_share, train_share, split_seed),
     )

@@ -6,7 +6,7 @@ import soundfile
 
 from data_prep.clips import UnreadableAudio
 from data_prep.corpora.base import SPLITS
-from data_prep.corpora.folds import FoldClip, in_folds
+from data_prep.corpora.folds import FoldClip, Portions, in_folds
 
 TABLE = pathlib.Path("meta/table.csv")
 
@@ -98,6 +98,56 @@ def test_clips_of_a_recording_that_is_measured_on_are_left_out():
     assert list(listed([*clips, leaks[0]], fold=2, validation_fold=3).left_out) == [
         clips[0].path.stem
     ]
+
+
+def recordings_of(corpus):
+    return {
+        split: {each.speaker for each in corpus.utterances(split)} for split in SPLITS
+    }
+
+
+def test_a_share_of_the_recordings_of_other_folds_validates():
+    # Three clips of each of ten recordings of a class, in two of three folds.
+    clips = [
+        clip(2 + number % 2, target, f"r{number}{target}", f"{number}-{target}-{take}")
+        for target in (3, 7)
+        for number in range(10)
+        for take in range(3)
+    ]
+    clips += [clip(1, target, f"test{target}") for target in (3, 7)]
+    corpus = listed(clips, portions=Portions(0.2))
+    found = recordings_of(corpus)
+    assert {split: len(each) for split, each in found.items()} == {
+        "train": 16, "validation": 4, "test": 2,
+    }  # fmt: skip
+    assert not found["train"] & found["validation"]
+    for target in "37":
+        assert sum(name[-1] == target for name in found["validation"]) == 2
+    assert recordings_of(listed(clips, portions=Portions(0.2))) == found
+    other = recordings_of(listed(clips, portions=Portions(0.2, seed=1)))
+    assert other["validation"] != found["validation"]
+
+    # Fewer recordings train; those that validate stay, and smaller shares are nested.
+    half, quarter = (
+        recordings_of(listed(clips, portions=Portions(0.2, share)))
+        for share in (0.5, 0.25)
+    )
+    assert half["validation"] == quarter["validation"] == found["validation"]
+    assert quarter["train"] < half["train"] < found["train"]
+    assert [len(half["train"]), len(quarter["train"])] == [8, 4]
+
+
+@pytest.mark.parametrize(
+    ("portions", "options", "complaint"),
+    [
+        (Portions(1.0), {}, "validation_share=1.0"),
+        (Portions(train=0.0), {}, "train_share=0.0"),
+        (Portions(0.2), {"validation_fold": 2}, "give one"),
+    ],
+)
+def test_impossible_portions_are_refused(portions, options, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        listed(two_classes([1, 2, 3]), portions=portions, **options)
 
 
 def test_shuffled_folds_are_refused():

@@ -104,3 +104,16 @@ def test_a_real_clip_shorter_than_four_seconds(advjax_data):
     assert lengths[0] == pytest.approx(0.317551 * 16_000, abs=2)
     for length, factor in zip(lengths[1:], (0.75, 0.9, 1.15, 1.5), strict=True):
         assert length == pytest.approx(lengths[0] / factor, abs=2)
+
+
+def test_real_recordings_that_validate_do_not_train(advjax_data):
+    corpus = urbansound8k(advjax_data / "UrbanSound8K", validation_share=0.2)
+    found = {
+        split: {each.speaker for each in corpus.utterances(split)}
+        for split in ("train", "validation", "test")
+    }
+    assert not found["validation"] & (found["train"] | found["test"])
+    classes = {each.label for each in corpus.utterances("validation")}
+    assert len(classes) == 10
+    share = len(corpus.utterances("validation")) / 315
+    assert 0.15 < share < 0.3
