@@ -4,9 +4,9 @@ One fold tests, another validates, and the rest trains. Clips are never shuffled
 makers of such corpora put all clips of a recording into one fold. Where folds differ
 much in size, a share of the recordings of all other folds validates instead. A network
 looks better than it is if it is tested on another clip of a training recording. The
-makers missed some: five recordings of UrbanSound8K have clips of one class in one fold and
-clips of another class in another. Clips of a tested recording are therefore left out of
-the other folds; the test fold stays as published.
+makers missed some: five recordings of UrbanSound8K have clips of one class in one fold
+and clips of another class in another. Clips of a tested recording are therefore left
+out of the other folds; the test fold stays as published.
 
 Clips are used whole (`Corpus.whole`). Training clips in other pitches are
 optional (`data_prep.pitch_shift`).
