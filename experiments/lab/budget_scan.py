@@ -40,12 +40,17 @@ class Needed(NamedTuple):
             perturbation; inf where the attack failed.
         norm: of the sizes.
         queries: forward passes spent on each clip, over all budgets.
+        clean_doubt: one minus the probability of each clip's class, without attack.
+        doubt: likewise of the adversarial example at the size that was needed; of the
+            clean clip where the attack failed.
     """
 
     ids: tuple[str, ...]
     sizes: Float[np.ndarray, "examples"]
     norm: str
     queries: Float[np.ndarray, "examples"]
+    clean_doubt: Float[np.ndarray, "examples"]
+    doubt: Float[np.ndarray, "examples"]
 
 
 def read_scan(folder: pathlib.Path) -> Needed:
@@ -57,7 +62,7 @@ def read_scan(folder: pathlib.Path) -> Needed:
     folders = sorted(folder.iterdir()) if folder.is_dir() else []
     if not folders:
         raise FileNotFoundError(f"{folder}: this scan has not been run")
-    sizes: dict[str, float] = {}
+    found: dict[str, tuple[float, float, float]] = {}
     queries: dict[str, float] = {}
     for each in folders:
         settings = runs.description(each)["settings"]
@@ -66,12 +71,18 @@ def read_scan(folder: pathlib.Path) -> Needed:
         spent = getattr(rows, norm) if settings["budget"] is None else rows.budget
         spent = np.where(rows.success, spent, np.inf)
         counted = attackable(rows.label, rows.clean, rows.target)
-        for id, counts, size, asked in zip(
-            rows.id, counted, spent, rows.queries, strict=True
+        doubts = 1 - rows.gt, 1 - np.where(rows.success, rows.gt_new, rows.gt)
+        for id, counts, asked, *reached in zip(
+            rows.id, counted, rows.queries, spent, *doubts, strict=True
         ):
             if counts:
-                sizes[id] = min(sizes.get(id, np.inf), size)
+                # Of equal sizes, such as two failures, the first one stays.
+                if id not in found or reached[0] < found[id][0]:
+                    found[id] = tuple(reached)
                 queries[id] = queries.get(id, 0.0) + asked
-    order = sorted(sizes)
-    found = [np.asarray([of[id] for id in order], float) for of in (sizes, queries)]
-    return Needed(tuple(order), found[0], norm, found[1])
+    order = sorted(found)
+    sizes, clean_doubt, doubt = (
+        np.asarray([found[id] for id in order], float).reshape(-1, 3).T
+    )
+    asked = np.asarray([queries[id] for id in order], float)
+    return Needed(tuple(order), sizes, norm, asked, clean_doubt, doubt)

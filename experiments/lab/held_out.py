@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float, Int
 
 from advjax import evaluation
 from advjax.metrics.shares import Share, share_of
+from advjax.runs.row_types import Count, Name
+from advjax.runs.rows import Schema
 from experiments.lab.task import System
 
 _AT_ONCE = 50
@@ -28,6 +30,35 @@ class Accuracy(NamedTuple):
 
     clean: Share
     noisy: Share
+
+
+class PredictionRow(NamedTuple):
+    """The prediction of a classifier on a clip, with the recording it is cut from."""
+
+    id: Name
+    recording: Name
+    label: Count
+    predict: Count
+
+
+PREDICTIONS = Schema(PredictionRow, "predictions", quoted=True)
+
+
+def predictions(
+    system: System, split: str, *, batch_size: int = _AT_ONCE
+) -> list[PredictionRow]:
+    """The prediction on each clip of a split, in its order."""
+    source, logits_fn, found = system.data.split(split), system.logits_fn(), []
+    for begin in range(0, len(source), batch_size):
+        places = range(begin, min(begin + batch_size, len(source)))
+        points = list(system.data.points(system.stage, places, source))
+        x = np.stack([point.x for point in points])
+        logits = evaluation.logits_of_batch(logits_fn, x, batch_size=batch_size)
+        for place, point, row in zip(places, points, logits, strict=True):
+            recording = source[place]["speaker"]
+            label, predict = int(point.label), int(row.argmax())
+            found.append(PredictionRow(point.id, recording, label, predict))
+    return found
 
 
 def held_out_accuracy(system: System) -> Accuracy:

@@ -78,6 +78,34 @@ class Measure(Step):
 
 
 @dataclasses.dataclass(frozen=True)
+class Predict(Step):
+    """The prediction on each clip of a split, in `predictions_SPLIT.tsv`.
+
+    Attributes:
+        split: "test" or "validation".
+    """
+
+    split: str = "test"
+
+    def run(self, job: Job) -> Mapping[str, Any]:
+        """Train the classifier if need be; return classes, clips and right ones."""
+        system = job.resolve()
+        rows = held_out.predictions(system, self.split)
+        job.folder.mkdir(parents=True, exist_ok=True)
+        held_out.PREDICTIONS.write(predictions_file(job.folder, self.split), rows)
+        return {
+            "num_classes": len(system.data.labels),
+            f"{self.split}_clips": len(rows),
+            f"{self.split}_right": sum(row.predict == row.label for row in rows),
+        }
+
+
+def predictions_file(folder: pathlib.Path, split: str = "test") -> pathlib.Path:
+    """The file of a cell's predictions on a split."""
+    return folder / f"predictions_{split}.tsv"
+
+
+@dataclasses.dataclass(frozen=True)
 class HeldOut(Step):
     """Accuracy on all test clips, without and with one draw of noise."""
 

@@ -5,11 +5,13 @@ import pytest
 from advjax import evaluation
 from advjax.attacks import fgsm, run
 from advjax.attacks.slot_programs import programs
+from advjax.runs.row_types import ATTACK_ROWS
 from advjax.training import Recipe
+from experiments.lab import held_out
 from experiments.lab.budget_scan import Scan, read_scan
 from experiments.lab.cells import Cell
 from experiments.lab.grid import Job
-from experiments.lab.steps import ScanBudgets
+from experiments.lab.steps import Predict, ScanBudgets, predictions_file
 from experiments.lab.task import Task
 
 BUDGETS = (0.001, 0.003, 0.01, 0.03)
@@ -80,3 +82,30 @@ def test_a_finished_scan_attacks_nothing_again(system, tmp_path, capsys):
     assert "All 4 clips were attacked before." in capsys.readouterr().err
     found = read_scan(folder)
     assert found.norm == "l2" and len(found.ids) == 4
+    # Right clips are doubted less than one half, those that were fooled more.
+    assert (found.clean_doubt < 0.5).all()
+    fooled = np.isfinite(found.sizes)
+    assert fooled.any() and (found.doubt[fooled] > 0.49).all()
+    np.testing.assert_array_equal(found.doubt[~fooled], found.clean_doubt[~fooled])
+
+
+def test_targets_differ_from_the_label_and_count_once_reached(system, tmp_path):
+    budgets = (0.03, 0.3)
+    folder = scan(system, tmp_path, "bim(targeted=True)", budgets)
+    rows = [ATTACK_ROWS.read(each) for each in sorted(folder.iterdir())]
+    for each in rows:
+        assert (each.target >= 0).all() and (each.target != each.label).all()
+        won = each.success & (each.predict != each.target)
+        assert not won.any()
+    assert read_scan(folder).ids == tuple(sorted(rows[0].id))
+
+
+def test_predictions_name_the_recording_of_each_clip(system, tmp_path):
+    job = Job(Cell("cell"), system.task, tmp_path, tmp_path, {}, system)
+    result = Predict("validation").run(job)
+    rows = held_out.PREDICTIONS.read(predictions_file(tmp_path, "validation"))
+    source = system.data.split("validation")
+    assert list(rows.id) == [source[i]["id"] for i in range(len(source))]
+    assert list(rows.recording) == [source[i]["speaker"] for i in range(len(source))]
+    assert result["validation_right"] == (rows.label == rows.predict).sum()
+    assert (result["num_classes"], result["validation_clips"]) == (2, len(source))

@@ -110,7 +110,7 @@ def test_a_ratio_without_an_area_of_nine_tenths_is_starred(out):
 def test_an_attack_that_fools_nothing_has_no_ratio(out):
     (pair,) = study.pairs(results(out))
     pair.adversarial.attacks["C&W"] = Needed(
-        ("a", "b"), np.array([np.inf, np.inf]), "l2", np.zeros(2)
+        ("a", "b"), np.array([np.inf, np.inf]), "l2", *np.zeros((3, 2))
     )
     assert np.isnan(study.ratio(pair, "C&W"))
     assert study.ratio_table([pair]).rows == [["ESC-50, STFT", "1.600"]]
