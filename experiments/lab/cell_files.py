@@ -2,7 +2,10 @@
 
     {"task": {...},
      "steps": {"certified": {"settings": {...}, "given": null, "result": {...},
-                             "seconds": 12.5, "peak_gib": 1.2, "environment": {...}}}}
+                             "started": "2026-01-31 12:00:00 UTC", "seconds": 12.5,
+                             "peak_gib": 1.2, "environment": {...}}}}
+
+The environment has the command, the commit, and the versions of packages.
 
 Files of earlier versions have results at the top instead, and no steps.
 """
@@ -29,7 +32,8 @@ _STEP = json_files.Fields(
         **{name: Table() for name in ("settings", "result", "environment")},
         **{name: Number(0) for name in ("seconds", "peak_gib")},
         "given": Anything(),
-    }
+    },
+    {"started": json_files.Text()},  # cells of earlier versions lack it
 )
 _STEPS = Table(_STEP, key=json_files.Text())
 # Settings of a task that decide where its data lie, and not their content.

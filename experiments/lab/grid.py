@@ -12,10 +12,13 @@ A study is plain data: its cells, presets, a task and steps for each cell, and a
     )
 
 Each cell has a folder below `cells`. Its `cell.json` has the settings of the cell and,
-of each finished step, the result and its cost: files alone say which steps are left.
+of each finished step, the result, its times, and the commit and versions that made it:
+files alone say which steps are left.
 """
 
 import dataclasses
+import datetime
+import fnmatch
 import io
 import pathlib
 import time
@@ -67,6 +70,19 @@ class Job:
     out: pathlib.Path
     environment: Mapping[str, Any]
     _system: "System | None" = None
+    _other: "Job | None" = None
+
+    def on(self, task: "Task") -> "Job":
+        """This cell with another task.
+
+        Asked for an equal task again, it is the same job, whose classifier is resolved
+        already.
+        """
+        if self._other is None or self._other.task != task:
+            self._other = dataclasses.replace(
+                self, task=task, _system=None, _other=None
+            )
+        return self._other
 
     def resolve(self) -> "System":
         """The classifier and its data, built and trained if need be."""
@@ -114,7 +130,8 @@ class Study:
         report: yields the parts of study.md, texts in Markdown; draws its figures.
         sized: applies flags to a preset.
         together: axes whose cells one start takes all of with --share.
-        costs: of a cell, by preset.
+        costs: of a cell, by preset; where cells differ, by a pattern of their names, of
+            which the first that fits counts.
         complete: True if the folder of a cell without steps in `cell.json`, as earlier
             versions left it, can be reported.
     """
@@ -127,7 +144,9 @@ class Study:
     report: Callable[[Found], Iterable[Block]]
     sized: Callable[[Any], Any] = lambda preset: preset
     together: Sequence[str] = ()
-    costs: Mapping[str, Cost] = dataclasses.field(default_factory=dict)
+    costs: Mapping[str, Cost | Mapping[str, Cost]] = dataclasses.field(
+        default_factory=dict
+    )
     complete: Callable[[pathlib.Path], bool] = lambda folder: False
 
 
@@ -263,11 +282,13 @@ class _Grid:
         job = state.job
         for name, step in state.left.items():
             begun, given = time.perf_counter(), step.given(job)
+            started = datetime.datetime.now(datetime.UTC)
             result = step.run(job)
             entry = {
                 "settings": step,
                 "given": given,
                 "result": result or {},
+                "started": started.strftime("%Y-%m-%d %H:%M:%S UTC"),
                 "seconds": round(time.perf_counter() - begun, 3),
                 "environment": self.environment,
             }
@@ -307,37 +328,58 @@ class _Grid:
         return found
 
 
-def plan(states: Sequence[State], cost: Cost | None) -> str:
+def plan(
+    states: Sequence[State], costs: Cost | Mapping[str, Cost] | None = None
+) -> str:
     """The cells to run, as text.
 
     Args:
         states: of the cells.
-        cost: expected of a cell, for those that have none like them here.
+        costs: expected of a cell, or of cells by a pattern of their names, where no
+            cell like it is finished.
     """
-    whole = [state.cost for state in states if not state.left]
-    if whole:
-        mean = sum(each.seconds for each in whole) / len(whole)
-        cost = Cost(mean, whole[0].machine, max(each.gib for each in whole))
-    pace, memory = tables.DASH, tables.DASH
-    if cost:
-        pace = f"about {duration(cost.seconds)}"
-        memory = memory if cost.gib is None else f"about {cost.gib:.1f} GiB"
-    rows = []
+    patterns = costs if isinstance(costs, Mapping) else {"*": costs}
+    kinds = {
+        state.job.cell.path: next(
+            (p for p in patterns if fnmatch.fnmatchcase(state.job.cell.path, p)), None
+        )
+        for state in states
+    }
+    whole: dict[str | None, list[Cost]] = {}
     for state in states:
+        if not state.left:
+            whole.setdefault(kinds[state.job.cell.path], []).append(state.cost)
+    expected = {
+        kind: _mean_cost(whole[kind]) if kind in whole else patterns.get(kind)
+        for kind in kinds.values()
+    }
+    rows, left = [], []
+    for state in states:
+        cost = expected[kinds[state.job.cell.path]]
         if state.left:
+            left.append(cost)
             of = len(state.left) + len(state.done)
+            pace = f"about {duration(cost.seconds)}" if cost else tables.DASH
+            known = cost and cost.gib is not None
+            memory = f"about {cost.gib:.1f} GiB" if known else tables.DASH
             texts = [f"{len(state.done)} of {of} steps", pace, memory]
         else:
             took = duration(state.cost.seconds)
             texts = ["finished", f"took {took}", f"{state.cost.gib:.1f} GiB"]
         rows.append([state.job.cell.path, *texts])
-    left = len(states) - len(whole)
-    notes = [f"{left} of {len(states)} cells to run"]
-    if left and cost:
-        total = duration(left * cost.seconds)
-        notes[0] += f", about {total}, judging by {cost.machine}"
-    if left and tables.DASH in (pace, memory):
+    notes = [f"{len(left)} of {len(states)} cells to run"]
+    if left and all(left):
+        total = duration(sum(cost.seconds for cost in left))
+        machines = " and ".join(dict.fromkeys(cost.machine for cost in left))
+        notes[0] += f", about {total}, judging by {machines}"
+    if any(tables.DASH in row for row in rows):
         notes.append(f"{tables.DASH}: known here once a cell is finished")
     return tables.as_text(
         tables.Table(["cell", "state", "time", "memory"], rows, notes)
     )
+
+
+def _mean_cost(costs: Sequence[Cost]) -> Cost:
+    """The mean time of finished cells, and their largest memory."""
+    mean = sum(each.seconds for each in costs) / len(costs)
+    return Cost(mean, costs[0].machine, max(each.gib for each in costs))

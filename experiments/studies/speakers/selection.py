@@ -202,7 +202,7 @@ class Chosen(Step):
                 f"chosen yet: run the cells selection/{self.defence}/* first"
             )
         task = dataclasses.replace(job.task, defence=setting)
-        return self.step.run(dataclasses.replace(job, task=task, _system=None))
+        return self.step.run(job.on(task))
 
 
 def table(out: pathlib.Path) -> Table:

@@ -199,6 +199,51 @@ def test_a_dry_run_lists_the_cells_left_and_writes_nothing(tmp_path, capsys):
     assert output.count("finished") == 3 and "judging by the finished cells" in output
 
 
+def test_costs_may_differ_by_the_names_of_cells(tmp_path, capsys):
+    costs = {"small": {"a/*": grid.Cost(600, "two cores"), "b/*": grid.Cost(60, "one")}}
+    run(tmp_path, study(costs=costs), dry_run=True)
+    output = capsys.readouterr().out
+    assert "5 of 5 cells to run\n" in output  # no cost is known of the cell "sum"
+    run(tmp_path, study(costs=costs), cells="sum")
+    run(tmp_path, study(costs=costs), cells="a/*,b/*", dry_run=True)
+    output = capsys.readouterr().out
+    assert "4 of 4 cells to run, about 22 min 00 s, judging by two cores" in output
+    # A finished cell of a kind tells the cost of the others, of that kind alone.
+    run(tmp_path, study(costs=costs), cells="b/1")
+    run(tmp_path, study(costs=costs), cells="a/*,b/*", dry_run=True)
+    output = capsys.readouterr().out
+    assert "judging by two cores and the finished cells" in output
+    assert "3 of 4 cells to run, about 20 min 00 s" in output
+
+
+def test_steps_keep_their_time_and_origin(tmp_path):
+    run(tmp_path, cells="a/1")
+    (step,) = cell_files.read(tmp_path / "cells/a/1")["steps"].values()
+    assert step["environment"] == {"git": "here"}
+    assert step["started"].endswith("UTC") and step["seconds"] >= 0
+
+
+def test_another_task_of_a_cell_is_resolved_once():
+    class Counted:
+        resolved = 0
+
+        def __init__(self, name):
+            self.name = name
+
+        def __eq__(self, other):
+            return self.name == other.name
+
+        def resolve(self):
+            Counted.resolved += 1
+            return self.name
+
+    job = grid.Job(cells.Cell("a"), Counted("own"), None, None, {})
+    assert [job.on(Counted("x")).resolve() for _ in range(3)] == ["x"] * 3
+    assert Counted.resolved == 1
+    assert job.on(Counted("y")).resolve() == "y"
+    assert job.resolve() == "own"
+
+
 def test_files_of_earlier_versions_keep_their_results(tmp_path):
     folder = tmp_path / "cells/a/1"
     folder.mkdir(parents=True)
