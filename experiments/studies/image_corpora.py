@@ -12,9 +12,15 @@ from experiments.lab.task import Task
 
 # The sample rates that the papers of the group use, and the length of a clip.
 CORPORA = {
+    "esc10": {"sample_rate_hz": 8_000, "seconds": 5.0},
     "esc50": {"sample_rate_hz": 8_000, "seconds": 5.0},
     "urbansound8k": {"sample_rate_hz": 16_000, "seconds": 4.0},
 }
+TITLES = {"esc10": "ESC-10", "esc50": "ESC-50", "urbansound8k": "UrbanSound8K"}
+NUM_CLASSES = {"esc10": 10, "esc50": 50, "urbansound8k": 10}
+"""Of the whole corpus, by its source."""
+_SUBSETS = {"esc10": ("esc50", "esc10=True,")}
+"""Part of another corpus: its name in `data_prep`, and its option there."""
 
 
 def folders() -> dict[str, str]:
@@ -28,6 +34,11 @@ def folders() -> dict[str, str]:
     if not found:
         raise ValueError("give --esc50_dir=FOLDER, --urbansound8k_dir=FOLDER, or both")
     return found
+
+
+def folder_of(corpus: str) -> str:
+    """The folder of a corpus, or of the one that it is part of."""
+    return folders()[_SUBSETS.get(corpus, (corpus,))[0]]
 
 
 def fold_names() -> list[str]:
@@ -59,7 +70,15 @@ def recipe_of(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, **{k: v for k, v in given.items() if v})
 
 
-def task(corpus: str, input: str, *, fold: str, scale: float, **settings: Any) -> Task:
+def task(
+    corpus: str,
+    input: str,
+    *,
+    fold: str,
+    scale: float,
+    options: str = "",
+    **settings: Any,
+) -> Task:
     """The task of a network on images of a corpus.
 
     Args:
@@ -67,15 +86,18 @@ def task(corpus: str, input: str, *, fold: str, scale: float, **settings: Any) -
         input: the image, a choice from `FRONT_ENDS` without options.
         fold: to test on, such as "fold1".
         scale: divides the sides of the images.
+        options: further options of the corpus, each with a comma behind it.
         **settings: of the `Task`.
     """
-    options = {**CORPORA[corpus], "scale": scale}.items()
-    features = f"{input}({','.join(f'{name}={value!r}' for name, value in options)})"
+    sizes = {**CORPORA[corpus], "scale": scale}.items()
+    features = f"{input}({','.join(f'{name}={value!r}' for name, value in sizes)})"
     shift = None if flags.PITCH_SHIFT.value == "none" else flags.PITCH_SHIFT.value
+    name, more = _SUBSETS.get(corpus, (corpus, ""))
+    more += options
     return Task(
         home=pathlib.Path(flags.HOME.value),
-        corpus=f"{corpus}(fold={fold.removeprefix('fold')},pitch_shift={shift!r})",
-        corpus_dir=folders()[corpus],
+        corpus=f"{name}(fold={fold.removeprefix('fold')},{more}pitch_shift={shift!r})",
+        corpus_dir=folder_of(corpus),
         features=features,
         at=catalog.pick(features, FRONT_ENDS).name,
         seed=flags.SEED.value,
