@@ -1,4 +1,4 @@
-"""What results come from: commands, code, classifiers and data."""
+"""The commands, code, classifiers and data that results come from."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
