@@ -18,6 +18,7 @@ from advjax.metrics.clustered import (
     ClusteredShare,
     Contrast,
     clustered_difference,
+    clustered_mean_ratio,
     clustered_ratio,
     clustered_share,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "certified_accuracy",
     "certified_accuracy_lower_bound",
     "clustered_difference",
+    "clustered_mean_ratio",
     "clustered_ratio",
     "clustered_share",
     "fooling_rate",

@@ -13,7 +13,7 @@ Computed by NumPy in float64 on the host.
 """
 
 import functools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -125,7 +125,9 @@ class ClusteredMean(NamedTuple):
     def weighted(
         self, weights: Float[np.ndarray, "draws clusters"], names: Sequence[str]
     ) -> Float[np.ndarray, "draws"]:
-        """The mean under other weights of clusters; NaN where a stratum has none.
+        """The mean under other weights of clusters; NaN where no example has any.
+
+        A stratum without weight is left out.
 
         Args:
             weights: of each cluster's examples, not negative.
@@ -145,7 +147,7 @@ class ClusteredMean(NamedTuple):
             )
             with np.errstate(invalid="ignore", divide="ignore"):
                 means.append((weights @ sums) / (weights @ counts))
-        return np.mean(means, axis=0)
+        return _mean_of_known(np.stack(means))
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """The percentile interval of the bootstrap over clusters.
@@ -155,7 +157,7 @@ class ClusteredMean(NamedTuple):
 
         Source: as of `ClusteredShare.interval`.
         """
-        return percentile_interval(_resampled([self])[0], level=level)
+        return percentile_interval(_resampled(self)[0], level=level)
 
 
 class Contrast(NamedTuple):
@@ -187,7 +189,8 @@ def clustered_difference(first: ClusteredMean, second: ClusteredMean) -> Contras
     Source: Davison and Hinkley 1997, Bootstrap Methods and their Application, section
     3.8 (sampling of clusters).
     """
-    return _compared(first, second, np.subtract)
+    one, other = _resampled(first, second)
+    return _contrast(first.value - second.value, one - other, (first, second))
 
 
 def clustered_ratio(first: ClusteredMean, second: ClusteredMean) -> Contrast:
@@ -198,34 +201,54 @@ def clustered_ratio(first: ClusteredMean, second: ClusteredMean) -> Contrast:
 
     Source: as of `clustered_difference`.
     """
-    return _compared(first, second, np.divide)
+    return clustered_mean_ratio([(first, second)])
 
 
-def _compared(
-    first: ClusteredMean, second: ClusteredMean, combine: Callable
+def clustered_mean_ratio(
+    pairs: Sequence[tuple[ClusteredMean, ClusteredMean]],
 ) -> Contrast:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = float(combine(first.value, second.value))
-        drawn = combine(*_resampled([first, second]))
-    kept = drawn[np.isfinite(drawn)]
-    low, high = percentile_interval(kept) if len(kept) else (np.nan, np.nan)
-    num_clusters = len({*first.clusters, *second.clusters})
-    return Contrast(value, low, high, num_clusters)
+    """The mean over pairs of the first mean over the second one.
 
+    Clusters are resampled for all pairs together. A pair is left out of the samples in
+    which one of its means has no examples.
 
-def _resampled(
-    means: Sequence[ClusteredMean],
-) -> Float[np.ndarray, "means draws"]:
-    """The means in bootstrap samples of clusters that all of them share.
+    Raises:
+        ValueError: there are no pairs, or a mean has no examples.
 
-    Samples in which a stratum of one mean has no examples are left out.
+    Source: as of `clustered_difference`.
     """
-    if not all(len(each.clusters) for each in means):
+    means = [mean for pair in pairs for mean in pair]
+    drawn = _resampled(*means)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = [np.divide(one.value, other.value) for one, other in pairs]
+        ratios = drawn[::2] / drawn[1::2]
+    return _contrast(float(np.mean(values)), _mean_of_known(ratios), means)
+
+
+def _contrast(
+    value: float, drawn: Float[np.ndarray, "draws"], means: Sequence[ClusteredMean]
+) -> Contrast:
+    known = drawn[np.isfinite(drawn)]
+    low, high = percentile_interval(known) if len(known) else (np.nan, np.nan)
+    return Contrast(value, low, high, len({n for each in means for n in each.clusters}))
+
+
+def _mean_of_known(
+    values: Float[np.ndarray, "parts draws"],
+) -> Float[np.ndarray, "draws"]:
+    """The mean of the finite values of each draw; NaN where there are none."""
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0)
+
+
+def _resampled(*means: ClusteredMean) -> Float[np.ndarray, "means draws"]:
+    """The means in bootstrap samples of clusters that all of them share."""
+    if not means or not all(len(each.clusters) for each in means):
         raise ValueError("an interval needs examples; a mean has none")
     names = tuple(sorted({name for each in means for name in each.clusters}))
     drawn, _ = _cluster_weights(names)
-    found = np.stack([each.weighted(drawn, names) for each in means])
-    return found[:, np.isfinite(found).all(axis=0)]
+    return np.stack([each.weighted(drawn, names) for each in means])
 
 
 @functools.lru_cache(maxsize=4)  # tables have many shares of the same examples

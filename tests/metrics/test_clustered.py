@@ -6,6 +6,7 @@ from advjax.metrics import Share
 from advjax.metrics.clustered import (
     ClusteredMean,
     clustered_difference,
+    clustered_mean_ratio,
     clustered_ratio,
     clustered_share,
 )
@@ -115,8 +116,8 @@ def test_strata_count_alike_whatever_their_size():
         np.array([1.0, 1.0, 1.0, 0.0]), list("aabb"), ["fgsm"] * 3 + ["pia"]
     )
     assert mean.value == 0.5
-    # Samples without any of the cluster b have no PIA, and are left out.
-    assert np.isfinite(mean.interval()).all()
+    # In samples without the cluster b, the mean is that of the stratum that is left.
+    assert mean.interval() == (0.5, 1.0)
 
 
 def test_a_difference_on_the_same_examples_is_paired():
@@ -154,6 +155,18 @@ def test_a_ratio_is_that_of_the_means():
     np.testing.assert_allclose(found[:3], 3.0)
     none = clustered_ratio(plain, ClusteredMean(np.zeros(30), clusters))
     assert none.value == np.inf and np.isnan(none.low)
+
+
+def test_the_mean_of_ratios_counts_pairs_alike():
+    plain = ClusteredMean(np.ones(10), [f"u{i}" for i in range(10)])
+    twice = ClusteredMean(np.full(10, 2.0), [f"u{i}" for i in range(10)])
+    rare = ClusteredMean(np.array([8.0]), ["u3"])
+    assert clustered_mean_ratio([(twice, plain), (plain, plain)])[:3] == (1.5, 1.5, 1.5)
+    # Samples without u3 have the first pair alone.
+    found = clustered_mean_ratio([(twice, plain), (rare, plain)])
+    assert found[:3] == (5.0, 2.0, 5.0) and found.num_clusters == 10
+    with pytest.raises(ValueError, match="a mean has none"):
+        clustered_mean_ratio([])
 
 
 def test_means_without_examples_have_no_interval():
