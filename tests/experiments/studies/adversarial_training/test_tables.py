@@ -6,22 +6,37 @@ import pytest
 from advjax.reports import page
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS, AttackRow
-from experiments.lab import cell_files
-from experiments.lab.budget_scan import Needed, read_scan
-from experiments.lab.cells import Cell
+from experiments.lab import held_out
 from experiments.lab.grid import Found
-from experiments.studies.adversarial_training import tables as study
-from experiments.studies.adversarial_training.study import PRESETS
+from experiments.lab.steps import predictions_file
+from experiments.studies.adversarial_training import (
+    curve,
+    further_tables,
+    published,
+    results,
+    study,
+    tables,
+)
+from experiments.studies.adversarial_training.results import (
+    Sizes,
+    equal_success,
+    roc_budget,
+)
 
 EPS = 0.1
+SIZE = study.PRESETS["small"]._replace(eps=EPS)
+CLIPS = tuple(f"clip{number}" for number in range(10))
+RECORDINGS = tuple(f"r{number // 2}" for number in range(10))
 
 
-def row(number, *, success, budget=np.inf, l2=1.0):
+def row(number, *, success, budget=np.inf, size=1.0):
     numbers = dict.fromkeys(AttackRow._fields, 0.0)
-    counts = {"idx": number, "queries": 10, "l0": 5, "target": -1}
-    counts["predict"] = int(success)
-    texts = {"id": f"clip{number}", "success": success, "budget": budget, "l2": l2}
-    return AttackRow(**{**numbers, **counts, **texts})
+    counts = {"idx": number, "queries": 10, "l0": 5, "target": 2}
+    counts["predict"] = 2 if success else 0
+    texts = {"id": CLIPS[number], "success": success, "budget": budget, "l2": size}
+    doubts = {"gt": 0.9, "gt_new": 0.1 if success else 0.8}
+    doubts["new"] = 0.9 if success else 0.8
+    return AttackRow(**{**numbers, **counts, **texts, **doubts})
 
 
 def write_run(folder, rows, *, norm, budget):
@@ -33,127 +48,295 @@ def write_run(folder, rows, *, norm, budget):
             run.append(each)
 
 
-def write_cell(out, name, *, accuracy, fgsm, l2):
-    """A cell of two attacks: FGSM at two budgets, and a smallest perturbation."""
-    folder = out / "cells" / name
+def write_scan(folder, sizes):
+    """FGSM at the budgets 0.05 and 0.2, or any other attack once."""
+    if folder.name != "FGSM":
+        rows = [row(i, success=s < np.inf, size=s) for i, s in enumerate(sizes)]
+        write_run(folder / "smallest", rows, norm="l2", budget=None)
+        return
     for budget in (0.05, 0.2):
-        left = [i for i, size in enumerate(fgsm) if size >= budget]
-        rows = [row(i, success=fgsm[i] <= budget, budget=budget) for i in left]
-        write_run(folder / "FGSM" / f"{budget}", rows, norm="linf", budget=str(budget))
-    rows = [row(i, success=size < np.inf, l2=size) for i, size in enumerate(l2)]
-    write_run(folder / "C&W" / "smallest", rows, norm="l2", budget=None)
-    output = {"accuracy": accuracy, "num_entries": 100, "num_test": 20}
+        left = [i for i, size in enumerate(sizes) if size >= budget]
+        rows = [row(i, success=sizes[i] <= budget, budget=budget) for i in left]
+        write_run(folder / f"{budget}", rows, norm="linf", budget=str(budget))
+
+
+def write_cell(out, cell, *, right=10, attacks=None):
+    """A cell whose network has the first of ten clips right."""
+    folder = out / "cells" / cell.path
+    for name, sizes in (attacks or {}).items():
+        write_scan(folder / name, sizes)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [
+        held_out.PredictionRow(id, recording, 0, 0 if place < right else 1)
+        for place, (id, recording) in enumerate(zip(CLIPS, RECORDINGS, strict=True))
+    ]
+    output = {"num_entries": 100, "fit_seconds": 7.0, "num_classes": 10, "model": "net"}
+    if cell["kind"] in ("grid", "resolution", "alpha"):
+        held_out.PREDICTIONS.write(predictions_file(folder), rows)
+    if cell["kind"] == "curve":
+        held_out.PREDICTIONS.write(predictions_file(folder, "validation"), rows)
+        output = {"validation_right": right, "validation_clips": 10}
     (folder / "cell.json").write_text(json.dumps(output))
+    return cell
+
+
+def network(kind="grid", training="plain", *, corpus="esc10", name="alexnet", fold=1):
+    return study._cell(kind, corpus, "stft", f"{name}(width=2)", fold, training)
+
+
+PLAIN = {"FGSM": [0.05] * 9 + [0.2], "C&W": [0.5] * 5 + [1.5] * 5}
+OTHER = {"FGSM": [0.05] * 3 + [0.2] * 7, "C&W": [2.0] * 9 + [np.inf]}
 
 
 @pytest.fixture
-def out(tmp_path):
-    """Two clips; the twin needs more of the one attack, and resists the other once."""
-    name = "esc50/stft/alexnet/fold1"
-    write_cell(tmp_path, f"{name}/plain", accuracy=0.9, fgsm=[0.05, 0.2], l2=[0.5, 1.5])
-    write_cell(
-        tmp_path, f"{name}/adversarial", accuracy=0.8, fgsm=[0.2, 0.2], l2=[2.0, np.inf]
+def pair(tmp_path):
+    """A network whose twin needs more, and resists the second attack once."""
+    cells = [
+        write_cell(tmp_path, network(), right=9, attacks=PLAIN),
+        write_cell(tmp_path, network(training="adversarial"), right=7, attacks=OTHER),
+    ]
+    return tmp_path, cells
+
+
+def found(out, cells):
+    return Found(out, SIZE, {cell: out / "cells" / cell.path for cell in cells})
+
+
+def rows_of(out, cells):
+    return results.rows_of(results.read_all(found(out, cells).cells))
+
+
+def report(out, cells):
+    return page.as_markdown([*tables.report(found(out, cells))])
+
+
+def columns(table, line=0):
+    return dict(zip(table.header, table.rows[line], strict=True))
+
+
+def test_accuracy_is_pooled_over_folds_with_intervals_over_recordings(pair):
+    out, cells = pair
+    cells += [
+        write_cell(out, network(fold=2), right=5, attacks=PLAIN),
+        write_cell(out, network(training="adversarial", fold=2), right=5,
+                   attacks=OTHER),
+    ]  # fmt: skip
+    line = columns(tables.accuracy_table(rows_of(out, cells)))
+    assert (line["folds"], line["clips"]) == ("2", "20")
+    assert line["plain"].startswith("70.0 [") and line["adversarial"][:4] == "60.0"
+    assert line["drop"].startswith("+10.0 [")
+    # Five recordings of two clips: twenty independent clips would be known better.
+    low, high = map(float, line["plain"].split("[")[1].rstrip("]").split(","))
+    assert high - low > 30
+
+
+def test_rates_are_those_at_the_budget_that_fools_nine_tenths_of_plain_clips(pair):
+    (row,) = rows_of(*pair)
+    assert equal_success(row.sizes("FGSM")[0].sizes) == (0.05, True)
+    assert equal_success(row.sizes("C&W")[0].sizes) == (1.5, True)
+    line = columns(tables.equal_table([row]))
+    assert line["attacks"] == "2"
+    assert line["plain"][:5] == "95.0 "  # 9 and 10 of 10 clips
+    assert line["adversarial"][:5] == "15.0 "  # 3 and none
+    assert line["plain - adv."][:6] == "+80.0 "
+    # Within linf 0.1 nine and three clips, within l2 0.1 * sqrt(100) five and none.
+    line = columns(tables.fixed_table([row], EPS))
+    assert (line["plain"][:5], line["adversarial"][:5]) == ("70.0 ", "15.0 ")
+
+
+def test_an_attack_that_never_gets_there_is_marked_and_left_out_of_the_rule(pair):
+    out, cells = pair
+    some = {**PLAIN, "FGSM": [0.05] * 4 + [0.2] * 4 + [np.inf] * 2}
+    cells = [
+        write_cell(out, network(name="vgg16"), attacks=some),
+        write_cell(out, network(training="adversarial", name="vgg16"), attacks=OTHER),
+    ]
+    (row,) = rows_of(out, cells)
+    assert equal_success(row.sizes("FGSM")[0].sizes) == (0.2, False)
+    assert columns(tables.equal_table([row]))["attacks"] == "2*"
+    assert results.ratio_of(row, "FGSM", "area under success") is None
+    line = columns(tables.ratio_table([row]))
+    assert line["attacks"] == "1/2"
+    table = further_tables.attack_table([row], EPS)
+    assert columns(table)["budget"] == "0.2*" and columns(table)["ratio"] == "–"
+    # Sizes of which none is finite have no budget at all.
+    assert np.isnan(equal_success(np.array([np.inf])).budget)
+
+
+def test_ratios_by_both_readings(pair):
+    (row,) = rows_of(*pair)
+    line = columns(tables.ratio_table([row]))
+    # FGSM: means of 0.155 over 0.065 (all clips within either budget). C&W: a clip
+    # resists, so no budget of the twin has the area; its nine over a mean of 1.
+    first = results.ratio_of(row, "FGSM", "area under success")
+    assert first.whole and first.adversarial.value == pytest.approx(0.155)
+    second = results.ratio_of(row, "C&W", "area under success")
+    assert not second.whole and second.adversarial.value == 2.0
+    expected = (0.155 / 0.065 + 2.0) / 2
+    assert line["area under success"].startswith(f"{expected:.3f}* [")
+    # Attacked clips are doubted by 0.9 and clean ones by 0.1: nine of ten tell.
+    roc = results.ratio_of(row, "FGSM", "area under ROC")
+    assert roc.plain.value == pytest.approx(0.05)
+
+
+def test_the_second_reading_is_the_area_under_a_roc():
+    clean = np.array([0.1, 0.2, 0.3, 0.4, 0.45])
+    doubt = np.array([0.9, 0.8, 0.35, 0.7, 0.6])
+    sizes = Sizes(np.arange(1.0, 6.0), tuple("abcde"), clean, doubt, "l2", 4, 1.0)
+
+    def area(budget):
+        attacked = np.where(sizes.sizes <= budget, doubt, clean)
+        wins = np.sign(attacked[:, None] - clean[None, :])
+        return (wins.mean() + 1) / 2
+
+    for level in (0.6, 0.75, 0.9):
+        budget = roc_budget(sizes, level)
+        assert area(budget) >= level > area(budget - 1)
+    assert roc_budget(sizes, 0.99) == np.inf
+
+
+def test_entries_stand_beside_ours_on_the_same_corpus_alone(pair):
+    out, cells = pair
+    text = report(out, cells)
+    assert "144 entries" in text and "0 have ours beside them" in text
+    assert "ESC-10" in text and published.NAME not in text.split("## Recogn")[1]
+    for training, attacks in (("plain", PLAIN), ("adversarial", OTHER)):
+        cell = network(training=training, corpus="urbansound8k")
+        cells.append(write_cell(out, cell, attacks=attacks))
+    text = report(out, cells)
+    assert "3 have ours beside them: UrbanSound8K, STFT, AlexNet." in text
+    (row,) = [r for r in rows_of(out, cells) if r.corpus == "urbansound8k"]
+    line = tables.accuracy_table([row]).rows[0]
+    assert line[6] == "86.07" and line[9] == "21.43"
+    assert columns(tables.equal_table([row]))[published.NAME] == "53.24"
+    assert columns(tables.ratio_table([row]))[published.NAME] == "1.903"
+
+
+def test_claims_have_a_verdict_by_named_criteria(pair):
+    from experiments.lab import claims
+
+    rows = rows_of(*pair)
+    found = {each.text: each for each in tables.claimed(rows, EPS)}
+    lowers = found["It lowers the fooling rate of attacks of limited strength."]
+    # Five recordings decide nothing, however large the fall.
+    assert lowers.verdict is claims.Verdict.UNDECIDED
+    assert "plain minus adversarial" in lowers.criteria[0].name
+    assert lowers.criteria[0].difference.value == pytest.approx(0.8)
+    best = found["ResNet-56 on DWT||Tonnetz is the most accurate."]
+    assert best.verdict is claims.Verdict.UNTESTED
+
+
+def test_targets_sizes_and_weights_have_tables_of_their_own(pair):
+    out, cells = pair
+    cells += [
+        write_cell(out, network("untargeted", training), attacks={"FGSM": sizes})
+        for training, sizes in (("plain", [0.05] * 10), ("adversarial", [0.2] * 10))
+    ]
+    cells += [
+        write_cell(out, network("pia", t), attacks={"PIA": [0.1] * 10})
+        for t in ("plain", "adversarial")
+    ]
+    cells.append(write_cell(out, network("resolution"), right=10))
+    cells.append(
+        write_cell(out, network("alpha", "0.3"), right=6, attacks={"FGSM": [0.2] * 10})
     )
-    return tmp_path
+    every = results.read_all(found(out, cells).cells)
+    (row,) = results.rows_of(every)
+    assert row.attacks == ["FGSM", "PIA", "C&W"]
+    table = further_tables.untargeted_table(every)
+    assert [line[:2] for line in table.rows] == [
+        ["FGSM", "reaches a class"], ["FGSM", "leaves its own"],
+    ]  # fmt: skip
+    assert [line[5].split(" ")[0] for line in table.rows] == ["30.0", "0.0"]
+    line = further_tables.resolution_table(every).rows[0]
+    assert line[4].startswith("90.0") and line[6].startswith("+10.0")
+    lines = further_tables.alpha_table(every, [row]).rows
+    assert [line[3] for line in lines] == ["1", "0.5", "0.3"]
+    assert [line[6].split(" ")[0] for line in lines] == ["90.0", "30.0", "0.0"]
+    text = report(out, cells)
+    for title in ("With and without a target", "another input", "clean loss"):
+        assert title in text
 
 
-def found(out):
-    files = sorted(out.glob("cells/*/*/*/*/*/cell.json"))
-    names = ["/".join(file.parent.parts[-5:]) for file in files]
-    folders = {name: out / "cells" / name for name in names}
-    cells = {Cell(name): folder for name, folder in folders.items()}
-    assert all(map(cell_files.has_accuracy, folders.values()))
-    return Found(out, PRESETS["small"]._replace(eps=EPS), cells)
+def write_curve(out, network, steps, share, right):
+    cell = curve._cell("esc10", network, 1, steps, share)
+    return write_cell(out, cell, right=right)
 
 
-def results(out):
-    return [study.read(cell, folder) for cell, folder in found(out).cells.items()]
+def test_the_fewest_steps_near_the_best_are_chosen(tmp_path):
+    networks, lengths = ("alexnet(width=2)", "resnet18"), (300, 600, 900)
+
+    def chosen():
+        return curve.chosen(tmp_path, "esc10", networks, lengths)
+
+    for steps, right in ((300, 6), (600, 8), (900, 8)):
+        assert chosen() is None
+        for name in networks:
+            write_curve(tmp_path, name, steps, 1.0, right)
+    assert chosen() == 600
+    write_curve(tmp_path, networks[0], 900, 1.0, 10)
+    assert chosen() == 900
+    write_curve(tmp_path, networks[0], 300, 1.0, 10)
+    write_curve(tmp_path, networks[1], 300, 1.0, 8)
+    assert chosen() == 300
 
 
-def report(out):
-    return page.as_markdown([*study.report(found(out))])
+def test_the_curve_has_a_table_and_figures(tmp_path):
+    size = SIZE._replace(networks=("alexnet(width=2)",))
+    every = curve.cells(size, ["esc10"])
+    assert [cell.path for cell in every] == [
+        f"curve/esc10/alexnet/{n}" for n in ("300", "600", "900", "600-0.25", "600-0.5")
+    ]
+    cells = [write_cell(tmp_path, cell, right=8) for cell in every]
+    text = page.as_markdown([*tables.report(Found(tmp_path, size, dict.fromkeys(cells)
+        | {cell: tmp_path / "cells" / cell.path for cell in cells}))])  # fmt: skip
+    assert "chosen" in text and "No network has both" in text
+    for name in ("curve_steps.png", "curve_share.png"):
+        assert (tmp_path / name).stat().st_size > 10_000
+    lines = curve.table(tmp_path, size, {
+        cell: tmp_path / "cells" / cell.path for cell in cells
+    }).rows  # fmt: skip
+    assert [line[1:3] for line in lines if line[-1] == "chosen"] == [["1", "300"]]
+    assert lines[0][4] == "80"
 
 
-def test_a_clip_needs_the_first_budget_that_fools_it(out):
-    found = read_scan(out / "cells/esc50/stft/alexnet/fold1/plain/FGSM")
-    assert found.ids == ("clip0", "clip1")
-    np.testing.assert_array_equal(found.sizes, [0.05, 0.2])
-    # The second was asked at both budgets.
-    np.testing.assert_array_equal(found.queries, [10, 20])
-    with pytest.raises(FileNotFoundError, match="not been run"):
-        read_scan(out / "nothing")
-
-
-def test_the_three_tables(out):
-    (pair,) = study.pairs(results(out))
-    ((_, cell),) = study.accuracy_table([pair]).rows
-    assert cell == "90.0 [68, 99], (10.0)"
-    # Within linf 0.1 one clip of the plain network and none of the twin; within l2
-    # 0.1 * sqrt(100) likewise.
-    ((_, cell),) = study.fooling_table([pair], EPS).rows
-    assert cell == "0.0, (plain 50.0)"
-    # FGSM: 0.2 over the mean of 0.05 and 0.2. C&W: the one fooled over a mean of 1.
-    assert study.ratio(pair, "FGSM") == pytest.approx(1.6)
-    assert study.ratio(pair, "C&W") == pytest.approx(2.0)
-    assert study.ratio_table([pair]).rows == [["ESC-50, STFT", "1.800"]]
-
-
-def test_a_ratio_without_an_area_of_nine_tenths_is_starred(out):
-    (pair,) = study.pairs(results(out))
-    table = study.attack_table([pair], EPS)
-    ratios = {line[2]: line[11] for line in table.rows}
-    assert ratios == {"FGSM (linf)": "1.6", "C&W (l2)": "2*"}
-    # Within the limit one of two clips of the plain network, and none of the twin's.
-    assert table.rows[0][5:7] == ["50 [1, 99]", "0 [0, 84]"]
-
-
-def test_an_attack_that_fools_nothing_has_no_ratio(out):
-    (pair,) = study.pairs(results(out))
-    pair.adversarial.attacks["C&W"] = Needed(
-        ("a", "b"), np.array([np.inf, np.inf]), "l2", *np.zeros((3, 2))
+def test_every_clip_has_a_line(pair):
+    out, cells = pair
+    report(out, cells)
+    file = out / "needed.tsv"
+    rows = tables.NEEDED.parse(file.read_bytes(), file)
+    assert len(rows) == 2 * 2 * 10
+    (place,) = np.flatnonzero(
+        (np.asarray(rows.attack) == "C&W")
+        & (np.asarray(rows.clip) == "clip9")
+        & (np.asarray(rows.training) != "plain")
     )
-    assert np.isnan(study.ratio(pair, "C&W"))
-    assert study.ratio_table([pair]).rows == [["ESC-50, STFT", "1.600"]]
+    assert rows.needed[place] == np.inf and rows.recording[place] == "r4"
+    assert rows.clean_doubt[place] == rows.doubt[place] == pytest.approx(0.1)
 
 
-def test_folds_are_averaged_and_a_missing_network_is_a_dash(out):
-    for training, accuracy in (("plain", 0.7), ("adversarial", 0.7)):
-        write_cell(
-            out,
-            f"esc50/stft/alexnet/fold2/{training}",
-            accuracy=accuracy,
-            fgsm=[0.2],
-            l2=[1.0],
-        )
-        write_cell(
-            out,
-            f"esc50/dwt/vgg16/fold1/{training}",
-            accuracy=0.5,
-            fgsm=[0.2],
-            l2=[1.0],
-        )
-    table = study.accuracy_table(study.pairs(results(out)))
-    assert table.header == ["data", "AlexNet", "VGG-16"]
-    rows = {line[0]: line[1:] for line in table.rows}
-    # Of the 40 clips of both folds.
-    assert rows["ESC-50, STFT"] == ["80.0 [64, 91], (5.0)", "–"]
-    assert rows["ESC-50, DWT"] == ["–", "50.0 [27, 73], (0.0)"]
-
-
-def test_the_report_has_tables_and_a_figure(out):
-    text = report(out)
-    assert "| ESC-50, STFT | 90.0 [68, 99], (10.0) |" in text
-    assert "success.png" in text
+def test_the_figure_has_every_attack(pair):
+    out, cells = pair
+    assert "success.png" in report(out, cells)
     assert (out / "success.png").stat().st_size > 10_000
     # The adversarial twin of the next cell is still missing.
-    write_cell(out, "esc50/stft/vgg16/fold1/plain", accuracy=0.5, fgsm=[0.2], l2=[1.0])
-    assert "VGG" not in report(out)
+    cells.append(write_cell(out, network(name="vgg16"), attacks=PLAIN))
+    assert "VGG" not in report(out, cells)
 
 
-def test_every_clip_has_a_line(out):
-    report(out)
-    header, *lines = (out / "needed.tsv").read_text().splitlines()
-    assert header.split("\t")[5:] == ["attack", "clip", "norm", "needed", "queries"]
-    assert len(lines) == 2 * 2 * 2
-    cell = ["esc50", "stft", "alexnet", "1", "adversarial"]
-    assert "\t".join([*cell, "C&W", "clip1", "l2", "inf", "10"]) in lines
+def test_there_are_144_published_entries():
+    tables_of = (published.FOOLING_RATE, published.PERTURBATION_RATIO)
+    counts = [len(line) for table in tables_of for line in table.values()]
+    counts += [len(line) for line in published.ACCURACY_AND_BRACKET.values()]
+    assert sum(counts) == published.NUM_ENTRIES == 144
+    # The ranges that the report gives are those of the entries.
+    drops = [e[1] for line in published.ACCURACY_AND_BRACKET.values() for e in line]
+    assert (min(drops), max(drops)) == (6.89, 29.12)
+    rates, ratios = (
+        [entry for line in table.values() for entry in line] for table in tables_of
+    )
+    assert (min(rates), max(rates)) == (49.33, 76.38)
+    assert (min(ratios), max(ratios)) == (1.231, 2.892)
+    entry = published.entry("esc50", "dwt_tonnetz", "resnet56")
+    assert entry == (71.79, 18.21, 70.42, 2.609)
+    assert published.entry("esc10", "stft", "alexnet") is None
