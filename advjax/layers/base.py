@@ -45,4 +45,5 @@ _RANGES = {
     "threshold": (lambda size: 0 <= size < math.inf, "a number of at least 0"),
     "mean": (math.isfinite, "a finite number"),
     "coef0": (math.isfinite, "a finite number"),
+    "cost": (lambda size: 0 < size < math.inf, "a positive finite number, or None"),
 }

@@ -21,6 +21,7 @@ class Guarded(Network):
         network: a choice from `MODELS` for images.
         boost: as in `SurfSvm`.
         energy: as in `SurfSvm`.
+        centred: as in `SurfSvm`.
         denoise: as in `SurfSvm`.
         width: as in `SurfSvm`.
     """
@@ -29,6 +30,7 @@ class Guarded(Network):
     network: str = "alexnet"
     boost: float | None = 1.5
     energy: float = 0.95
+    centred: bool = False
     denoise: bool = True
     width: int = 32
 
@@ -46,7 +48,7 @@ class Guarded(Network):
     @property
     def front(self) -> Front:
         """The stages before the autoencoder."""
-        return Front(self.boost, self.energy)
+        return Front(self.boost, self.energy, self.centred)
 
     def __call__(
         self, x: Float[Array, "batch height width 1"], *, train: bool

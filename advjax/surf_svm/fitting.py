@@ -46,7 +46,8 @@ class SvmRecipe:
         noise: standard deviation of noise on every training image before all stages,
             for smoothed classifiers.
         num_descriptors: largest number of descriptors for the codebook.
-        costs: candidates for the machine's C; cross-validation selects one.
+        costs: candidates for the machine's C, of which cross-validation selects one
+            unless the network has its own.
         num_folds: of the cross-validation.
     """
 
@@ -341,8 +342,8 @@ def fit_machine(
 ) -> dict[str, np.ndarray]:
     """The variables of the machine: scaling, support vectors, coefficients, intercept.
 
-    C is the cost with the best accuracy in cross-validation, the least one of equally
-    good ones.
+    C is the network's or, without one, the cost with the best accuracy in
+    cross-validation, the least of equally good ones.
     """
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
     from sklearn.svm import SVC
@@ -356,14 +357,15 @@ def fit_machine(
         kernel="poly", degree=kernel.degree, gamma=kernel.gamma, coef0=kernel.coef0
     )
     fewest = int(np.bincount(y, minlength=network.num_classes).min())
+    costs = recipe.costs if network.cost is None else (network.cost,)
     with Progress("machine", total=1, unit="fits") as line:
-        if len(recipe.costs) == 1 or fewest < 2:
-            machine.set_params(C=recipe.costs[len(recipe.costs) // 2]).fit(x, y)
+        if len(costs) == 1 or fewest < 2:
+            machine.set_params(C=costs[len(costs) // 2]).fit(x, y)
         else:
             folds = StratifiedKFold(
                 min(recipe.num_folds, fewest), shuffle=True, random_state=0
             )
-            search = GridSearchCV(machine, {"C": recipe.costs}, cv=folds).fit(x, y)
+            search = GridSearchCV(machine, {"C": costs}, cv=folds).fit(x, y)
             machine = search.best_estimator_
         line.advance(1, note=f"C {machine.C:g}")
     found = machine_of(machine)._asdict()

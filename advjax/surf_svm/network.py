@@ -55,6 +55,8 @@ class SurfSvm(Network):
         boost: of the high-boost filter; None leaves enhancement out.
         energy: share of the squared singular values that is kept; 1 leaves the
             reduction out.
+        centred: subtract an image's mean before the reduction and add it afterwards:
+            the energy is then a share of the variance.
         denoise: use the autoencoder.
         width: channels of the autoencoder's first convolution.
         zones: rows and columns of the grid; a zone without key points is described at
@@ -68,6 +70,7 @@ class SurfSvm(Network):
         num_words: of the codebook.
         degree: of the kernel.
         coef0: of the kernel; gamma is 1 over the number of the machine's inputs.
+        cost: the machine's C; None lets the fit select it by cross-validation.
         num_support: support vectors, set by the fit.
         version: of the pipeline; only the version of this code is accepted.
     """
@@ -75,6 +78,7 @@ class SurfSvm(Network):
     num_classes: int
     boost: float | None = 1.5
     energy: float = 0.95
+    centred: bool = False
     denoise: bool = True
     width: int = 32
     zones: int = 8
@@ -85,6 +89,7 @@ class SurfSvm(Network):
     num_words: int = 256
     degree: int = 3
     coef0: float = 1.0
+    cost: float | None = None
     num_support: int = 1
     version: int = VERSION
 
@@ -125,7 +130,7 @@ class SurfSvm(Network):
     @property
     def front(self) -> "Front":
         """The stages before the autoencoder."""
-        return Front(self.boost, self.energy)
+        return Front(self.boost, self.energy, self.centred)
 
     @property
     def description(self) -> "Description":
@@ -191,12 +196,18 @@ class Front(NamedTuple):
 
     boost: float | None
     energy: float
+    centred: bool = False
 
     def reduce(self, image: Image) -> Image:
         """The image enhanced, and reduced to its largest singular values."""
         if self.boost is not None:
             image = enhance(image, boost=self.boost)
-        return image if self.energy == 1 else reduce_rank(image, energy=self.energy)
+        if self.energy == 1:
+            return image
+        if not self.centred:
+            return reduce_rank(image, energy=self.energy)
+        mean = jnp.mean(image)
+        return mean + reduce_rank(image - mean, energy=self.energy)
 
     def reduce_each(
         self, images: Float[Array, "batch height width"]

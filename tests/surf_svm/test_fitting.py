@@ -13,6 +13,7 @@ from advjax.surf_svm.fitting import (
     fit,
     fit_autoencoder,
     fit_codebook,
+    fit_machine,
 )
 
 pytest.importorskip("sklearn")
@@ -169,3 +170,15 @@ def test_more_words_than_descriptors_are_told():
     with pytest.raises(ValueError, match="num_words=6: .* 5 different descriptors"):
         fit_codebook(descriptors, 6, RECIPE, 0)
     assert fit_codebook(descriptors, 5, RECIPE, 0).shape == (5, 64)
+
+
+def test_the_cost_of_a_network_goes_before_cross_validation():
+    x, y = np.random.default_rng(0).normal(size=(20, 6)), np.arange(20) % 2
+    recipe = SvmRecipe(costs=(0.01, 100.0))
+
+    def largest(network):
+        return np.abs(fit_machine(x, y, network, recipe)["coefficients"]).max()
+
+    # A machine's coefficients are at most its C, and those on the wrong side reach it.
+    np.testing.assert_allclose(largest(NETWORK.clone(cost=0.003)), 0.003)
+    assert largest(NETWORK) >= 0.0099

@@ -137,7 +137,11 @@ def test_a_saved_pipeline_comes_back_and_another_version_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"encoder": "none"}, "choose one of soft"), ({"num_words": 0}, "give 1 to")],
+    [
+        ({"encoder": "none"}, "choose one of soft"),
+        ({"num_words": 0}, "give 1 to"),
+        ({"cost": 0.0}, "give a positive finite number, or None"),
+    ],
 )
 def test_options_that_no_fit_can_serve_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
@@ -162,3 +166,17 @@ def network_alone():
     from advjax.models.guarded import network_behind
 
     return network_behind("resnet18(width=4,resize=16)", 3)
+
+
+def test_a_centred_reduction_keeps_a_share_of_the_variance():
+    image = 5 + np.asarray(IMAGES[0, :, :, 0], np.float64)
+    front = network.Front(boost=None, energy=0.9, centred=True)
+    found = np.asarray(jax.jit(front.reduce)(jnp.float32(image)))
+    u, values, vt = np.linalg.svd(image - image.mean())
+    shares = np.cumsum(values**2) / np.sum(values**2)
+    rank = int((shares < 0.9).sum()) + 1
+    expected = image.mean() + (u[:, :rank] * values[:rank]) @ vt[:rank]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    # Without centring the mean alone is nearly all of the energy.
+    plain = jax.jit(front._replace(centred=False).reduce)(jnp.float32(image))
+    assert np.linalg.matrix_rank(np.asarray(plain) / 5, tol=1e-3) == 1 < rank
