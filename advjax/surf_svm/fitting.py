@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from advjax.classifier import Classifier
 from advjax.optimisers import with_dtype_promotion
@@ -92,7 +92,7 @@ def fit(
     """
     x = np.asarray(x, np.float32)[..., 0]
     y = np.asarray(y)
-    shown = np.ptp(x.reshape(len(x), -1), axis=1) > _FLAT
+    shown = ~is_flat(x)
     if not shown.any():
         raise ValueError(
             f"all {len(x)} training images have a single value, as silence has: check "
@@ -128,20 +128,37 @@ def fit(
     )
 
 
+def is_flat(
+    images: Float[np.ndarray, "examples height width"],
+) -> Bool[np.ndarray, "examples"]:
+    """True for each image of a single value."""
+    return np.ptp(images.reshape(len(images), -1), axis=1) <= _FLAT
+
+
 def _words(network: SurfSvm, images, recipe: SvmRecipe, seed: int) -> dict[str, Any]:
     """The codebook, from a sample of every image's descriptors to save memory."""
     describe = functools.partial(jax.lax.map, network.description.describe)
     room = -(-recipe.num_descriptors // len(images))
     generator = np.random.default_rng(seed)
-
-    def sample(part):
-        found = [one[there] for one, there in zip(*part, strict=True)]
-        return np.concatenate(
-            [one[np.sort(generator.permutation(len(one))[:room])] for one in found]
-        )
-
-    sampled = _in_parts(describe, images, "described images", keep=sample)
+    sampled = _in_parts(
+        describe, images, "described images",
+        keep=lambda part: descriptor_sample(*part, room=room, generator=generator),
+    )  # fmt: skip
     return {"words": fit_codebook(sampled, network.num_words, recipe, seed)}
+
+
+def descriptor_sample(
+    descriptors: Float[np.ndarray, "examples points features"],
+    present: Bool[np.ndarray, "examples points"],
+    *,
+    room: int,
+    generator: np.random.Generator,
+) -> Float[np.ndarray, "sampled features"]:
+    """At most `room` descriptors of each image, drawn at random, in their order."""
+    found = [one[there] for one, there in zip(descriptors, present, strict=True)]
+    return np.concatenate(
+        [one[np.sort(generator.permutation(len(one))[:room])] for one in found]
+    )
 
 
 @runtime_checkable

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from flax import linen as nn
+from jaxtyping import Float
 
 from advjax import catalog, checkpoint, evaluation, pretrained
 from advjax.classifier import Classifier
@@ -149,7 +150,8 @@ def fit_pipeline(
     """
     recipe = _stage_recipe(training)
     return fitting.fit(
-        module, training.representation, _images(training, train), train.y,
+        module, training.representation, images_of(training.representation, train),
+        train.y,
         labels=training.labels, recipe=recipe, seed=training.seed, workdir=workdir,
     )  # fmt: skip
 
@@ -163,7 +165,7 @@ def train_guarded(
         ValueError: a defence that no stage is fitted with.
     """
     recipe = _stage_recipe(training)
-    train = train._replace(x=_images(training, train))
+    train = train._replace(x=images_of(training.representation, train))
     stages = fitting.Stages(
         workdir / "stages", module, training.representation, recipe, train.x, train.y,
         training.seed,
@@ -171,7 +173,7 @@ def train_guarded(
     params = fitting.fit_front(module, train.x[..., 0], recipe, training.seed, stages)
 
     def pure(dataset: Dataset) -> Dataset:
-        images = _images(training, dataset)[..., 0]
+        images = images_of(training.representation, dataset)[..., 0]
         return dataset._replace(x=fitting.purify(module, params, images)[..., None])
 
     behind = network_behind(module.network, module.num_classes)
@@ -181,9 +183,11 @@ def train_guarded(
     return network.replace(variables=variables, module=module)
 
 
-def _images(training: Training, dataset: Dataset) -> np.ndarray:
+def images_of(
+    stage: Representation, dataset: Dataset
+) -> Float[np.ndarray, "examples height width 1"]:
     """The images of a dataset in memory, made of its audio where none are stored."""
-    x, stage = dataset.x, training.representation
+    x = dataset.x
     if x.dtype != np.int16:
         return np.asarray(x)
     images = np.empty((len(dataset.y), *stage.feature_shape), np.float32)
