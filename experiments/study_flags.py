@@ -51,7 +51,12 @@ PITCH_SHIFT = flags.DEFINE_enum(
 SCALE = flags.DEFINE_float(
     "scale", None, "Divisor of the images' sides. The default is that of --preset."
 )
-FOLDS = flags.DEFINE_list("folds", ["1"], "Official folds to test on.")
+FOLDS = flags.DEFINE_list(
+    "folds",
+    None,
+    "Official folds to test on. The default is the study's: the first, or all with "
+    "every class.",
+)
 IMAGE_FLAGS = (ESC50_DIR, URBANSOUND8K_DIR, PITCH_SHIFT, SCALE, FOLDS)
 REPRESENTATION = define_choices(
     "representation",

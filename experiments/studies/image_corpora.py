@@ -1,5 +1,6 @@
 """Tasks on images of environmental sound, as in the papers of Esmaeilpour's group."""
 
+import collections
 import dataclasses
 import pathlib
 from typing import Any
@@ -7,6 +8,11 @@ from typing import Any
 from advjax import catalog
 from advjax.representations import FRONT_ENDS
 from advjax.training import Recipe
+from data_prep.corpora.esc50 import COLUMNS as ESC50_COLUMNS
+from data_prep.corpora.esc50 import TABLE as ESC50_TABLE
+from data_prep.corpora.tables import read_table
+from data_prep.corpora.urbansound8k import COLUMNS as URBANSOUND8K_COLUMNS
+from data_prep.corpora.urbansound8k import TABLE as URBANSOUND8K_TABLE
 from experiments import flags
 from experiments.lab.task import Task
 
@@ -41,16 +47,63 @@ def folder_of(corpus: str) -> str:
     return folders()[_SUBSETS.get(corpus, (corpus,))[0]]
 
 
+LEAST_CLIPS = 5
+"""Of each class in a fold that tests or validates; our choice. ESC-50 has 8, and parts
+of a corpus may have a fold with one."""
+
+
+def clips_at_hand(corpus: str) -> dict[int, collections.Counter[str]]:
+    """The number of clips of each class in each official fold, by the corpus's table.
+
+    Raises:
+        FileNotFoundError: the folder has no such table.
+    """
+    name, table, columns = "category", ESC50_TABLE, ESC50_COLUMNS
+    if corpus == "urbansound8k":
+        name, table, columns = "class", URBANSOUND8K_TABLE, URBANSOUND8K_COLUMNS
+    found: dict[int, collections.Counter[str]] = {}
+    for row in read_table(pathlib.Path(folder_of(corpus)) / table, columns):
+        if corpus != "esc10" or row["esc10"]:
+            found.setdefault(row["fold"], collections.Counter())[row[name]] += 1
+    return found
+
+
+def num_classes_at_hand(corpus: str) -> int:
+    """The number of classes with clips."""
+    return len(set().union(*clips_at_hand(corpus).values()))
+
+
+def whole_folds(corpus: str) -> list[int]:
+    """The official folds with at least `LEAST_CLIPS` of every class at hand, rising."""
+    found = clips_at_hand(corpus)
+    every = set().union(*found.values())
+    return sorted(
+        fold
+        for fold, clips in found.items()
+        if all(clips[name] >= LEAST_CLIPS for name in every)
+    )
+
+
 def fold_names() -> list[str]:
-    """The official folds to test on, such as "fold1".
+    """The official folds to test on, such as "fold1"; the first one by default.
 
     Raises:
         ValueError: a fold that is no number.
     """
-    for text in flags.FOLDS.value:
+    return [f"fold{number}" for number in fold_numbers() or [1]]
+
+
+def fold_numbers() -> list[int]:
+    """The official folds that --folds names, none by default.
+
+    Raises:
+        ValueError: a fold that is no number.
+    """
+    given = flags.FOLDS.value or []
+    for text in given:
         if not text.strip().isdigit():
             raise ValueError(f"--folds: {text!r} is no number of a fold")
-    return [f"fold{int(text)}" for text in flags.FOLDS.value]
+    return [int(text) for text in given]
 
 
 def short_recipe(num_steps: int, validate_every: int) -> Recipe:
