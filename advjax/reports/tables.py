@@ -105,7 +105,7 @@ def share_text(share: Share | ClusteredShare, digits: int = 3) -> str:
     return f"{share.value:.{digits}f} [{low:.2f}, {high:.2f}]"
 
 
-def percent_text(share: Share, digits: int = 0) -> str:
+def percent_text(share: Share | ClusteredShare, digits: int = 0) -> str:
     """A share in percent with its 95 % interval, such as `90 [73, 98]`."""
     if not share.total:
         return DASH

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -19,10 +19,12 @@ from advjax import evaluation
 from advjax.models import SurfSvm
 from advjax.reports import figures
 from advjax.runs import folder as runs
+from advjax.runs.row_types import ATTACK_ROWS
 from experiments.lab import adversarial_examples, cached_rows, cell_files
 from experiments.lab.grid import Job, Step
 from experiments.lab.steps import attacked_points, is_whole
 from experiments.lab.task import Task
+from experiments.studies.robust_svm.selection import Choice
 
 
 class Moved(NamedTuple):
@@ -30,7 +32,7 @@ class Moved(NamedTuple):
 
     Attributes:
         source: the cell of the classifier that was attacked.
-        attack: name of the attack.
+        attack: the run's name, of the attack and its budget.
         id: the clip's.
         label: the clip's.
         clean: the prediction on the clip.
@@ -52,14 +54,16 @@ class Transfer(Step):
     Attributes:
         victim: the classifier.
         task: its task.
+        choice: of its setting, if it has one.
         num_points: clips that were attacked.
-        made: by attacked classifier and attack, the name of the run's folder.
+        made: the names of its runs by attacked classifier.
     """
 
     victim: str
     task: Task
+    choice: Choice | None
     num_points: int
-    made: Mapping[str, Mapping[str, str]]
+    made: Mapping[str, Sequence[str]]
 
     def given(self, job: Job) -> Any:
         """The settings of the finished runs; None before the classifier's cell."""
@@ -74,7 +78,8 @@ class Transfer(Step):
         """Predict the examples that exist, unless transfer.tsv has them."""
         if (given := self.given(job)) is None:
             return
-        system = self.task.resolve()
+        task = self.choice.task(job.out, self.task) if self.choice else self.task
+        system = task.resolve()
         points = attacked_points(system, self.num_points)
         decided_by = [system.classifier.digest(), *(point.id for point in points)]
         for source, each in given.items():
@@ -106,7 +111,7 @@ class Transfer(Step):
     def _runs(self, job: Job) -> dict[str, dict[str, pathlib.Path]]:
         """The runs of every classifier whose runs are all finished."""
         found = {
-            source: {name: job.folder.parent / source / run for name, run in of.items()}
+            source: {run: job.folder.parent / source / run for run in of}
             for source, of in self.made.items()
         }
         return {s: of for s, of in found.items() if all(map(is_whole, of.values()))}
@@ -140,3 +145,57 @@ class DrawStages(Step):
             units="level within [0, 1]",
             title="Behind each stage of the pipeline",
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawTwins(Step):
+    """A figure of clips and their adversarial twins, each with its prediction.
+
+    Attributes:
+        runs: the run of each row's examples, below the folder of this input, by title.
+        num_points: clips that were attacked.
+        num_rows: of each run.
+    """
+
+    runs: Mapping[str, str]
+    num_points: int
+    num_rows: int = 2
+
+    def given(self, job: Job) -> list[str]:
+        """The runs that are finished."""
+        folders = {run: job.folder.parent / run for run in self.runs.values()}
+        return [run for run, folder in folders.items() if is_whole(folder)]
+
+    def run(self, job: Job) -> None:
+        """Draw twins_CORPUS.png into the folder of the study."""
+        system = job.resolve()
+        points = {p.id: p for p in attacked_points(system, self.num_points)}
+        position = {id: place for place, id in enumerate(points)}
+        labels, images, titles, names = system.classifier.labels, [], [], []
+        for title, run in self.runs.items():
+            folder = job.folder.parent / run
+            if not is_whole(folder):
+                continue
+            rows = ATTACK_ROWS.read(folder)
+            stored = adversarial_examples.examples(folder, position)
+            won = np.flatnonzero(rows.success & (rows.clean == rows.label))
+            for place in won[: self.num_rows]:
+                id = rows.id[place]
+                x, twin = points[id].x[..., 0], np.asarray(stored[id])[..., 0]
+                images.append(np.stack([x, twin, twin - x]))
+                first, second = (
+                    labels[int(each[place])] for each in (rows.clean, rows.predict)
+                )
+                size = f"linf {rows.linf[place]:.3g}"
+                titles.append([f"clip: {first}", f"twin: {second}", size])
+                names.append(title)
+        if images:
+            figures.image_grid_plot(
+                np.stack(images),
+                job.out / f"twins_{job.cell['corpus']}.png",
+                row_labels=names,
+                titles=titles,
+                units="level within [0, 1]",
+                title="Clips, adversarial twins, and the predictions on both",
+                last_is_difference=True,
+            )

@@ -1,91 +1,49 @@
-"""The tables and the figure of PGD in the study of the classical pipeline."""
+"""The tables of the study of the classical pipeline."""
 
 import functools
 import pathlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Annotated, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
 
-from advjax.metrics.robustness import attackable, success_rate_auc
-from advjax.metrics.shares import Share, share_of
-from advjax.reports import figures
-from advjax.reports.page import Block, Heading
-from advjax.reports.tables import (
-    INTERVAL_NOTE,
-    Table,
-    certified_accuracy_table,
-    percent_text,
-)
+from advjax.metrics.clustered import ClusteredShare
+from advjax.metrics.robustness import success_rate_auc
+from advjax.reports.tables import DASH, Table, percent_text
 from advjax.runs.cells import ANY, Real
-from advjax.runs.columns import Rows
+from advjax.runs.columns import concatenate
 from advjax.runs.row_types import ATTACK_ROWS
 from advjax.runs.rows import Schema
-from experiments.lab import cached_rows, cell_files, certify_report
-from experiments.lab.grid import Found
-from experiments.lab.steps import is_whole
-from experiments.lab.study_tables import listing, sections
-from experiments.studies.robust_svm.machine import Evaded
-from experiments.studies.robust_svm.steps import Moved
+from experiments.lab import certify_report
+from experiments.lab.study_tables import listing
+from experiments.studies.robust_svm import published
+from experiments.studies.robust_svm.results import (
+    Columns,
+    Result,
+    Transferred,
+    is_right,
+)
 from experiments.studies.robust_svm.victims import (
+    CURVED,
     EPS,
+    INPUTS,
     NETWORKS,
     STAGES,
     SURVEYED,
     TRANSFERRED,
     Planned,
-    planned,
     run_name,
 )
 
-TITLES = {
-    "alexnet": "AlexNet",
-    "googlenet": "GoogLeNet",
-    "plain_svm": "plain SVM",
-    "surf_svm": "pipeline, soft",
-    "surf_svm_hard": "pipeline, hard",
-    "guarded_alexnet": "AlexNet behind enhancement, SVD, autoencoder",
-    "surf_svm_no_enhancement": "soft, no enhancement",
-    "surf_svm_no_svd": "soft, no SVD",
-    "surf_svm_no_autoencoder": "soft, no autoencoder",
-    "surf_svm_bare": "soft, none of the three",
-}
-CORPORA = {"esc50": "ESC-50", "urbansound8k": "UrbanSound8K"}
-INPUTS = {"dwt": "DWT", "stft": "STFT", "crp": "cross-recurrence plot"}
-
-
-def report(found: Found) -> Iterator[Block]:
-    """The parts of study.md; draws pgd_CORPUS.png and writes attacked.tsv."""
-    yield Heading("The robust classical pipeline under attack", 1)
-    yield (
-        "Fooled: the share of the clips that a classifier predicts correctly (n of "
-        "them) on which an attack succeeds. FGSM, BIM, NES and PGD keep within a linf "
-        f"norm of {EPS:g} of images in [0, 1]; JSMA looks for few entries, C&W for a "
-        "small l2 norm. Gradients go through the pipeline's counts and key points by "
-        "backward pass approximation: the attacker knows the defence.\n\n"
-        f"Rates in %; {INTERVAL_NOTE}. Clips of a pooled rate are attacked several "
-        "times, and so its interval is too narrow."
-    )
-    attacks = planned(found.preset)
-    for corpus in dict.fromkeys(cell["corpus"] for cell in found.cells):
-        where = found.out / "cells" / corpus
-        if not (where / "dwt").is_dir():
-            continue
-        yield Heading(CORPORA[corpus])
-        by_input = {input: read(where / input) for input in INPUTS}
-        yield from sections(corpus_tables(by_input, attacks), level=3)
-        if curves := _pgd_curves(by_input["dwt"], attacks["pgd"].budgets):
-            figures.attacked_accuracy_plot(
-                curves,
-                found.out / f"pgd_{corpus}.png",
-                x_label="linf norm of the perturbation of an image in [0, 1]",
-                title=f"{CORPORA[corpus]}: PGD by each classifier's own gradients",
-            )
-            yield f"![accuracy under PGD](pgd_{corpus}.png)"
-        if (found.out / f"stages_{corpus}.png").exists():
-            yield f"![images behind each stage](stages_{corpus}.png)"
-    _write_every_row(found.out)
+INPUT_TITLES = {"dwt": "DWT", "stft": "STFT", "crp": "cross-recurrence plot"}
+INTERVALS = (
+    "in brackets or below a rate: its 95 % interval by bootstrap over recordings, as "
+    "several clips may be of one; where all clips agree, Clopper and Pearson's for as "
+    "many recordings"
+)
+WORST = ("fgsm", "bim_a", "bim_b", "nes", "pgd")
+"""The attacks within a linf norm."""
+RADII = (0.0, 0.05, 0.1, 0.2, 0.3)
 
 
 class AttackedRow(NamedTuple):
@@ -107,200 +65,42 @@ class AttackedRow(NamedTuple):
 ATTACKED = Schema(AttackedRow, "attacks of all cells")
 
 
-def _write_every_row(out: pathlib.Path) -> None:
+def write_every_row(out: pathlib.Path) -> None:
+    """Write attacked.tsv from the runs of all cells."""
     lines = []
-    for file in sorted(out.glob("cells/*/*/*/*/rows.tsv")):
+    for file in sorted(out.glob("cells/*/*/*/*/*/rows.tsv")):
         if file.parent.name == "certified":
             continue
-        cell = "/".join(file.parts[-5:-2])
+        cell = "/".join(file.parts[-6:-2])
         for row in ATTACK_ROWS.read(file.parent):
             values = [getattr(row, name) for name in AttackedRow._fields[2:]]
             lines.append(AttackedRow(cell, file.parent.name, *values))
-    ATTACKED.write(out / "attacked.tsv", lines)
+    if lines:
+        ATTACKED.write(out / "attacked.tsv", lines)
 
 
-class Result(NamedTuple):
-    """The finished cell of a classifier.
-
-    Attributes:
-        name: of the classifier.
-        folder: of the cell.
-        results: in cell.json.
-        answers: to adversarial examples of clips that this classifier and the attacked
-            one predict correctly; None without transfer.tsv.
-    """
-
-    name: str
-    folder: pathlib.Path
-    results: Mapping[str, Any]
-    answers: Sequence[Moved] | None
-
-    @property
-    def title(self) -> str:
-        """Name of the classifier in tables."""
-        return TITLES[self.name]
-
-    @property
-    def accuracy(self) -> str:
-        """Accuracy on all test clips, in %."""
-        return self.percent(self.results["accuracy"])
-
-    @property
-    def num_right(self) -> str | None:
-        """The number of attacked clips that it predicts correctly without attack."""
-        rows = self.rows("pgd", EPS)
-        return rows and f"{right(rows).sum()}"
-
-    def percent(self, share: float) -> str:
-        """A share of all test clips, in %."""
-        total = self.results["num_test"]
-        return percent_text(Share(round(share * total), total))
-
-    def rows(self, attack: str, budget: float | None = None) -> Rows | None:
-        """The rows of one attack; None while the run lacks some."""
-        folder = self.folder / run_name(attack, budget)
-        return ATTACK_ROWS.read(folder) if is_whole(folder) else None
-
-    def fooled(self, attack: str, budget: float | None = None) -> str | None:
-        """The share of correctly predicted clips on which an attack succeeds, in %."""
-        rows = self.rows(attack, budget)
-        return rows and percent_text(share_of(rows.success[right(rows)]))
-
-    def moved(self, sources: Collection[str], attack: str | None = None) -> str:
-        """The share of misclassified examples of these classifiers and attack, in %."""
-        hits = [
-            row.answer != row.label
-            for row in self.answers or ()
-            if row.source in sources and attack in (None, row.attack)
-        ]
-        return percent_text(Share(sum(hits), len(hits)))
+def _text(share: ClusteredShare | None) -> str | None:
+    return None if share is None else percent_text(share)
 
 
-def right(rows: Rows) -> Bool[np.ndarray, "rows"]:
-    """Clips that the classifier predicts correctly without attack."""
-    return attackable(rows.label, rows.clean, rows.target)
+NAME: Columns = {"classifier": lambda each: each.title}
+ACCURACY: Columns = {"accuracy %": lambda each: percent_text(each.accuracy)}
 
 
-def read(folder: pathlib.Path) -> list[Result]:
-    """The classifiers of one corpus and input, in the order of `TITLES`."""
-    cells = {n: folder / n for n in TITLES if cell_files.has_accuracy(folder / n)}
-    answers = {n: cached_rows.read(f / "transfer.tsv", Moved) for n, f in cells.items()}
-    known = {
-        name: {row.id for row in rows or () if row.clean == row.label}
-        for name, rows in answers.items()
-    }
-    for name, rows in answers.items():
-        both = {source: known[name] & ids for source, ids in known.items()}
-        if rows is not None:
-            answers[name] = [r for r in rows if r.id in both.get(r.source, ())]
-    results = {name: cell_files.results(folder) for name, folder in cells.items()}
-    return [Result(n, f, results[n], answers[n]) for n, f in cells.items()]
+def num_right(each: Result) -> str | None:
+    """The number of attacked clips that are classified right without attack."""
+    rows = each.rows("pgd", EPS)
+    return None if rows is None else f"{is_right(rows).sum()}"
 
 
-Columns = dict[str, Callable[[Result], str | None]]
-
-
-def corpus_tables(
-    by_input: Mapping[str, Sequence[Result]], attacks: Mapping[str, Planned]
-) -> dict[str, Table]:
-    """The tables of one corpus by title."""
-    every, budgets = by_input["dwt"], attacks["pgd"].budgets
-    asked = [each for each in every if each.answers is not None]
-    made_on = {row.source for each in asked for row in each.answers}
-    name: Columns = {"classifier": lambda each: each.title}
-    accuracy: Columns = {"accuracy %": lambda each: each.accuracy}
-    auc: Columns = {"PGD AUC": lambda each: pgd_auc(each, budgets)}
-    num_right: Columns = {"n": lambda each: each.num_right}
-
-    def fooled(*names: str) -> Columns:
-        eps = {each: EPS if attacks[each].budgets else None for each in names}
-        return {
-            attacks[a].title: functools.partial(Result.fooled, attack=a, budget=eps[a])
-            for a in names
-        }
-
-    smallest: Columns = {
-        f"{attacks[attack].title}, l2": functools.partial(_median_l2, attack=attack)
-        for attack in ("jsma", "carlini_wagner")
-    }
-    transferred: Columns = {
-        attacks[a].title: lambda each, a=a: each.moved({*NETWORKS} - {each.name}, a)
-        for a in TRANSFERRED
-    }
-    matrix: Columns = {"asked \\ made on": lambda each: each.title} | {
-        title: functools.partial(Result.moved, sources=[source])
-        for source, title in TITLES.items()
-        if source in made_on
-    }
-    other_inputs: Columns = {
-        "transferred": lambda each: each.moved({*TITLES} - {each.name})
-    }
-    costs: Columns = {
-        "fit s": lambda each: _number(each.results["fit_seconds"], ".0f"),
-        "ms a clip": lambda each: _number(each.results["ms_a_clip"], ".2f"),
-        "parameters": lambda each: _number(each.results["num_parameters"], ","),
-    }
-    return {
-        "Attacked by itself": listing(
-            [each for each in every if each.rows("fgsm", EPS)],
-            name | accuracy | num_right | fooled(*attacks) | auc,
-            [
-                "fooled %, each classifier attacked by its own gradients or scores",
-                f"PGD AUC: area under success over budgets up to {budgets[-1]:g}",
-            ],
-        ),
-        "Smallest perturbations": listing(
-            [
-                each
-                for each in every
-                if each.rows("jsma") and each.rows("carlini_wagner")
-            ],
-            name | smallest,
-            ["median over the successes on correctly predicted clips"],
-        ),
-        "Transferred": listing(
-            asked,
-            name | transferred,
-            [
-                "fooled % by examples made on AlexNet and GoogLeNet, successful there "
-                "or not, as in the publication; of clips that both classifiers predict "
-                "correctly"
-            ],
-        ),
-        "Transfer, all attacks pooled": listing(
-            asked,
-            matrix,
-            [
-                "fooled %; on the classifier that they were made on, too; of clips "
-                "that both predict correctly"
-            ],
-        ),
-        "The machine itself": _machine_table(every),
-        "Without stages": listing(
-            [each for each in every if each.name in ("surf_svm", *STAGES)],
-            {"pipeline": name["classifier"]}
-            | accuracy
-            | num_right
-            | {"transferred": lambda each: each.moved(NETWORKS)}
-            | fooled("pgd"),
-            ["fooled %"],
-        ),
-        "Inputs": listing(
-            [r for found in by_input.values() for r in found if r.name in SURVEYED],
-            {"input": lambda each: INPUTS[each.folder.parent.name]}
-            | name
-            | accuracy
-            | fooled("fgsm", "bim_b", "pgd")
-            | other_inputs,
-            ["fooled %; transferred: from all other classifiers of the input"],
-        ),
-        "Certified": _certified_table(every),
-        "Cost": listing(
-            every,
-            name | costs | accuracy | auc,
-            ["single timings, which other programs disturb; ratios: surf_svm_speed"],
-        ),
-    }
+def worst(each: Result) -> str | None:
+    """The share of clips on which any attack within `EPS` succeeds."""
+    every = [each.success(attack, EPS) for attack in WORST]
+    found = [won for won in every if won is not None]
+    if not found:
+        return None
+    hits = [any(won[id] for won in found) for id in found[0]]
+    return percent_text(each.share(hits, [*found[0]]))
 
 
 def pgd_auc(each: Result, budgets: Sequence[float]) -> str | None:
@@ -311,13 +111,191 @@ def pgd_auc(each: Result, budgets: Sequence[float]) -> str | None:
     sizes = np.full(len(runs[0].success), np.inf)
     for budget, rows in reversed([*zip(budgets, runs, strict=True)]):
         sizes[rows.success] = budget
-    counted = sizes[right(runs[0])]
+    counted = sizes[is_right(runs[0])]
     return f"{success_rate_auc(counted, budgets[-1]):.2f}" if len(counted) else None
+
+
+def _fooled(attacks: Mapping[str, Planned], names: Sequence[str]) -> Columns:
+    return {
+        attacks[name].title: lambda each, name=name: _text(
+            each.fooled(name, EPS if attacks[name].budgets else None)
+        )
+        for name in names
+    }
+
+
+def corpus_tables(
+    by_input: Mapping[str, Sequence[Result]], attacks: Mapping[str, Planned]
+) -> dict[str, Table]:
+    """The tables of attacks on one corpus by title."""
+    every, budgets = by_input[INPUTS[0]], attacks["pgd"].budgets
+    moved = {input: Transferred(found) for input, found in by_input.items()}
+    main = moved[INPUTS[0]]
+    right: Columns = {"n": num_right}
+    auc: Columns = {"PGD AUC": lambda each: pgd_auc(each, budgets)}
+    smallest: Columns = {
+        f"{attacks[attack].title}, l2": functools.partial(_median_l2, attack=attack)
+        for attack in ("jsma", "carlini_wagner")
+    }
+    transferred: Columns = {
+        attacks[name].title: lambda each, name=name: _text(
+            main.fooled(
+                each,
+                {*NETWORKS} - {each.name},
+                [run_name(name, EPS if attacks[name].budgets else None)],
+            )
+        )
+        for name in TRANSFERRED
+    }
+    at_eps = [
+        run_name(name, EPS if attacks[name].budgets else None) for name in TRANSFERRED
+    ]
+    matrix: Columns = NAME | {
+        _title(source): lambda each, source=source: _text(
+            main.fooled(each, [source], at_eps)
+        )
+        for source in main.sources()
+    }
+    return {
+        "Attacked by itself": listing(
+            [each for each in every if each.rows("fgsm", EPS)],
+            NAME
+            | ACCURACY
+            | right
+            | _fooled(attacks, [*attacks])
+            | {f"any, {EPS:g}": worst}
+            | auc,
+            [
+                "fooled %, each classifier attacked by its own gradients or scores; n: "
+                "clips that are attacked and classified right",
+                f"any, {EPS:g}: at least one of FGSM, BIM, NES and PGD succeeds within "
+                "that norm",
+                f"PGD AUC: area under success over budgets up to {budgets[-1]:g}",
+            ],
+        ),
+        "Accuracy over the budget": budget_table(every, main, budgets),
+        "Smallest perturbations": listing(
+            [
+                each
+                for each in every
+                if each.rows("jsma") and each.rows("carlini_wagner")
+            ],
+            NAME | smallest,
+            ["median over the successes on correctly predicted clips"],
+        ),
+        "Transferred": listing(
+            main.results,
+            NAME | transferred,
+            [
+                "fooled % by examples made on AlexNet and GoogLeNet, successful there "
+                "or not, as in the publication; of clips that both classifiers predict "
+                "correctly"
+            ],
+        ),
+        "Transfer, all attacks pooled": listing(
+            main.results,
+            matrix,
+            [
+                "asked in the first column, made on the others; fooled %; on the "
+                "classifier that they were made on, too; of clips that both predict "
+                "correctly"
+            ],
+        ),
+        "The machine itself": machine_table(every),
+        "Without stages": listing(
+            [each for each in every if each.name in ("surf_svm", *STAGES)],
+            {"pipeline": NAME["classifier"]}
+            | ACCURACY
+            | right
+            | {"transferred": lambda each: _text(main.fooled(each, NETWORKS, at_eps))}
+            | _fooled(attacks, ["pgd"]),
+            ["fooled %; the other options are those of the whole pipeline"],
+        ),
+        "Inputs": _inputs_table(by_input, moved, attacks),
+        "Cost": listing(
+            every,
+            NAME
+            | {
+                "fit s": lambda each: _number(each.costs.get("fit_seconds"), ".0f"),
+                "ms a clip": lambda each: _number(each.costs.get("ms_a_clip"), ".2f"),
+                "parameters": lambda each: _number(
+                    each.costs.get("num_parameters"), ",.0f"
+                ),
+            }
+            | ACCURACY
+            | auc,
+            [
+                "means over the folds; single timings, which other programs disturb; "
+                "ratios: surf_svm_speed"
+            ],
+        ),
+    }
+
+
+def _title(name: str) -> str:
+    return Result(name, {}).title
+
+
+def _inputs_table(
+    by_input: Mapping[str, Sequence[Result]],
+    moved: Mapping[str, Transferred],
+    attacks: Mapping[str, Planned],
+) -> Table:
+    listed = [
+        (input, each)
+        for input, found in by_input.items()
+        for each in found
+        if each.name in SURVEYED
+    ]
+    run = [run_name("bim_b", EPS)]
+    columns = {
+        "input": lambda pair: INPUT_TITLES[pair[0]],
+        "classifier": lambda pair: pair[1].title,
+        "accuracy %": lambda pair: percent_text(pair[1].accuracy),
+        "PGD": lambda pair: _text(pair[1].fooled("pgd", EPS)),
+        "transferred": lambda pair: _text(
+            moved[pair[0]].fooled(pair[1], {*NETWORKS} - {pair[1].name}, run)
+        ),
+    }
+    note = (
+        "fooled %; transferred: BIM-b made on AlexNet and GoogLeNet of the input; the "
+        f"pipeline's settings are those chosen on {INPUT_TITLES[INPUTS[0]]} images"
+    )
+    return listing(listed, columns, [note])
+
+
+def budget_table(
+    every: Sequence[Result], moved: Transferred, budgets: Sequence[float]
+) -> Table:
+    """Accuracy at each budget, under transferred and under adaptive attacks."""
+    rows = []
+    for each in every:
+        for kind, shares in curves(each, moved, budgets).items():
+            if shares:
+                rows.append([each.title, kind, *map(percent_text, shares)])
+    notes = [
+        "accuracy % on the attacked clips; transferred: under the worst of FGSM and "
+        "BIM-b made on AlexNet and GoogLeNet, of a network on the other one; adaptive: "
+        "PGD with restarts by the classifier's own gradients (BPDA)",
+        "a clip that is misclassified within a budget is so within every larger one",
+    ]
+    header = ["classifier", "attack", *(f"{size:g}" for size in (0.0, *budgets))]
+    return Table(header, rows, notes)
+
+
+def curves(
+    each: Result, moved: Transferred, budgets: Sequence[float]
+) -> dict[str, list[ClusteredShare] | None]:
+    """Accuracy without attack and at each budget, by the kind of attack."""
+    return {
+        "transferred": moved.under_attack(each, NETWORKS, CURVED, budgets),
+        "adaptive": each.under_attack("pgd", budgets),
+    }
 
 
 def _median_l2(each: Result, *, attack: str) -> str | None:
     rows = each.rows(attack)
-    sizes = rows.l2[right(rows) & rows.success]
+    sizes = rows.l2[is_right(rows) & rows.success]
     return f"{np.median(sizes):.3f}" if len(sizes) else None
 
 
@@ -325,38 +303,85 @@ def _number(value: float | None, form: str) -> str | None:
     return None if value is None else f"{value:{form}}"
 
 
-def _machine_table(every: Sequence[Result]) -> Table:
+def machine_table(every: Sequence[Result]) -> Table:
+    """Accuracy of each machine under evasion and flipped labels."""
     rows, header = [], []
     for each in every:
-        if found := cached_rows.read(each.folder / "machine.tsv", Evaded):
-            header = [f"{row.attack} {row.strength:g}" for row in found]
-            shares = [found[0].accuracy, *(row.after for row in found)]
-            rows.append([each.title, *map(each.percent, shares)])
-    note = (
-        "accuracy % on all test clips under attack; evasion: of the machine's inputs, "
-        "by shares of the mean norm; flips: shares of the training labels"
-    )
-    return Table(["machine of", "accuracy %", *header], rows, [note])
-
-
-def _certified_table(every: Sequence[Result]) -> Table:
-    found = [
-        certify_report.read_run(each.folder / "certified", each.title)
-        for each in every
-        if (each.folder / "certified" / "run.json").exists()
+        if not each.machine:
+            continue
+        kinds: dict[str, list] = {}
+        for row in each.machine:
+            strength = f" {row.strength:g}" if row.strength else ""
+            kinds.setdefault(row.attack + strength, []).append(row)
+        header = [*kinds]
+        first = next(iter(kinds.values()))
+        clean = each.share([row.clean for row in first], [row.id for row in first])
+        after = [
+            percent_text(each.share([row.after for row in of], [row.id for row in of]))
+            for of in kinds.values()
+        ]
+        rows.append([each.title, percent_text(clean), *after])
+    notes = [
+        "accuracy % on all test clips, without attack as in the other tables; evasion: "
+        "of the machine's inputs, by shares of the mean norm; flips: shares of the "
+        "training labels",
+        "refitted: the control, fitted again as for flipped labels but with none",
     ]
-    return certified_accuracy_table(found, [0.0, 0.05, 0.1, 0.2, 0.3])
+    return Table(["machine of", "accuracy %", *header], rows, notes)
 
 
-def _pgd_curves(
-    every: Sequence[Result], budgets: Sequence[float]
-) -> list[figures.AttackedCurve]:
-    """Accuracy over the budget, without the pipelines that lack a stage."""
-    curves, sizes = [], np.asarray([0.0, *budgets])
+def certified_table(
+    found: Mapping[str, Sequence[pathlib.Path]], every: Sequence[Result]
+) -> Table:
+    """Certified accuracies of each smoothed classifier, its folds pooled.
+
+    Args:
+        found: the runs by the name of the classifier without noise.
+        every: these classifiers, which know the recordings of clips.
+    """
+    rows = []
     for each in every:
-        runs = [each.rows("pgd", budget) for budget in budgets]
-        if each.name not in STAGES and None not in runs:
-            left = [right(rows) & ~rows.success for rows in runs]
-            accuracy = np.mean([right(runs[0]), *left], axis=1)
-            curves.append(figures.AttackedCurve(each.title, sizes, accuracy))
-    return curves
+        runs = [certify_report.read_run(f) for f in found.get(each.name, ())]
+        if not runs:
+            continue
+        pooled, cap = concatenate([run.rows for run in runs]), min(r.cap for r in runs)
+        texts = [
+            DASH
+            if radius > cap
+            else percent_text(
+                each.share(pooled.correct & (pooled.radius >= radius), pooled.id)
+            )
+            for radius in RADII
+        ]
+        rows.append([f"{each.title}, smoothed", f"{len(pooled)}", *texts])
+    header = ["classifier", "clips", *(f"r={radius:g}" for radius in RADII)]
+    notes = [
+        f"certified accuracy %; {DASH}: beyond the largest radius that the votes can "
+        "certify; trained and smoothed with Gaussian noise at the image"
+    ]
+    return Table(header, rows, notes)
+
+
+def published_table(by_input: Mapping[str, Sequence[Result]], corpus: str) -> Table:
+    """Our networks' accuracies beside those of the networks they are taken from."""
+    rows = []
+    for (of, kind), entries in published.BASELINES.items():
+        if of != corpus:
+            continue
+        inputs = ["crp"] if kind == "crp" else ["stft", "dwt"]
+        title = INPUT_TITLES.get(kind, kind)
+        rows.append([title, "Boddapati", *(f"{entry:g}" for entry in entries)])
+        for input in inputs:
+            known = {each.name: each for each in by_input[input]}
+            if known.keys() & set(NETWORKS):
+                texts = [
+                    percent_text(known[name].accuracy) if name in known else DASH
+                    for name in NETWORKS
+                ]
+                rows.append([INPUT_TITLES[input], "ours", *texts])
+    notes = [
+        "accuracy %; Boddapati: the networks that the publication compares with, on "
+        "all clips at full size, with pretrained weights and no interval; the tables "
+        "of the publication itself are in no text that could be read",
+    ]
+    return Table(["input", "network of", "AlexNet", "GoogLeNet"], rows, notes)
