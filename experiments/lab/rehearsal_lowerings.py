@@ -188,15 +188,48 @@ TRAINED: Mapping[str, Trained] = {
 }
 
 
+class FirstStep(NamedTuple):
+    """The step that a study takes first, at the publication's size.
+
+    Attributes:
+        model: a choice from `MODELS`.
+        sizes: its input and batch.
+        defence: a choice from `DEFENCES`.
+    """
+
+    model: str
+    sizes: Trained
+    defence: str = "plain"
+
+
+FIRST_STEPS: Mapping[str, FirstStep] = {
+    "adversarial_training": FirstStep(
+        "googlenet", Trained("stft(sample_rate_hz=8000,seconds=5.0,scale=1)", 32, 50)
+    ),
+}
+"""Of the first cell of studies, by name; the studies' tests compare them."""
+
+
+def first_step(study: str, mesh: Mesh, batch: int) -> Lowering:
+    """The first step of the first cell of a study."""
+    model, sizes, defence = FIRST_STEPS[study]
+    return _training_step(model, sizes, defence, "float32", mesh, batch)
+
+
 def training(
     network: str, defence: str, precision: str, mesh: Mesh, batch: int
 ) -> Lowering:
     """A step of training."""
-    sizes = TRAINED[network]
-    representation = catalog.pick(sizes.features, FRONT_ENDS)
     text = presets.PUBLICATION.model if network == "rescnn" else network
+    return _training_step(text, TRAINED[network], defence, precision, mesh, batch)
+
+
+def _training_step(
+    text: str, sizes: Trained, defence: str, precision: str, mesh: Mesh, batch: int
+) -> Lowering:
+    representation = catalog.pick(sizes.features, FRONT_ENDS)
     module = catalog.pick(text, MODELS, num_classes=sizes.num_classes)
-    if network == "guarded":
+    if catalog.parse(text)[0] == "guarded":
         module = network_behind(module.network, sizes.num_classes)
     noise = smoothing.gaussian(SIGMA)
     gradients = defences.gradients(defence, sigma=SIGMA, noise=noise)

@@ -14,12 +14,14 @@ from advjax.representations import FRONT_ENDS
 from advjax.smoothing.counting.placement import default_tile
 from advjax.surf_svm import fitting
 from experiments.lab.rehearsal_lowerings import (
+    FIRST_STEPS,
     PRECISIONS,
     STAGES,
     TRAINED,
     Lowering,
     attack,
     counting,
+    first_step,
     front_end,
     pipeline,
     sequential,
@@ -102,6 +104,16 @@ def _training_programs() -> dict[str, Program]:
     }  # fmt: skip
 
 
+def _first_steps() -> dict[str, Program]:
+    return {
+        f"study-{study}": Program(
+            "steps", functools.partial(int, step.sizes.batch), "batch", "float32",
+            functools.partial(first_step, study), units=lambda devices, size: 1,
+        )
+        for study, step in FIRST_STEPS.items()
+    }  # fmt: skip
+
+
 def _has_budget(defence: str) -> bool:
     return "eps" in catalog.parameters(defence, DEFENCES)
 
@@ -135,6 +147,7 @@ _OWN: Mapping[str, Program] = {
     **_attack_programs(),
     **_training_programs(),
     **_other_programs(),
+    **_first_steps(),
 }
 _COMPARED = (
     "train-rescnn-plain-bfloat16",

@@ -102,6 +102,7 @@ ONE_OF_EACH = (
     "train-rescnn-plain-bfloat16",
     "features-mfbe",
     "surf_svm-autoencoder",
+    "study-adversarial_training",
 )
 
 

@@ -10,12 +10,15 @@ from absl.testing import flagsaver
 from advjax import catalog
 from advjax.attacks import ATTACKS
 from advjax.models import MODELS
-from advjax.representations import FRONT_ENDS
+from advjax.representations import FRONT_ENDS, definition
 from experiments.lab import cell_files
 from experiments.lab.budget_scan import read_scan
 from experiments.lab.cells import choose
 from experiments.lab.grid import Job, Step
+from experiments.lab.rehearsal_lowerings import FIRST_STEPS
+from experiments.lab.rehearsal_programs import PROGRAMS
 from experiments.lab.steps import Predict
+from experiments.studies import image_corpora
 from experiments.studies.adversarial_training import curve, study
 
 
@@ -93,6 +96,19 @@ def test_the_publications_grid_has_every_cell_once(corpora):
     grid = [cell for cell in found if cell["kind"] == "grid"]
     assert len(grid) == len({cell.path for cell in grid}) == 2 * 2 * 4 * 6 * 2
     assert found[0].path == "esc50/stft/googlenet/fold1/plain"
+
+
+def test_the_rehearsal_compiles_the_first_step_of_the_publications_grid(corpora):
+    size = study.sized(study.PRESETS["publication"])
+    cell = study.cells(size)[0]
+    task = study.task(cell, size)
+    model, trained, defence = FIRST_STEPS[study.STUDY.name]
+    assert (model, defence) == (task.model, task.defence)
+    rehearsed = catalog.pick(trained.features, FRONT_ENDS)
+    assert definition(rehearsed) == definition(catalog.pick(task.features, FRONT_ENDS))
+    assert trained.batch == task.recipe.batch_size
+    assert trained.num_classes == image_corpora.NUM_CLASSES[cell["corpus"]]
+    assert f"study-{study.STUDY.name}" in PROGRAMS
 
 
 def test_a_corpus_without_a_folder_is_left_out():
