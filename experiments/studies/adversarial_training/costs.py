@@ -1,3 +1,49 @@
-"""Measured time of a cell of each kind, by preset."""
+"""Times of cells: measured at CPU size, and bounds of the publication's.
 
-COSTS = {}
+The publication's sizes have run on no accelerator. Their times are those of the
+rehearsal's roofline (`experiments/results/rehearsal`): the training, and each attack at
+its most passes over its most clips. A real device is slower, and attacks stop early.
+"""
+
+from collections.abc import Mapping
+
+from experiments.lab.grid import Cost
+
+BATCH = 32
+NUM_STEPS = 20_000
+NUM_CLIPS = 200
+# Training steps a second and GiB of a step of each network, on an H100 in float32.
+REHEARSED: Mapping[str, tuple[float, float]] = {
+    "googlenet": (212, 1.15),
+    "alexnet": (428, 1.14),
+    "resnet18": (192, 0.72),
+    "resnet34": (99.4, 1.16),
+    "resnet56": (1319, 0.50),
+    "vgg16": (23.1, 4.37),
+}
+# Passes with a gradient that a clip takes at most: budgets x steps, saliency maps,
+# steps x classes, searches x steps. A query of PIA is a third of such a pass.
+EARLY_PASSES = 24 * 1 + 24 * 10 + 20_000 + 50 * 10 + 9 * 1_000
+UNTARGETED_PASSES = EARLY_PASSES - 50 * 10
+PIA_PASSES = 5 * 100_000 / 3
+
+
+def _bound(network: str, passes: float, *, trains: bool) -> Cost:
+    """The least time of a cell of the publication's size, at its most passes."""
+    steps_s, gib = REHEARSED[network]
+    seconds = NUM_CLIPS * passes / (BATCH * steps_s)
+    if trains:
+        seconds += NUM_STEPS / steps_s
+    return Cost(seconds, "the roofline of an H100, attacks at their most passes", gib)
+
+
+PUBLICATION: Mapping[str, Cost] = {
+    pattern.format(network): _bound(network, passes, trains=trains)
+    for pattern, passes, trains in (
+        ("pia/*/{}/*", PIA_PASSES, False),
+        ("untargeted/*/{}/*", UNTARGETED_PASSES, False),
+        ("*/{}/*", EARLY_PASSES, True),
+    )
+    for network in REHEARSED
+}
+COSTS: Mapping[str, Mapping[str, Cost]] = {"publication": PUBLICATION}

@@ -1,7 +1,10 @@
 import csv
 import dataclasses
+import fnmatch
 import inspect
 import itertools
+import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -19,7 +22,8 @@ from experiments.lab.rehearsal_lowerings import FIRST_STEPS
 from experiments.lab.rehearsal_programs import PROGRAMS
 from experiments.lab.steps import Predict
 from experiments.studies import image_corpora
-from experiments.studies.adversarial_training import curve, study
+from experiments.studies.adversarial_training import costs, curve, study
+from experiments.studies.adversarial_training.costs import COSTS
 
 
 @pytest.fixture
@@ -109,6 +113,44 @@ def test_the_rehearsal_compiles_the_first_step_of_the_publications_grid(corpora)
     assert trained.batch == task.recipe.batch_size
     assert trained.num_classes == image_corpora.NUM_CLASSES[cell["corpus"]]
     assert f"study-{study.STUDY.name}" in PROGRAMS
+
+
+@pytest.mark.parametrize("preset", COSTS)
+def test_every_cell_has_a_cost(preset, corpora):
+    size = study.sized(study.PRESETS[preset])
+    for cell in study.cells(size):
+        found = [p for p in COSTS[preset] if fnmatch.fnmatchcase(cell.path, p)]
+        assert found, cell.path
+        name = catalog.parse(cell["network"])[0]
+        kind = cell["kind"]
+        assert kind == "grid" or found[0].startswith(kind), cell.path
+        assert preset != "publication" or name in found[0]
+
+
+def test_the_publications_cost_is_that_of_its_passes():
+    size = study.PRESETS["publication"]
+    early, pia = 0, study.scans(size.attacks)["PIA"]
+    for scan in study.scans(size.attacks).values():
+        name, options = catalog.parse(scan.attack)
+        defaults = inspect.signature(ATTACKS[name]).parameters
+        given = {n: p.default for n, p in defaults.items()} | options
+        steps = given.get("num_steps") or given.get("max_steps") or 1
+        candidates = given["num_candidates"] if name == "deepfool" else 1
+        times = given.get("num_searches", candidates)
+        early += len(scan.budgets or (None,)) * steps * times * (scan != pia)
+    assert early == costs.EARLY_PASSES
+    queries = catalog.parse(pia.attack)[1]["max_queries"]
+    assert len(pia.budgets) * queries / 3 == costs.PIA_PASSES
+    assert (size.recipe.num_steps, size.recipe.batch_size) == (
+        costs.NUM_STEPS, costs.BATCH
+    )  # fmt: skip
+    assert set(size.num_points.values()) == {costs.NUM_CLIPS}
+    rehearsed = pathlib.Path(__file__).parents[4] / "experiments/results/rehearsal"
+    for network, (steps_s, gib) in costs.REHEARSED.items():
+        file = rehearsed / "h100" / f"train-{network}-plain-float32.json"
+        row = json.loads(file.read_text())
+        assert steps_s == pytest.approx(row["per_s"], rel=0.01)
+        assert gib == pytest.approx(row["memory_bytes"] / 2**30, abs=0.01)
 
 
 def test_a_corpus_without_a_folder_is_left_out():
