@@ -84,6 +84,7 @@ def _corpus(found: Found, cells: _Cells, corpus: str) -> Iterator[Block]:
     chosen = {
         "Settings chosen": selection.chosen_table(out, corpus, folds),
         "Validation accuracy by option": selection.options_table(out, corpus, folds),
+        "Rank behind the SVD": selection.ranks_table(out, corpus, folds),
     }
     yield from sections(judged | chosen, level=3)
     if not every:

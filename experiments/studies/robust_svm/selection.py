@@ -36,6 +36,7 @@ SURF = ("soft", "hard")
 """The encoders of the publication's two versions."""
 _SIDES = ("validation", "test")
 _AT_ONCE = 50
+_RANKED = 100
 
 
 class Candidates(NamedTuple):
@@ -129,7 +130,7 @@ class Validate(Step):
     candidates: Candidates
 
     def run(self, job: Job) -> Mapping[str, Any]:
-        """Fit every candidate; return the right predictions of each."""
+        """Fit every candidate; return the right predictions of each, and the rank."""
         seen, recipe = _Clips.of(job.task), _recipe(job.task)
         seed, given = job.task.seed, self.candidates
         energy, centred = self.front
@@ -152,7 +153,16 @@ class Validate(Step):
                 for cost in given.costs:
                     text = _text(*self.front, zones, words, encoder, cost)
                     right[text] = seen.right(network.clone(cost=cost), encoded, recipe)
-        return {"recordings": seen.recordings, "right": right}
+        rank = _median_rank(module, seen.x[seen.training][:_RANKED])
+        return {"recordings": seen.recordings, "right": right, "rank": rank}
+
+
+def _median_rank(module: SurfSvm, images: np.ndarray) -> int:
+    """The median rank of images behind the reduction."""
+    reduced = np.asarray(jax.jit(module.front.reduce_each)(images), np.float64)
+    values = np.linalg.svd(reduced, compute_uv=False)
+    # Rounding in float32 leaves small values instead of zeros.
+    return int(np.median((values > 1e-4 * values[:, :1]).sum(axis=1)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -552,3 +562,20 @@ def _best_of_each_value(shares: Mapping[str, ClusteredShare]) -> Iterator[list[s
             texts = [t for t, options in surf.items() if options[option] == value]
             best = max(texts, key=lambda text: shares[text].value)
             yield [option, f"{value}", percent_text(shares[best]), best]
+
+
+def ranks_table(out: pathlib.Path, corpus: str, folds: Sequence[int]) -> Table:
+    """A line for each front: the rank that it leaves an image."""
+    found: dict[str, list[int]] = {}
+    for pair in pairs(folds):
+        steps = cell_files.read(out / "cells" / path(corpus, pair))["steps"]
+        for name, step in steps.items():
+            if "rank" in step["result"]:
+                found.setdefault(name, []).append(step["result"]["rank"])
+    rows = [[name, f"{np.median(each):g}"] for name, each in found.items()]
+    note = (
+        "energy: share of the squared singular values that is kept, of the enhanced "
+        "image or, centred, of the image without its mean; the mean, if there is one, "
+        "is another rank"
+    )
+    return Table(["front", "median rank of a training image"], rows, [note])

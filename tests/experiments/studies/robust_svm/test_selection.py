@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 
+from advjax.models import SurfSvm
 from experiments.studies.robust_svm import selection
 
 SOFT, HARD, PIXELS = (
@@ -21,6 +22,15 @@ def test_each_two_folds_are_a_pair_and_each_fold_begins_one(count):
     assert {frozenset(pair) for pair in found} == every
     assert len(found) == len(every)
     assert {first for first, _ in found} == {*folds}
+
+
+def test_the_rank_is_of_reduced_images():
+    left, right = np.random.default_rng(0).random((2, 3, 20, 3))
+    images = np.float32(0.3 * left @ right.transpose(0, 2, 1))
+    front = {"boost": None, "denoise": False, "encoder": "pixels"}
+    every = SurfSvm(num_classes=2, energy=1 - 1e-9, **front)
+    assert selection._median_rank(every, images) == 3
+    assert selection._median_rank(every.clone(energy=0.5), images) == 1
 
 
 def cell(out, pair, recordings, right):
