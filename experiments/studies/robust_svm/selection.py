@@ -260,11 +260,15 @@ class _Clips(NamedTuple):
         # The number of support vectors differs: NumPy has nothing to compile.
         values = kernel.gamma * x @ machine.support.T + kernel.coef0
         decisions = values**kernel.degree @ machine.coefficients + machine.intercept
-        top = _logits(np.float32(decisions), self.num_classes).argmax(axis=1)
+        logits = np.asarray(_logits(np.float32(decisions), self.num_classes))
+        top = logits.argmax(axis=1)
         found, start = {}, 0
         for split, y in self.sides.items():
             hits = top[start : start + len(y)] == y
-            found[split], start = "".join("01"[hit] for hit in hits), start + len(y)
+            found[split], start = (
+                "".join("01"[int(hit)] for hit in hits),
+                start + len(y),
+            )
         return found
 
 

@@ -1,10 +1,15 @@
 import itertools
 import json
+import types
 
+import jax
 import numpy as np
 import pytest
 
-from advjax.models import SurfSvm
+from advjax import catalog
+from advjax.models import MODELS, SurfSvm
+from advjax.representations import Image, Magnitude, Waveform
+from advjax.surf_svm import fitting
 from experiments.studies.robust_svm import selection
 
 SOFT, HARD, PIXELS = (
@@ -119,3 +124,62 @@ def test_a_program_on_parts_is_that_on_all():
     found = selection._apply(lambda part: (part * 2, part > 3), (x,), 3)
     np.testing.assert_array_equal(found[0], x * 2)
     np.testing.assert_array_equal(found[1], x > 3)
+
+
+def clips(count=20):
+    """Stripes along either axis with noise, to train on and of two folds."""
+    generator = np.random.default_rng(0)
+    wave = 0.5 + 0.4 * np.sin(np.arange(48) * 0.6)
+    y = np.arange(count) % 2
+    x = np.stack([np.broadcast_to(wave[:, None] if of else wave, (48, 48)) for of in y])
+    x = np.float32(np.clip(x + 0.05 * generator.normal(size=x.shape), 0, 1))
+    sides = {"validation": y[10:14], "test": 1 - y[14:]}
+    recordings = {side: [*map(str, of)] for side, of in sides.items()}
+    return selection._Clips(x, y[:10], sides, recordings, 2)
+
+
+def job(monkeypatch):
+    """A cell of the study on `clips`."""
+    monkeypatch.setattr(selection._Clips, "of", lambda task: clips())
+    recipe = types.SimpleNamespace(num_steps=2, batch_size=4)
+    return types.SimpleNamespace(task=types.SimpleNamespace(recipe=recipe, seed=0))
+
+
+IMAGES = Image(source=Magnitude(source=Waveform(num_samples=4000)), frames=48, bins=48)
+# The labels of the second fold are all wrong on purpose.
+ALL_AND_NONE = {"validation": "1111", "test": "000000"}
+
+
+def test_the_plain_machine_is_validated_on_both_folds(monkeypatch):
+    model = "surf_svm(boost=None,energy=1,denoise=False,encoder='pixels',num_words=36)"
+    found = selection.ValidatePixels(model, (1.0, 10.0)).run(job(monkeypatch))
+    assert found["right"] == {
+        "encoder='pixels',cost=1": ALL_AND_NONE,
+        "encoder='pixels',cost=10": ALL_AND_NONE,
+    }
+
+
+@pytest.mark.slow
+def test_candidates_behind_a_front_are_validated_as_a_fit_would_be(monkeypatch):
+    few = selection.Candidates(
+        fronts=((0.99, True),), zones=(3,), words=(4,), costs=(1.0,)
+    )
+    base = "surf_svm(width=2,max_points=16)"
+    found = selection.Validate(base, (0.99, True), few).run(job(monkeypatch))
+    assert found["rank"] >= 1 and len(found["right"]) == few.count - 1
+    assert ALL_AND_NONE in found["right"].values()
+    # The same pipeline, fitted as a whole, answers as the candidate does.
+    seen = clips()
+    for text, right in found["right"].items():
+        model = selection.Choice("esc10", 1, (1,), selection.SURF).model(base, text)
+        whole = fitting.fit(
+            catalog.pick(model, MODELS, num_classes=2),
+            IMAGES,
+            seen.x[:10, ..., None], seen.y, labels=("a", "b"),
+            recipe=fitting.SvmRecipe(num_steps=2, batch_size=4),
+        )  # fmt: skip
+        logits = jax.jit(jax.vmap(whole.logits))(seen.x[10:, ..., None])
+        hits = np.asarray(logits).argmax(axis=1) == np.concatenate(
+            [*seen.sides.values()]
+        )
+        assert "".join("01"[int(hit)] for hit in hits) == "".join(right.values())

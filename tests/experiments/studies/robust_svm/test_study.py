@@ -9,7 +9,7 @@ from advjax import catalog
 from advjax.attacks import ATTACKS
 from advjax.models import MODELS
 from advjax.representations import FRONT_ENDS
-from experiments.lab import cached_rows, claims
+from experiments.lab import cached_rows, claims, rehearsal_lowerings
 from experiments.lab.cells import choose
 from experiments.lab.held_out import PREDICTIONS, PredictionRow
 from experiments.studies.robust_svm import answers, results, selection, study, victims
@@ -302,3 +302,12 @@ def read_machine(folder):
         found[attack, True] = sum(row.clean for row in first)
         found[attack, False] = sum(row.after for row in first)
     return found
+
+
+def test_the_rehearsal_compiles_the_stages_of_the_publication():
+    _, rehearsed = catalog.parse(rehearsal_lowerings.PIPELINE)
+    size = study.PRESETS["publication"]
+    assert {key: rehearsed[key] for key in size.pipeline} == size.pipeline
+    assert rehearsed["num_words"] == max(size.candidates.words)
+    module = catalog.pick(rehearsal_lowerings.PIPELINE, MODELS, num_classes=10)
+    assert module.zones in size.candidates.zones
