@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from advjax.attacks.balls import norm2, unit
 from advjax.attacks.base import Attack, Common, begin, choose
+from advjax.attacks.dither import beside_silence, check_dither
 from advjax.attacks.objectives import is_adversarial
 from advjax.attacks.options import check_options
 from advjax.reprs import keep_call
@@ -59,6 +60,7 @@ def deepfool(
     nudge: float = 1e-6,
     max_steps: int = 50,
     pruning: float | None = 2.0,
+    dither: float = 0.0,
     bounds: Bounds = (-1.0, 1.0),
 ) -> Attack:
     """Move to the nearest boundary of class `y`, again and again until it is crossed.
@@ -110,19 +112,20 @@ def deepfool(
         raise ValueError(f"overshoot={overshoot}, nudge={nudge}: give 0 or more")
     if pruning is not None and not pruning >= 1:
         raise ValueError(f"pruning={pruning}: give at least 1, or None")
+    check_dither(dither)
     nearest = select == "min"
     size_of, dual_of, direction_of = _GEOMETRY[norm]
     stretch = 1.0 + overshoot
 
     def init(logits_fn, x, y, key, budget):
-        del key
         num_classes = jax.eval_shape(logits_fn, x).size
         if num_classes < 2:
             raise ValueError("a classifier with one class has no boundary: give two")
         num_rivals = min(num_candidates or num_classes, num_classes) - 1
+        start = beside_silence(logits_fn, x, key, size=dither, bounds=bounds)
         return DeepFoolState(
-            common=begin(x, y, budget),
-            delta=jnp.zeros_like(x),
+            common=begin(x, y, budget)._replace(x_adv=start),
+            delta=(start - x) / stretch,
             moves=jnp.int32(0),
             rivals=jnp.zeros(num_rivals, jnp.int32),
             looks=jnp.int32(0),

@@ -8,6 +8,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from advjax.attacks.base import Attack, Common, begin, choose
+from advjax.attacks.dither import beside_silence, check_dither
 from advjax.attacks.objectives import cross_entropy, is_adversarial
 from advjax.attacks.options import check_options
 from advjax.attacks.search import Search, advance_search, begin_search
@@ -62,6 +63,7 @@ def lbfgs(
     num_steps: int = 200,
     initial_c: float = 1e-2,
     memory_size: int = 10,
+    dither: float = 0.0,
     targeted: bool = False,
     bounds: Bounds = (-1.0, 1.0),
 ) -> Attack:
@@ -80,6 +82,10 @@ def lbfgs(
         num_steps: evaluations at one c, at most, rejected ones included.
         initial_c: the first c.
         memory_size: pairs of changes that model the curvature.
+        dither: entries that are exactly zero start from uniform noise of at most this
+            size, which counts as a part of the perturbation: a front end of levels in
+            decibels may have no gradient in digital silence. 2**-15 is one step of a
+            file of 16 bits.
         targeted: reach `y` instead of leaving it.
         bounds: least and greatest value of an entry.
 
@@ -112,17 +118,20 @@ def lbfgs(
     )
     if not initial_c > 0:
         raise ValueError(f"initial_c={initial_c}: give a positive number")
+    check_dither(dither)
     optimiser = with_dtype_promotion(optax.scale_by_lbfgs(memory_size))
 
     def init(logits_fn, x, y, key, budget):
-        del logits_fn, key
+        start = beside_silence(logits_fn, x, key, size=dither, bounds=bounds)
         zero, infinite = jnp.zeros(x.shape, jnp.float32), jnp.float32(jnp.inf)
         return LbfgsState(
             common=begin(x, y, budget),
-            current=Iterate(point=x, loss=infinite, slope=zero, hit=jnp.bool_(False)),
+            current=Iterate(
+                point=start, loss=infinite, slope=zero, hit=jnp.bool_(False)
+            ),
             direction=zero,
             length=jnp.float32(1),
-            memory=_without_weak_types(optimiser.init(x)),
+            memory=_without_weak_types(optimiser.init(start)),
             step=jnp.int32(0),
             search=begin_search(initial_c),
             best=infinite,
@@ -150,7 +159,7 @@ def lbfgs(
         common, before, search = state.common, state.current, state.search
         x, first = common.x, common.queries == 0
         point = jnp.clip(before.point + state.length * state.direction, *bounds)
-        at = evaluate(logits_fn, jnp.where(first, x, point), common.y)
+        at = evaluate(logits_fn, jnp.where(first, before.point, point), common.y)
         distance = jnp.sum(jnp.square(at.point - x))
         better = at.hit & (distance < state.best)
 
