@@ -45,7 +45,10 @@ class TrainState:
 
 @dataclasses.dataclass
 class Log:
-    """Record of the validations so far; saved in the checkpoint as JSON."""
+    """Record of the validations so far; saved in the checkpoint as JSON.
+
+    `kept` has the validations whose weights are averaged, in the order of these.
+    """
 
     settings: str = ""
     best: float = -1.0
@@ -54,6 +57,7 @@ class Log:
     gainless: int = 0
     since_cut: int = 0
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    kept: list[dict[str, float]] = dataclasses.field(default_factory=list)
 
 
 _LOG = Fields(
@@ -66,9 +70,13 @@ _LOG = Fields(
         "since_cut": Integer(0),
         "history": Items(Table(Number())),
     },
-    {"digests": Fields({"last": Text(), "best": Text()})},
+    {
+        "digests": Fields({"last": Text(), "best": Text()}),
+        "kept": Items(Table(Number())),
+    },
 )
-"""The log on disk; earlier versions wrote no digests of the arrays."""
+"""The log on disk; earlier versions wrote no digests of the arrays, and kept no more
+than the best weights."""
 
 
 class Checkpoints:

@@ -27,6 +27,7 @@ from advjax.classifier import Classifier, initialise
 from advjax.representations import Representation
 from advjax.runtime.parallel import all_do, data_mesh
 from advjax.runtime.progress import Progress
+from advjax.training import best_weights
 from advjax.training.batches import (
     Dataset,
     batch_rows,
@@ -115,7 +116,9 @@ def fit(
     state = steps.begin(variables)
     with Checkpoints(run.workdir) as checkpoints:
         state, best, log = checkpoints.latest(
-            state, jax.device_get(variables), Log(settings=run.settings)
+            state,
+            best_weights.begin(jax.device_get(variables), recipe.num_averaged),
+            Log(settings=run.settings),
         )
         state = replicate_arrays(state, mesh)
         start = int(state.step)
@@ -154,9 +157,10 @@ def fit(
                         )
                     _observe_validation(observe, done, accuracy, loss)
                     state = _judge(state, log, recipe, accuracy, loss)
-                    if log.best_step == done:
-                        # On the host, because the next step reuses the state's buffers.
-                        best = jax.device_get(_variables(state))
+                    # On the host, because the next step reuses the state's buffers.
+                    best = best_weights.keep(
+                        best, _variables(state), log, recipe.num_averaged
+                    )
                     checkpoints.save(state, best, log)
                 if is_shown:
                     note = (
@@ -166,7 +170,7 @@ def fit(
                     )
                     line.advance(done - line.done, note=note)
     return Classifier(
-        variables=best,
+        variables=best_weights.mean(best, log, recipe.num_averaged),
         module=module,
         representation=representation,
         labels=labels,

@@ -11,7 +11,17 @@ from flax import linen as nn
 from advjax.defences import gaussian, plain
 from advjax.representations import Magnitude, MelEnergies, Waveform
 from advjax.runtime.parallel import data_mesh, split_batch
-from advjax.training import Dataset, Objective, Recipe, TrainingRun, batches, fit, loop
+from advjax.training import (
+    Dataset,
+    Objective,
+    Recipe,
+    TrainingRun,
+    batches,
+    best_weights,
+    checkpoints,
+    fit,
+    loop,
+)
 from advjax.training.steps import map_over_mesh
 
 WAVE = Waveform(num_samples=32)
@@ -91,8 +101,12 @@ def test_same_seed_same_weights_other_order_other_weights():
     )
 
 
-def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatch):
-    whole = train(gradients=gaussian(sigma=0.3))
+@pytest.mark.parametrize("num_averaged", [1, 2])
+def test_an_interrupted_training_ends_with_the_same_weights(
+    tmp_path, monkeypatch, num_averaged
+):
+    recipe = dataclasses.replace(RECIPE, num_averaged=num_averaged)
+    whole = train(recipe, gradients=gaussian(sigma=0.3))
     judged = []
 
     def stop_at_the_second(*args):
@@ -104,11 +118,36 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatc
     judge = loop._judge
     monkeypatch.setattr(loop, "_judge", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
-        train(gradients=gaussian(sigma=0.3), workdir=tmp_path)
+        train(recipe, gradients=gaussian(sigma=0.3), workdir=tmp_path)
     monkeypatch.setattr(loop, "_judge", judge)
-    again = train(gradients=gaussian(sigma=0.3), workdir=tmp_path)
+    again = train(recipe, gradients=gaussian(sigma=0.3), workdir=tmp_path)
     for a, b in zip(weights(whole), weights(again), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_the_result_has_the_mean_weights_of_the_validated_steps():
+    def after(num_steps):
+        one = dataclasses.replace(RECIPE, num_steps=num_steps, validate_every=num_steps)
+        return weights(train(one))
+
+    each = zip(*map(after, (10, 20, 30, 40)), strict=True)
+    found = weights(train(dataclasses.replace(RECIPE, num_averaged=4)))
+    for mean, parts in zip(found, each, strict=True):
+        np.testing.assert_allclose(mean, np.mean(parts, axis=0), rtol=1e-6)
+        assert mean.dtype == parts[0].dtype
+    # A training with fewer validations averages what there is.
+    few = dataclasses.replace(RECIPE, num_steps=10, num_averaged=4)
+    for mean, part in zip(weights(train(few)), after(10), strict=True):
+        np.testing.assert_array_equal(mean, part)
+
+
+def test_a_better_validation_takes_the_place_of_the_worst():
+    log, places = checkpoints.Log(), []
+    for accuracy, loss in [(0.5, 1), (0.7, 1), (0.6, 1), (0.4, 1), (0.6, 0.9)]:
+        log.history.append({"step": 0, "accuracy": accuracy, "loss": loss})
+        places.append(best_weights.free_slot(log, 2))
+    assert places == [0, 1, 0, None, 0]
+    assert [each["loss"] for each in log.kept] == [0.9, 1]
 
 
 def test_an_observer_sees_steps_and_validations_and_changes_no_weights():
