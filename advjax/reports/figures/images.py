@@ -23,6 +23,7 @@ def image_grid_plot(
     units: str,
     title: str = "",
     last_is_difference: bool = False,
+    num_differences: int = 1,
     difference_units: str = "",
     frame_s: float | None = None,
     band_hz: Float[np.ndarray, "bands"] | None = None,
@@ -42,7 +43,8 @@ def image_grid_plot(
         units: units of the colours.
         title: a line above the grid.
         last_is_difference: true if the last column has differences.
-        difference_units: units of that column; by default a difference in `units`.
+        num_differences: columns of differences, then, from the right.
+        difference_units: units of these; by default a difference in `units`.
         frame_s: seconds from one frame to the next; None numbers the frames.
         band_hz: rising frequency of each band in Hz; None numbers the bands.
 
@@ -57,9 +59,12 @@ def image_grid_plot(
         )
     low, high = np.percentile(images[:, 0], [1, 99])
     scales = [{"vmin": low, "vmax": high}] * columns
+    first_difference = columns - num_differences if last_is_difference else columns
     if last_is_difference:
-        largest = np.percentile(np.abs(images[:, -1]), 99) or 1.0
-        scales[-1] = {"vmin": -largest, "vmax": largest, "cmap": "RdBu_r"}
+        changes = np.abs(images[:, first_difference:])
+        largest = np.nanpercentile(changes, 99) or 1.0
+        change = {"vmin": -largest, "vmax": largest, "cmap": "RdBu_r"}
+        scales[first_difference:] = [change] * num_differences
     x_label = "frame" if frame_s is None else "s"
     y_label = "band" if band_hz is None else "Hz"
     margin_in = 1.6 if last_is_difference else 0.8
@@ -84,7 +89,7 @@ def image_grid_plot(
                 interpolation="nearest",
                 **scales[column],
             )
-            shown_in[last_is_difference and column == columns - 1] = shown
+            shown_in[column >= first_difference] = shown
             axes.set_title(titles[row][column])
             if column == 0:
                 axes.set_ylabel(f"{row_labels[row]}\n{y_label}")

@@ -71,6 +71,20 @@ def test_differences_have_a_scale_of_their_own(tmp_path):
     assert darkest_red in colours[True] and darkest_red not in colours[False]
 
 
+def test_several_columns_of_differences_share_their_scale(tmp_path):
+    images = np.zeros((1, 3, 20, 10))
+    images[0, 0] = np.linspace(0, 1, 200).reshape(20, 10)
+    # The greater change is in the first of the two columns.
+    images[0, 1, 10:], images[0, 2, 10:] = 1e-3, -1e-3
+    given = {"row_labels": ["a"], "titles": [["clean", "b", "c"]], "units": "dB"}
+    path = image_grid_plot(
+        images, tmp_path / "a.png", last_is_difference=True, num_differences=2, **given
+    )
+    pixels = (imread(path)[..., :3] * 255).round().astype(int).reshape(-1, 3)
+    colours = {tuple(pixel) for pixel in pixels}
+    assert {(103, 0, 31), (5, 48, 97)} <= colours  # the ends of red and of blue
+
+
 def test_frames_and_bands_have_seconds_and_hertz(tmp_path):
     images = np.random.default_rng(0).normal(size=(1, 2, 160, 64))
     plain = imread(grid(images, tmp_path / "a.png"))
