@@ -11,11 +11,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
-from jaxtyping import Float32, Int16
+from jaxtyping import Float32, Int, Int16
 
 from advjax.classifier import Classifier
 from advjax.evaluation import logits_of_batch
-from advjax.metrics.shares import Share
 from advjax.padding import stack
 from advjax.representations import Waveform
 from advjax.representations.chunks import CHUNK_SAMPLES
@@ -41,12 +40,14 @@ class Clip(NamedTuple):
         audio: int16.
         label: its class.
         verified: a person has checked the label.
+        recording: that the clip is cut from.
     """
 
     id: str
     audio: Int16[np.ndarray, "time"]
     label: int
     verified: bool
+    recording: str = ""
 
 
 class Clips(NamedTuple):
@@ -70,14 +71,16 @@ class Clips(NamedTuple):
         Args:
             split: "train" or "validation".
             front_end: the network's input.
-            trim: remove silence first.
+            trim: remove silence first, and leave a short remainder out. Otherwise the
+                examples are the chunks of whole clips, padded as clips are for a
+                prediction.
         """
         x, y, verified = [], [], []
         for clip in self.splits[split]:
             wave = from_int16(clip.audio)
             if trim:
                 wave = without_silence(wave, sample_rate_hz=self.sample_rate_hz)
-            parts = list(_examples(front_end, to_int16(wave)))
+            parts = list(_examples(front_end, to_int16(wave), whole=not trim))
             x += parts
             y += [clip.label] * len(parts)
             verified += [clip.verified] * len(parts)
@@ -106,7 +109,7 @@ def load(text: str, corpus_dir: str, home: pathlib.Path, sample_rate_hz: int) ->
         audio = iter(np.split(stored["audio"], ends[:-1]))
     splits = {
         split: [
-            Clip(each.id, next(audio), each.label, each.verified)
+            Clip(each.id, next(audio), each.label, each.verified, each.speaker)
             for each in every[split]
         ]
         for split in every
@@ -182,23 +185,29 @@ def padding_waste(clips: Sequence[Clip]) -> float:
     return 1 - filled / sum(map(padded_length, clips))
 
 
-def accuracy(classifier: Classifier, clips: Sequence[Clip]) -> Share:
-    """The whole clips that a classifier gets right."""
-    logits_fn, right = classifier.logits_fn("waveform"), 0
-    for pad_to, group in in_buckets((clip, clip) for clip in clips):
-        x = stack([padded_wave(clip.audio) for clip in group], pad_to)
-        top = logits_of_batch(logits_fn, x, batch_size=8).argmax(axis=1)
-        right += int((top == [clip.label for clip in group]).sum())
-    return Share(right, len(clips))
+def predictions(
+    classifier: Classifier, clips: Sequence[Clip]
+) -> Int[np.ndarray, "clips"]:
+    """The class that a classifier predicts on each whole clip."""
+    logits_fn, found = classifier.logits_fn("waveform"), np.zeros(len(clips), int)
+    for pad_to, places in in_buckets((clip, i) for i, clip in enumerate(clips)):
+        x = stack([padded_wave(clips[i].audio) for i in places], pad_to)
+        found[places] = logits_of_batch(logits_fn, x, batch_size=8).argmax(axis=1)
+    return found
 
 
-def _examples(front_end: Any, audio: Int16[np.ndarray, "time"]) -> Iterator[np.ndarray]:
-    """One clip as training examples of a front end."""
+def _examples(
+    front_end: Any, audio: Int16[np.ndarray, "time"], *, whole: bool
+) -> Iterator[np.ndarray]:
+    """One clip as training examples of a front end; `whole` with all of its padding."""
     if isinstance(front_end, Waveform):
+        if whole:
+            audio = np.pad(audio, (0, -len(audio) % CHUNK_SAMPLES))
         yield from training_waves(audio)
         return
     # At most seven silent frames more, and few lengths to compile.
-    levels = _levels(front_end, padded_wave(audio, front_end.hop * 8))
+    multiple = CHUNK_SAMPLES if whole else front_end.hop * 8
+    levels = _levels(front_end, padded_wave(audio, multiple))
     for part in training_chunks(np.asarray(levels)):
         yield part[None, :, :, None]
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from advjax import catalog, evaluation
-from advjax.metrics.shares import Share
+from advjax.metrics.clustered import ClusteredShare, clustered_share
 from advjax.padding import stack
 from advjax.runtime.progress import Progress
 from advjax.transforms import SUITE, TRANSFORMS
@@ -150,8 +150,10 @@ def _transformed(wanted: Wanted) -> Wave:
 
 
 def transfer_shares(
-    answers: Mapping[str, Sequence[Answer]], labels: Mapping[str, int]
-) -> dict[tuple[str, str], Share]:
+    answers: Mapping[str, Sequence[Answer]],
+    labels: Mapping[str, int],
+    recordings: Mapping[str, str],
+) -> dict[tuple[str, str], ClusteredShare]:
     """Examples that move a network, by (network tested, network made on).
 
     An example moves a network that predicts another class than on the clean clip. Clips
@@ -160,36 +162,46 @@ def transfer_shares(
     Args:
         answers: by network.
         labels: of the clips, by id.
+        recordings: likewise; a clip that is not there is one of its own.
     """
     found = {}
     for judge, source in itertools.product(answers, answers):
         clean = _clean(answers[judge])
-        moved = [
-            row.answer != clean[row.id]
+        rows = [
+            row
             for row in answers[judge]
             if (row.source, row.transform) == (source, UNCHANGED)
             and row.attack in POOLED
             and clean[row.id] == labels.get(row.id)
         ]
-        found[judge, source] = Share(sum(moved), len(moved))
+        moved = np.asarray([row.answer != clean[row.id] for row in rows], bool)
+        clusters = [recordings.get(row.id, row.id) for row in rows]
+        found[judge, source] = clustered_share([moved], clusters)
     return found
 
 
 def survival_shares(
-    answers: Mapping[str, Sequence[Answer]],
-) -> dict[tuple[str, str], Share]:
+    answers: Mapping[str, Sequence[Answer]], recordings: Mapping[str, str]
+) -> dict[tuple[str, str], ClusteredShare]:
     """Waves that get the clean clip's prediction, by (transform, attack).
 
     The waves are each network's own examples, and clean clips under the attack "clean".
+
+    Args:
+        answers: by network.
+        recordings: of the clips, by id; a clip that is not there is one of its own.
     """
-    hits: dict[tuple[str, str], list[bool]] = {}
+    hits: dict[tuple[str, str], tuple[list[bool], list[str]]] = {}
     for judge, rows in answers.items():
         clean = _clean(rows)
         for row in rows:
             if row.source in (CLEAN, judge):
-                same = row.answer == clean[row.clip]
-                hits.setdefault((row.transform, row.attack), []).append(same)
-    return {key: Share(sum(found), len(found)) for key, found in hits.items()}
+                same, of = hits.setdefault((row.transform, row.attack), ([], []))
+                same.append(row.answer == clean[row.clip])
+                of.append(recordings.get(row.clip, row.clip))
+    return {
+        key: clustered_share([np.asarray(same)], of) for key, (same, of) in hits.items()
+    }
 
 
 def _clean(rows: Sequence[Answer]) -> dict[str, int]:

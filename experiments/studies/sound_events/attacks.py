@@ -12,6 +12,7 @@ import numpy as np
 from advjax import catalog, evaluation
 from advjax.attacks import ATTACKS, Attack, eps_for_snr
 from advjax.attacks.checks import zero_gradient_shares
+from advjax.attacks.dither import STEP_16_BITS
 from advjax.types import LogitsFn
 from experiments.lab import attack
 from experiments.lab.clips import in_buckets, padded_wave
@@ -54,36 +55,36 @@ def plans(size: Size, select: str) -> dict[str, Plan]:
     (DeepFool), and take the averages of a dense network's heads for logits. The squared
     distance of C&W is a sum, theirs a mean: c is multiplied by the samples, and grows
     tenfold after a failure, where theirs stays. Adam's rate is theirs, 1e-5, times
-    1,000 over the steps taken, so that a search reaches as far; with a target it has
-    twice the steps (theirs: so for the dense networks, in one search), and L-BFGS as
-    many for all. Noise and FGSM stay within [-1, 1].
+    1,000 over the steps taken, so that a search reaches as far. The second search goes
+    on from the end of the first, so that two of 1,000 steps also stand for the one of
+    2,000 that theirs has for the dense networks with a target. L-BFGS has as many steps
+    for all. DeepFool and L-BFGS begin digital silence at noise of one step of 16 bits:
+    levels of kapre have no gradient there that a step can follow. Noise and FGSM stay
+    within [-1, 1].
     """
     rate = 1e-5 * 1000 / size.steps
     wagner = (
-        f"num_searches={size.searches},num_steps={{steps}},learning_rate={rate:g},"
-        "initial_c=0.01*{n},confidence=500.0"
+        f"num_searches={size.searches},num_steps={size.steps},"
+        f"learning_rate={rate:g},initial_c=0.01*{{n}},confidence=500.0"
     )
-    untargeted = wagner.replace("{steps}", str(size.steps))
-    targeted = wagner.replace("{steps}", str(2 * size.steps))
+    dither = f"dither={STEP_16_BITS:.6g}"
     return {
         "noise": Plan("white noise", "noise"),
         "fgsm": Plan("FGSM", "fgsm"),
         "deepfool": Plan(
             "DeepFool",
-            f"deepfool(max_steps=200,num_candidates=None,select='{select}')",
+            f"deepfool(max_steps=200,num_candidates=None,select='{select}',{dither})",
             own_answer=True,
         ),
-        "carlini_wagner": Plan(
-            "C&W", f"carlini_wagner({untargeted},probability=0.0244)"
-        ),
+        "carlini_wagner": Plan("C&W", f"carlini_wagner({wagner},probability=0.0244)"),
         "carlini_wagner_targeted": Plan(
             "C&W targeted",
-            f"carlini_wagner({targeted},probability=0.975,targeted=True)",
+            f"carlini_wagner({wagner},probability=0.975,targeted=True)",
         ),
         "lbfgs_targeted": Plan(
             "L-BFGS targeted",
             f"lbfgs(num_searches={size.searches},num_steps={size.lbfgs_steps},"
-            "initial_c=0.1,targeted=True)",
+            f"initial_c=0.1,{dither},targeted=True)",
         ),
     }
 

@@ -18,7 +18,8 @@ from experiments.studies.sound_events.examples import ClipRun, is_complete, read
 from experiments.studies.sound_events.jobs import ClipJob
 from experiments.studies.sound_events.systems import KINDS, SoundTask
 
-ATTACK = "carlini_wagner"
+ATTACKS = ("deepfool", "carlini_wagner")
+Runs = Mapping[tuple[str, str], ClipRun]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,22 +28,22 @@ class ShownExample(Step):
 
     Attributes:
         tasks: of the networks, by name.
-        title: of the attack.
+        titles: of the attacks.
     """
 
     tasks: Mapping[str, SoundTask]
-    title: str
+    titles: Mapping[str, str]
 
     def given(self, job: Job) -> Any:
         """The examples that exist."""
-        return {name: run.ids for name, run in self._runs(job).items()}
+        return {"/".join(key): run.ids for key, run in self._runs(job).items()}
 
     def run(self, job: Job) -> None:
         """Write spectrograms.png and the folder wav, if there is such a clip."""
         runs = self._runs(job)
         if not runs:
             return
-        first = self.tasks[next(iter(runs))].resolve()
+        first = self.tasks[next(iter(runs))[0]].resolve()
         common = set.intersection(*(set(run.ids) for run in runs.values()))
         clips = [clip for clip in first.untargeted if clip.id in common]
         if not clips:
@@ -50,13 +51,12 @@ class ShownExample(Step):
         clips.sort(key=lambda clip: len(clip.sound.audio))
         clip = clips[len(clips) // 2]
         label = first.sounds.labels[clip.sound.label].replace("_", " ")
-        title = f"{self.title} on a clip of {label}"
-        _draw_spectrograms(clip, runs, title, job.out / "spectrograms.png")
+        _draw_spectrograms(clip, label, self.titles, runs, job.out / "spectrograms.png")
         pairs = []
-        for name, run in runs.items():
+        for (name, attack), run in runs.items():
             pairs.append(
                 wav_pairs.save_pair(
-                    job.out / "wav" / f"{file_name(clip.id)}_{name}",
+                    job.out / "wav" / f"{file_name(clip.id)}_{name}_{attack}",
                     padded_wave(clip.sound.audio),
                     run.wave(clip.id),
                     self.tasks[name].resolve().classifier,
@@ -66,31 +66,47 @@ class ShownExample(Step):
             )
         wav_pairs.write(job.out / "wav" / wav_pairs.EXAMPLES_FILE, pairs)
 
-    def _runs(self, job: Job) -> dict[str, ClipRun]:
-        folders = {name: job.out / "cells" / name / ATTACK for name in self.tasks}
+    def _runs(self, job: Job) -> dict[tuple[str, str], ClipRun]:
+        keys = [(name, attack) for name in self.tasks for attack in ATTACKS]
+        folders = {key: job.out.joinpath("cells", *key) for key in keys}
         return {n: read(folder) for n, folder in folders.items() if is_complete(folder)}
 
 
 def _draw_spectrograms(
-    clip: ClipJob, runs: Mapping[str, ClipRun], title: str, path: pathlib.Path
+    clip: ClipJob,
+    label: str,
+    titles: Mapping[str, str],
+    runs: Runs,
+    path: pathlib.Path,
 ) -> None:
-    """Draw a clip, its adversarial example for each network, and their difference."""
+    """Draw a clip, its adversarial examples for each network, and the differences."""
     front_end = LogMelChunks()
     clean = padded_wave(clip.sound.audio)
     levels = np.asarray(front_end.levels(clean))
-    images, titles = [], []
-    for run in runs.values():
-        wave = run.wave(clip.id)
-        after = np.asarray(front_end.levels(wave))
-        snr_db = radius_snr_db(clean, float(np.linalg.norm(wave - clean)))
-        images.append([levels, after, after - levels])
-        titles.append(["clean", f"adversarial, {snr_db:.1f} dB SNR", "difference"])
+    images, texts = [], []
+    names = list(dict.fromkeys(name for name, _ in runs))
+    for name in names:
+        row, line = [levels], ["clean"]
+        for attack in ATTACKS:
+            image, text = np.full_like(levels, np.nan), ""
+            if run := runs.get((name, attack)):
+                wave = run.wave(clip.id)
+                image = np.asarray(front_end.levels(wave))
+                snr_db = radius_snr_db(clean, float(np.linalg.norm(wave - clean)))
+                text = f"{titles[attack]}, {snr_db:.1f} dB SNR"
+            row.append(image)
+            line.append(text)
+        row += [image - levels for image in row[1:]]
+        line += [f"{titles[attack]} minus clean" for attack in ATTACKS]
+        images.append(row)
+        texts.append(line)
     figures.image_grid_plot(
         np.asarray(images),
         path,
-        row_labels=[KINDS[name].title.partition(" (")[0] for name in runs],
-        titles=titles,
+        row_labels=[KINDS[name].title.partition(" (")[0] for name in names],
+        titles=texts,
         units="dB",
-        title=title,
+        title=f"A clip of {label} that fools every network",
         last_is_difference=True,
+        num_differences=len(ATTACKS),
     )

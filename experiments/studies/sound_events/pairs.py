@@ -1,6 +1,6 @@
 """Targeted attacks between pairs of classes, all networks together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -61,8 +61,18 @@ class Pairs(NamedTuple):
             for row in zip(self.success, self.snr_db, strict=True)
         ]
 
-    def table(self) -> Table:
-        """A row for each first class, a column for each target."""
-        texts = zip(self.classes, self.texts(", "), strict=True)
-        header = ["success, mean SNR", *self.classes]
-        return Table(header, [[name, *row] for name, row in texts])
+    def table(self, published: Mapping[tuple[str, str], float] | None = None) -> Table:
+        """A row for each first class, a column for each target.
+
+        Args:
+            published: mean SNRs of the publication in dB, by label and target; a row of
+                theirs stands below each of ours.
+        """
+        rows = []
+        for name, row in zip(self.classes, self.texts(", "), strict=True):
+            rows.append([name, *row])
+            if published:
+                theirs = [published.get((name, target)) for target in self.classes]
+                texts = [DASH if snr is None else f"{snr:.1f} dB" for snr in theirs]
+                rows.append([f"{name}, publication", *texts])
+        return Table(["success, mean SNR", *self.classes], rows)

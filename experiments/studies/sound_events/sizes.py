@@ -15,8 +15,10 @@ class Size(NamedTuple):
         recipe: of every training.
         num_clips: clips of untargeted attacks.
         max_seconds: longest clip that is attacked.
-        num_pair_classes: classes whose ordered pairs targeted attacks take.
-        clips_per_class: clips of each pair.
+        num_pair_classes: classes whose ordered pairs targeted attacks take, in a corpus
+            without those of the publication.
+        clips_per_pair: clips of each pair.
+        shared_clips: the pairs of a label take the same clips.
         searches: of Carlini-Wagner and L-BFGS.
         steps: of Carlini-Wagner, in one search.
         lbfgs_steps: of L-BFGS, in one search.
@@ -28,7 +30,8 @@ class Size(NamedTuple):
     num_clips: int
     max_seconds: float
     num_pair_classes: int
-    clips_per_class: int
+    clips_per_pair: int
+    shared_clips: bool
     searches: int
     steps: int
     lbfgs_steps: int
@@ -52,6 +55,7 @@ def _recipe(
         validate_every=validate_every,
         stop_patience=0,
         balanced=True,
+        num_averaged=4,  # the epochs that Iqbal et al. average
     )
 
 
@@ -59,14 +63,15 @@ PRESETS = {
     # Few clips are learnt in few steps, at four times the published rate.
     "small": Size(
         width_share=1 / 4,
-        recipe=_recipe(300, batch_size=32, learning_rate=2e-3, validate_every=50),
-        num_clips=20,
-        max_seconds=4.0,
-        num_pair_classes=4,
-        clips_per_class=1,
+        recipe=_recipe(600, batch_size=32, learning_rate=2e-3, validate_every=30),
+        num_clips=30,
+        max_seconds=5.0,
+        num_pair_classes=6,
+        clips_per_pair=1,
+        shared_clips=False,
         searches=2,
-        steps=200,
-        lbfgs_steps=100,
+        steps=1000,
+        lbfgs_steps=200,
         num_slots=4,
     ),
     "medium": Size(
@@ -74,11 +79,12 @@ PRESETS = {
         recipe=_recipe(1_500, batch_size=64, learning_rate=1e-3, validate_every=100),
         num_clips=80,
         max_seconds=10.0,
-        num_pair_classes=5,
-        clips_per_class=2,
+        num_pair_classes=6,
+        clips_per_pair=2,
+        shared_clips=False,
         searches=2,
-        steps=500,
-        lbfgs_steps=150,
+        steps=1000,
+        lbfgs_steps=200,
         num_slots=16,
     ),
     # 40 epochs of about 20,000 chunks in batches of 2 x 128; 6 clips of each of 41
@@ -89,7 +95,8 @@ PRESETS = {
         num_clips=246,
         max_seconds=30.0,
         num_pair_classes=6,
-        clips_per_class=6,
+        clips_per_pair=6,
+        shared_clips=True,
         searches=2,
         steps=1000,
         lbfgs_steps=200,

@@ -31,9 +31,11 @@ from experiments.lab.cells import Cell, product
 from experiments.studies.sound_events import sizes, tables
 from experiments.studies.sound_events.answers import Answers
 from experiments.studies.sound_events.attacks import AttackClips, plans
-from experiments.studies.sound_events.example import ATTACK, ShownExample
+from experiments.studies.sound_events.example import ATTACKS as SHOWN
+from experiments.studies.sound_events.example import ShownExample
 from experiments.studies.sound_events.examples import is_complete
 from experiments.studies.sound_events.features import AtFeatures
+from experiments.studies.sound_events.questions import ClassDistances
 from experiments.studies.sound_events.sizes import Size
 from experiments.studies.sound_events.systems import KINDS, Clean, SoundTask
 
@@ -73,11 +75,12 @@ def cells(size: Size) -> list[Cell]:
     for name in names:
         more = ["features"] if name in flags.FEATURE_LEVEL.value else []
         found += product(model=[name], work=["clean", *attacks, *more])
-    return [*found, *(Cell(f"{name}/answers") for name in names), Cell("example")]
+    more = ("classes", "example")
+    return [*found, *(Cell(f"{name}/answers") for name in names), *map(Cell, more)]
 
 
 def task(cell: Cell, size: Size) -> SoundTask | None:
-    """The network and attacked clips of a cell; None for the cell `example`."""
+    """The network and attacked clips of a cell; None for one of all networks."""
     name = cell.path.partition("/")[0]
     return _task(name, size) if name in KINDS else None
 
@@ -107,7 +110,10 @@ def work(cell: Cell, size: Size) -> dict[str, grid.Step]:
         return {"answers": Answers(folders, flags.TRANSFORMS.value)}
     if of == "example":
         tasks = {name: _task(name, size) for name in models()}
-        return {"example": ShownExample(tasks, attacks[ATTACK].title)}
+        titles = {name: attacks[name].title for name in SHOWN}
+        return {"example": ShownExample(tasks, titles)}
+    if of == "classes":
+        return {"distances": ClassDistances(_task(models()[0], size))}
     return {of: Clean() if of == "clean" else AtFeatures()}
 
 

@@ -14,11 +14,12 @@ from advjax.defences import mixup, plain
 from advjax.models import MODELS
 from advjax.representations import ConstantQChunks, LogMelChunks, Waveform, definition
 from advjax.training import Dataset, Objective
-from experiments.lab import clips, folder_names, trainers
+from experiments.lab import cached_rows, clips, folder_names, trainers
 from experiments.lab.clips import Clips
 from experiments.lab.grid import Job, Step
 from experiments.studies.sound_events.jobs import (
     ClipJob,
+    pair_classes,
     targeted_jobs,
     untargeted_jobs,
 )
@@ -88,8 +89,8 @@ class SoundTask:
         trim: remove silence from training clips.
         seed: root of all randomness.
         attacked: the split of the attacked clips.
-        pair_classes: labels and targets of targeted attacks; if empty, the first few
-            classes that have a clip.
+        pair_classes: labels and targets of targeted attacks; if empty, those of
+            `jobs.pair_classes`.
     """
 
     home: pathlib.Path
@@ -122,14 +123,22 @@ class SoundTask:
                 f"--max_seconds={size.max_seconds:g}: no clip of {sounds.name} is as "
                 "short and has a verified label; give more seconds"
             )
-        present = sorted({clip.label for clip in every})[: size.num_pair_classes]
-        classes = self.pair_classes or tuple(sounds.labels[i] for i in present)
+        classes = self.pair_classes or pair_classes(
+            sounds.labels, {clip.label for clip in every}, size.num_pair_classes
+        )
         return SoundSystem(
             task=self,
             sounds=sounds,
-            untargeted=untargeted_jobs(every, size.num_clips),
+            untargeted=untargeted_jobs(every, size.num_clips, seed=self.seed),
             pair_classes=classes,
-            targeted=targeted_jobs(every, sounds.labels, classes, size.clips_per_class),
+            targeted=targeted_jobs(
+                every,
+                sounds.labels,
+                classes,
+                size.clips_per_pair,
+                shared=size.shared_clips,
+                seed=self.seed,
+            ),
             classifier=trainers.find_or_train(self._training(sounds)),
         )
 
@@ -145,6 +154,8 @@ class SoundTask:
             "width": width,
             "recipe": self.size.recipe.settings(),
             "trim": self.trim,
+            # Earlier versions left the remainder of a clip out of training.
+            **({} if self.trim else {"chunks": "of padded clips"}),
             "seed": self.seed,
         }
         name, classes = f"{self.kind}-w{width}", len(sounds.labels)
@@ -192,14 +203,43 @@ class SoundSystem(NamedTuple):
         return [job._replace(id=id, target=-1) for id, job in every.items()]
 
 
+class Known(NamedTuple):
+    """The network's prediction on a whole clip.
+
+    Attributes:
+        split: of the clip.
+        id: of the clip.
+        recording: that the clip is cut from.
+        label: its class.
+        predict: the predicted class.
+    """
+
+    split: str
+    id: str
+    recording: str
+    label: int
+    predict: int
+
+
+KNOWN_FILE = "clips.tsv"
+"""In the folder of `Clean`: a row of `Known` for each clip of the corpus."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Clean(Step):
     """The network and the corpus, as tables describe them."""
 
     def run(self, job: Job) -> dict[str, Any]:
-        """Predict all training and test clips."""
+        """Predict all clips; write the predictions."""
         system = job.resolve()
         classifier, sounds = system.classifier, system.sounds
+        rows = []
+        for split, each in sounds.splits.items():
+            tops = clips.predictions(classifier, each)
+            for clip, top in zip(each, tops, strict=True):
+                recording = clip.recording or clip.id
+                rows.append(Known(split, clip.id, recording, clip.label, int(top)))
+        cached_rows.write(job.folder / KNOWN_FILE, rows, classifier.digest())
         return {
             "corpus": sounds.name,
             "labels": list(sounds.labels),
@@ -209,13 +249,8 @@ class Clean(Step):
             "num_targeted": len(system.targeted),
             "pair_classes": system.pair_classes,
             "padding": clips.padding_waste([each.sound for each in system.untargeted]),
-            "clip_labels": {each.id: each.sound.label for each in system.clean_jobs()},
             "width": classifier.module.width,
             "num_parameters": classifier.num_parameters(),
-            "shares": {
-                split: clips.accuracy(classifier, sounds.splits[split])
-                for split in ("train", "test")
-            },
         }
 
 

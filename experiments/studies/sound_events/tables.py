@@ -2,74 +2,47 @@
 
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from advjax.metrics.shares import Share, share_of
+from advjax.metrics.clustered import (
+    ClusteredMean,
+    clustered_share,
+)
+from advjax.metrics.shares import Share
 from advjax.reports import figures
 from advjax.reports.page import Block, Heading
-from advjax.reports.tables import DASH, INTERVAL_NOTE, Table, percent_text
-from experiments.lab import cached_rows, cell_files, wav_pairs
+from advjax.reports.tables import DASH, Table, percent_text
+from experiments.lab import cached_rows, claims, wav_pairs
 from experiments.lab.grid import Found
 from experiments.lab.study_tables import listing, pivot, sections
-from experiments.studies.sound_events import examples, features
+from experiments.studies.sound_events import (
+    features,
+    published,
+    published_tables,
+    questions,
+    study_claims,
+)
 from experiments.studies.sound_events.answers import (
     CLEAN,
     POOLED,
     UNCHANGED,
-    Answer,
     survival_shares,
     transfer_shares,
 )
 from experiments.studies.sound_events.attacks import plans
 from experiments.studies.sound_events.examples import ClipRun
+from experiments.studies.sound_events.finished import Report, read
 from experiments.studies.sound_events.pairs import Pairs, pooled
 from experiments.studies.sound_events.systems import KINDS
 
 UNTARGETED = ("noise", "fgsm", "deepfool", "carlini_wagner")
 TARGETED = ("carlini_wagner_targeted", "lbfgs_targeted")
 TITLES = {name: kind.title for name, kind in KINDS.items()}
-# Known entries of the publication: those of its table 2, with the means of its table 3
-# where the two disagree, and the SNR of its table 4.
-PUBLISHED = {
-    "noise": "SNR 20 dB",
-    "fgsm": "SNR 20 dB",
-    "deepfool": "success 99.92 %, SNR 50.01 dB, New 0.3521",
-    "carlini_wagner": "SNR 51.07 dB, New 0.7192, GT new 0.02",
-    "carlini_wagner_targeted": "93 to 109 dB, inflated",
-    "lbfgs_targeted": "50 to 62 dB",
-}
 OURS = ("constant_q",)
 """Networks that the publication does not have."""
 Columns = dict[str, Callable[[Any], str | None]]
-
-
-class Report(NamedTuple):
-    """The content of all tables.
-
-    Attributes:
-        out: the folder of the study.
-        titles: of the attacks.
-        runs: by network and attack.
-        results: of each network without attack and under each attack.
-        answers: of each network that has predicted the others' examples.
-    """
-
-    out: pathlib.Path
-    titles: Mapping[str, str]
-    runs: Mapping[tuple[str, str], ClipRun]
-    results: Mapping[tuple[str, str], Mapping[str, Any]]
-    answers: Mapping[str, Sequence[Answer]]
-
-    @property
-    def corpus(self) -> Mapping[str, Any]:
-        """The corpus, as the first network's results describe it; empty without one."""
-        return next((r for (_, work), r in self.results.items() if work == "clean"), {})
-
-    def of(self, *attacks: str) -> list[ClipRun]:
-        """The runs of attacks, each attack on all networks."""
-        return [run for a in attacks for run in self.runs.values() if run.attack == a]
 
 
 def report(found: Found, select: str) -> Iterator[Block]:
@@ -87,21 +60,23 @@ def report(found: Found, select: str) -> Iterator[Block]:
         return
     yield from _introduction(made)
     targeted = {attack: made.of(attack) for attack in TARGETED if made.of(attack)}
-    pairs = {made.titles[name]: Pairs.of(runs) for name, runs in targeted.items()}
+    pairs = {name: Pairs.of(runs) for name, runs in targeted.items()}
     yield from sections(
         {
+            "Claims of the publication": claims.table(study_claims.claims(made)),
             "Table 1: the networks, and whole clips they know": networks_table(made),
             "Table 2: untargeted, the publication's networks together": means_table(
                 made
             ),
-            "Table 3: untargeted, each network": listing(
-                made.of(*UNTARGETED), _attack(made) | NETWORK | NUMBERS
-            ),
+            "Table 3: untargeted, each network": each_table(made),
             "Table 4: targeted": targeted_table(made),
             **{
-                f"{title}: from the row's class to the column's": each.table()
-                for title, each in pairs.items()
+                f"{made.titles[name]}: from the row's class to the column's": (
+                    each.table(published_tables.pairs(name) if made.beside else None)
+                )
+                for name, each in pairs.items()
             },
+            "The two questions on near classes": questions_table(made),
             "Table 5: transfer of DeepFool's and C&W's examples together": (
                 transfer_table(made)
             ),
@@ -112,6 +87,8 @@ def report(found: Found, select: str) -> Iterator[Block]:
             "Saved audio": waves_table(made.out),
         }
     )
+    if not made.beside:
+        yield from published_tables.sections_of(made.titles, TITLES)
     labels = made.corpus.get("labels")
     bars = {made.titles[a]: _new_labels(made.of(a)) for a in POOLED if made.of(a)}
     if labels and bars:
@@ -124,37 +101,14 @@ def report(found: Found, select: str) -> Iterator[Block]:
         )
     if pairs:
         figures.matrix_plot(
-            {title: each.success for title, each in pairs.items()},
+            {made.titles[name]: each.success for name, each in pairs.items()},
             made.out / "targeted.png",
-            texts={title: each.texts("\n") for title, each in pairs.items()},
+            texts={made.titles[name]: each.texts("\n") for name, each in pairs.items()},
             labels=next(iter(pairs.values())).classes,
             row_label="label",
             column_label="target",
             value_label="success, all networks",
         )
-
-
-def read(found: Found, titles: Mapping[str, str]) -> Report:
-    """The files of all finished cells."""
-    folders = {
-        tuple(cell.path.split("/")): folder
-        for cell, folder in found.cells.items()
-        if "/" in cell.path
-    }
-    order = [(name, a) for name in KINDS for a in titles if (name, a) in folders]
-    runs = {key: examples.read(folders[key]) for key in order}
-    files = {name: found.out / "answers" / f"{name}.tsv" for name in KINDS}
-    return Report(
-        found.out,
-        titles,
-        {key: run for key, run in runs.items() if len(run.rows)},
-        {key: cell_files.results(folder) for key, folder in folders.items()},
-        {
-            name: cached_rows.read(file, Answer)
-            for name, file in files.items()
-            if file.exists()
-        },
-    )
 
 
 def _introduction(made: Report) -> Iterator[str]:
@@ -176,9 +130,9 @@ def _introduction(made: Report) -> Iterator[str]:
         "and has all clips. SNR, New and GT new are means over the examples that "
         "succeed. GT: the probability of the clean prediction on the clean clip; New: "
         "of the new prediction on the adversarial clip; GT new: of the clean "
-        f"prediction on the adversarial clip. {INTERVAL_NOTE[0].upper()}"
-        f"{INTERVAL_NOTE[1:]}; clips that several networks or attacks share count as "
-        "often, so that intervals of pooled rates are too narrow."
+        "prediction on the adversarial clip. In brackets or below a value: its 95 % "
+        "interval, by bootstrap over recordings, which networks and attacks share; "
+        "where all clips agree, Clopper and Pearson's for as many recordings."
     )
     yield (
         "All attacks work on the logarithm of the mean probabilities of a clip's "
@@ -197,16 +151,46 @@ def _of_successes(column: str, digits: int) -> Callable[[ClipRun], str | None]:
     return text
 
 
+def _snr_text(made: Report, run: ClipRun) -> str | None:
+    """The mean SNR over the examples that succeed, with its interval."""
+    success = np.asarray(run.rows.success)
+    values = np.asarray(run.rows.snr_db)[success]
+    if not len(values):
+        return None
+    clusters = [c for c, won in zip(made.clusters(run), success, strict=True) if won]
+    mean = ClusteredMean(values, clusters)
+    if np.ptp(values) < 0.005 or not np.isfinite(values).all():
+        return f"{mean.value:.2f}"
+    low, high = mean.interval()
+    return f"{mean.value:.2f} [{low:.1f}, {high:.1f}]"
+
+
 NETWORK: Columns = {"network": lambda run: TITLES[run.source]}
-NUMBERS: Columns = {
-    "clips": lambda run: f"{len(run.rows)}",
-    "success, %": lambda run: percent_text(share_of(run.rows.success), 1),
-    "mean SNR, dB": _of_successes("snr_db", 2),
-    "GT": lambda run: f"{run.rows.gt.mean():.4f}",
-    "New": _of_successes("new", 4),
-    "GT new": _of_successes("gt_new", 4),
-}
-_PUBLICATION: Columns = {"publication": lambda run: PUBLISHED[run.attack]}
+
+
+def _numbers(made: Report) -> Columns:
+    return {
+        "clips": lambda run: f"{len(run.rows)}",
+        "success, %": lambda run: percent_text(made.success(run), 1),
+        "mean SNR, dB": lambda run: _snr_text(made, run),
+        "GT": lambda run: f"{run.rows.gt.mean():.4f}",
+        "New": _of_successes("new", 4),
+        "GT new": _of_successes("gt_new", 4),
+    }
+
+
+def _published(entry: Callable[[ClipRun], published.Entry | None]) -> Columns:
+    """The columns of the publication's entries."""
+
+    def column(text: Callable[[published.Entry], str]) -> Callable:
+        return lambda run: text(entry(run)) if entry(run) else None
+
+    return {
+        "publication: success, %": column(lambda each: f"{each.success:g}"),
+        "publication: SNR, dB": column(lambda each: f"{each.snr_db:.2f}"),
+        "publication: New": column(lambda each: f"{each.new:.4f}"),
+        "publication: GT new": column(lambda each: f"{each.gt_new:.4f}"),
+    }
 
 
 def _attack(made: Report) -> Columns:
@@ -218,19 +202,49 @@ def networks_table(made: Report) -> Table:
     rows = []
     for name, title in TITLES.items():
         if of := made.results.get((name, "clean")):
-            shares = [Share(**of["shares"][split]) for split in ("train", "test")]
             numbers = [f"{of['width']}", f"{of['num_parameters']:,}"]
-            texts = [percent_text(share, 1) for share in shares]
+            texts = [_known_text(made, name, of, split) for split in ACCURACIES]
             rows.append([title, *numbers, *texts])
+            if made.beside:
+                theirs = published.ACCURACY.get(name, (None, None))
+                rows[-1] += [DASH if a is None else f"{100 * a:.2f}" for a in theirs]
     header = ["network", "width", "parameters", "training clips, %", "test clips, %"]
-    return Table(header, rows)
+    notes = []
+    if made.beside:
+        header += [f"publication: {split} clips, %" for split in ("training", "test")]
+        notes = [published_tables.LARGER]
+    return Table(header, rows, notes if rows else [])
+
+
+ACCURACIES = ("train", "test")
+"""Splits in the table of networks."""
+
+
+def _known_text(made: Report, name: str, of: Mapping[str, Any], split: str) -> str:
+    rows = [row for row in made.known.get(name, ()) if row.split == split]
+    if not rows:  # of an earlier version
+        return percent_text(Share(**of["shares"][split]), 1)
+    right = np.asarray([row.predict == row.label for row in rows])
+    return percent_text(clustered_share([right], [row.recording for row in rows]), 1)
 
 
 def means_table(made: Report) -> Table:
     """The publication's networks together under each untargeted attack."""
     every = [made.of(attack) for attack in UNTARGETED if made.of(attack)]
     theirs = [[r for r in runs if r.source not in OURS] or runs for runs in every]
-    return listing(map(pooled, theirs), _attack(made) | NUMBERS | _PUBLICATION)
+    columns, notes = _attack(made) | _numbers(made), []
+    if made.beside:
+        columns |= _published(lambda run: published.TOGETHER.get(run.attack))
+        notes = [published_tables.LARGER, published_tables.MEANS]
+    return listing(map(pooled, theirs), columns, notes)
+
+
+def each_table(made: Report) -> Table:
+    """Each network under each untargeted attack."""
+    columns = _attack(made) | NETWORK | _numbers(made)
+    if made.beside:
+        columns |= _published(lambda run: published.EACH.get((run.attack, run.source)))
+    return listing(made.of(*UNTARGETED), columns)
 
 
 def targeted_table(made: Report) -> Table:
@@ -240,44 +254,71 @@ def targeted_table(made: Report) -> Table:
         snr_db = made.results[run.source, run.attack].get("inflated_snr_db")
         return None if snr_db is None else f"{snr_db:.1f}"
 
-    return listing(
-        made.of(*TARGETED),
-        _attack(made)
-        | NETWORK
-        | NUMBERS
-        | {"inflated SNR, dB": inflated}
-        | _PUBLICATION,
-        [
-            "inflated: with the square of the mean in place of the mean of squares, "
-            "the slip in the authors' code that their table 4(a) very probably has"
-        ],
+    columns = _attack(made) | NETWORK | _numbers(made) | {"inflated SNR, dB": inflated}
+    notes = [
+        "inflated: with the square of the mean in place of the mean of squares, the "
+        "slip in the authors' code that their table 4(a) very probably has"
+    ]
+    if made.beside:
+        columns["publication: mean SNR of all pairs, dB"] = lambda run: (
+            published_tables.mean_snr_text(run.attack)
+        )
+    return listing(made.of(*TARGETED), columns, notes)
+
+
+def questions_table(made: Report) -> Table:
+    """The two questions on near classes; no rows before the distances are measured."""
+    if made.distances is None:
+        return Table([], [])
+    known = made.recordings
+
+    def examples(attacks: Sequence[str]) -> dict[str, list[questions.Example]]:
+        return {a: questions.examples_of(made.of(a), known) for a in attacks}
+
+    return questions.table(
+        made.titles, examples(POOLED), examples(TARGETED), made.distances
     )
 
 
 def transfer_table(made: Report) -> Table:
     """Each network on the examples made on each network."""
-    labels = dict(made.corpus.get("clip_labels", {}))
+    labels = dict(made.corpus.get("clip_labels", {}))  # of an earlier version
+    for rows in made.known.values():
+        labels |= {row.id: row.label for row in rows}
     for run in made.runs.values():
         if run.settings["leaves"] == "label":
             ids = [id.partition(">")[0] for id in run.rows.id]
             labels |= zip(ids, run.rows.label.tolist(), strict=True)
-    shares = transfer_shares(made.answers, labels)
+    shares = transfer_shares(made.answers, labels, made.recordings)
+    rows = {(name, False): TITLES[name] for name in made.answers}
+    if made.beside:
+        theirs = {(n, True): f"{TITLES[n]}, publication" for n in published.NETWORKS}
+        both = (rows, theirs)
+        order = [(n, kind) for n in TITLES for kind in (False, True)]
+        rows = {key: of[key] for key in order for of in both if key in of}
+
+    def text(row: tuple[str, bool], source: str) -> str | None:
+        name, is_published = row
+        if is_published:
+            return published_tables.transfer_text(name, source)
+        return percent_text(shares[name, source], 1)
+
     return pivot(
         "tested on, %",
-        {name: TITLES[name] for name in made.answers},
+        rows,
         {name: f"made on {TITLES[name]}" for name in made.answers},
-        lambda *networks: percent_text(shares[networks], 1),
+        text,
         [
             "an example moves a network that predicts another class than on the clean "
             "clip; clips that it misclassifies before the attack are left out (the "
-            "publication, which has them all: 0 to 10 % off the diagonal)"
+            "publication has them all)"
         ],
     )
 
 
 def survival_table(made: Report) -> Table:
     """The predictions after each transform that are those of the clean clip."""
-    shares = survival_shares(made.answers)
+    shares = survival_shares(made.answers, made.recordings)
     attacks = [name for name in made.titles if name not in UNTARGETED[:2]]
     transforms = dict.fromkeys(transform for transform, _ in shares)
     return pivot(
@@ -285,7 +326,7 @@ def survival_table(made: Report) -> Table:
         {t: f"`{t}`" for t in transforms if [*transforms] != [UNCHANGED]},
         {name: f"{made.titles[name]} returns, %" for name in attacks}
         | {CLEAN: "clean clips keep their answer, %"},
-        lambda *key: percent_text(shares.get(key, Share(0, 0)), 1),
+        lambda *key: percent_text(shares[key], 1) if key in shares else None,
         [
             "returns: adversarial clips that get the clean clip's prediction again; "
             "all networks together"

@@ -1,5 +1,6 @@
 import types
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -55,6 +56,14 @@ def test_training_examples_have_one_shape_and_the_labels_of_their_clips(
     found = clips.load("noises(fold=1)", "", tmp_path, 32_000)
     waves = found.dataset("train", LogMelChunks().source, trim=False)
     assert waves.x.shape == (3, 65_536) and waves.y.tolist() == [0, 0, 1]
+    # With silence and padding they are the chunks that predictions are made on.
+    front_end = LogMelChunks()
+    whole = [clips.padded_wave(clip.audio) for clip in found.splits["train"]]
+    parts = [part for wave in whole for part in np.split(wave, len(wave) // 65_536)]
+    np.testing.assert_array_equal(from_int16(waves.x), parts)
+    wanted = [np.asarray(front_end.step(jnp.asarray(wave))) for wave in whole]
+    chunks = found.dataset("train", front_end, trim=False).x
+    np.testing.assert_allclose(chunks[:, 0], np.concatenate(wanted), atol=1e-3)
     levels = found.dataset("train", LogMelChunks(), trim=False)
     assert levels.x.shape[1:] == (1, 128, 64, 1)
     assert levels.verified.all()

@@ -11,22 +11,28 @@ from advjax.attacks import ATTACKS, run
 from advjax.evaluation import Point
 from advjax.representations import LogMelChunks
 from advjax.runs.row_types import ATTACK_ROWS, AttackRow
+from data_prep.corpora.fsdkaggle2018 import LABELS as LABELS_41
 from experiments.lab import clips
 from experiments.studies.sound_events import answers as answering
 from experiments.studies.sound_events import attacks as attacking
-from experiments.studies.sound_events import jobs, sizes, study
+from experiments.studies.sound_events import jobs, published, sizes, study
 from experiments.studies.sound_events.answers import CLEAN, UNCHANGED, Answer
 from experiments.studies.sound_events.examples import attackable_rows, inflated_snr_db
 from experiments.studies.sound_events.features import wave_of_levels
 
 SMALL = sizes.PRESETS["small"]
 LABELS = ("dog", "horn", "rain", "hail")
+ESC10_PAIR_CLASSES = (
+    *("rain", "sea_waves", "crackling_fire", "crying_baby", "sneezing", "clock_tick"),
+)
 
 
-def sounds(*labels, seconds=1.0):
+def sounds(*labels, seconds=1.0, recordings=None):
     audio = np.ones(round(32_000 * seconds), np.int16)
+    recordings = recordings or [""] * len(labels)
     return [
-        clips.Clip(f"clip{i}", audio, label, True) for i, label in enumerate(labels)
+        clips.Clip(f"clip{i}", audio, label, True, recording)
+        for i, (label, recording) in enumerate(zip(labels, recordings, strict=True))
     ]
 
 
@@ -54,6 +60,52 @@ def test_clips_are_chosen_in_turn_from_every_class():
     chosen = jobs.untargeted_jobs(sounds(0, 0, 0, 1, 2, 2), 4)
     assert [job.sound.label for job in chosen] == [0, 0, 1, 2]
     assert len(jobs.untargeted_jobs(sounds(0, 1), 9)) == 2
+
+
+def test_clips_are_drawn_by_a_seed_and_not_in_the_order_of_the_table():
+    every = sounds(*[0] * 20, *[1] * 20)
+    drawn = [
+        [job.id for job in jobs.untargeted_jobs(every, 6, seed=seed)]
+        for seed in (0, 0, 1)
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+    places = [job.place for job in jobs.untargeted_jobs(every, 6, seed=0)]
+    assert places != [0, 1, 2, 20, 21, 22]
+
+
+def test_a_second_clip_of_a_recording_comes_after_all_recordings():
+    every = sounds(0, 0, 0, 0, 0, 0, recordings=[*"aaaabc"])
+    for seed in range(5):
+        chosen = jobs.untargeted_jobs(every, 3, seed=seed)
+        assert {job.sound.recording for job in chosen} == {*"abc"}
+
+
+def test_pair_classes_are_the_publications_where_the_corpus_has_them():
+    assert jobs.pair_classes(LABELS_41, range(41), 6) == published.PAIR_CLASSES
+    present = {LABELS_41.index(name) for name in ("Oboe", "Cello", "Bark")}
+    assert jobs.pair_classes(LABELS_41, present, 6) == ("Cello", "Oboe")
+
+
+def test_pair_classes_of_another_corpus_are_drawn_once():
+    labels = (
+        *("dog", "rooster", "rain", "sea_waves", "crackling_fire", "crying_baby"),
+        *("sneezing", "clock_tick", "helicopter", "chainsaw"),
+    )
+    found = jobs.pair_classes(labels, range(10), 6)
+    assert found == ESC10_PAIR_CLASSES
+    assert found == tuple(name for name in labels if name in found)
+
+
+def test_each_pair_has_clips_of_its_own_as_long_as_there_are_enough():
+    every = sounds(*[0] * 4, *[1] * 2, 2)
+    own = jobs.targeted_jobs(every, LABELS, LABELS[:3], 1)
+    of = {}
+    for job in own:
+        of.setdefault(job.sound.label, []).append(job.place)
+    assert len(set(of[0])) == 2 and len(set(of[1])) == 2 and len(of[2]) == 2
+    shared = jobs.targeted_jobs(every, LABELS, LABELS[:3], 2, shared=True)
+    places = [job.place for job in shared if job.sound.label == 0]
+    assert len(places) == 4 and len(set(places)) == 2
 
 
 def test_targets_are_every_ordered_pair_of_classes():
@@ -132,9 +184,12 @@ def test_transfer_pools_two_attacks_and_counts_changes_of_the_own_answer():
             ],
         },
         labels,
+        {"a": "recording"},
     )
-    assert found["two", "one"] == (1, 2)
-    assert found["one", "two"] == (0, 0)
+    moved = found["two", "one"]
+    assert moved.hits.tolist() == [[True, False]]
+    assert moved.clusters == ("recording", "recording")
+    assert found["one", "two"].total == 0
 
 
 def test_survival_counts_own_examples_that_return_and_clean_clips_that_stay():
@@ -147,11 +202,13 @@ def test_survival_counts_own_examples_that_return_and_clean_clips_that_stay():
             ("one", "lbfgs_targeted", "mp3()", "b>x", 0),
         ],
     )
-    found = answering.survival_shares({"one": [*rows]})
-    assert found["mp3()", "deepfool"] == (1, 2)
-    assert found["mp3()", "lbfgs_targeted"] == (1, 1)
+    found = answering.survival_shares({"one": [*rows]}, {})
+    counts = {key: (share.hits.sum(), share.total) for key, share in found.items()}
+    assert counts["mp3()", "deepfool"] == (1, 2)
+    assert counts["mp3()", "lbfgs_targeted"] == (1, 1)
     assert ("mp3()", "carlini_wagner") not in found
-    assert found["mp3()", CLEAN] == (1, 2)
+    assert counts["mp3()", CLEAN] == (1, 2)
+    assert found["mp3()", "lbfgs_targeted"].clusters == ("b",)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +281,10 @@ def test_two_networks_on_real_clips(advjax_data, tmp_path, capsys):
         told = capsys.readouterr()
         study.main()
         again = capsys.readouterr()
-    for title in ("Table 1", "Table 2", "Table 3", "Table 4", "Table 5", "Table 7"):
+    for title in (
+        *("Claims of the publication", "Table 1", "Table 2", "Table 3", "Table 4"),
+        *("The two questions", "Table 5", "Table 7"),
+    ):
         assert f"## {title}" in told.out
     assert again.out == told.out
     assert "train:" in told.err and "train:" not in again.err
