@@ -121,7 +121,10 @@ SELECT = flags.DEFINE_enum(
     "farthest, as in the authors' code.",
 )
 REMOVE_SILENCE = flags.DEFINE_bool(
-    "remove_silence", True, "Remove silence from training clips, as Iqbal et al."
+    "remove_silence",
+    None,
+    "Remove silence from training clips, as Iqbal et al.; otherwise networks train on "
+    "the chunks that whole clips have. The default is that of --preset.",
 )
 TRANSFORMS = flags.DEFINE_bool(
     "transforms",

@@ -13,6 +13,7 @@ class Size(NamedTuple):
     Attributes:
         width_share: of the published networks' channels.
         recipe: of every training.
+        remove_silence: from training clips.
         num_clips: clips of untargeted attacks.
         max_seconds: longest clip that is attacked.
         num_pair_classes: classes whose ordered pairs targeted attacks take, in a corpus
@@ -27,6 +28,7 @@ class Size(NamedTuple):
 
     width_share: float
     recipe: Recipe
+    remove_silence: bool
     num_clips: int
     max_seconds: float
     num_pair_classes: int
@@ -60,10 +62,13 @@ def _recipe(
 
 
 PRESETS = {
-    # Few clips are learnt in few steps, at four times the published rate.
+    # Few clips are learnt in few steps, at four times the published rate. Silence stays,
+    # as whole clips have it and their padding: VGG13 then knows 32 of 33 validation
+    # clips of ESC-10, and 29 without it.
     "small": Size(
         width_share=1 / 4,
         recipe=_recipe(600, batch_size=32, learning_rate=2e-3, validate_every=30),
+        remove_silence=False,
         num_clips=30,
         max_seconds=5.0,
         num_pair_classes=6,
@@ -77,6 +82,7 @@ PRESETS = {
     "medium": Size(
         width_share=1 / 2,
         recipe=_recipe(1_500, batch_size=64, learning_rate=1e-3, validate_every=100),
+        remove_silence=False,
         num_clips=80,
         max_seconds=10.0,
         num_pair_classes=6,
@@ -92,6 +98,7 @@ PRESETS = {
     "publication": Size(
         width_share=1.0,
         recipe=_recipe(6_240, batch_size=256, learning_rate=5e-4, validate_every=156),
+        remove_silence=True,
         num_clips=246,
         max_seconds=30.0,
         num_pair_classes=6,
@@ -108,6 +115,7 @@ PRESETS = {
 def sized(size: Size) -> Size:
     """A size with what the flags change."""
     num_steps = flags.NUM_STEPS.value or size.recipe.num_steps
+    removed = flags.REMOVE_SILENCE.value
     return size._replace(
         recipe=dataclasses.replace(
             size.recipe,
@@ -115,6 +123,7 @@ def sized(size: Size) -> Size:
             decay_every=max(1, num_steps // RATE_CUTS),
             batch_size=flags.BATCH_SIZE.value or size.recipe.batch_size,
         ),
+        remove_silence=size.remove_silence if removed is None else removed,
         num_clips=flags.NUM_POINTS.value or size.num_clips,
         max_seconds=flags.MAX_SECONDS.value or size.max_seconds,
         width_share=flags.WIDTH_SHARE.value or size.width_share,

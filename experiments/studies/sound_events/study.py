@@ -92,7 +92,6 @@ def _task(name: str, size: Size) -> SoundTask:
         corpus_dir=flags.CORPUS_DIR.value,
         kind=name,
         size=size,
-        trim=flags.REMOVE_SILENCE.value,
         seed=flags.SEED.value,
         attacked=flags.ATTACKED.value,
         pair_classes=tuple(flags.PAIR_CLASSES.value or ()),

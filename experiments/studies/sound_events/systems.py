@@ -86,7 +86,6 @@ class SoundTask:
         corpus_dir: its folder.
         kind: one of `KINDS`.
         size: of the network, its training, and the attacked clips.
-        trim: remove silence from training clips.
         seed: root of all randomness.
         attacked: the split of the attacked clips.
         pair_classes: labels and targets of targeted attacks; if empty, those of
@@ -98,7 +97,6 @@ class SoundTask:
     corpus_dir: str | None
     kind: str
     size: Size
-    trim: bool
     seed: int
     attacked: str
     pair_classes: tuple[str, ...]
@@ -153,9 +151,9 @@ class SoundTask:
             "ids": [clip.id for clip in sounds.splits["train"]],
             "width": width,
             "recipe": self.size.recipe.settings(),
-            "trim": self.trim,
+            "trim": self.size.remove_silence,
             # Earlier versions left the remainder of a clip out of training.
-            **({} if self.trim else {"chunks": "of padded clips"}),
+            **({} if self.size.remove_silence else {"chunks": "of padded clips"}),
             "seed": self.seed,
         }
         name, classes = f"{self.kind}-w{width}", len(sounds.labels)
@@ -167,7 +165,7 @@ class SoundTask:
             model=kind.network,
             module=functools.partial(build_network, kind, width, classes),
             dataset=functools.partial(
-                sounds.dataset, front_end=kind.front_end, trim=self.trim
+                sounds.dataset, front_end=kind.front_end, trim=self.size.remove_silence
             ),
             representation=kind.front_end,
             labels=sounds.labels,
