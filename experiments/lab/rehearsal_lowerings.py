@@ -206,6 +206,7 @@ FIRST_STEPS: Mapping[str, FirstStep] = {
     "adversarial_training": FirstStep(
         "googlenet", Trained("stft(sample_rate_hz=8000,seconds=5.0,scale=1)", 32, 50)
     ),
+    "sound_events": FirstStep("vgg13", _CHUNKS, "mixup"),
 }
 """Of the first cell of studies, by name; the studies' tests compare them."""
 

@@ -1,4 +1,4 @@
-"""What the finished cells of the study of sound events have found."""
+"""The results of the finished cells of the study of sound events."""
 
 import pathlib
 from collections.abc import Mapping, Sequence

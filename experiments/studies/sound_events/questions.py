@@ -31,7 +31,7 @@ NUM_RESAMPLES = 2_000
 
 @dataclasses.dataclass(frozen=True)
 class ClassDistances(Step):
-    """How far the classes of the corpus lie from each other.
+    """The distances of the classes of the corpus from each other.
 
     Attributes:
         task: whose corpus it is.
@@ -124,7 +124,7 @@ def examples_of(
 
 
 def confused(examples: Sequence[Example], near: Sequence[int]) -> Contrast | None:
-    """How much more often examples get the nearest class than by chance.
+    """The share of examples that get the nearest class, minus that by chance.
 
     By chance a clip gets each class but its own as often as the network gives that
     class to all examples of the attack. Above 0 pairs are confused.

@@ -62,9 +62,9 @@ def _recipe(
 
 
 PRESETS = {
-    # Few clips are learnt in few steps, at four times the published rate. Silence stays,
-    # as whole clips have it and their padding: VGG13 then knows 32 of 33 validation
-    # clips of ESC-10, and 29 without it.
+    # Few clips are learnt in few steps, at four times the published rate. Silence and
+    # padding stay, as whole clips have them: VGG13 then knows 32 of 33 validation clips
+    # of ESC-10, and 29 without them.
     "small": Size(
         width_share=1 / 4,
         recipe=_recipe(600, batch_size=32, learning_rate=2e-3, validate_every=30),

@@ -31,6 +31,7 @@ from experiments.lab.cells import Cell, product
 from experiments.studies.sound_events import sizes, tables
 from experiments.studies.sound_events.answers import Answers
 from experiments.studies.sound_events.attacks import AttackClips, plans
+from experiments.studies.sound_events.costs import COSTS
 from experiments.studies.sound_events.example import ATTACKS as SHOWN
 from experiments.studies.sound_events.example import ShownExample
 from experiments.studies.sound_events.examples import is_complete
@@ -126,7 +127,7 @@ STUDY = grid.Study(
     report=lambda found: tables.report(found, flags.SELECT.value),
     together=("work",),
     complete=is_complete,
-    costs={"small": grid.Cost(175, "2 cores of an AMD EPYC")},
+    costs=COSTS,
 )
 
 

@@ -170,7 +170,7 @@ def _louder(made: Report, attack: str, mel: Sequence[str]) -> Criterion | None:
 
 
 def _transfer(made: Report) -> Criterion | None:
-    """How far transfer between the publication's networks is below the most."""
+    """The most transfer minus that between the publication's networks."""
     labels = {row.id: row.label for rows in made.known.values() for row in rows}
     shares = transfer_shares(made.answers, labels, made.recordings)
     values, clusters, strata = [], [], []

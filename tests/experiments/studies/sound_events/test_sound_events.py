@@ -1,3 +1,4 @@
+import fnmatch
 import math
 
 import jax
@@ -9,14 +10,25 @@ from absl.testing import flagsaver
 from advjax import catalog
 from advjax.attacks import ATTACKS, run
 from advjax.evaluation import Point
-from advjax.representations import LogMelChunks
+from advjax.models import MODELS
+from advjax.representations import FRONT_ENDS, LogMelChunks
 from advjax.runs.row_types import ATTACK_ROWS, AttackRow
 from data_prep.corpora.fsdkaggle2018 import LABELS as LABELS_41
 from experiments.lab import clips
+from experiments.lab.rehearsal_lowerings import FIRST_STEPS
+from experiments.lab.rehearsal_programs import PROGRAMS
 from experiments.studies.sound_events import answers as answering
 from experiments.studies.sound_events import attacks as attacking
-from experiments.studies.sound_events import jobs, published, sizes, study
+from experiments.studies.sound_events import (
+    costs,
+    jobs,
+    published,
+    sizes,
+    study,
+    systems,
+)
 from experiments.studies.sound_events.answers import CLEAN, UNCHANGED, Answer
+from experiments.studies.sound_events.costs import COSTS
 from experiments.studies.sound_events.examples import attackable_rows, inflated_snr_db
 from experiments.studies.sound_events.features import wave_of_levels
 
@@ -258,6 +270,44 @@ def test_a_sign_step_has_20_db_though_silence_has_no_gradient():
     assert 10 * np.log10(ratio) == pytest.approx(20.0, abs=0.01)
     silent = point._replace(x=np.zeros(100, np.float32))
     assert attacking._budgets(attack, [silent], logits_fn) == [0.0]
+
+
+def test_the_rehearsal_compiles_the_first_step_of_the_publications_grid():
+    size = sizes.sized(sizes.PRESETS["publication"])
+    first = study.cells(size)[0].path.partition("/")[0]
+    kind = systems.KINDS[first]
+    model, trained, defence = FIRST_STEPS[study.STUDY.name]
+    assert (model, defence) == (kind.network, "mixup")
+    assert kind.masking is None
+    assert catalog.pick(trained.features, FRONT_ENDS) == kind.front_end
+    assert trained.batch == size.recipe.batch_size
+    assert trained.num_classes == len(LABELS_41)
+    width = round(kind.full_width * size.width_share)
+    assert MODELS[model](num_classes=41).width == width
+    assert f"study-{study.STUDY.name}" in PROGRAMS
+
+
+@pytest.mark.parametrize("preset", COSTS)
+def test_every_cell_has_a_cost_of_its_network(preset):
+    size = sizes.sized(sizes.PRESETS[preset])
+    names = [cell.path for cell in study.cells(size)]
+    for name in names:
+        found = next(p for p in COSTS[preset] if fnmatch.fnmatchcase(name, p))
+        assert "/" not in name or found != "*", name
+
+
+def test_the_publications_cost_is_that_of_its_passes():
+    size = sizes.PRESETS["publication"]
+    assert size.recipe.batch_size == costs.BATCH
+    assert size.recipe.num_steps == costs.NUM_STEPS
+    assert costs.NUM_CLIPS == size.num_clips == published.NUM_CLIPS
+    classes = len(published.PAIR_CLASSES)
+    assert classes * (classes - 1) * size.clips_per_pair == costs.NUM_PAIRS
+    for name, plan in attacking.plans(size, "min").items():
+        _, options = catalog.parse(plan.text.replace("*{n}", ""))
+        if "num_searches" in options:
+            most = options["num_searches"] * options["num_steps"]
+            assert costs.ATTACKS[name][1] == most
 
 
 @pytest.mark.slow

@@ -1,0 +1,60 @@
+"""Times of cells: measured at CPU size, and bounds of the publication's.
+
+The publication's sizes have run on no accelerator. Their times are those of the
+rehearsal's roofline (`experiments/results/rehearsal`): the training, and each attack at
+its most passes. A real device is slower, and attacks stop early.
+"""
+
+from collections.abc import Mapping
+
+from experiments.lab.grid import Cost
+
+BATCH = 256
+NUM_STEPS = 6_240
+NUM_CLIPS, NUM_PAIRS = 246, 180
+CHUNKS = 4
+"""Of 2.048 s in a clip of FSDKaggle2018: 9,473 clips last 18 hours, about."""
+# Training steps a second and GiB of a step of each network, on an H100 in float32.
+REHEARSED: Mapping[str, tuple[float, float]] = {
+    "vgg13": (26.0, 3.42),
+    "crnn": (25.8, 3.52),
+    "gcnn": (13.0, 7.36),
+    "dense_mel": (60.4, 6.40),
+    "dense_wav": (22.5, 18.19),
+    "constant_q": (26.0, 3.42),  # VGG13
+}
+# Clips, and passes with a gradient that each takes at most: steps x classes, searches
+# x steps. Cells that are not here predict.
+ATTACKS: Mapping[str, tuple[int, int]] = {
+    "noise": (NUM_CLIPS, 1),
+    "fgsm": (NUM_CLIPS, 2),
+    "deepfool": (NUM_CLIPS, 200 * 40),
+    "carlini_wagner": (NUM_CLIPS, 2 * 1000),
+    "carlini_wagner_targeted": (NUM_PAIRS, 2 * 1000),
+    "lbfgs_targeted": (NUM_PAIRS, 2 * 200),
+    "features": (NUM_CLIPS, 3 * 100),
+    # Passes of all networks' examples, and of 20 transforms of its own.
+    "answers": (NUM_CLIPS, 60),
+}
+
+
+def _bound(network: str, clips: int, passes: int, *, steps: int = 0) -> Cost:
+    """The least time of a cell of the publication's size."""
+    steps_s, gib = REHEARSED[network]
+    seconds = (steps + clips * passes * CHUNKS / BATCH) / steps_s
+    return Cost(seconds, "the roofline of an H100, attacks at their most passes", gib)
+
+
+PUBLICATION: Mapping[str, Cost] = {
+    **{
+        f"{network}/clean": _bound(network, 11_000, 1, steps=NUM_STEPS)
+        for network in REHEARSED
+    },
+    **{
+        f"{network}/{attack}": _bound(network, *work)
+        for network in REHEARSED
+        for attack, work in ATTACKS.items()
+    },
+    "*": Cost(600, "a few CPU cores", 4.0),
+}
+COSTS: Mapping[str, Mapping[str, Cost]] = {"publication": PUBLICATION}
