@@ -15,6 +15,7 @@ from experiments.studies.speakers import heuristics
 RESULTS = pathlib.Path(__file__).parents[2] / "experiments" / "results"
 TABLES = {
     "needed.tsv": adversarial_training.NEEDED,
+    "predictions.tsv": adversarial_training.PREDICTED,
     "attacked.tsv": robust_svm.ATTACKED,
 }
 CACHED = {

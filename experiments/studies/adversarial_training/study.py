@@ -7,8 +7,9 @@ Trains each network on images of sound plainly and on a clean + FGSM loss, and s
 the perturbation that each of six attacks needs: to reach a class that is drawn for each
 clip or, by DeepFool, to leave its own. study.md has the publication's three tables with
 its entries beside ours, its claims with a verdict each, and intervals over recordings.
-success.png is success over the budget, needed.tsv a line for every attack on every
-clip.
+success.png is success over the budget; needed.tsv has a line for every attack on every
+clip, predictions.tsv for every network on every test clip, and each cell.json the
+commit, versions and times of its steps.
 
 The cells run in this order: trainings of several lengths, of which validation clips
 choose one (`curve/*`); the grid {corpus} x {fold} x {representation} x {network} x

@@ -78,12 +78,31 @@ class NeededRow(NamedTuple):
 NEEDED = Schema(NeededRow, "what attacks need", quoted=True, optional=3)
 
 
+class PredictedRow(NamedTuple):
+    """The prediction of a network on a test clip: a line of predictions.tsv."""
+
+    kind: str
+    corpus: str
+    representation: str
+    network: str
+    fold: int
+    training: str
+    clip: str
+    recording: str
+    label: int
+    predict: int
+
+
+PREDICTED = Schema(PredictedRow, "predictions of networks", quoted=True)
+
+
 def report(found: Found) -> Iterator[Block]:
-    """Claims, the publication's tables, ours, figures; writes needed.tsv."""
+    """Claims, tables and figures; writes needed.tsv and predictions.tsv."""
     size, out = found.preset, found.out
     results = read_all(found.cells)
     rows = sorted(rows_of(results), key=lambda row: row[:3])
     write_needed(results, out / "needed.tsv")
+    write_predictions(results, out / "predictions.tsv")
     yield Heading("Adversarially trained audio classifiers", 1)
     if size.curve is not None:
         chosen = {"Length of the trainings": curve.table(out, size, found.cells)}
@@ -133,6 +152,24 @@ def write_needed(results: Sequence[Result], file: pathlib.Path) -> None:
                 for id, size, queries, clean, doubt in columns
             ]
     NEEDED.write(file, rows)
+
+
+def write_predictions(results: Sequence[Result], file: pathlib.Path) -> None:
+    """Write a line for every network and test clip: the data of accuracies."""
+    rows = [
+        PredictedRow(*each[:6], *row)
+        for each in results
+        if each.predictions is not None
+        for row in zip(
+            *(getattr(each.predictions, name) for name in ("id", "recording")),
+            *(
+                getattr(each.predictions, name).tolist()
+                for name in ("label", "predict")
+            ),
+            strict=True,
+        )
+    ]
+    PREDICTED.write(file, rows)
 
 
 def entry_of(row: Row) -> published.Entry | None:

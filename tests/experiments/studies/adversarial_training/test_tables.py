@@ -3,10 +3,11 @@ import json
 import numpy as np
 import pytest
 
+from advjax.metrics.clustered import ClusteredMean
 from advjax.reports import page
 from advjax.runs import folder as runs
 from advjax.runs.row_types import ATTACK_ROWS, AttackRow
-from experiments.lab import held_out
+from experiments.lab import claims, held_out
 from experiments.lab.grid import Found
 from experiments.lab.steps import predictions_file
 from experiments.studies.adversarial_training import (
@@ -16,6 +17,7 @@ from experiments.studies.adversarial_training import (
     results,
     study,
     tables,
+    texts,
 )
 from experiments.studies.adversarial_training.results import (
     Sizes,
@@ -130,6 +132,13 @@ def test_accuracy_is_pooled_over_folds_with_intervals_over_recordings(pair):
     assert high - low > 30
 
 
+def test_rates_of_clips_that_all_agree_have_the_interval_of_their_recordings():
+    every, none = (ClusteredMean(np.full(10, v), RECORDINGS) for v in (1.0, 0.0))
+    assert texts.percent(every) == "100.0 [48, 100]"
+    assert texts.percent(none) == "0.0 [0, 52]"
+    assert texts.percent(ClusteredMean(np.zeros(0), ())) == "–"
+
+
 def test_rates_are_those_at_the_budget_that_fools_nine_tenths_of_plain_clips(pair):
     (row,) = rows_of(*pair)
     assert equal_success(row.sizes("FGSM")[0].sizes) == (0.05, True)
@@ -213,8 +222,6 @@ def test_entries_stand_beside_ours_on_the_same_corpus_alone(pair):
 
 
 def test_claims_have_a_verdict_by_named_criteria(pair):
-    from experiments.lab import claims
-
     rows = rows_of(*pair)
     found = {each.text: each for each in tables.claimed(rows, EPS)}
     lowers = found["It lowers the fooling rate of attacks of limited strength."]
@@ -313,6 +320,17 @@ def test_every_clip_has_a_line(pair):
     )
     assert rows.needed[place] == np.inf and rows.recording[place] == "r4"
     assert rows.clean_doubt[place] == rows.doubt[place] == pytest.approx(0.1)
+
+
+def test_every_network_has_a_line_for_each_test_clip(pair):
+    out, cells = pair
+    report(out, cells)
+    file = out / "predictions.tsv"
+    rows = tables.PREDICTED.parse(file.read_bytes(), file)
+    assert rows.clip == CLIPS * 2 and rows.recording == RECORDINGS * 2
+    right = (rows.label == rows.predict).reshape(2, 10).sum(axis=1)
+    assert right.tolist() == [9, 7]
+    assert set(rows.kind) == {"grid"} and rows.training[0] == "plain"
 
 
 def test_the_figure_has_every_attack(pair):
