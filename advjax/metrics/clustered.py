@@ -247,8 +247,14 @@ def _resampled(*means: ClusteredMean) -> Float[np.ndarray, "means draws"]:
     if not means or not all(len(each.clusters) for each in means):
         raise ValueError("an interval needs examples; a mean has none")
     names = tuple(sorted({name for each in means for name in each.clusters}))
-    drawn, _ = _cluster_weights(names)
+    drawn = _drawn(len(names))
     return np.stack([each.weighted(drawn, names) for each in means])
+
+
+@functools.lru_cache(maxsize=16)  # draws take longer than all that follows
+def _drawn(num_clusters: int) -> Float[np.ndarray, "draws clusters"]:
+    """The weights of so many clusters in each sample."""
+    return resampled_weights(range(num_clusters))
 
 
 @functools.lru_cache(maxsize=4)  # tables have many shares of the same examples
