@@ -263,11 +263,15 @@ def front_end(text: str, mesh: Mesh, clips: int) -> Lowering:
 
 PIPELINE = "surf_svm(width=32,num_words=1024,max_points=1024,num_support=2048)"
 """The classical pipeline of its study at the publication's size."""
+PIPELINE_IMAGES = "dwt(sample_rate_hz=8000,seconds=5.0,scale=1)"
+"""The images of its first cell; the other programs have larger ones."""
 
 
-def pipeline(part: str, mesh: Mesh, images: int) -> Lowering:
+def pipeline(
+    part: str, mesh: Mesh, images: int, *, features: str = _IMAGES.features
+) -> Lowering:
     """A part of the classical pipeline on images."""
-    classifier = _classifier(PIPELINE, _IMAGES.features)
+    classifier = _classifier(PIPELINE, features)
     module, shape = classifier.module, classifier.representation.feature_shape
     x = jax.ShapeDtypeStruct((images, *shape), jnp.float32)
     whole = functools.partial(shapes, sharding=replicate(mesh))

@@ -15,6 +15,7 @@ from advjax.smoothing.counting.placement import default_tile
 from advjax.surf_svm import fitting
 from experiments.lab.rehearsal_lowerings import (
     FIRST_STEPS,
+    PIPELINE_IMAGES,
     PRECISIONS,
     STAGES,
     TRAINED,
@@ -105,7 +106,13 @@ def _training_programs() -> dict[str, Program]:
 
 
 def _first_steps() -> dict[str, Program]:
+    autoencoder = functools.partial(pipeline, "autoencoder", features=PIPELINE_IMAGES)
     return {
+        "study-robust_svm": Program(
+            "steps", functools.partial(int, 32), "batch", "float32", autoencoder,
+            units=lambda devices, size: 1,
+        ),
+    } | {
         f"study-{study}": Program(
             "steps", functools.partial(int, step.sizes.batch), "batch", "float32",
             functools.partial(first_step, study), units=lambda devices, size: 1,

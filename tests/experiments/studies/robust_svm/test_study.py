@@ -8,10 +8,11 @@ from absl.testing import flagsaver
 from advjax import catalog
 from advjax.attacks import ATTACKS
 from advjax.models import MODELS
-from advjax.representations import FRONT_ENDS
+from advjax.representations import FRONT_ENDS, definition
 from experiments.lab import cached_rows, claims, rehearsal_lowerings
 from experiments.lab.cells import choose
 from experiments.lab.held_out import PREDICTIONS, PredictionRow
+from experiments.lab.rehearsal_programs import PROGRAMS
 from experiments.studies.robust_svm import answers, results, selection, study, victims
 from experiments.studies.robust_svm import tables as report
 from experiments.studies.robust_svm.machine import Evaded
@@ -304,10 +305,16 @@ def read_machine(folder):
     return found
 
 
-def test_the_rehearsal_compiles_the_stages_of_the_publication():
+def test_the_rehearsal_compiles_the_first_step_of_the_publication(at_hand):
+    size = study.sized(study.PRESETS["publication"])
+    cell = study.cells(size)[0]
+    task = study.task(cell, size)
+    images = catalog.pick(rehearsal_lowerings.PIPELINE_IMAGES, FRONT_ENDS)
+    assert definition(images) == definition(catalog.pick(task.features, FRONT_ENDS))
     _, rehearsed = catalog.parse(rehearsal_lowerings.PIPELINE)
-    size = study.PRESETS["publication"]
     assert {key: rehearsed[key] for key in size.pipeline} == size.pipeline
     assert rehearsed["num_words"] == max(size.candidates.words)
     module = catalog.pick(rehearsal_lowerings.PIPELINE, MODELS, num_classes=10)
     assert module.zones in size.candidates.zones
+    program = PROGRAMS[f"study-{study.STUDY.name}"]
+    assert program.size() == task.recipe.batch_size
