@@ -37,6 +37,7 @@ from experiments.lab.certify_settings import Certification
 from experiments.lab.task import Task
 from experiments.studies import image_corpora
 from experiments.studies.robust_svm import report, selection, victims
+from experiments.studies.robust_svm.costs import COSTS
 from experiments.studies.robust_svm.machine import Evade
 from experiments.studies.robust_svm.selection import Choice, Chosen
 from experiments.studies.robust_svm.sizes import PRESETS, Size, sized
@@ -262,7 +263,7 @@ STUDY = grid.Study(
     report=report.report,
     # A start has a corpus of its own, as cells read those before them.
     together=("pair", "fold", "input", "classifier"),
-    costs={"small": grid.Cost(120, "2 cores of an AMD EPYC")},
+    costs=COSTS,
 )
 
 

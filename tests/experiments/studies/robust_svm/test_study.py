@@ -1,3 +1,4 @@
+import fnmatch
 import json
 import types
 
@@ -13,7 +14,14 @@ from experiments.lab import cached_rows, claims, rehearsal_lowerings
 from experiments.lab.cells import choose
 from experiments.lab.held_out import PREDICTIONS, PredictionRow
 from experiments.lab.rehearsal_programs import PROGRAMS
-from experiments.studies.robust_svm import answers, results, selection, study, victims
+from experiments.studies.robust_svm import (
+    answers,
+    costs,
+    results,
+    selection,
+    study,
+    victims,
+)
 from experiments.studies.robust_svm import tables as report
 from experiments.studies.robust_svm.machine import Evaded
 from experiments.studies.robust_svm.steps import Moved
@@ -73,6 +81,10 @@ def test_every_choice_of_a_size_can_be_made(preset, at_hand):
             assert built.fixed_budget == bool(each.budgets)
             step = getattr(steps[attack], "step", steps[attack])
             assert len(step.runs) == max(1, len(each.budgets))
+    assert all(
+        any(fnmatch.fnmatchcase(cell.path, kind) for kind in costs.COSTS["publication"])
+        for cell in cells
+    )
     assert {victims.EPS} < {*victims.BUDGETS}
     assert {*victims.TRANSFERRED} < {*victims.planned(size)}
 
@@ -318,3 +330,13 @@ def test_the_rehearsal_compiles_the_first_step_of_the_publication(at_hand):
     assert module.zones in size.candidates.zones
     program = PROGRAMS[f"study-{study.STUDY.name}"]
     assert program.size() == task.recipe.batch_size
+
+
+def test_the_bounds_are_of_the_publications_sizes():
+    size = study.PRESETS["publication"]
+    assert size.recipe.num_steps == costs.NUM_STEPS
+    assert len(size.candidates.fronts) == costs.NUM_FRONTS
+    assert size.num_points == 5 * costs.NUM_CLIPS
+    restarts, budgets = size.num_restarts, len(victims.BUDGETS)
+    assert 1 + 10 + budgets * restarts * 40 == costs.OF_OTHER
+    assert restarts * 40 == costs.OF_STAGE

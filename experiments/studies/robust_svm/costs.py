@@ -1,0 +1,65 @@
+"""Times of cells: measured at CPU size, and bounds of the publication's.
+
+The publication's sizes have run on no accelerator. Their times are those of the
+rehearsal's roofline (`experiments/results/rehearsal`): training, and each attack at its
+most passes over its most clips. A real device is slower, and attacks stop early.
+"""
+
+from collections.abc import Mapping
+
+from experiments.lab.grid import Cost
+
+NUM_STEPS = 20_000
+NUM_CLIPS = 40
+"""Of a fold, where five are tested."""
+NUM_FRONTS = 5
+_BATCH = 32
+# On an H100 in float32: training steps a second, and GiB of a step.
+NETWORKS: Mapping[str, tuple[float, float]] = {
+    "alexnet": (428, 1.14),
+    "googlenet": (212, 1.15),
+}
+AUTOENCODER = (24.5, 14.9)
+# Images a second through the whole pipeline; a gradient is about three such passes.
+PIPELINE = (561, 29.3)
+_GRADIENT = 3
+# Passes with a gradient that a clip takes at most: budgets x steps of FGSM, BIM-b, PGD
+# and C&W, and JSMA's 1 % of 1.2 million entries, each with a gradient for ten classes.
+# A query of NES is a third of such a pass.
+OF_NETWORK = 5 * 1 + 10 + 5 * 10 + 5 * 10 * 40 + 9 * 1_000 + 120_000 + 10_000 / 3
+OF_PIPELINE = OF_NETWORK - 4 * 1 - 4 * 10
+OF_OTHER = 1 + 10 + 5 * 10 * 40
+OF_STAGE = 10 * 40
+_MACHINE = "the roofline of an H100, attacks at their most passes"
+
+
+def _network(name: str) -> Cost:
+    steps_s, gib = NETWORKS[name]
+    seconds = NUM_STEPS / steps_s + NUM_CLIPS * OF_NETWORK / (_BATCH * steps_s)
+    return Cost(seconds, _MACHINE, gib)
+
+
+def _pipeline(passes: float, *, trainings: int = 1) -> Cost:
+    seconds = trainings * NUM_STEPS / AUTOENCODER[0]
+    seconds += NUM_CLIPS * passes * _GRADIENT / PIPELINE[0]
+    return Cost(seconds, _MACHINE, max(AUTOENCODER[1], PIPELINE[1]))
+
+
+PUBLICATION: Mapping[str, Cost] = {
+    "selection/*": Cost(
+        NUM_FRONTS * NUM_STEPS / AUTOENCODER[0], _MACHINE, AUTOENCODER[1]
+    ),
+    "*/transfer": _pipeline(200 / _GRADIENT, trainings=0),
+    "*/dwt/surf_svm": _pipeline(OF_PIPELINE),
+    "*/dwt/plain_svm": _pipeline(OF_PIPELINE, trainings=0),
+    "*/plain_svm": _pipeline(OF_STAGE, trainings=0),
+    "*/guarded_alexnet": _pipeline(OF_PIPELINE),
+    "*/surf_svm_other": _pipeline(OF_OTHER),
+    "*/surf_svm_smoothed": _pipeline(10_000 / _GRADIENT),
+    "*/surf_svm*": _pipeline(OF_STAGE),
+    **{f"*/{name}*": _network(name) for name in NETWORKS},
+}
+COSTS: Mapping[str, Cost | Mapping[str, Cost]] = {
+    "small": Cost(120, "2 cores of an AMD EPYC"),
+    "publication": PUBLICATION,
+}
