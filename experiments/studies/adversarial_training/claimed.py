@@ -71,7 +71,7 @@ def claimed(rows: Sequence[Row], eps: float) -> list[Claim]:
             "DWT||Tonnetz is the better representation.",
             "Table 1: its best network leads on both corpora",
             each(_better_representation),
-            "one of the two has no networks",
+            "no network has both representations",
         ),
         Claim(
             "AlexNet is the most robust under limits.",
@@ -88,13 +88,18 @@ def _clips(*means: ClusteredMean) -> str:
     return f"{count} recordings"
 
 
+def _networks(rows: Sequence[Row]) -> str:
+    """The number of networks on representations, in words."""
+    return f"{len(rows)} network{'s' * (len(rows) > 1)}"
+
+
 def _accuracy(rows: Sequence[Row], training: str) -> ClusteredMean:
     return pooled([row.accuracy(training) for row in rows])
 
 
 def _drop(corpus: str, rows: Sequence[Row]) -> list[Criterion]:
     plain, other = (_accuracy(rows, t) for t in ("plain", "adversarial"))
-    name = f"{NAMES[corpus]}: accuracy, plain minus adversarial, {len(rows)} networks"
+    name = f"{NAMES[corpus]}: accuracy, plain minus adversarial, {_networks(rows)}"
     return [Criterion(f"{name}, {_clips(plain)}", clustered_difference(plain, other))]
 
 

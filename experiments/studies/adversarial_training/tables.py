@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, NamedTuple
 
+from advjax import catalog
 from advjax.metrics.clustered import (
     ClusteredMean,
     clustered_difference,
@@ -113,6 +114,8 @@ def report(found: Found) -> Iterator[Block]:
         yield "No network has both of its trainings yet."
         return
     yield _entries_beside(rows)
+    if absent := ", ".join(_absent(found, rows)):
+        yield f"Not run, or not yet: {absent}."
     every = {"Claims of the publication": claims.table(claimed(rows, size.eps))}
     yield from sections(every)
     for title, table, kind in (
@@ -195,6 +198,37 @@ def _entries_beside(rows: Sequence[Row]) -> str:
             "of ESC-50 are another task than fifty."
         )
     return text
+
+
+KINDS = {
+    "resolution": "the other input size",
+    "alpha": "other weights of the clean loss",
+    "untargeted": "attacks without a target",
+    "pia": "PIA",
+}
+"""Cells beside the grid, in words."""
+
+
+def _absent(found: Found, rows: Sequence[Row]) -> Iterator[str]:
+    """Parts of the study of which no cell, or no pair of cells, is finished."""
+    size = found.preset
+    kinds = {cell["kind"] for cell in found.cells}
+    unasked = {
+        *(() if size.other_resolution else ("resolution",)),
+        *(() if size.alphas else ("alpha",)),
+    }
+    yield from (text for kind, text in KINDS.items() if kind not in kinds | unasked)
+    there = {row[:3] for row in rows}
+    for corpus in dict.fromkeys(row.corpus for row in rows):
+        for representation in size.representations:
+            for network in map(catalog.parse, size.networks):
+                key = (corpus, representation, network[0])
+                if key not in there:
+                    yield " ".join(NAMES[name] for name in key)
+    for corpus, folds in size.folds.items():
+        done = {r.fold for row in rows if row.corpus == corpus for r in row.plain}
+        if done and len(done) < len(folds):
+            yield f"{len(folds) - len(done)} of {len(folds)} folds of {NAMES[corpus]}"
 
 
 def _beside_and_apart(

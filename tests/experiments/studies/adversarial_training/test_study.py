@@ -54,6 +54,15 @@ def test_every_choice_of_a_size_can_be_made(preset, corpora):
         assert shape[0] == round(sides[0]) and shape[1] >= round(sides[1])
 
 
+@pytest.mark.parametrize("preset", ["small", "medium"])
+def test_jsma_may_change_as_many_entries_as_its_share(preset, corpora):
+    size = study.sized(study.PRESETS[preset])
+    options = catalog.parse(study.scans(size.attacks)["JSMA"].attack)[1]
+    for text in {study.task(cell, size).features for cell in study.cells(size)}:
+        entries = np.prod(catalog.pick(text, FRONT_ENDS).feature_shape)
+        assert options["max_steps"] >= int(options["gamma"] * entries)
+
+
 def test_attacks_have_a_target_as_the_publication_says():
     found = study.scans(study.PRESETS["small"].attacks)
     goals = {n: catalog.parse(s.attack)[1].get("targeted") for n, s in found.items()}

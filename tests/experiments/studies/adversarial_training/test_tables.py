@@ -221,6 +221,21 @@ def test_entries_stand_beside_ours_on_the_same_corpus_alone(pair):
     assert columns(tables.ratio_table([row]))[published.NAME] == "1.903"
 
 
+def test_the_report_says_which_parts_were_not_run(pair):
+    out, cells = pair
+    text = report(out, cells)
+    (line,) = [one for one in text.splitlines() if one.startswith("Not run")]
+    assert "PIA" in line and "attacks without a target" in line
+    assert "ESC-10 STFT ResNet-56" in line and "ESC-10 STFT AlexNet" not in line
+    assert line.endswith("2 of 3 folds of ESC-10.")
+    cells += [
+        write_cell(out, network("pia", t), attacks={"PIA": [0.1] * 10})
+        for t in ("plain", "adversarial")
+    ]
+    (line,) = [o for o in report(out, cells).splitlines() if o.startswith("Not run")]
+    assert "PIA" not in line
+
+
 def test_claims_have_a_verdict_by_named_criteria(pair):
     rows = rows_of(*pair)
     found = {each.text: each for each in tables.claimed(rows, EPS)}
