@@ -160,9 +160,10 @@ def resolution_table(results: Sequence[Result]) -> tables.Table:
     for each in others:
         if each.key in grid:
             groups[each[1:4]].append(each)
-    lines = []
+    lines, models = [], {}
     for key, every in groups.items():
         usual = [grid[each.key] for each in every]
+        models[f"`{every[0].model}` beside `{usual[0].model}`"] = True
         own, of_grid = accuracy(every), accuracy(usual)
         lines.append(
             [
@@ -170,17 +171,15 @@ def resolution_table(results: Sequence[Result]) -> tables.Table:
                 f"{len(every)}",
                 *(percent(of_grid), percent(own)),
                 points(clustered_difference(own, of_grid)),
-                *(f"{side[0].results['fit_seconds']:.0f}" for side in (usual, every)),
+                *(_fit_time(side[0]) for side in (usual, every)),
             ]
         )
-    header = ["accuracy, %", "at the other size", "gain", "fit, s", "fit, s"]
+    header = ["accuracy, %", "at the other size", "gain", "fit, s", "at the other, s"]
     return tables.Table(
         [*HEAD, "folds", *header],
         lines,
         [
-            "input of the grid: "
-            + _input(grid[others[0].key] if others[0].key in grid else others[0])
-            + f"; the other: {_input(others[0])}; plain networks, the same test clips",
+            f"{'; '.join(models)}; plain networks on the same test clips",
             CLIPS_NOTE,
         ]
         if lines
@@ -188,9 +187,10 @@ def resolution_table(results: Sequence[Result]) -> tables.Table:
     )
 
 
-def _input(result: Result) -> str:
-    """The network of a result with its options."""
-    return str(result.results["model"])
+def _fit_time(result: Result) -> str:
+    """Seconds of a network's training; a dash where another start trained it."""
+    seconds = result.results.get("fit_seconds")
+    return tables.DASH if seconds is None else f"{seconds:.0f}"
 
 
 def alpha_table(results: Sequence[Result], rows: Sequence[Row]) -> tables.Table:

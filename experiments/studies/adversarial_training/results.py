@@ -47,6 +47,7 @@ class Result(NamedTuple):
         results: of `cell.json`.
         attacks: what each needed.
         predictions: on the test clips; None in cells of attacks alone.
+        model: the network with its options.
     """
 
     kind: str
@@ -58,6 +59,7 @@ class Result(NamedTuple):
     results: dict[str, Any]
     attacks: dict[str, Needed]
     predictions: Rows | None
+    model: str = ""
 
     @property
     def key(self) -> tuple:
@@ -82,6 +84,7 @@ def read(cell: Cell, folder: pathlib.Path) -> Result:
             if any(folder.glob(f"{name}/*"))
         },
         held_out.PREDICTIONS.read(file) if file.exists() else None,
+        cell["network"],
     )
 
 

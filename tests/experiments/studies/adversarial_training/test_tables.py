@@ -272,6 +272,7 @@ def test_targets_sizes_and_weights_have_tables_of_their_own(pair):
     assert [line[5].split(" ")[0] for line in table.rows] == ["30.0", "0.0"]
     line = further_tables.resolution_table(every).rows[0]
     assert line[4].startswith("90.0") and line[6].startswith("+10.0")
+    assert line[7:] == ["7", "7"]
     lines = further_tables.alpha_table(every, [row]).rows
     assert [line[3] for line in lines] == ["1", "0.5", "0.3"]
     assert [line[6].split(" ")[0] for line in lines] == ["90.0", "30.0", "0.0"]
