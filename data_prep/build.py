@@ -130,6 +130,9 @@ def build(
         manifest["found"] = corpus.found
     if corpus.listing:
         manifest["listing"] = dict(corpus.listing)
+    every = (each for split in wanted for each in corpus.utterances(split))
+    if unverified := sorted(each.id for each in every if not each.verified):
+        manifest["unverified"] = unverified
     total = sum(sizes[split] for split in wanted)
     stored = stores_features(representation)
     with Progress(f"build {corpus.name}", total=total, unit="utterances") as progress:

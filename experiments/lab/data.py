@@ -8,9 +8,10 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Bool
 
 from advjax import evaluation, records
 from advjax.records import spread
@@ -23,6 +24,7 @@ from advjax.training import Dataset
 from data_prep import build
 from data_prep.crops import most_crops
 from experiments.lab import folder_names
+from experiments.lab.caveats import recording_of
 from experiments.lab.console import say
 
 MOST_IN_MEMORY = 2**31
@@ -58,16 +60,25 @@ class Data:
         """One split for training at the stage `at`: in memory, or on disk if large.
 
         At another stage than that of the features, and where no features are stored, it
-        is audio, of which the training step makes the rest.
+        is audio, of which the training step makes the rest. Labels have flags of a
+        person's check where the records name recordings without one.
         """
         own = at == self.info.representation.name
         field = "features" if own and "features" in self.info.fields else "audio"
         source = self.split(split)
         column = records.Column(source, field)
         if column.nbytes > MOST_IN_MEMORY:
-            return Dataset(column, records.load(source, fields=("label",))["label"])
-        loaded = records.load(source, fields=(field, "label"))
-        return Dataset(loaded[field], loaded["label"])
+            loaded = records.load(source, fields=("label", "id"))
+            return Dataset(column, loaded["label"], self._verified(loaded["id"]))
+        loaded = records.load(source, fields=(field, "label", "id"))
+        return Dataset(loaded[field], loaded["label"], self._verified(loaded["id"]))
+
+    def _verified(self, ids: Sequence[str]) -> Bool[np.ndarray, "examples"] | None:
+        """True where a person has checked the label; None without any doubtful one."""
+        if "unverified" not in self.info.metadata:
+            return None
+        doubtful = set(self.info.metadata["unverified"])
+        return np.asarray([recording_of(id) not in doubtful for id in ids])
 
     def num_points(self, asked: int | None, default: int) -> int:
         """The number of test points: as asked, or the default if there are as many."""

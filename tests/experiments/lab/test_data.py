@@ -44,12 +44,41 @@ def test_records_of_a_corpus_of_whole_clips(tmp_path, capsys):
     assert "20 whole training clips of 2 classes of esc50(" in capsys.readouterr().err
     assert records.info(folder).splits == {"train": 20, "validation": 2, "test": 2}
     assert source.resolve().folder == folder
+    # All of its labels are checked, and masking has nothing to do.
+    assert source.resolve().dataset("train", "magnitude").verified is None
     assert "(found)" in capsys.readouterr().err
     # A set that was deleted is built again.
     (made,) = records.sets(folder)
     assert made == folder / "esc50" / "magnitude" / "1.0.0"
     shutil.rmtree(made)
     assert records.sets(source.resolve().folder) == [made]
+
+
+def test_records_know_the_labels_that_nobody_has_checked(tmp_path):
+    root = tmp_path / "FSDKaggle2018"
+    (root / "audio_train").mkdir(parents=True)
+    lines, checked = ["fname,label,manually_verified"], {}
+    for number in range(10):
+        name, label = f"{number:08x}", ("Cello", "Oboe")[number % 2]
+        noise = np.random.default_rng(number).uniform(-0.5, 0.5, 40_000)
+        soundfile.write(root / "audio_train" / f"{name}.wav", noise, 16_000)
+        checked[name] = number not in (4, 9)
+        lines.append(f"{name}.wav,{label},{int(checked[name])}")
+    (root / "train.csv").write_text("\n".join(lines))
+    task = Task(
+        home=tmp_path / "runs",
+        corpus="fsdkaggle2018",
+        corpus_dir=str(root),
+        features="magnitude",
+        at="magnitude",
+        defence="mixup(masking=0.8)",
+    )
+    made = task.draft().source.resolve()
+    ids = records.load(made.split("train"), fields=("id",))["id"]
+    for stage in ("magnitude", "waveform"):
+        found = made.dataset("train", stage).verified
+        assert found.tolist() == [checked[id.partition("@")[0]] for id in ids]
+    assert not found.all() and found.any()
 
 
 def test_records_that_another_start_has_built_meanwhile_are_taken(
