@@ -48,6 +48,9 @@ def choose(
             others, are left out of a share.
         together: axes whose cells belong to one start.
 
+    Returns:
+        The cells in the order of the grid.
+
     Raises:
         ValueError: a share that cannot be read, or one without a cell.
     """
@@ -61,6 +64,8 @@ def choose(
         if cell.values or count == 1:
             units.setdefault(unit, []).append(cell)
     mine = list(itertools.chain(*list(units.values())[index::count]))
+    # In the order of the grid, where cells of one unit are apart.
+    mine.sort(key={cell: place for place, cell in enumerate(cells)}.__getitem__)
     if not mine:
         raise ValueError(
             f"--share={share} leaves no cell, as {len(units)} can be shared: share "

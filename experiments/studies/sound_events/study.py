@@ -70,14 +70,19 @@ def models() -> list[str]:
 
 
 def cells(size: Size) -> list[Cell]:
-    """Each network without and under attack, and then the cells that read all these."""
+    """The cells by their worth: untargeted attacks on all networks come first.
+
+    Those with a target follow, and then the cells that read all these.
+    """
     names, attacks = models(), plans(size, flags.SELECT.value)
-    found = []
-    for name in names:
-        more = ["features"] if name in flags.FEATURE_LEVEL.value else []
-        found += product(model=[name], work=["clean", *attacks, *more])
-    more = ("classes", "example")
-    return [*found, *(Cell(f"{name}/answers") for name in names), *map(Cell, more)]
+    first = ["clean", *(name for name, plan in attacks.items() if not plan.targeted)]
+    then = [name for name, plan in attacks.items() if plan.targeted]
+    found = product(model=names, work=first)
+    found.append(Cell("classes"))
+    found += product(model=names, work=then)
+    at_features = [name for name in names if name in flags.FEATURE_LEVEL.value]
+    found += product(model=at_features, work=["features"])
+    return [*found, *(Cell(f"{name}/answers") for name in names), Cell("example")]
 
 
 def task(cell: Cell, size: Size) -> SoundTask | None:

@@ -142,6 +142,18 @@ def test_cells_that_belong_together_are_of_one_share():
     assert names == [["a/0.5", "a/1"], ["b/0.5", "b/1"]]
 
 
+def test_a_share_keeps_the_order_of_the_grid():
+    first = cells.product(model=["a", "b", "c"], work=["clean"])
+    every = [*first, *cells.product(model=["a", "b", "c"], work=["attack"])]
+    found = cells.choose(every, "*", "0/2", ["work"])
+    assert [cell.path for cell in found] == [
+        "a/clean",
+        "c/clean",
+        "a/attack",
+        "c/attack",
+    ]
+
+
 def test_a_part_is_named_by_patterns(tmp_path):
     run(tmp_path, cells="*/0.5, sum")
     assert set(lines(tmp_path)) == {"a/0.5", "b/0.5"}

@@ -272,6 +272,18 @@ def test_a_sign_step_has_20_db_though_silence_has_no_gradient():
     assert attacking._budgets(attack, [silent], logits_fn) == [0.0]
 
 
+def test_untargeted_attacks_on_all_networks_come_first():
+    names = [cell.path for cell in study.cells(SMALL)]
+    assert names[:6] == [
+        *(f"vgg13/{work}" for work in ("clean", "noise", "fgsm", "deepfool")),
+        *("vgg13/carlini_wagner", "crnn/clean"),
+    ]
+    last = max(names.index(f"{name}/carlini_wagner") for name in systems.KINDS)
+    assert names.index("classes") == last + 1
+    assert names.index("vgg13/carlini_wagner_targeted") == last + 2
+    assert names[-1] == "example" and names.count("vgg13/features") == 1
+
+
 def test_the_rehearsal_compiles_the_first_step_of_the_publications_grid():
     size = sizes.sized(sizes.PRESETS["publication"])
     first = study.cells(size)[0].path.partition("/")[0]
