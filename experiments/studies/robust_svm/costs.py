@@ -49,7 +49,7 @@ PUBLICATION: Mapping[str, Cost] = {
     "selection/*": Cost(
         NUM_FRONTS * NUM_STEPS / AUTOENCODER[0], _MACHINE, AUTOENCODER[1]
     ),
-    "*/transfer": _pipeline(200 / _GRADIENT, trainings=0),
+    "*/transfer*": _pipeline(200 / _GRADIENT, trainings=0),
     "*/dwt/surf_svm": _pipeline(OF_PIPELINE),
     "*/dwt/plain_svm": _pipeline(OF_PIPELINE, trainings=0),
     "*/plain_svm": _pipeline(OF_STAGE, trainings=0),

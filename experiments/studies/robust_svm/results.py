@@ -137,18 +137,17 @@ class Result:
 
     @functools.cached_property
     def moved(self) -> list[Moved] | None:
-        """The answers to adversarial examples on all folds; None while one lacks."""
-        every = [
-            cached_rows.read(folder / "transfer.tsv", Moved)
-            for folder in self.folders.values()
-        ]
-        return None if None in every else [row for rows in every for row in rows]
+        """The answers to adversarial examples on the folds that have some, if any."""
+        return self._pooled("transfer.tsv", Moved)
 
     @functools.cached_property
     def machine(self) -> list[Evaded] | None:
-        """The attacks on the machine on all folds; None while one lacks them."""
-        every = [cached_rows.read(f / FILE, Evaded) for f in self.folders.values()]
-        return None if None in every else [row for rows in every for row in rows]
+        """The attacks on the machine on the folds that have them, if any."""
+        return self._pooled(FILE, Evaded)
+
+    def _pooled(self, name: str, row_type: type) -> list[Any] | None:
+        every = [cached_rows.read(f / name, row_type) for f in self.folders.values()]
+        return [row for rows in every if rows for row in rows] or None
 
 
 def is_right(rows: Rows) -> Bool[np.ndarray, "rows"]:

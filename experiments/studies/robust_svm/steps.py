@@ -66,13 +66,14 @@ class Transfer(Step):
     made: Mapping[str, Sequence[str]]
 
     def given(self, job: Job) -> Any:
-        """The settings of the finished runs; None before the classifier's cell."""
+        """The chosen setting and those of finished runs; None before the victim's."""
         if not (job.folder.parent / self.victim / cell_files.FILE).exists():
             return None
-        return {
+        made = {
             source: {name: runs.description(f)["settings"] for name, f in each.items()}
             for source, each in self._runs(job).items()
         }
+        return [self.choice and self.choice.setting(job.out), made]
 
     def run(self, job: Job) -> None:
         """Predict the examples that exist, unless transfer.tsv has them."""
@@ -82,7 +83,7 @@ class Transfer(Step):
         system = task.resolve()
         points = attacked_points(system, self.num_points)
         decided_by = [system.classifier.digest(), *(point.id for point in points)]
-        for source, each in given.items():
+        for source, each in given[1].items():
             for name, settings in each.items():
                 decided_by += [source, name, json.dumps(settings, sort_keys=True)]
         file = job.folder.parent / self.victim / "transfer.tsv"

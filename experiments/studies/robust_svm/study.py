@@ -104,7 +104,9 @@ def cells(size: Size) -> list[Cell]:
         for cell in selection.cells(corpus, folds)
     ]
     for input in INPUTS:
-        names = (*victims.victims(size, input), "transfer")
+        first = input == INPUTS[0]
+        transfers = victims.TRANSFERS if first else ["transfer"]
+        names = (*victims.victims(size, input), *transfers)
         if not flags.CERTIFY.value:
             names = tuple(name for name in names if name not in victims.SMOOTHED)
         found += [
@@ -192,8 +194,9 @@ def work(cell: Cell, size: Size) -> dict[str, grid.Step]:
         )
     input, name = cell["input"], cell["classifier"]
     every = victims.victims(size, input)
-    if name == "transfer":
-        return _transfers(cell, every, size)
+    if name in victims.TRANSFERS:
+        asked = {each: every[each] for each in victims.TRANSFERS[name]}
+        return _transfers(cell, asked, size)
     choice, found = _choice(cell, every[name], size), _steps(cell, size)
     if choice is None:
         return found
@@ -201,7 +204,7 @@ def work(cell: Cell, size: Size) -> dict[str, grid.Step]:
 
 
 def _transfers(
-    cell: Cell, every: Mapping[str, victims.Victim], size: Size
+    cell: Cell, asked: Mapping[str, victims.Victim], size: Size
 ) -> dict[str, grid.Step]:
     input = cell["input"]
     made = {
@@ -218,8 +221,7 @@ def _transfers(
             name, _victim_task(cell, victim, size), _choice(cell, victim, size),
             num_attacked(cell["corpus"], size), made,
         )
-        for name, victim in every.items()
-        if name not in victims.SMOOTHED
+        for name, victim in asked.items()
     }  # fmt: skip
 
 

@@ -25,10 +25,14 @@ SMOOTHED = {"alexnet_smoothed": "alexnet", "surf_svm_smoothed": "surf_svm"}
 INPUTS = ("dwt", "stft", "crp")
 NETWORKS = ("alexnet", "googlenet")
 SURVEYED = (*NETWORKS, "plain_svm", "surf_svm")
-"""The classifiers on all inputs; the others are on the first one alone."""
+"""The classifiers on all inputs."""
 MACHINES = ("plain_svm", "surf_svm", "surf_svm_other")
 """The classifiers whose machine itself is attacked."""
-ORDER = (*SURVEYED, "transfer", "guarded_alexnet", "surf_svm_other", *STAGES, *SMOOTHED)
+OTHERS = ("guarded_alexnet", "surf_svm_other", *STAGES)
+"""The classifiers on the first input alone."""
+TRANSFERS = {"transfer": SURVEYED, "transfer_others": OTHERS}
+"""The classifiers that are asked about examples, by the name of the cell."""
+ORDER = (*SURVEYED, "transfer", *OTHERS, "transfer_others", *SMOOTHED)
 """Of the cells: by worth, each after the cells that it reads."""
 
 

@@ -67,9 +67,8 @@ def test_every_choice_of_a_size_can_be_made(preset, at_hand):
             assert len(steps) == 1 + len(size.candidates.fronts)
             continue
         name = cell["classifier"]
-        if name == "transfer":
-            of_input = victims.victims(size, cell["input"])
-            assert {*steps} == {*of_input} - {*victims.SMOOTHED}
+        if name in victims.TRANSFERS:
+            assert {*steps} <= {*victims.victims(size, cell["input"])}
             continue
         assert name in victims.SMOOTHED or name in results.TITLES
         module = catalog.pick(task.model, MODELS, num_classes=10)
@@ -95,6 +94,13 @@ def test_the_cells_are_in_the_order_of_their_worth(at_hand):
     kinds = [path.split("/")[-1] for path in paths if "/dwt/" in path]
     assert list(dict.fromkeys(kinds)) == [*victims.ORDER]
     assert paths[:2] == ["selection/esc10/1-2", "selection/esc10/2-3"]
+    every = {*victims.victims(size, "dwt")} - {*victims.SMOOTHED}
+    asked = [name for names in victims.TRANSFERS.values() for name in names]
+    # Whoever is asked about examples has a cell before.
+    assert {*asked} == every and len(asked) == len(every)
+    for cell, names in victims.TRANSFERS.items():
+        before = victims.ORDER[: victims.ORDER.index(cell)]
+        assert {*names} <= {*before}
     folds = {p.split("/")[1] for p in paths if p.startswith("urbansound8k")}
     assert folds == {"fold1", "fold2", "fold10"}  # the third has a clip of each class
     starts = [
