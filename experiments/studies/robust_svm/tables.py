@@ -381,7 +381,7 @@ def published_table(by_input: Mapping[str, Sequence[Result]], corpus: str) -> Ta
                 rows.append([INPUT_TITLES[input], "ours", *texts])
     notes = [
         "accuracy %; Boddapati: the networks that the publication compares with, on "
-        "all clips at full size, with pretrained weights and no interval; the tables "
+        "all clips at full size, without an interval; the tables "
         "of the publication itself are in no text that could be read",
     ]
     return Table(["input", "network of", "AlexNet", "GoogLeNet"], rows, notes)
