@@ -110,8 +110,8 @@ ATTACKED = flags.DEFINE_enum(
 PAIR_CLASSES = flags.DEFINE_list(
     "pair_classes",
     None,
-    "Classes of targeted attacks, from each to each other. The default is the first "
-    "few that have a clip.",
+    "Classes of targeted attacks, from each to each other. The default is those of the "
+    "paper that have a clip or, in another corpus, six drawn once.",
 )
 SELECT = flags.DEFINE_enum(
     "select",

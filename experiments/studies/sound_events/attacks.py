@@ -30,7 +30,8 @@ class Plan(NamedTuple):
 
     Attributes:
         title: its name in tables.
-        text: a choice from `ATTACKS`; "*{n}" multiplies by the samples of a clip.
+        text: a choice from `ATTACKS`; "*{n}" multiplies by the samples of a clip, and
+            "{chance}" is one over the number of classes.
         own_answer: whether it changes the network's prediction, right or wrong.
     """
 
@@ -43,12 +44,21 @@ class Plan(NamedTuple):
         """True if it has a class to reach."""
         return "targeted=True" in self.text
 
+    def among(self, num_classes: int) -> "Plan":
+        """The attack on networks of so many classes."""
+        return self._replace(
+            text=self.text.replace("{chance}", f"{1 / num_classes:.3g}")
+        )
+
 
 def plans(size: Size, select: str) -> dict[str, Plan]:
     """The publication's attacks with the constants of its authors' code.
 
     Their 200 iterations of DeepFool, 0.0244 = 1/41, 0.975, kappa 500, c 0.01 and 0.1
     are in `attacks/*.py` of VinodS7/audio-adversaries.
+
+    Without a target C&W leaves a label below chance, 1/41 with their classes, and one
+    over the number of classes with others.
 
     Differs: an attack sees the logarithm of the mean probabilities of all chunks, where
     theirs add up the losses of chunks (C&W and FGSM) or average their tangents
@@ -76,7 +86,9 @@ def plans(size: Size, select: str) -> dict[str, Plan]:
             f"deepfool(max_steps=200,num_candidates=None,select='{select}',{dither})",
             own_answer=True,
         ),
-        "carlini_wagner": Plan("C&W", f"carlini_wagner({wagner},probability=0.0244)"),
+        "carlini_wagner": Plan(
+            "C&W", f"carlini_wagner({wagner},probability={{chance}})"
+        ),
         "carlini_wagner_targeted": Plan(
             "C&W targeted",
             f"carlini_wagner({wagner},probability=0.975,targeted=True)",
@@ -109,7 +121,8 @@ class AttackClips(Step):
 
     def run(self, job: Job) -> dict[str, Any]:
         """Attack the clips that have no row; measure the SNR of targeted examples."""
-        system, plan = job.resolve(), self.plan
+        system = job.resolve()
+        plan = self.plan.among(len(system.sounds.labels))
         clips = system.targeted if plan.targeted else system.untargeted
         logits_fn, built = system.classifier.logits_fn("waveform"), build(plan)
         prepared = attack.Prepared(

@@ -1,7 +1,8 @@
 """Adversarial attacks on sound event classifiers: Subramanian et al. (2019).
 
   python -m experiments.studies.sound_events \\
-      --corpus=fsdkaggle2018 --corpus_dir=FSDKaggle2018 --out=results
+      --corpus="esc50(esc10=True,validation_share=0.15)" --corpus_dir=ESC-50 \\
+      --out=results
 
 Trains VGG13, CRNN, GCNN, dense-mel, dense-wav (reconstructed) and, as the publication
 proposes, VGG13 on constant-Q levels. Attacks perturb whole clips of any length as
@@ -13,13 +14,19 @@ waveforms, through each network's own front end:
 Cells are called model/attack. The cells model/clean have accuracies, model/features
 attacks on mel levels played by Griffin-Lim, model/answers the predictions on all
 networks' examples, also after compression, resampling, noise and rooms (--transforms),
-and example the spectrograms and WAVs of one clip.
+classes the distances of classes, and example the spectrograms and WAVs of one clip.
+They run in the order of their worth: all untargeted attacks come first.
 
-study.md has the publication's five tables with its known entries; labels.png,
-targeted.png and spectrograms.png are its figures. --preset=small (a quarter of the
-channels, 20 clips, Carlini-Wagner with 2 x 200 steps) takes about two hours on 2 cores.
-Expect DeepFool to succeed on 99 % of clips at 61 dB SNR, and its examples to fool few
-other networks. The publication's sizes: --preset=publication.
+study.md has the publication's claims, judged, its two questions on near classes,
+answered, and its five tables: beside ours on FSDKaggle2018, its own corpus, and by
+themselves on another one. labels.png, targeted.png and spectrograms.png are its
+figures. Pair classes are the publication's, as far as the corpus has them; of another
+corpus six are drawn once.
+
+--preset=small has a quarter of the channels, 30 clips, 30 ordered pairs and
+Carlini-Wagner with 2 x 1,000 steps: on 2 cores about seven hours for ESC-10.
+--num_points=15 takes half the clips, for a second corpus. The publication's sizes:
+--preset=publication, whose --dry_run tells its cells, memory and time.
 """
 
 import pathlib

@@ -22,7 +22,7 @@ PLANS = attacks.plans(SIZE, "min")
 class System:
     """Clips of one to four chunks, and a network that notes what it is traced on."""
 
-    sounds = types.SimpleNamespace(name="noises")
+    sounds = types.SimpleNamespace(name="noises", labels=("a", "b", "c"))
     task = types.SimpleNamespace(seed=0)
 
     def __init__(self):

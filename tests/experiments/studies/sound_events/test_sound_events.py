@@ -52,16 +52,24 @@ def sounds(*labels, seconds=1.0, recordings=None):
 @pytest.mark.parametrize("select", ["min", "max"])
 def test_every_attack_of_a_size_can_be_built(size, select):
     for name, plan in attacking.plans(size, select).items():
-        attack = attacking.build(plan)
+        attack = attacking.build(plan.among(10))
         assert attack.any_length
         assert attack.targeted == plan.targeted == name.endswith("targeted")
         assert attack.bounds == (-1.0, 1.0)
-        assert catalog.parse(plan.text.replace("*{n}", ""))[0] in ATTACKS
+        assert catalog.parse(plan.among(41).text.replace("*{n}", ""))[0] in ATTACKS
     size.recipe.optimizer()
 
 
+def test_an_untargeted_success_is_below_chance():
+    plan = attacking.plans(SMALL, "min")["carlini_wagner"]
+    assert "probability=0.0244)" in plan.among(41).text  # 1/41, the authors' value
+    assert "probability=0.1)" in plan.among(10).text
+    others = attacking.plans(SMALL, "min")["lbfgs_targeted"]
+    assert others.among(10) == others
+
+
 def test_the_constant_of_a_mean_becomes_that_of_a_sum():
-    text = attacking.plans(SMALL, "min")["carlini_wagner"].text
+    text = attacking.plans(SMALL, "min")["carlini_wagner"].among(41).text
     assert "initial_c=0.01*{n}" in text
     # Adam's rate times steps is that of the authors' 1,000 steps of 1e-5.
     _, options = catalog.parse(text.replace("*{n}", ""))
@@ -316,7 +324,7 @@ def test_the_publications_cost_is_that_of_its_passes():
     classes = len(published.PAIR_CLASSES)
     assert classes * (classes - 1) * size.clips_per_pair == costs.NUM_PAIRS
     for name, plan in attacking.plans(size, "min").items():
-        _, options = catalog.parse(plan.text.replace("*{n}", ""))
+        _, options = catalog.parse(plan.among(41).text.replace("*{n}", ""))
         if "num_searches" in options:
             most = options["num_searches"] * options["num_steps"]
             assert costs.ATTACKS[name][1] == most
