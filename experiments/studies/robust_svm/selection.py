@@ -143,16 +143,17 @@ class Validate(Step):
             by = module.clone(zones=zones).description
             points = _describe(by, images)
             sampled = _sample(points, seen, recipe, seed)
-            for words, encoder in itertools.product(given.words, given.encoders):
-                network = _module(
-                    self.base, seen, **options, zones=zones, num_words=words,
-                    encoder=encoder,
-                )  # fmt: skip
+            for words in given.words:
                 codebook = fitting.fit_codebook(sampled, words, recipe, seed)
-                encoded = _encode(network.description, points, codebook)
-                for cost in given.costs:
-                    text = _text(*self.front, zones, words, encoder, cost)
-                    right[text] = seen.right(network.clone(cost=cost), encoded, recipe)
+                for encoder in given.encoders:
+                    network = module.clone(
+                        zones=zones, num_words=words, encoder=encoder
+                    )
+                    encoded = _encode(network.description, points, codebook)
+                    for cost in given.costs:
+                        text = _text(*self.front, zones, words, encoder, cost)
+                        machine = network.clone(cost=cost)
+                        right[text] = seen.right(machine, encoded, recipe)
         rank = _median_rank(module, seen.x[seen.training][:_RANKED])
         return {"recordings": seen.recordings, "right": right, "rank": rank}
 
