@@ -328,6 +328,12 @@ def test_the_publications_cost_is_that_of_its_passes():
         if "num_searches" in options:
             most = options["num_searches"] * options["num_steps"]
             assert costs.ATTACKS[name][1] == most
+    for name in ("carlini_wagner", "lbfgs_targeted"):
+        _, options = catalog.parse(
+            attacking.plans(SMALL, "min")[name].among(10).text.replace("*{n}", "")
+        )
+        most = options["num_searches"] * options["num_steps"]
+        assert costs.SMALL_PASSES[name] == SMALL.num_clips * most
 
 
 @pytest.mark.slow
