@@ -9,7 +9,7 @@ from advjax.runs.rows import Schema
 from experiments.lab import cached_rows
 from experiments.studies.adversarial_training import tables as adversarial_training
 from experiments.studies.robust_svm import tables as robust_svm
-from experiments.studies.sound_events import answers, features
+from experiments.studies.sound_events import answers, features, systems
 from experiments.studies.speakers import heuristics
 
 RESULTS = pathlib.Path(__file__).parents[2] / "experiments" / "results"
@@ -22,14 +22,17 @@ CACHED = {
     "features": features.Heard,
     "answers": answers.Answer,
     "heuristics": heuristics.Answer,
+    systems.KNOWN_FILE: systems.Known,
 }
+"""By the name of the file, or of a folder that it is in."""
 
 
 def test_all_committed_tables_read():
     counts = {"tables": 0, "cached": 0, "runs": 0}
     for file in sorted(RESULTS.rglob("*.tsv")):
         content = file.read_bytes()
-        row_type = CACHED.get(file.parent.name) or CACHED.get(file.parents[1].name)
+        names = (file.name, file.parent.name, file.parents[1].name)
+        row_type = next((CACHED[name] for name in names if name in CACHED), None)
         if row_type is not None:
             rows = cached_rows.read(file, row_type)
             schema = Schema(row_type, "", quoted=True)
