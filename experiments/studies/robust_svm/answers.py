@@ -24,7 +24,8 @@ def claims(every: Sequence[Result]) -> list[Claim]:
     if "surf_svm" not in known:
         return []
     pipeline, moved = known["surf_svm"], Transferred(every)
-    networks = [known[name] for name in NETWORKS if name in known]
+    # A claim about the networks waits for both.
+    networks = [known[name] for name in NETWORKS if known.keys() >= {*NETWORKS}]
     accurate = [_accuracy(pipeline, each) for each in networks]
     plain = [_accuracy(pipeline, known["plain_svm"])] if "plain_svm" in known else []
     return [

@@ -137,7 +137,9 @@ class DrawStages(Step):
         )
         purify = functools.partial(module.apply, method=SurfSvm.purify)
         purified = jax.jit(purify)(classifier.variables, x)
-        titles = ["image", "enhanced", f"{module.energy:.0%} of the energy", "denoised"]
+        kind = "variance" if module.centred else "energy"
+        share = f"{100 * module.energy:g} % of the {kind}"
+        titles = ["image", "enhanced", share, "denoised"]
         figures.image_grid_plot(
             np.stack([x, enhanced, reduced, purified], axis=1),
             job.out / f"stages_{job.cell['corpus']}.png",

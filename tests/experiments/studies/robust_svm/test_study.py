@@ -218,6 +218,8 @@ def test_a_margin_decides_about_accuracy(tmp_path):
     assert alexnet.verdict == claims.Verdict.UNDECIDED
     assert googlenet.verdict == claims.Verdict.HOLDS
     assert answers.claims(every)[4].verdict == claims.Verdict.UNTESTED
+    # One network alone decides nothing about both.
+    assert answers.claims(every[::2])[0].verdict == claims.Verdict.UNTESTED
 
 
 def test_the_area_under_success_takes_the_smallest_budget_of_each(
