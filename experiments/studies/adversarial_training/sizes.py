@@ -76,8 +76,8 @@ PRESETS = {
         representations=("stft", "dwt_tonnetz"),
         networks=(
             "alexnet(width=24,resize=None)",
-            "resnet18(width=8,resize=None)",
-            "resnet56(width=8,resize=32)",
+            "resnet18(width=16,resize=None)",
+            "resnet56(width=16,resize=32)",  # at its own width
         ),
         recipe=short_recipe(600, validate_every=60),
         num_points={"esc10": 14, "urbansound8k": 40},
@@ -93,7 +93,7 @@ PRESETS = {
         folds={"esc10": (1, 2, 3), "urbansound8k": (1,)},
         later={"urbansound8k": ("resnet56",)},
         curve=Curve(),
-        other_resolution="resnet56(width=8,resize=64)",
+        other_resolution="resnet56(width=16,resize=64)",
         alphas=(0.3, 0.7),
     ),
     "medium": Size(

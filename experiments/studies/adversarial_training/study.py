@@ -19,9 +19,10 @@ and other weights of the clean loss (`alpha/*`); attacks without a target
 reports what it has.
 
 --preset=small (ESC-10 on three folds, UrbanSound8K on one; images of 1/14, narrow
-networks) takes about sixteen hours of two cores: --dry_run has the sum. --share=0/2 and
---share=1/2 divide the cells of two starts, after `--cells='curve/*'`. Expect
-adversarial training to lower the fooling rate of most networks, at a loss of accuracy.
+AlexNet and ResNet-18, ResNet-56 of its own width) takes 15 to 20 core-hours, by the
+length that is chosen: --dry_run has the sum. --share=0/2 and --share=1/2 divide the
+cells between two starts, after `--cells='curve/*'`. Expect adversarial training to
+lower the fooling rate of most networks, at a loss of accuracy.
 The publication's grid, for an accelerator: --preset=publication.
 """
 
