@@ -293,7 +293,7 @@ def test_a_few_cells_on_real_clips(advjax_data, tmp_path, capsys, monkeypatch):
         "num_steps": 5,
         "certify": False,
         "folds": ["1"],
-        "cells": "selection/*, esc10/fold1/dwt/[ps]*_svm, esc10/fold1/dwt/transfer",
+        "cells": "selection/esc10/*1*, esc10/fold1/dwt/[ps]*_svm, *fold1/dwt/transfer",
     }
     with flagsaver.flagsaver(**given):
         study.main()
