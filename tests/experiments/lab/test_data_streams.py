@@ -87,7 +87,9 @@ def test_stages_are_fitted_on_images_made_of_the_audio(tmp_path):
             front_end=REPRESENTATION,
         ).draft()
         training = draft.training(made, draft.noise)
-        seen.append(trainers.images_of(training, training.dataset("train")))
+        seen.append(
+            trainers.images_of(training.representation, training.dataset("train"))
+        )
     np.testing.assert_allclose(*seen, atol=1e-5)
 
 
