@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import pathlib
 from typing import Any
 
@@ -58,11 +59,17 @@ def clips_at_hand(corpus: str) -> dict[int, collections.Counter[str]]:
     Raises:
         FileNotFoundError: the folder has no such table.
     """
+    return _clips_of(corpus, pathlib.Path(folder_of(corpus)))
+
+
+@functools.cache  # every cell of a study asks for its folds
+def _clips_of(corpus: str, folder: pathlib.Path) -> dict[int, collections.Counter[str]]:
+    """`clips_at_hand` of the corpus in a folder."""
     name, table, columns = "category", ESC50_TABLE, ESC50_COLUMNS
     if corpus == "urbansound8k":
         name, table, columns = "class", URBANSOUND8K_TABLE, URBANSOUND8K_COLUMNS
     found: dict[int, collections.Counter[str]] = {}
-    for row in read_table(pathlib.Path(folder_of(corpus)) / table, columns):
+    for row in read_table(folder / table, columns):
         if corpus != "esc10" or row["esc10"]:
             found.setdefault(row["fold"], collections.Counter())[row[name]] += 1
     return found
