@@ -103,6 +103,35 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def beside(value: Any, written: Any) -> Any:
+    """Settings like `plain`, for a comparison with those that a file has.
+
+    A field that the file lacks is left out if it has its default: it came later, and
+    its default is what was done before.
+
+    Args:
+        value: settings.
+        written: those of a file, as JSON.
+    """
+    usual: Mapping[str, Any] = {}
+    if dataclasses.is_dataclass(value):
+        usual = {each.name: each.default for each in dataclasses.fields(value)}
+        found = {n: getattr(value, n) for n in usual if n not in _FOLDERS}
+    elif hasattr(value, "_asdict"):
+        usual, found = value._field_defaults, value._asdict()
+    elif isinstance(value, Mapping):
+        found = {str(name): each for name, each in value.items()}
+    else:
+        return plain(value)
+    if not isinstance(written, Mapping):
+        return plain(value)
+    return {
+        name: beside(each, written.get(name))
+        for name, each in found.items()
+        if name in written or name not in usual or each != usual[name]
+    }
+
+
 def _peak_gib() -> float:
     """Peak memory of this program so far: the device's, or else the host's."""
     import jax

@@ -248,11 +248,10 @@ class _Grid:
         kept, lines = file["steps"], []
         if kept:
             both = [name for name in kept if name in steps]
-            there = {name: kept[name]["settings"] for name in both}
+            there = {"task": file["task"]}
+            there |= {name: kept[name]["settings"] for name in both}
             here = {"task": task, **{name: steps[name] for name in both}}
-            lines = descriptions.differences(
-                {"task": file["task"], **there}, cell_files.plain(here)
-            )
+            lines = descriptions.differences(there, cell_files.beside(here, there))
         return job, steps, kept, lines
 
     def state(self, cell: Cell) -> State:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import types
+from typing import NamedTuple
 
 import pytest
 
@@ -273,3 +274,38 @@ def test_a_damaged_file_is_reported_and_its_cell_run_again(tmp_path, capsys):
     run(tmp_path, cells="a/1")
     assert "its steps are run again" in capsys.readouterr().err
     assert lines(tmp_path)["a/1"] == ["1", "1"]
+
+
+class Votes(NamedTuple):
+    number: int
+    later: int = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Of:
+    votes: Votes
+    home: str = "/here"
+    later: str = "usual"
+
+
+def test_a_field_that_came_later_is_as_before_at_its_default():
+    written = {"of": {"votes": {"number": 4}}, "other": 1}
+    now = {"of": Of(Votes(4)), "other": 1}
+    assert cell_files.beside(now, written) == written
+    assert cell_files.beside(now, cell_files.plain(now)) == cell_files.plain(now)
+    new = {"of": Of(Votes(4, later=5), later="new"), "other": 1}
+    votes = {"number": 4, "later": 5}
+    assert cell_files.beside(new, written)["of"] == {"votes": votes, "later": "new"}
+    assert cell_files.beside(now, {"of": 2, "other": 1}) == cell_files.plain(now)
+
+
+def test_cells_from_before_a_field_are_kept(tmp_path):
+    run(tmp_path, study(task=lambda cell, preset: Votes(preset)))
+    file = tmp_path / "cells/a/0.5/cell.json"
+    content = json.loads(file.read_text())
+    assert content["task"].pop("later") == 3
+    file.write_text(json.dumps(content))
+    run(tmp_path, study(task=lambda cell, preset: Votes(preset)))
+    assert (tmp_path / "cells/a/0.5/rows").read_text() == "1\n"
+    with pytest.raises(ValueError, match="task.later: '.absent.' there, 4 now"):
+        run(tmp_path, study(task=lambda cell, preset: Votes(preset, later=4)))
