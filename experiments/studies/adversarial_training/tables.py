@@ -21,7 +21,7 @@ from experiments.lab import claims
 from experiments.lab.grid import Found
 from experiments.lab.study_tables import sections
 from experiments.studies.adversarial_training import curve, published
-from experiments.studies.adversarial_training.claimed import claimed
+from experiments.studies.adversarial_training.claims import claimed
 from experiments.studies.adversarial_training.further_tables import (
     alpha_table,
     attack_table,

@@ -22,7 +22,6 @@ from experiments.studies.sound_events import (
     published,
     published_tables,
     questions,
-    study_claims,
 )
 from experiments.studies.sound_events.answers import (
     CLEAN,
@@ -32,6 +31,7 @@ from experiments.studies.sound_events.answers import (
     transfer_shares,
 )
 from experiments.studies.sound_events.attacks import plans
+from experiments.studies.sound_events.claims import claimed
 from experiments.studies.sound_events.examples import ClipRun
 from experiments.studies.sound_events.finished import Report, read
 from experiments.studies.sound_events.pairs import Pairs, pooled
@@ -63,7 +63,7 @@ def report(found: Found, select: str) -> Iterator[Block]:
     pairs = {name: Pairs.of(runs) for name, runs in targeted.items()}
     yield from sections(
         {
-            "Claims of the publication": claims.table(study_claims.claims(made)),
+            "Claims of the publication": claims.table(claimed(made)),
             "Table 1: the networks, and whole clips they know": networks_table(made),
             "Table 2: untargeted, the publication's networks together": means_table(
                 made

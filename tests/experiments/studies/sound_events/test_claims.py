@@ -5,8 +5,9 @@ import pytest
 
 from advjax.runs.row_types import ATTACK_ROWS, AttackRow
 from experiments.lab.claims import Verdict
-from experiments.studies.sound_events import study_claims, tables
+from experiments.studies.sound_events import tables
 from experiments.studies.sound_events.answers import CLEAN, UNCHANGED, Answer
+from experiments.studies.sound_events.claims import claimed
 from experiments.studies.sound_events.examples import ClipRun
 from experiments.studies.sound_events.finished import Report
 from experiments.studies.sound_events.systems import Known
@@ -61,7 +62,7 @@ AS_PUBLISHED = {"noise": 0, "fgsm": 6, "deepfool": 12, "carlini_wagner": 12}
 
 
 def verdicts(made):
-    return [claim.verdict for claim in study_claims.claims(made)]
+    return [claim.verdict for claim in claimed(made)]
 
 
 def test_the_order_holds_where_every_attack_is_clearly_above_the_one_before():

@@ -29,7 +29,7 @@ _ORDER = (
 """Pairs of attacks: the first succeeds more often, by the publication's table 2."""
 
 
-def claims(made: Report) -> Iterator[Claim]:
+def claimed(made: Report) -> Iterator[Claim]:
     """The claims whose networks have been attacked."""
     of = published.TOGETHER
     rates = {attack: f"{entry.success:g} %" for attack, entry in of.items()}
