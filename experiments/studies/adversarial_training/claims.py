@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from advjax.metrics.clustered import (
     ClusteredMean,
     Contrast,
@@ -18,6 +16,7 @@ from experiments.studies.adversarial_training.results import (
     equal_success,
     fixed_limit,
     pooled,
+    rates,
     ratio_of,
 )
 
@@ -104,21 +103,13 @@ def _drop(corpus: str, rows: Sequence[Row]) -> list[Criterion]:
 
 
 def _fall(corpus: str, rows: Sequence[Row]) -> list[Criterion]:
-    sides = ([], [])
-    for row in rows:
-        for attack in row.attacks:
-            sizes = row.sizes(attack)
-            if not all(len(each.sizes) for each in sizes):
-                continue
-            budget = equal_success(sizes[0].sizes).budget
-            for side, each in zip(sides, sizes, strict=True):
-                side.append(each.rate(budget))
-    if not sides[0]:
+    found = rates(rows, lambda sizes: equal_success(sizes.sizes))
+    if found is None:
         return []
-    plain, other = map(pooled, sides)
+    plain, other = found.plain, found.adversarial
     name = (
         f"{NAMES[corpus]}: fooling rate at the equal-success budget, plain minus "
-        f"adversarial, {len(sides[0])} attacks on networks, {_clips(plain, other)}"
+        f"adversarial, {found.count} attacks on networks, {_clips(plain, other)}"
     )
     return [Criterion(name, clustered_difference(plain, other))]
 
@@ -144,8 +135,7 @@ def _unlimited(corpus: str, rows: Sequence[Row]) -> list[Criterion]:
         for attack in row.attacks:
             plain, other = row.sizes(attack)
             if len(other.sizes) and equal_success(plain.sizes).reached:
-                hits = np.isfinite(other.sizes).astype(float)
-                ever.append(ClusteredMean(hits, other.clips, [None] * len(hits)))
+                ever.append(other.ever)
     if not ever:
         return []
     mean = pooled(ever)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from advjax.metrics.clustered import ClusteredMean, clustered_difference
+from advjax.metrics.clustered import clustered_difference
 from advjax.reports import tables
 from experiments.studies.adversarial_training.names import HEAD, NAMES
 from experiments.studies.adversarial_training.results import (
@@ -14,7 +14,6 @@ from experiments.studies.adversarial_training.results import (
     READINGS,
     Result,
     Row,
-    Sizes,
     accuracy,
     equal_success,
     fixed_limit,
@@ -42,7 +41,7 @@ def attack_table(rows: Sequence[Row], eps: float) -> tables.Table:
             for limit in (equal.budget, fixed_limit(plain, eps))
             for each in (plain, other)
         ]
-        ever = [percent(_ever(each)) for each in (plain, other)]
+        ever = [percent(each.ever) for each in (plain, other)]
         budgets = [
             number(rule(each)) for rule in READINGS.values() for each in (plain, other)
         ]
@@ -81,11 +80,6 @@ def attack_table(rows: Sequence[Row], eps: float) -> tables.Table:
             CLIPS_NOTE,
         ],
     )
-
-
-def _ever(sizes: Sizes) -> ClusteredMean:
-    """The share of clips that are fooled at any size."""
-    return ClusteredMean(np.isfinite(sizes.sizes).astype(float), sizes.clips)
 
 
 def untargeted_table(results: Sequence[Result]) -> tables.Table:

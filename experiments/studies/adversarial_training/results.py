@@ -7,7 +7,7 @@ from the smallest budget at which an attack reaches its goal.
 import collections
 import math
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -146,9 +146,14 @@ class Sizes(NamedTuple):
         """True for each clip that is fooled within a limit."""
         return self.sizes <= limit * _SLACK
 
-    def rate(self, limit: float, stratum: Any = None) -> ClusteredMean:
+    def rate(self, limit: float) -> ClusteredMean:
         """The fooling rate within a limit."""
-        return _mean(self.within(limit), self.clips, stratum)
+        return _mean(self.within(limit), self.clips)
+
+    @property
+    def ever(self) -> ClusteredMean:
+        """The share of clips that are fooled at any size."""
+        return _mean(np.isfinite(self.sizes), self.clips)
 
 
 class Row(NamedTuple):
@@ -203,23 +208,20 @@ class Row(NamedTuple):
             float(queries.mean()) if len(queries) else math.nan,
         )
 
-    def accuracy(self, training: str, stratum: Any = None) -> ClusteredMean:
+    def accuracy(self, training: str) -> ClusteredMean:
         """The accuracy of a training on the test clips of all folds."""
-        results = self.plain if training == "plain" else self.adversarial
-        return accuracy(results, stratum)
+        return accuracy(self.plain if training == "plain" else self.adversarial)
 
 
-def accuracy(results: Sequence[Result], stratum: Any = None) -> ClusteredMean:
+def accuracy(results: Sequence[Result]) -> ClusteredMean:
     """The accuracy of networks on the test clips of their folds, all pooled."""
     rows = [each.predictions for each in results]
     right = np.concatenate([each.predict == each.label for each in rows])
-    return _mean(right, [name for each in rows for name in each.recording], stratum)
+    return _mean(right, [name for each in rows for name in each.recording])
 
 
-def _mean(
-    values: np.ndarray, clips: Sequence[str], stratum: Any = None
-) -> ClusteredMean:
-    return ClusteredMean(values.astype(float), clips, [stratum] * len(clips))
+def _mean(values: np.ndarray, clips: Sequence[str]) -> ClusteredMean:
+    return ClusteredMean(values.astype(float), clips)
 
 
 def pooled(means: Sequence[ClusteredMean]) -> ClusteredMean:
@@ -266,6 +268,43 @@ def equal_success(sizes: Float[np.ndarray, "clips"]) -> EqualSuccess:
     if len(known) >= max(1, needed):
         return EqualSuccess(float(known[max(1, needed) - 1]), True)
     return EqualSuccess(float(known[-1]) if len(known) else math.nan, False)
+
+
+class Rates(NamedTuple):
+    """Fooling rates of the attacks of rows, each attack of a row a stratum.
+
+    Attributes:
+        plain: of the plain networks.
+        adversarial: of those trained adversarially.
+        num_attacks: of a row, as text.
+        count: of attacks on networks.
+        missed: the limit of an attack is not the one that was meant.
+    """
+
+    plain: ClusteredMean
+    adversarial: ClusteredMean
+    num_attacks: str
+    count: int
+    missed: bool
+
+
+def rates(some: Sequence[Row], limit: Callable[[Sizes], EqualSuccess]) -> Rates | None:
+    """Fooling rates within limits that the plain networks' sizes give."""
+    sides, missed, counts = ([], []), False, set()
+    for row in some:
+        counts.add(len(row.attacks))
+        for name in row.attacks:
+            plain, other = row.sizes(name)
+            if not len(plain.sizes) or not len(other.sizes):
+                continue
+            budget, reached = limit(plain)
+            missed |= not reached
+            for side, sizes in zip(sides, (plain, other), strict=True):
+                side.append(sizes.rate(budget))
+    if not sides[0]:
+        return None
+    number = " or ".join(map(str, sorted(counts)))
+    return Rates(*map(pooled, sides), number, len(sides[0]), missed)
 
 
 def fixed_limit(sizes: Sizes, eps: float) -> float:

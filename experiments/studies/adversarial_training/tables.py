@@ -9,7 +9,6 @@ from typing import Annotated, NamedTuple
 
 from advjax import catalog
 from advjax.metrics.clustered import (
-    ClusteredMean,
     clustered_difference,
     clustered_mean_ratio,
 )
@@ -40,6 +39,7 @@ from experiments.studies.adversarial_training.results import (
     equal_success,
     fixed_limit,
     pooled,
+    rates,
     ratio_of,
     read_all,
     recordings,
@@ -326,34 +326,6 @@ def _parts(rows: Sequence[Row]) -> Iterator[str]:
         whole = NUM_CLASSES[corpus]
         part = "" if classes == whole else f", {classes} of {whole} classes"
         yield f"{NAMES[corpus]}: {len(seen)} test clips in the folds at hand{part}"
-
-
-class _Rates(NamedTuple):
-    """Fooling rates of the attacks of rows, each attack of a row a stratum."""
-
-    plain: ClusteredMean
-    adversarial: ClusteredMean
-    num_attacks: str
-    missed: bool
-
-
-def rates(some: Sequence[Row], limit: Callable[[Sizes], EqualSuccess]) -> _Rates | None:
-    """Fooling rates within limits that the plain networks' sizes give."""
-    sides, missed, counts = ([], []), False, set()
-    for row in some:
-        counts.add(len(row.attacks))
-        for name in row.attacks:
-            plain, other = row.sizes(name)
-            if not len(plain.sizes) or not len(other.sizes):
-                continue
-            budget, reached = limit(plain)
-            missed |= not reached
-            for side, sizes in zip(sides, (plain, other), strict=True):
-                side.append(sizes.rate(budget))
-    if not sides[0]:
-        return None
-    number = " or ".join(map(str, sorted(counts)))
-    return _Rates(*map(pooled, sides), number, missed)
 
 
 def _rates_table(
