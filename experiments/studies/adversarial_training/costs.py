@@ -13,19 +13,11 @@ its most passes over its most clips. A real device is slower, and attacks stop e
 from collections.abc import Mapping
 
 from experiments.lab.grid import Cost
+from experiments.studies.rooflines import IMAGE_NETWORKS, MACHINE
 
 BATCH = 32
 NUM_STEPS = 20_000
 NUM_CLIPS = 200
-# Training steps a second and GiB of a step of each network, on an H100 in float32.
-REHEARSED: Mapping[str, tuple[float, float]] = {
-    "googlenet": (212, 1.15),
-    "alexnet": (428, 1.14),
-    "resnet18": (192, 0.72),
-    "resnet34": (99.4, 1.16),
-    "resnet56": (1319, 0.50),
-    "vgg16": (23.1, 4.37),
-}
 # Passes with a gradient that a clip takes at most: budgets x steps, saliency maps,
 # steps x classes, searches x steps. A query of PIA is a third of such a pass.
 EARLY_PASSES = 24 * 1 + 24 * 10 + 20_000 + 50 * 10 + 9 * 1_000
@@ -35,11 +27,11 @@ PIA_PASSES = 5 * 100_000 / 3
 
 def _bound(network: str, passes: float, *, trains: bool) -> Cost:
     """The least time of a cell of the publication's size, at its most passes."""
-    steps_s, gib = REHEARSED[network]
+    steps_s, gib = IMAGE_NETWORKS[network]
     seconds = NUM_CLIPS * passes / (BATCH * steps_s)
     if trains:
         seconds += NUM_STEPS / steps_s
-    return Cost(seconds, "the roofline of an H100, attacks at their most passes", gib)
+    return Cost(seconds, MACHINE, gib)
 
 
 PUBLICATION: Mapping[str, Cost] = {
@@ -49,7 +41,7 @@ PUBLICATION: Mapping[str, Cost] = {
         ("untargeted/*/{}/*", UNTARGETED_PASSES, False),
         ("*/{}/*", EARLY_PASSES, True),
     )
-    for network in REHEARSED
+    for network in IMAGE_NETWORKS
 }
 CORE = "one core of an Intel Xeon with AMX, at 600 steps"
 SMALL: Mapping[str, Cost] = {

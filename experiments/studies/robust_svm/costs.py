@@ -8,17 +8,15 @@ most passes over its most clips. A real device is slower, and attacks stop early
 from collections.abc import Mapping
 
 from experiments.lab.grid import Cost
+from experiments.studies.rooflines import IMAGE_NETWORKS, MACHINE
 
 NUM_STEPS = 20_000
 NUM_CLIPS = 40
 """Of a fold, where five are tested."""
 NUM_FRONTS = 5
 _BATCH = 32
+NETWORKS = ("alexnet", "googlenet")
 # On an H100 in float32: training steps a second, and GiB of a step.
-NETWORKS: Mapping[str, tuple[float, float]] = {
-    "alexnet": (428, 1.14),
-    "googlenet": (212, 1.15),
-}
 AUTOENCODER = (24.5, 14.9)
 # Images a second through the whole pipeline; a gradient is about three such passes.
 PIPELINE = (561, 29.3)
@@ -30,24 +28,23 @@ OF_NETWORK = 5 * 1 + 10 + 5 * 10 + 5 * 10 * 40 + 9 * 1_000 + 120_000 + 10_000 / 
 OF_PIPELINE = OF_NETWORK - 4 * 1 - 4 * 10
 OF_OTHER = 1 + 10 + 5 * 10 * 40
 OF_STAGE = 10 * 40
-_MACHINE = "the roofline of an H100, attacks at their most passes"
 
 
 def _network(name: str) -> Cost:
-    steps_s, gib = NETWORKS[name]
+    steps_s, gib = IMAGE_NETWORKS[name]
     seconds = NUM_STEPS / steps_s + NUM_CLIPS * OF_NETWORK / (_BATCH * steps_s)
-    return Cost(seconds, _MACHINE, gib)
+    return Cost(seconds, MACHINE, gib)
 
 
 def _pipeline(passes: float, *, trainings: int = 1) -> Cost:
     seconds = trainings * NUM_STEPS / AUTOENCODER[0]
     seconds += NUM_CLIPS * passes * _GRADIENT / PIPELINE[0]
-    return Cost(seconds, _MACHINE, max(AUTOENCODER[1], PIPELINE[1]))
+    return Cost(seconds, MACHINE, max(AUTOENCODER[1], PIPELINE[1]))
 
 
 PUBLICATION: Mapping[str, Cost] = {
     "selection/*": Cost(
-        NUM_FRONTS * NUM_STEPS / AUTOENCODER[0], _MACHINE, AUTOENCODER[1]
+        NUM_FRONTS * NUM_STEPS / AUTOENCODER[0], MACHINE, AUTOENCODER[1]
     ),
     "*/transfer*": _pipeline(200 / _GRADIENT, trainings=0),
     "*/dwt/surf_svm": _pipeline(OF_PIPELINE),
@@ -59,7 +56,7 @@ PUBLICATION: Mapping[str, Cost] = {
     "*/surf_svm*": _pipeline(OF_STAGE),
     **{f"*/{name}*": _network(name) for name in NETWORKS},
 }
-_LOADED = "2 cores of an AMD EPYC that other programs loaded, extrapolated"
+_LOADED = "2 cores of an Intel Xeon that other programs loaded, extrapolated"
 SMALL: Mapping[str, Cost] = {
     pattern: Cost(seconds, _LOADED, 1.6)
     for pattern, seconds in {

@@ -8,6 +8,7 @@ its most passes. A real device is slower, and attacks stop early.
 from collections.abc import Mapping
 
 from experiments.lab.grid import Cost
+from experiments.studies.rooflines import MACHINE
 
 BATCH = 256
 NUM_STEPS = 6_240
@@ -43,7 +44,7 @@ def _bound(network: str, clips: int, passes: int, *, steps: int = 0) -> Cost:
     steps_s, gib = REHEARSED[network]
     # Mixtures of a batch are half as many: a step of 52 a second for VGG13.
     seconds = (steps / 2 + clips * passes * CHUNKS / BATCH) / steps_s
-    return Cost(seconds, "the roofline of an H100, attacks at their most passes", gib)
+    return Cost(seconds, MACHINE, gib)
 
 
 PUBLICATION: Mapping[str, Cost] = {
@@ -77,7 +78,7 @@ SMALL_PASSES: Mapping[str, int] = {
     "features": 30 * 300,
     "answers": 5_000,
 }
-_CORE = "one core of an AMD EPYC (VGG13 and dense-mel)"
+_CORE = "one core of an Intel Xeon with AMX (VGG13 and dense-mel)"
 
 
 def _small(network: str, passes: int, *, trains: bool = False) -> Cost:

@@ -155,7 +155,7 @@ def test_the_publications_cost_is_that_of_its_passes():
     )  # fmt: skip
     assert set(size.num_points.values()) == {costs.NUM_CLIPS}
     rehearsed = pathlib.Path(__file__).parents[4] / "experiments/results/rehearsal"
-    for network, (steps_s, gib) in costs.REHEARSED.items():
+    for network, (steps_s, gib) in costs.IMAGE_NETWORKS.items():
         file = rehearsed / "h100" / f"train-{network}-plain-float32.json"
         row = json.loads(file.read_text())
         assert steps_s == pytest.approx(row["per_s"], rel=0.01)
